@@ -1,0 +1,1 @@
+"""The outside world: kernel, processes, sockets, HTTP. One leaf per thing."""

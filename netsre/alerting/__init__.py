@@ -1,0 +1,1 @@
+"""From burning budgets to alerts: pure decisions with named reasons."""

@@ -1,0 +1,1 @@
+"""The composition root: builds the parts, reads the environment, runs the processes."""

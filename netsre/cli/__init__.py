@@ -1,0 +1,1 @@
+"""The command line: prints, exit codes, no logic."""

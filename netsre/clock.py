@@ -1,0 +1,58 @@
+"""Time as a value: whole milliseconds since the Unix epoch, so that sums and comparisons are exact.
+
+Decisions take `now` as an argument. Only the composition root makes a `SystemClock`.
+"""
+
+import datetime
+import time
+from typing import Final, NewType, Protocol
+
+Timestamp = NewType("Timestamp", int)
+"""Milliseconds since the Unix epoch, UTC."""
+
+SECOND: Final = 1_000
+MINUTE: Final = 60 * SECOND
+HOUR: Final = 60 * MINUTE
+DAY: Final = 24 * HOUR
+
+
+class Clock(Protocol):
+    """Something that knows what time it is."""
+
+    def now(self) -> Timestamp:
+        """Return the present time."""
+        ...
+
+
+class SystemClock:
+    """The machine's wall clock."""
+
+    def now(self) -> Timestamp:
+        """Return the present time."""
+        return Timestamp(time.time_ns() // 1_000_000)
+
+
+def rfc3339(at: Timestamp) -> str:
+    """Write a time as people and other programs read it: `2026-01-02T03:04:05.678Z`."""
+    whole = datetime.datetime.fromtimestamp(at // SECOND, tz=datetime.UTC)
+    return f"{whole:%Y-%m-%dT%H:%M:%S}.{at % SECOND:03d}Z"
+
+
+def parse_rfc3339(text: str) -> Timestamp:
+    """Read an RFC 3339 time; a time without an offset raises `ValueError`."""
+    parsed = datetime.datetime.fromisoformat(text)
+    if parsed.tzinfo is None:
+        message = f"time {text!r} has no offset; write it as 2026-01-02T03:04:05Z"
+        raise ValueError(message)
+    epoch = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+    return Timestamp((parsed - epoch) // datetime.timedelta(milliseconds=1))
+
+
+def duration_text(milliseconds: int) -> str:
+    """Write a length of time in its largest whole units: `5m`, `1h30m`, `30d`, `250ms`."""
+    parts = []
+    for unit, size in (("d", DAY), ("h", HOUR), ("m", MINUTE), ("s", SECOND), ("ms", 1)):
+        count, milliseconds = divmod(milliseconds, size)
+        if count:
+            parts.append(f"{count}{unit}")
+    return "".join(parts) or "0s"

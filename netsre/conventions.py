@@ -1,0 +1,76 @@
+"""Every name that netsre emits or reserves, so that no two places can disagree on one.
+
+Metric names live here as constants; their meaning, labels and kind live in `netsre.metrics.registry`.
+"""
+
+from typing import Final
+
+# Files that people write.
+API_VERSION: Final = "netsre.dev/v1"
+
+# Where the two processes listen unless told otherwise; loopback, because neither is public.
+CONTROLLER_PORT: Final = 8600
+AGENT_PORT: Final = 8601
+
+# Everything netsre makes on a host (namespaces, links, tables) starts with this.
+OWNED_PREFIX: Final = "netsre-"
+
+# Label values that stand for "more than we keep apart", never for one real thing.
+OTHER: Final = "~other"
+
+# Exit codes of every command.
+EXIT_OK: Final = 0
+EXIT_NO: Final = 1
+EXIT_USAGE: Final = 2
+EXIT_ENVIRONMENT: Final = 3
+
+# Agent: flows.
+FLOWS: Final = "netsre_flows_total"
+FLOW_CONNECT_SECONDS: Final = "netsre_flow_connect_seconds"
+FLOW_ATTEMPTS_IN_FLIGHT: Final = "netsre_flow_attempts_in_flight"
+
+# Agent: conntrack.
+CONNTRACK_ENTRIES: Final = "netsre_conntrack_entries"
+CONNTRACK_LIMIT: Final = "netsre_conntrack_limit"
+CONNTRACK_UTILIZATION: Final = "netsre_conntrack_utilization_ratio"
+CONNTRACK_INSERT_FAILED: Final = "netsre_conntrack_insert_failed_total"
+CONNTRACK_DROPS: Final = "netsre_conntrack_drops_total"
+CONNTRACK_EARLY_DROPS: Final = "netsre_conntrack_early_drops_total"
+
+# Agent: its own programs and maps.
+BPF_PROGRAM_LOADS: Final = "netsre_bpf_program_loads_total"
+BPF_RUNS: Final = "netsre_bpf_runs_total"
+BPF_RUN_SECONDS: Final = "netsre_bpf_run_seconds_total"
+BPF_MAP_ENTRIES: Final = "netsre_bpf_map_entries"
+BPF_MAP_CAPACITY: Final = "netsre_bpf_map_capacity"
+BPF_MAP_MEMORY: Final = "netsre_bpf_map_memory_bytes"
+BPF_MAP_OVERFLOWS: Final = "netsre_bpf_map_overflows_total"
+AGENT_PROBE_UP: Final = "netsre_agent_probe_up"
+AGENT_READ_ERRORS: Final = "netsre_agent_read_errors_total"
+AGENT_COLLECT_SECONDS: Final = "netsre_agent_collect_seconds"
+BUILD_INFO: Final = "netsre_build_info"
+PROCESS_START_TIME: Final = "process_start_time_seconds"
+PROCESS_CPU: Final = "process_cpu_seconds_total"
+PROCESS_RSS: Final = "process_resident_memory_bytes"
+
+# Controller: the SLO engine.
+SLO_OBJECTIVE: Final = "netsre_slo_objective_ratio"
+SLO_BUDGET_REMAINING: Final = "netsre_slo_error_budget_remaining_ratio"
+SLO_BURN_RATE: Final = "netsre_slo_burn_rate"
+SLO_COVERAGE: Final = "netsre_slo_coverage_ratio"
+SLO_EVENTS: Final = "netsre_slo_window_events"
+SOURCE_UP: Final = "netsre_source_up"
+TICK_SECONDS: Final = "netsre_controller_tick_seconds"
+TICK_FAILURES: Final = "netsre_controller_tick_failures_total"
+
+# Controller: alerts and automation.
+ALERTS_ACTIVE: Final = "netsre_alerts_active"
+ALERT_TRANSITIONS: Final = "netsre_alert_transitions_total"
+OUTBOX_PENDING: Final = "netsre_outbox_pending"
+RUNS: Final = "netsre_runs_total"
+RUNS_REFUSED: Final = "netsre_runs_refused_total"
+
+# Labels.
+NODE: Final = "node"
+SEVERITY_PAGE: Final = "page"
+SEVERITY_TICKET: Final = "ticket"

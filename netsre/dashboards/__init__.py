@@ -1,0 +1,1 @@
+"""Dashboards as values, rendered from SLOs and the metric registry."""

@@ -1,0 +1,66 @@
+"""Every error that netsre raises on purpose.
+
+    NetsreError                 something a person can act on; one line: thing, value, next step
+    ├── BadInput                what was given is wrong (exit 2)
+    │   └── SpecErrors          files that people write, with every finding at its file and line
+    ├── EnvironmentUnfit        the machine or a server cannot do it (exit 3)
+    │   ├── SourceUnreachable   a source of measurements did not answer, or answered nonsense
+    │   └── StoreUnusable       the database cannot be opened, is newer than we are, or lost its chain
+    └── Refused                 a rule of automation says no; `reason` is the word used everywhere
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class NetsreError(Exception):
+    """Something a person can act on: the thing, the value, and the next step, in one line."""
+
+
+class BadInput(NetsreError):
+    """What was given is wrong; nothing was done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing wrong in a file that a person wrote."""
+
+    file: str
+    line: int
+    code: str
+    """Stable and short, like `SLO003`; documented, never reused."""
+    message: str
+
+    def __str__(self) -> str:
+        """Return `file:line: code message`."""
+        return f"{self.file}:{self.line}: {self.code} {self.message}"
+
+
+class SpecErrors(BadInput):
+    """Files that people write are wrong; carries every finding, not only the first."""
+
+    def __init__(self, findings: Sequence[Finding]) -> None:
+        """Keep the findings in the order given."""
+        self.findings = tuple(findings)
+        super().__init__("\n".join(str(finding) for finding in self.findings))
+
+
+class EnvironmentUnfit(NetsreError):
+    """The machine or a server cannot do what was asked; nothing was done."""
+
+
+class SourceUnreachable(EnvironmentUnfit):
+    """A source of measurements did not answer in time, or answered something unreadable."""
+
+
+class StoreUnusable(EnvironmentUnfit):
+    """The database cannot be opened, is of a newer version, or is not whole."""
+
+
+class Refused(NetsreError):
+    """A rule of automation says no."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        """Keep the named reason, the same word in metric, log and audit, beside the sentence."""
+        self.reason = reason
+        super().__init__(message)

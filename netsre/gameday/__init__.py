@@ -1,0 +1,1 @@
+"""Faults made on purpose, and the ownership of everything made for them."""

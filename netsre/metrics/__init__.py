@@ -1,0 +1,1 @@
+"""What netsre measures: the meaning, kind and labels of every metric it exposes."""

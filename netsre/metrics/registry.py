@@ -1,0 +1,99 @@
+"""The metric registry: one entry for every metric that netsre exposes.
+
+Exposition, dashboards, documentation and tests all read this table; nothing is exposed that is not in it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final, Literal
+
+from netsre import conventions as c
+
+Kind = Literal["counter", "gauge", "histogram"]
+Exporter = Literal["agent", "controller"]
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric family."""
+
+    name: str
+    kind: Kind
+    help: str
+    """What a reader at 3 a.m. needs to know, in one sentence."""
+    labels: tuple[str, ...]
+    exporter: Exporter
+    unit: Literal["", "seconds", "bytes", "ratio"] = ""
+
+
+_FLOW = ("direction", "src", "dst", "protocol")
+_TABLE = ("table", "netns")
+
+_METRICS: Final = (
+    Metric(c.FLOWS, "counter", "Connection attempts by outcome; one outcome per attempt.",
+           ("outcome", "reason", *_FLOW), "agent"),
+    Metric(c.FLOW_CONNECT_SECONDS, "histogram", "Time from the first SYN to an established connection.",
+           _FLOW, "agent", "seconds"),
+    Metric(c.FLOW_ATTEMPTS_IN_FLIGHT, "gauge", "Connection attempts that wait for an answer now.",
+           (), "agent"),
+    Metric(c.CONNTRACK_ENTRIES, "gauge", "Entries in the connection tracking table.", _TABLE, "agent"),
+    Metric(c.CONNTRACK_LIMIT, "gauge", "Entries the connection tracking table may hold.", _TABLE, "agent"),
+    Metric(c.CONNTRACK_UTILIZATION, "gauge", "Share of the connection tracking table in use.",
+           _TABLE, "agent", "ratio"),
+    Metric(c.CONNTRACK_INSERT_FAILED, "counter",
+           "Entries that could not be inserted (a clash, or no room).", _TABLE, "agent"),
+    Metric(c.CONNTRACK_DROPS, "counter", "Packets dropped because the table was full.", _TABLE, "agent"),
+    Metric(c.CONNTRACK_EARLY_DROPS, "counter",
+           "Unanswered entries evicted to make room: the first sign of exhaustion.", _TABLE, "agent"),
+    Metric(c.BPF_PROGRAM_LOADS, "counter", "Loads of BPF programs into the kernel, by result.",
+           ("owner", "type", "result", "reason"), "agent"),
+    Metric(c.BPF_RUNS, "counter", "Runs of the agent's BPF programs, while run-time statistics are on.",
+           ("program",), "agent"),
+    Metric(c.BPF_RUN_SECONDS, "counter",
+           "Time spent in the agent's BPF programs, while run-time statistics are on.",
+           ("program",), "agent", "seconds"),
+    Metric(c.BPF_MAP_ENTRIES, "gauge", "Entries in use in a BPF map.", ("map", "owner"), "agent"),
+    Metric(c.BPF_MAP_CAPACITY, "gauge", "Entries a BPF map can hold.", ("map", "owner"), "agent"),
+    Metric(c.BPF_MAP_MEMORY, "gauge", "Kernel memory locked by a BPF map.",
+           ("map", "owner"), "agent", "bytes"),
+    Metric(c.BPF_MAP_OVERFLOWS, "counter",
+           "Updates that found a BPF map full; the event was still counted, with less detail.",
+           ("map",), "agent"),
+    Metric(c.AGENT_PROBE_UP, "gauge", "1 while a probe is attached and read, 0 with the reason otherwise.",
+           ("probe", "reason"), "agent"),
+    Metric(c.AGENT_READ_ERRORS, "counter", "Readings of the kernel that failed, by source.",
+           ("source",), "agent"),
+    Metric(c.AGENT_COLLECT_SECONDS, "gauge", "Duration of the last reading of the kernel.",
+           (), "agent", "seconds"),
+    Metric(c.BUILD_INFO, "gauge", "Always 1; the version is in the label.", ("version",), "agent"),
+    Metric(c.PROCESS_START_TIME, "gauge", "Start of the agent since the Unix epoch; its counters begin here.",
+           (), "agent", "seconds"),
+    Metric(c.PROCESS_CPU, "counter", "CPU time of the serving process.", (), "agent", "seconds"),
+    Metric(c.PROCESS_RSS, "gauge", "Resident memory of the serving process.", (), "agent", "bytes"),
+    Metric(c.SLO_OBJECTIVE, "gauge", "Share of events that must be good.",
+           ("slo", "service"), "controller", "ratio"),
+    Metric(c.SLO_BUDGET_REMAINING, "gauge",
+           "Error budget left in the window: 1 untouched, 0 spent, negative beyond.",
+           ("slo", "service"), "controller", "ratio"),
+    Metric(c.SLO_BURN_RATE, "gauge", "Error ratio over the error budget, by window; absent without traffic.",
+           ("slo", "service", "window"), "controller"),
+    Metric(c.SLO_COVERAGE, "gauge", "Measured minutes over all minutes of the window.",
+           ("slo", "service"), "controller", "ratio"),
+    Metric(c.SLO_EVENTS, "gauge", "Events inside the SLO's window, by verdict.",
+           ("slo", "service", "verdict"), "controller"),
+    Metric(c.SOURCE_UP, "gauge", "1 while a source of measurements answers.", ("source",), "controller"),
+    Metric(c.TICK_SECONDS, "gauge", "Duration of the last evaluation.", (), "controller", "seconds"),
+    Metric(c.TICK_FAILURES, "counter", "Evaluations that ended in an error.", (), "controller"),
+    Metric(c.ALERTS_ACTIVE, "gauge", "Alerts that fire now.", ("severity",), "controller"),
+    Metric(c.ALERT_TRANSITIONS, "counter", "Alerts that began to fire or were resolved.",
+           ("alertname", "transition"), "controller"),
+    Metric(c.OUTBOX_PENDING, "gauge", "Messages on disk that were not delivered yet.",
+           ("channel",), "controller"),
+    Metric(c.RUNS, "counter", "Runbook runs that ended, by result.", ("runbook", "result"), "controller"),
+    Metric(c.RUNS_REFUSED, "counter", "Runbook runs refused by a gate, by reason.",
+           ("runbook", "reason"), "controller"),
+)  # fmt: skip
+
+REGISTRY: Final[Mapping[str, Metric]] = MappingProxyType({metric.name: metric for metric in _METRICS})
+"""Every metric by name. SLO series also carry the labels that the SLO groups by."""

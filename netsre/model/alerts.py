@@ -1,0 +1,40 @@
+"""Alerts: what the engine decided to tell people and automation."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from netsre.clock import Timestamp
+from netsre.model.samples import Labels
+
+
+class AlertState(StrEnum):
+    """Where an alert is in its life."""
+
+    FIRING = "firing"
+    RESOLVED = "resolved"
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """One alert; its labels are its identity, as in Alertmanager."""
+
+    fingerprint: str
+    labels: Labels
+    annotations: Mapping[str, str]
+    state: AlertState
+    fired_at: Timestamp
+    resolved_at: Timestamp | None
+    updated_at: Timestamp
+
+
+def fingerprint(labels: Labels) -> str:
+    """Return the identity of a label set: FNV-1a 64 over sorted `name 0xFF value 0xFF`, 16 hex digits.
+
+    The same sum as Alertmanager's, so that an alert has one name on both sides.
+    """
+    digest = 0xCBF29CE484222325
+    for name, value in sorted(labels):
+        for byte in b"\xff".join((name.encode(), value.encode(), b"")):
+            digest = ((digest ^ byte) * 0x100000001B3) & 0xFFFFFFFFFFFFFFFF
+    return f"{digest:016x}"

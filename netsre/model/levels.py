@@ -1,0 +1,172 @@
+"""Service levels: what people ask for (`SLO`) and what was measured (`Evaluation`)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+from typing import Literal
+
+from netsre.clock import Timestamp
+from netsre.model.samples import Labels
+
+Severity = Literal["page", "ticket"]
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where in a file something was written."""
+
+    file: str
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Matcher:
+    """One condition on a label, with the meaning Prometheus gives it (regexes are anchored)."""
+
+    label: str
+    op: Literal["=", "!=", "=~", "!~"]
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Selector:
+    """The series of one metric that satisfy every matcher."""
+
+    metric: str
+    matchers: tuple[Matcher, ...] = ()
+
+    def __str__(self) -> str:
+        """Return the selector as PromQL writes it."""
+        if not self.matchers:
+            return self.metric
+        quoted = ",".join(f'{m.label}{m.op}"{_escape(m.value)}"' for m in self.matchers)
+        return f"{self.metric}{{{quoted}}}"
+
+
+def _escape(value: str) -> str:
+    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+
+
+@dataclass(frozen=True, slots=True)
+class RatioIndicator:
+    """Bad events over all events, both counters."""
+
+    bad: Selector
+    total: Selector
+
+
+@dataclass(frozen=True, slots=True)
+class LatencyIndicator:
+    """Events of a histogram that took longer than `below` are bad.
+
+    `below` in seconds must be a bucket bound of the histogram: the spec is refused otherwise.
+    """
+
+    selector: Selector
+    below: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class ThresholdIndicator:
+    """Each reading of a gauge is one event; it is good when `reading op value` holds."""
+
+    selector: Selector
+    op: Literal["<", "<=", ">", ">="]
+    value: Decimal
+
+
+Indicator = RatioIndicator | LatencyIndicator | ThresholdIndicator
+
+
+@dataclass(frozen=True, slots=True)
+class BurnRule:
+    """Alert when `budget_share` of the period's budget burns inside `long`, and still does in `short`."""
+
+    severity: Severity
+    short: int
+    """Milliseconds."""
+    long: int
+    """Milliseconds."""
+    budget_share: Fraction
+
+    def factor(self, period: int) -> Fraction:
+        """Return the burn rate that spends `budget_share` in `long`: share * period / long."""
+        return self.budget_share * period / self.long
+
+
+@dataclass(frozen=True, slots=True)
+class BurnPolicy:
+    """A named set of burn rules."""
+
+    name: str
+    rules: tuple[BurnRule, ...]
+    minimum_bad_events: int
+    """Fewer bad events than this in the long window never alert, whatever the ratio."""
+
+
+@dataclass(frozen=True, slots=True)
+class SLO:
+    """A service level objective, as read from its file."""
+
+    name: str
+    service: str
+    description: str
+    labels: Labels
+    objective: Fraction
+    """The share of events that must be good, between 0 and 1, both excluded; exact."""
+    window: int
+    """Rolling period in milliseconds."""
+    group_by: tuple[str, ...]
+    indicator: Indicator
+    policy: BurnPolicy | None
+    runbook: str | None
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A number that was measured, exactly."""
+
+    value: Fraction
+
+
+@dataclass(frozen=True, slots=True)
+class NoData:
+    """Nothing was measured, and why: `no_traffic`, `no_history`, `no_budget`, `source_down`."""
+
+    reason: str
+
+
+Ratio = Measured | NoData
+
+
+@dataclass(frozen=True, slots=True)
+class Burning:
+    """A burn rule whose condition holds."""
+
+    rule: BurnRule
+    short_burn: Fraction
+    long_burn: Fraction
+    factor: Fraction
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What one SLO looks like for one group at one moment."""
+
+    slo: SLO
+    group: Labels
+    at: Timestamp
+    bad: Decimal
+    total: Decimal
+    """Sums over the SLO's whole window; exact."""
+    sli: Ratio
+    budget_remaining: Ratio
+    """1 when untouched, 0 when spent, negative beyond."""
+    coverage: Fraction
+    """Minutes of the window with at least one successful reading over all minutes of the window."""
+    burn: Mapping[str, Ratio]
+    """Burn rate by window (`5m`, `1h`, …): error ratio over the error budget."""
+    firing: tuple[Burning, ...]
+    """The burn rules whose condition holds, worst first (page before ticket, then by factor)."""

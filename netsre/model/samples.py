@@ -1,0 +1,37 @@
+"""Measurements as they arrive from a source."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+
+from netsre.clock import Timestamp
+
+Labels = tuple[tuple[str, str], ...]
+"""Label pairs sorted by name: hashable, comparable, printable in one order only."""
+
+
+def labels(pairs: Mapping[str, str]) -> Labels:
+    """Return the pairs of a mapping as `Labels`."""
+    return tuple(sorted(pairs.items()))
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One time series: a sample name and its labels (a histogram bucket is a series with `le`)."""
+
+    name: str
+    labels: Labels
+
+
+@dataclass(frozen=True, slots=True)
+class Scrape:
+    """One complete reading of one source.
+
+    A series absent from a scrape did not exist at `at`: sources expose everything they have each time.
+    """
+
+    at: Timestamp
+    node: str
+    started_at: Timestamp
+    """When the source's counters were born; a later value than before means that all were reset."""
+    values: Mapping[Series, Decimal]

@@ -1,0 +1,1 @@
+"""Runbooks: what may run, in which order, and what was done."""

@@ -1,0 +1,1 @@
+"""The SLO engine: specs in, exact budgets and burn rates out."""
