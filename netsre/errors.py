@@ -1,12 +1,12 @@
 """Every error that netsre raises on purpose.
 
-    NetsreError                 something a person can act on; one line: thing, value, next step
-    ├── BadInput                what was given is wrong (exit 2)
-    │   └── SpecErrors          files that people write, with every finding at its file and line
-    ├── EnvironmentUnfit        the machine or a server cannot do it (exit 3)
-    │   ├── SourceUnreachable   a source of measurements did not answer, or answered nonsense
-    │   └── StoreUnusable       the database cannot be opened, is newer than we are, or lost its chain
-    └── Refused                 a rule of automation says no; `reason` is the word used everywhere
+NetsreError                 something a person can act on; one line: thing, value, next step
+├── BadInput                what was given is wrong (exit 2)
+│   └── SpecErrors          files that people write, with every finding at its file and line
+├── EnvironmentUnfit        the machine or a server cannot do it (exit 3)
+│   ├── SourceUnreachable   a source of measurements did not answer, or answered nonsense
+│   └── StoreUnusable       the database cannot be opened, is newer than we are, or lost its chain
+└── Refused                 a rule of automation says no; `reason` is the word used everywhere
 """
 
 from collections.abc import Sequence

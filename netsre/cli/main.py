@@ -1,0 +1,167 @@
+"""The `netsre` command: finds the module of a command, and turns every error into one line and an exit code.
+
+Command modules are imported when their command is called, so that `netsre doctor` loads no web server.
+"""
+
+import importlib
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Final, NamedTuple, NoReturn
+
+import click
+
+from netsre import __version__, conventions, errors
+
+_EXIT_INTERRUPTED: Final = 130
+"""What a shell reports for a command that Ctrl-C ended (128 + SIGINT)."""
+_EXIT_PIPE_CLOSED: Final = 141
+"""What a shell reports for a command whose reader went away (128 + SIGPIPE)."""
+
+
+class LazyCommand(NamedTuple):
+    """Where a command lives, and its line in `netsre --help`, which must not import it."""
+
+    target: str
+    """`module:attribute` of a click command."""
+    help: str
+
+
+# Adding a command is one line here and one module in this package.
+COMMANDS: Final[Mapping[str, LazyCommand]] = MappingProxyType(
+    {
+        "agent": LazyCommand("netsre.cli.agent:agent", "Serve this node's measurements (needs root)."),
+        "controller": LazyCommand("netsre.cli.controller:controller", "Evaluate SLOs, alert, run runbooks."),
+        "db": LazyCommand("netsre.cli.db:db", "Migrate the database and check its audit chain."),
+        "doctor": LazyCommand(
+            "netsre.cli.doctor:doctor", "Say what this node can do, and how to get the rest."
+        ),
+        "gameday": LazyCommand("netsre.cli.gameday:gameday", "Game days; sweep away what was left behind."),
+        "generate": LazyCommand(
+            "netsre.cli.generate:generate", "Write dashboards from the SLOs and metrics."
+        ),
+        "runbook": LazyCommand("netsre.cli.runbook:runbook", "List, check and follow runbooks."),
+        "slo": LazyCommand("netsre.cli.slo:slo", "Check service levels and show where they stand."),
+        "up": LazyCommand("netsre.cli.up:up", "Run agent, controller and page on this node."),
+    }
+)
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported on first use."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return every command's name, in alphabetical order."""
+        del ctx
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return one command, or None when there is none of that name."""
+        del ctx
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name].target.partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that the arguments name; an unknown one raises with the nearest known."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.NoSuchCommand as error:
+            raise click.NoSuchCommand(args[0], possibilities=COMMANDS, ctx=ctx) from error
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands from the table, importing none of them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, COMMANDS[name].help) for name in self.list_commands(ctx)])
+
+    def invoke(self, ctx: click.Context) -> None:
+        """Run the command; Ctrl-C and a closed pipe end it quietly with the shell's own codes."""
+        try:
+            super().invoke(ctx)
+            # A reader that went away must be noticed here; at interpreter exit it would be a traceback.
+            sys.stdout.flush()
+        except KeyboardInterrupt:
+            raise click.exceptions.Exit(_EXIT_INTERRUPTED) from None
+        except BrokenPipeError:
+            _forget_stdout()
+            raise click.exceptions.Exit(_EXIT_PIPE_CLOSED) from None
+
+
+def _forget_stdout() -> None:
+    """Drop what nobody will read, so that the interpreter's last flush does not fail on it."""
+    sys.stdout = None  # documented: there is no stdout
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
+    epilog="Exit codes: 0 done or healthy, 1 the answer is no, 2 bad input, 3 this machine cannot.",
+)
+@click.option(
+    "--debug",
+    is_flag=True,
+    envvar="NETSRE_DEBUG",
+    show_envvar=True,
+    help="Show where an internal error happened.",
+)
+@click.version_option(__version__, prog_name="netsre")
+def cli(*, debug: bool) -> None:
+    """Service levels, alerts and runbooks for the network of Linux nodes."""
+    del debug  # read in `run`, from the context of the failed call
+
+
+def main() -> NoReturn:
+    """Run the command line of this process and exit with its code."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit code; every error becomes one line on stderr."""
+    debug = False
+    try:
+        with cli.make_context("netsre", list(arguments)) as context:
+            debug = bool(context.params.get("debug"))
+            cli.invoke(context)
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.exceptions.Abort:
+        return _EXIT_INTERRUPTED
+    except click.ClickException as error:
+        error.show()
+        return conventions.EXIT_USAGE
+    except errors.NetsreError as error:
+        _complain(str(error))
+        return exit_code_of(error)
+    # The last door: whatever reaches it is our mistake, and the person at the terminal still gets one line.
+    except Exception as error:  # noqa: BLE001
+        return _report_internal(error, debug=debug)
+    return conventions.EXIT_OK
+
+
+def exit_code_of(error: errors.NetsreError) -> int:
+    """Return the exit code that an error of ours stands for."""
+    match error:
+        case errors.BadInput():
+            return conventions.EXIT_USAGE
+        case errors.EnvironmentUnfit():
+            return conventions.EXIT_ENVIRONMENT
+        case _:
+            return conventions.EXIT_NO
+
+
+def _report_internal(error: Exception, *, debug: bool) -> int:
+    """Say that we failed, where to see more, and with `--debug` show it."""
+    if debug:
+        traceback.print_exception(error)
+    hint = "" if debug else " (`netsre --debug …` shows where)"
+    _complain(f"internal error: {type(error).__name__}: {error}; please report it{hint}")
+    return conventions.EXIT_NO
+
+
+def _complain(message: str) -> None:
+    click.echo(f"error: {message}", err=True)

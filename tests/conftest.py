@@ -1,0 +1,141 @@
+"""What every test gets: needs that are named, skips that are counted, and a host left as it was found.
+
+A test says what it needs: `@pytest.mark.requires("root", "nft")`. Where a need is not met the test is skipped
+with the reason; with CI=true, where everything must be there, the same test fails instead.
+"""
+
+import collections
+import os
+import pathlib
+import re
+import time
+from collections.abc import Generator, Iterator
+from typing import Final
+
+import hypothesis
+import pytest
+
+from tests import needs
+
+HERE: Final = pathlib.Path(__file__).parent
+IN_CI: Final = os.environ.get("CI") == "true"
+
+_IMPLIED_NEEDS: Final[dict[str, tuple[str, ...]]] = {"kernel": ("root", "bpf", "btf", "bcc"), "system": ()}
+"""What a marker stands for; a test in `tests/<marker>/` has the marker by living there."""
+_TIMEOUTS: Final = {"kernel": 60, "system": 120}
+"""Seconds, for tests that start programs; a unit test has the default of pyproject.toml."""
+
+_NAMESPACES: Final = pathlib.Path("/run/netns")
+_OWNED: Final = re.compile(r"netsre-[a-z0-9]+-(?P<pid>\d+)-\d+-")
+_SWEEP_PATIENCE: Final = 2.0
+
+# A busy machine is no reason to call a property false, and CI must find the same thing twice.
+hypothesis.settings.register_profile("netsre", deadline=None, derandomize=IN_CI, print_blob=True)
+hypothesis.settings.load_profile("netsre")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Describe the markers, so that a misspelt one is an error."""
+    config.addinivalue_line("markers", "requires(*needs): what the machine must have; see tests/needs.py")
+    config.addinivalue_line("markers", "kernel: loads BPF programs; needs root, BPF, BTF and bcc")
+    config.addinivalue_line("markers", "system: starts whole processes, servers or a browser")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests by the directory they live in, and refuse needs that nobody can check."""
+    for item in items:
+        directory = item.path.relative_to(HERE).parts[0] if item.path.is_relative_to(HERE) else ""
+        if directory in _IMPLIED_NEEDS:
+            item.add_marker(directory)
+        for marker in (name for name in _TIMEOUTS if item.get_closest_marker(name)):
+            if item.get_closest_marker("timeout") is None:
+                item.add_marker(pytest.mark.timeout(_TIMEOUTS[marker]))
+        for need in sorted(_needs_of(item)):
+            if need not in needs.NEEDS:
+                known = ", ".join(needs.NEEDS)
+                raise pytest.UsageError(f"{item.nodeid}: unknown need {need!r}; known: {known}")
+
+
+def _needs_of(item: pytest.Item) -> set[str]:
+    """Return what an item needs: what it names, and what its markers stand for."""
+    named = {str(need) for marker in item.iter_markers("requires") for need in marker.args}
+    marked = [stands_for for name, stands_for in _IMPLIED_NEEDS.items() if item.get_closest_marker(name)]
+    return named.union(*marked)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test whose needs are not met; in CI such a skip is turned into a failure below."""
+    reasons = [reason for need in sorted(_needs_of(item)) if (reason := needs.missing(need)) is not None]
+    if reasons:
+        pytest.skip("; ".join(reasons))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Fail, in CI, every test that was skipped for whatever reason: nothing may go unnoticed there."""
+    report = yield
+    if IN_CI and report.skipped and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"CI runs every test, and this one was skipped: {_reason_of(report)}"
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Fail, in CI, every module that skips itself while it is imported."""
+    report = yield
+    if IN_CI and report.skipped:
+        report.outcome = "failed"
+        report.longrepr = f"CI runs every module, and this one was skipped: {_reason_of(report)}"
+    return report
+
+
+def _reason_of(report: pytest.TestReport | pytest.CollectReport) -> str:
+    """Return the reason of a skip as it was given."""
+    text = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+    return text.removeprefix("Skipped: ")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name every reason for a skip with its count, and say so when there was none."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    reasons = collections.Counter(_reason_of(report) for report in skipped)
+    terminalreporter.section("skipped tests")
+    for reason, count in sorted(reasons.items()):
+        terminalreporter.write_line(f"skipped: {count} ({reason})")
+    if not reasons:
+        terminalreporter.write_line("skipped: none")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _host_left_as_found() -> Iterator[None]:
+    """Fail the run when a network namespace that a test made is still there at its end."""
+    before = _namespaces()
+    yield
+    deadline = time.monotonic() + _SWEEP_PATIENCE
+    while (left := _orphans(_namespaces() - before)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not left, f"tests left network namespaces behind: {', '.join(sorted(left))}"
+
+
+def _namespaces() -> set[str]:
+    """Return the names of the network namespaces that are netsre's."""
+    return {path.name for path in _NAMESPACES.glob("netsre-*")}
+
+
+def _orphans(names: set[str]) -> set[str]:
+    """Return those that no other living process owns; another lab on this machine is not our business."""
+    owners = {name: _OWNED.match(name) for name in names}
+    return {name for name, owner in owners.items() if not owner or _is_ours_or_dead(int(owner["pid"]))}
+
+
+def _is_ours_or_dead(pid: int) -> bool:
+    """Say whether a process has ended, or descends from this one."""
+    while pid not in (0, os.getpid()):
+        try:
+            status = pathlib.Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
+        except OSError:
+            return True
+        # The name of a program may hold spaces and brackets; the parent comes second after the last one.
+        pid = int(status.rpartition(")")[2].split()[1])
+    return pid == os.getpid()
