@@ -1,0 +1,87 @@
+"""How numbers, lengths of time and names are written in files and on the command line.
+
+Each reader returns an exact value or raises `ValueError` with what is wrong and what to write instead.
+"""
+
+import difflib
+import re
+from collections.abc import Iterable
+from fractions import Fraction
+from typing import Final
+
+from netsre import clock
+
+_NUMBER: Final = re.compile(r"[+-]?[0-9]{1,30}(\.[0-9]{1,30})?", re.ASCII)
+_DURATION: Final = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?(?:(\d+)ms)?", re.ASCII)
+_UNITS: Final = (clock.DAY, clock.HOUR, clock.MINUTE, clock.SECOND, 1)
+_LONGEST_DURATION: Final = 36_500 * clock.DAY
+_NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", re.ASCII)
+_SHOWN: Final = 60
+"""Longest part of a wrong value that a message repeats."""
+
+
+def parse_exact(text: str) -> Fraction:
+    """Read a decimal number exactly; anything else, also `1e3`, `.5` and `99,9`, raises `ValueError`."""
+    if _NUMBER.fullmatch(text):
+        return Fraction(text)
+    if _NUMBER.fullmatch(text.replace(",", ".", 1)):
+        message = f"{shown(text)} is not a decimal number; write {text.replace(',', '.', 1)}"
+    elif _NUMBER.fullmatch(text.removesuffix("%").strip()):
+        number = text.removesuffix("%").strip()
+        message = f"{shown(text)} is not a decimal number; write {number} without a sign"
+    else:
+        message = f"{shown(text)} is not a decimal number; write digits such as 99.9"
+    raise ValueError(message)
+
+
+def parse_percent(text: str) -> Fraction:
+    """Read `2%` as 1/50; a number without its sign raises `ValueError`."""
+    number = text.removesuffix("%")
+    if number == text or not _NUMBER.fullmatch(number):
+        raise ValueError(f"{shown(text)} is not a percentage; write a number and its sign, such as 2%")
+    return Fraction(number) / 100
+
+
+def parse_duration(text: str) -> int:
+    """Read `5m`, `1h30m`, `30d` or `250ms` as milliseconds; zero and negative lengths raise `ValueError`."""
+    if text.startswith("-"):
+        raise ValueError(f"{shown(text)} is negative; write a length of time such as 5m")
+    parts = _DURATION.fullmatch(text)
+    if text.isascii() and text.isdigit():
+        raise ValueError(f"{shown(text)} has no unit; write {text}s, {text}m, {text}h or {text}d")
+    if not text or parts is None or len(text) > _SHOWN:
+        raise ValueError(f"{shown(text)} is not a length of time; write one such as 250ms, 5m, 1h30m or 30d")
+    length = sum(int(count or 0) * unit for count, unit in zip(parts.groups(), _UNITS, strict=True))
+    if not 0 < length <= _LONGEST_DURATION:
+        raise ValueError(f"{shown(text)} is outside 1ms to 36500d; write a length of time such as 5m")
+    return length
+
+
+def parse_name(text: str) -> str:
+    """Return the text when it is a name: lower-case letters, digits and inner dashes, at most 63."""
+    if not _NAME.fullmatch(text):
+        raise ValueError(
+            f"{shown(text)} is not a name; use at most 63 lower-case letters, digits and inner dashes"
+        )
+    return text
+
+
+def shown(text: str) -> str:
+    """Return a value as messages repeat it: quoted, on one line, and not longer than a line bears."""
+    return repr(text if len(text) <= _SHOWN else text[:_SHOWN] + "…")
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Return `; did you mean 'x'?` for the known word most like this one, else the words that are known."""
+    words = sorted(known)
+    folded = {candidate.casefold(): candidate for candidate in words}
+    close = difflib.get_close_matches(word.casefold(), folded, n=1, cutoff=0.6)
+    if close:
+        return f"; did you mean {folded[close[0]]!r}?"
+    return f"; known: {', '.join(words)}" if words else ""
+
+
+def guess(word: str, known: Iterable[str]) -> str:
+    """Return `; did you mean 'x'?` when one known word is close to this one, else nothing."""
+    hint = nearest(word, known)
+    return hint if hint.startswith("; did") else ""
