@@ -1,0 +1,104 @@
+// The head of the page: who answers, how fresh its numbers are, and one headline.
+
+import { firingText } from "./alerts.js";
+import { byId, el, reconcile, setAttribute, setHidden, setText } from "./dom.js";
+import * as format from "./format.js";
+
+// A tick or two may be late on a busy node; three missed ones are not a hiccup.
+const MISSED_TICKS = 3;
+const LEAST_STALE_SECONDS = 20;
+
+/** Show node, version, sources, age of the numbers and undelivered messages. */
+export function showStatus(status, now) {
+  setText(byId("node"), status.node ?? "");
+  setText(byId("version"), `version ${status.version}, up ${format.duration((now - (format.instant(status.started_at) ?? now)) / 1000)}, evaluates every ${status.interval_seconds} s`);
+  const took = format.number(status.tick_seconds);
+  const cost = took === null ? "" : `, took ${took < 0.001 ? "<1" : Math.round(took * 1000)} ms`;
+  const at = status.last_tick_at;
+  setText(byId("evaluated"), at ? `${format.clock(at, now)} (${format.age(at, now)}${cost})` : "never");
+  showSources(status.sources ?? [], now);
+  showOutbox(status.outbox ?? {});
+}
+
+function showSources(sources, now) {
+  reconcile(
+    byId("sources"),
+    sources.length ? sources : [{ name: "" }],
+    (source) => source.name,
+    () => el("li"),
+    (node, source) => {
+      setAttribute(node, "data-up", String(Boolean(source.up)));
+      setText(node, sourceText(source, now));
+    },
+  );
+}
+
+function sourceText(source, now) {
+  if (!source.name) return "none configured";
+  if (source.up) return `✓ ${source.name} up`;
+  const last = source.last_at ? `, last read ${format.age(source.last_at, now)}` : ", never read";
+  return `▲ ${source.name} DOWN: ${source.reason || "no reason given"}${last}`;
+}
+
+function showOutbox(outbox) {
+  const waiting = Object.entries(outbox).filter(([, amount]) => Number(amount) > 0);
+  setText(byId("outbox"), waiting.length ? waiting.map(([name, amount]) => `${amount} ${name}`).join(", ") : "none");
+}
+
+/** Every reason not to trust what is shown; empty when all is well. */
+export function troubles(answer, lastGood) {
+  const { data, failures, now } = answer;
+  const found = [];
+  if (!Object.keys(data).length) {
+    const shown = lastGood ? `Everything below is from ${format.clock(new Date(lastGood).toISOString(), now)} (${format.duration((now - lastGood) / 1000)} ago).` : "Nothing was read yet.";
+    return [`The controller's API is unreachable (${failures[0][1]}). ${shown} Check: systemctl status netsre, or the terminal that runs it.`];
+  }
+  for (const [name, why] of failures) found.push(`/api/v1/${name} failed (${why}): that part is old.`);
+  const status = data.status;
+  if (!status) return found;
+  const stale = staleText(status, now);
+  if (stale) found.push(stale);
+  for (const source of status.sources ?? []) {
+    if (!source.up) found.push(`Source ${source.name} is down: ${source.reason || "no reason given"}. Its service levels stand still.`);
+  }
+  return found;
+}
+
+function staleText(status, now) {
+  const limit = Math.max(LEAST_STALE_SECONDS, MISSED_TICKS * (Number(status.interval_seconds) || 0));
+  const started = format.instant(status.started_at) ?? now;
+  const last = format.instant(status.last_tick_at);
+  const silent = (now - (last ?? started)) / 1000;
+  if (silent <= limit) return "";
+  if (last === null) return `No evaluation since the start ${format.duration(silent)} ago.`;
+  return `STALE: the last evaluation was ${format.duration(silent)} ago (expected every ${status.interval_seconds} s).`;
+}
+
+export function showBanner(found) {
+  const banner = byId("banner");
+  setHidden(banner, found.length === 0);
+  reconcile(banner, found, (text) => text, () => el("p"), (node, text) => setText(node, text));
+  document.body.classList.toggle("untrusted", found.length > 0);
+}
+
+/** The headline: the worst thing that is true. */
+export function showVerdict(answer, firing, counts, found) {
+  const [state, text] = verdict(answer, firing ?? [], counts, found);
+  setAttribute(byId("verdict"), "data-state", state);
+  setText(byId("verdict"), text);
+  document.title = `${text} · netsre ${answer.data.status?.node ?? ""}`.trim();
+}
+
+function verdict(answer, firing, counts, found) {
+  if (!Object.keys(answer.data).length) return ["page", "▲ API UNREACHABLE"];
+  const pages = firing.some((alert) => alert.labels?.severity === "page");
+  if (firing.length) return [pages ? "page" : "ticket", `${pages ? "▲" : "◆"} ${firingText(firing)}`];
+  if (found.length) return ["ticket", "◆ DEGRADED: see below"];
+  if (!counts) return ["wait", "… waiting for service levels"];
+  if (counts.page || counts.ticket) return ["ticket", `◆ ${counts.page + counts.ticket} burning`];
+  if (counts.spent) return ["ticket", `■ ${counts.spent} without budget`];
+  const known = counts.ok + counts.nodata;
+  if (!known) return ["nodata", "○ nothing measured yet"];
+  if (!counts.ok) return ["nodata", "○ NO DATA"];
+  return ["ok", counts.nodata ? `✓ ${counts.ok} OK, ${counts.nodata} without data` : `✓ all ${counts.ok} OK`];
+}

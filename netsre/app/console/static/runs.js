@@ -1,0 +1,106 @@
+// Runbook runs: newest first, each with its journal and the evidence that it collected.
+
+import { byId, el, part, reconcile, setAttribute, setBadge, setHidden, setText } from "./dom.js";
+import * as format from "./format.js";
+
+const SHOWN = 50;
+const SIGNS = {
+  pass: ["ok", "✓"], done: ["ok", "✓"], succeeded: ["ok", "✓"],
+  running: ["wait", "…"], waiting: ["wait", "…"], planned: ["wait", "…"],
+  inconclusive: ["ticket", "◆"], refused: ["ticket", "◆"], denied: ["ticket", "◆"],
+  fail: ["page", "▲"], failed: ["page", "▲"], error: ["page", "▲"],
+};
+
+/** Show the newest runs. */
+export function showRuns(runs, now) {
+  const sorted = [...runs].sort((a, b) => (format.instant(b.started_at) ?? 0) - (format.instant(a.started_at) ?? 0));
+  const shown = sorted.slice(0, SHOWN);
+  reconcile(byId("runs-list"), shown, (run) => String(run.id), create, (node, run) => update(node, run, now));
+  setHidden(byId("runs-empty"), shown.length > 0);
+  setText(byId("runs-empty"), "No runbook has run. A run starts when an alert that names a runbook fires.");
+  setText(byId("runs-count"), runs.length > SHOWN ? `newest ${SHOWN} of ${runs.length}` : "");
+}
+
+/** Open and show the newest run of the runbook that the address names (`#runbook-<name>`). */
+export function followAddress() {
+  const name = decodeURIComponent(location.hash).replace(/^#runbook-/, "");
+  if (`#runbook-${name}` !== decodeURIComponent(location.hash)) return true;
+  const found = [...byId("runs-list").children].find((node) => node.dataset.runbook === name);
+  if (!found) return false;
+  found.querySelector("details").open = true;
+  found.scrollIntoView();
+  return true;
+}
+
+function create() {
+  const named = (tag, name, attributes = {}) => el(tag, { "data-part": name, ...attributes });
+  return el(
+    "li",
+    { class: "card run" },
+    el("details", {},
+      el("summary", {},
+        named("span", "badge", { class: "badge" }), " ", named("strong", "runbook"), " ",
+        named("span", "target"), " ", named("span", "when", { class: "quiet" })),
+      named("p", "why", { class: "why" }),
+      named("p", "alert", { class: "quiet" }),
+      named("ol", "journal", { class: "plain journal" }),
+      named("p", "blank", { class: "quiet" })),
+  );
+}
+
+function update(node, run, now) {
+  const word = run.result || run.state || "unknown";
+  const [state, sign] = SIGNS[word] ?? ["wait", "●"];
+  setAttribute(node, "data-runbook", String(run.runbook));
+  setBadge(part(node, "badge"), state, sign, word.toUpperCase());
+  setText(part(node, "runbook"), String(run.runbook));
+  setText(part(node, "target"), run.target ? `on ${plain(run.target)}` : "");
+  setText(part(node, "when"), whenText(run, now));
+  setText(part(node, "why"), run.reason ? `Reason: ${run.reason}` : "");
+  setText(part(node, "alert"), `Run ${run.id}, state ${run.state}, for alert ${plain(run.alert)}`);
+  const journal = run.journal ?? [];
+  setText(part(node, "blank"), journal.length ? "" : "The journal is empty.");
+  reconcile(part(node, "journal"), journal, (entry) => String(entry.seq), createEntry,
+    (item, entry) => updateEntry(item, entry, now));
+}
+
+function whenText(run, now) {
+  const start = `started ${format.clock(run.started_at, now)}`;
+  if (!run.ended_at) return `${start} (${format.age(run.started_at, now)})`;
+  return `${start}, took ${format.duration((format.instant(run.ended_at) - format.instant(run.started_at)) / 1000)}`;
+}
+
+function createEntry() {
+  const named = (tag, name, attributes = {}) => el(tag, { "data-part": name, ...attributes });
+  return el(
+    "li",
+    {},
+    el("p", {}, named("time", "at"), " ", named("strong", "kind"), " ", named("span", "what")),
+    el("details", { "data-part": "evidence" }, named("summary", "title"), named("pre", "data", { tabindex: "0" })),
+  );
+}
+
+function updateEntry(node, entry, now) {
+  setText(part(node, "at"), format.clock(entry.at, now));
+  setText(part(node, "kind"), String(entry.kind));
+  const where = entry.step === null || entry.step === undefined || entry.step === "" ? "" : `step ${entry.step} `;
+  setText(part(node, "what"), where + (entry.action ?? ""));
+  const data = entry.data;
+  const empty = data === null || data === undefined || data === "" || Object.keys(Object(data)).length === 0;
+  const bare = typeof data === "string" || typeof data === "number";
+  setHidden(part(node, "evidence"), empty && !bare);
+  if (empty && !bare) return;
+  const text = typeof data === "string" ? data : JSON.stringify(data, null, 2);
+  setText(part(node, "title"), titleOf(data));
+  setText(part(node, "data"), text);
+}
+
+/** What is inside, before it is opened: the names of the fields. */
+function titleOf(data) {
+  const names = typeof data === "object" && !Array.isArray(data) ? Object.keys(data) : [];
+  return names.length ? `data: ${names.slice(0, 6).join(", ")}${names.length > 6 ? ", …" : ""}` : "data";
+}
+
+function plain(value) {
+  return typeof value === "object" && value !== null ? JSON.stringify(value) : String(value);
+}
