@@ -26,7 +26,7 @@ _TIMEOUTS: Final = {"kernel": 60, "system": 120}
 """Seconds, for tests that start programs; a unit test has the default of pyproject.toml."""
 
 _NAMESPACES: Final = pathlib.Path("/run/netns")
-_OWNED: Final = re.compile(r"netsre-[a-z0-9]+-(?P<pid>\d+)-\d+-")
+_OWNED: Final = re.compile(r"netsre-[a-z0-9]+-(?P<pid>\d+)-[0-9a-z]+-")
 _SWEEP_PATIENCE: Final = 2.0
 
 # A busy machine is no reason to call a property false, and CI must find the same thing twice.

@@ -1,0 +1,121 @@
+"""The lab: a small network of its own, with real connections to watch and to break.
+
+    cli-a ---- veth ---- srv ---- veth ---- cli-b         three namespaces, IPv4 and IPv6
+      client process     server process       client process
+
+Nothing of it touches the host's own interfaces, addresses or rules.
+"""
+
+import contextlib
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from netsre.adapters import namespaces
+from netsre.adapters.namespaces import Address, End
+from netsre.gameday.ownership import Owner
+
+KIND: Final = "lab"
+PORT: Final = 8080
+CONNECTIONS_PER_SECOND: Final = 40.0
+
+# IPv4 from the block that RFC 2544 sets aside for tests, IPv6 from the unique local ones (RFC 4193).
+_IPV4: Final = "198.18.{network}.{host}"
+_IPV6: Final = "fd4e:7372:65{network:02x}::{host}"
+_SERVER, _CLIENT = 1, 2
+
+# Tracking starts in a namespace when a rule there asks for the state of connections.
+_TRACKING: Final = """\
+table inet netsre {
+    chain watch {
+        type filter hook prerouting priority 0; policy accept;
+        ct state new counter
+        ct state established counter
+    }
+}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """One process of the lab: how it is called, and how it is started."""
+
+    role: str
+    command: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Lab:
+    """A lab that stands: its namespaces, the processes that belong into them, and what it lacks."""
+
+    server: str
+    """Name of the server's namespace."""
+    clients: tuple[str, ...]
+    """Names of the clients' namespaces."""
+    traffic: tuple[Traffic, ...]
+    lacks: tuple[str, ...]
+    """One sentence for each thing that this machine could not give it."""
+
+
+@contextlib.contextmanager
+def network(owner: Owner, user: str, kind: str = KIND, rate: float = CONNECTIONS_PER_SECOND) -> Iterator[Lab]:
+    """Make a lab's network and take it away again, also when it could be made only by half.
+
+    Raises `EnvironmentUnfit` when the machine cannot. The processes are the caller's to start, as `user`.
+    """
+    server = owner.name(kind, "srv")
+    clients = tuple(owner.name(kind, role) for role in ("cli-a", "cli-b"))
+    ipv6 = namespaces.ipv6_available()
+    with contextlib.ExitStack() as stack:
+        for name in (server, *clients):
+            # Registered first: a namespace that was made and could not be finished is removed as well.
+            stack.callback(namespaces.remove, name)
+            namespaces.create(name)
+        for number, client in enumerate(clients, start=1):
+            namespaces.connect(
+                End(server, f"cli-{'ab'[number - 1]}", _addresses(number, _SERVER, ipv6=ipv6)),
+                End(client, "eth0", _addresses(number, _CLIENT, ipv6=ipv6)),
+            )
+        lacks = [_track_connections(server)]
+        if not ipv6:
+            lacks.append("lab without IPv6: the kernel has it off; its connections are IPv4 only")
+        traffic = _traffic(server, clients, user, rate, ipv6=ipv6)
+        yield Lab(server, clients, traffic, tuple(sentence for sentence in lacks if sentence))
+
+
+def _addresses(network_number: int, host: int, *, ipv6: bool) -> tuple[Address, ...]:
+    ipv4 = Address(_IPV4.format(network=network_number, host=host), 24)
+    return (ipv4, Address(_IPV6.format(network=network_number, host=host), 64)) if ipv6 else (ipv4,)
+
+
+def _traffic(
+    server: str, clients: tuple[str, ...], user: str, rate: float, *, ipv6: bool
+) -> tuple[Traffic, ...]:
+    everywhere = ("0.0.0.0", "::") if ipv6 else ("0.0.0.0",)  # noqa: S104  inside the namespace only
+    processes = [Traffic("lab-server", _command("server", server, user, everywhere))]
+    for number, client in enumerate(clients, start=1):
+        targets = tuple(address.text for address in _addresses(number, _SERVER, ipv6=ipv6))
+        command = (*_command("client", client, user, targets), "--rate", str(rate / len(clients)))
+        processes.append(Traffic(f"lab-client-{'ab'[number - 1]}", command))
+    return tuple(processes)
+
+
+def _command(part: str, namespace: str, user: str, addresses: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the command of one process; -P keeps modules of the current directory out of a root process."""
+    start = (sys.executable, "-P", "-m", "netsre.app.labtraffic", part)
+    where = [word for address in addresses for word in ("--address", address)]
+    return (*start, "--namespace", namespace, "--user", user, "--port", str(PORT), *where)
+
+
+def _track_connections(namespace: str) -> str:
+    """Have the server's namespace track connections; return what is lacking, or nothing."""
+    nft = shutil.which("nft", path="/usr/sbin:/sbin:/usr/bin:/bin")
+    if nft is None:
+        return "conntrack of the lab is not tracked: `nft` is missing; install nftables"
+    loaded = namespaces.run(namespace, [nft, "-f", "-"], _TRACKING)
+    if loaded.returncode != 0:
+        reason = (loaded.stderr.strip().splitlines() or ["no reason given"])[0]
+        return f"conntrack of the lab is not tracked: nft says {reason}"
+    return ""

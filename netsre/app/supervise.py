@@ -1,0 +1,129 @@
+"""Keeping children alive: who is started again, after how long, and when to give up."""
+
+import os
+import signal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from netsre.adapters import children, privileges, processes
+from netsre.adapters.children import Child
+from netsre.clock import MINUTE, SECOND, Clock, Timestamp
+from netsre.errors import EnvironmentUnfit
+from netsre.gameday.ownership import Owner
+
+FIRST_PAUSE: Final = 1 * SECOND
+LONGEST_PAUSE: Final = 30 * SECOND
+FORGIVEN_AFTER: Final = 5 * MINUTE
+MOST_FAILURES: Final = 5
+GRACE_SECONDS: Final = 5.0
+GRACE_WHEN_IMPATIENT: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What one child runs."""
+
+    name: str
+    command: tuple[str, ...]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Beside what the parent passes on."""
+
+
+def pause_before(failures: Sequence[Timestamp], now: Timestamp) -> int | None:
+    """Return the milliseconds to wait before a child that failed at these times is started again.
+
+    Doubles from 1 s to 30 s with every failure of the last 5 minutes; None when there were five of them and
+    the child is given up.
+    """
+    recent = sum(1 for at in failures if now - at < FORGIVEN_AFTER)
+    if recent >= MOST_FAILURES:
+        return None
+    return min(LONGEST_PAUSE, FIRST_PAUSE << max(0, recent - 1))
+
+
+@dataclass(slots=True)
+class _Kept:
+    program: Program
+    child: Child | None = None
+    failures: list[Timestamp] = field(default_factory=list)
+    due: Timestamp = Timestamp(0)
+
+
+class Supervisor:
+    """The children of this process. One thread only: the kernel watches for that thread's end."""
+
+    def __init__(self, owner: Owner, kind: str, clock: Clock, say: Callable[[str], None]) -> None:
+        """`say` gets one line for everything a person should know."""
+        self._owner = owner
+        self._kind = kind
+        self._clock = clock
+        self._say = say
+        self._kept: dict[str, _Kept] = {}
+
+    def start(self, program: Program) -> Child:
+        """Start a child and keep it running from now on."""
+        kept = self._kept.setdefault(program.name, _Kept(program))
+        kept.child = self._spawn(program)
+        return kept.child
+
+    def __iter__(self) -> Iterator[Child]:
+        """Yield the children that run, in the order of their first start."""
+        return (kept.child for kept in self._kept.values() if kept.child is not None)
+
+    def watch(self) -> None:
+        """Pass on what the children said, and start again those that ended.
+
+        Raises `EnvironmentUnfit` when one of them failed too often.
+        """
+        for kept in self._kept.values():
+            if kept.child is not None:
+                self._listen(kept.child)
+                if kept.child.exit_code is not None:
+                    self._bury(kept, kept.child)
+            elif self._clock.now() >= kept.due:
+                kept.child = self._spawn(kept.program)
+                self._say(f"{kept.program.name}: started again, pid {kept.child.pid}")
+
+    def stop(self, impatient: Callable[[], bool]) -> None:
+        """End all children, and wait for it; a second wish to stop, meanwhile, shortens their grace."""
+        children.stop(self, lambda: GRACE_WHEN_IMPATIENT if impatient() else GRACE_SECONDS)
+        for child in self:
+            self._listen(child)
+            child.close()
+        self._kept.clear()
+
+    def _bury(self, kept: _Kept, child: Child) -> None:
+        now = self._clock.now()
+        kept.failures = [at for at in kept.failures if now - at < FORGIVEN_AFTER] + [now]
+        kept.child = None
+        child.close()
+        ending = f"{child.name} (pid {child.pid}) ended: {describe_exit(child)}"
+        pause = pause_before(kept.failures, now)
+        if pause is None:
+            message = f"{ending}; it was the {MOST_FAILURES}th time in 5 minutes, giving up"
+            raise EnvironmentUnfit(message)
+        kept.due = Timestamp(now + pause)
+        self._say(f"{ending}; starting it again in {pause / SECOND:.0f} s")
+
+    def _listen(self, child: Child) -> None:
+        for line in child.lines():
+            self._say(f"{child.name}: {line}")
+
+    def _spawn(self, program: Program) -> Child:
+        mark = self._owner.name(self._kind, program.name)
+        passed_on = {**os.environ, **program.environment, processes.OWNER_VARIABLE: mark}
+        parent = os.getpid()
+        return Child(
+            program.name,
+            program.command,
+            passed_on,
+            lambda: privileges.die_with_parent(parent, signal.SIGTERM),
+        )
+
+
+def describe_exit(child: Child) -> str:
+    """Say how a child ended and what it said last."""
+    code = child.exit_code or 0
+    how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+    return f"{how}, last words: {child.last_line}" if child.last_line else how
