@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
+/*
+ * Connection attempts of every TCP client on this kernel, by outcome and connect latency.
+ *
+ * One program on the raw tracepoint inet_sock_set_state. An attempt begins when a socket enters SYN_SENT and
+ * ends when it leaves it: to ESTABLISHED (or SYN_RECV, a simultaneous open) it was answered, to CLOSE it
+ * failed and sk_err says why. An attempt older than STALL_NS is `stalled` and nothing else. The reader looks
+ * for those that still wait; whoever inserts the claim first, program or reader, counts it, so it is counted
+ * once.
+ *
+ * Given by the loader: OFF_* (member offsets from this kernel's BTF), CONNECT_BUCKETS, STALL_NS, MAX_ATTEMPTS,
+ * MAX_FLOWS.
+ */
+#include <linux/types.h>
+
+#include "flows.h"
+
+#define TCP_ESTABLISHED 1
+#define TCP_SYN_SENT 2
+#define TCP_SYN_RECV 3
+#define PROTOCOL_TCP 6
+#define FAMILY_IPV4 2
+#define FAMILY_IPV6 10
+
+/*
+ * Entries stay after the attempt has ended, with start_ns 0: the kernel hands out the same socket addresses
+ * again and again, and a store into a known entry costs a third of an insert and a delete. The reader removes
+ * idle entries when the table fills up.
+ */
+BPF_HASH(attempts, __u64, struct attempt, MAX_ATTEMPTS);
+BPF_HASH(stalls, struct stall_claim, __u64, MAX_ATTEMPTS);
+BPF_PERCPU_HASH(flows, struct flow_key, struct flow_value, MAX_FLOWS);
+/* Outcomes that found `flows` full: still counted, without detail. */
+BPF_PERCPU_ARRAY(flows_overflow, struct flow_value, FLOW_OUTCOMES);
+/* Attempts that found `attempts` full: their outcome is counted, their latency is not known. */
+BPF_PERCPU_ARRAY(attempts_overflow, __u64, 1);
+
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
+
+ALWAYS_INLINE __u8 destination_v4(__u32 address)
+{
+	__u32 host = __builtin_bswap32(address);
+
+	if (host >> 24 == 127 || host == 0)
+		return DST_LOOPBACK;
+	if (host >> 24 == 10 || host >> 20 == 0xac1 || host >> 16 == 0xc0a8 || /* RFC 1918 */
+	    host >> 22 == 0x191 ||					       /* 100.64/10, shared */
+	    host >> 16 == 0xa9fe ||					       /* 169.254/16, link-local */
+	    host >> 17 == 0x6309)					       /* 198.18/15, benchmarks */
+		return DST_PRIVATE;
+	return DST_PUBLIC;
+}
+
+ALWAYS_INLINE __u8 destination_v6(const __u32 address[4])
+{
+	__u32 head = __builtin_bswap32(address[0]);
+
+	if (head == 0 && address[1] == 0) {
+		if (address[2] == __builtin_bswap32(0xffff))
+			return destination_v4(address[3]);
+		if (address[2] == 0 && __builtin_bswap32(address[3]) <= 1)
+			return DST_LOOPBACK;
+	}
+	if (head >> 25 == 0x7e || head >> 22 == 0x3fa) /* fc00::/7, fe80::/10 */
+		return DST_PRIVATE;
+	return DST_PUBLIC;
+}
+
+ALWAYS_INLINE __u8 bucket_of(__u64 ns)
+{
+#define X(index, bound)                                                                                                \
+	if (ns <= bound)                                                                                               \
+		return index;
+	CONNECT_BUCKETS
+#undef X
+	return CONNECT_BUCKET_COUNT;
+}
+
+ALWAYS_INLINE int is_tcp(const void *sk)
+{
+	__u16 protocol = 0;
+
+	bpf_probe_read_kernel(&protocol, sizeof(protocol), sk + OFF_SK_PROTOCOL);
+	return protocol == PROTOCOL_TCP;
+}
+
+ALWAYS_INLINE void attempt_begins(const void *sk)
+{
+	struct attempt fresh = {};
+	const void *net = 0;
+	__u16 family = 0;
+	__u64 key = (__u64)sk;
+	struct attempt *known;
+
+	if (!is_tcp(sk))
+		return;
+	bpf_probe_read_kernel(&family, sizeof(family), sk + OFF_SKC_FAMILY);
+	bpf_probe_read_kernel(&net, sizeof(net), sk + OFF_SKC_NET);
+	bpf_probe_read_kernel(&fresh.netns, sizeof(fresh.netns), net + OFF_NET_INUM);
+	if (family == FAMILY_IPV4) {
+		__u32 address = 0;
+
+		bpf_probe_read_kernel(&address, sizeof(address), sk + OFF_SKC_DADDR);
+		fresh.destination = destination_v4(address);
+	} else if (family == FAMILY_IPV6) {
+		__u32 address[4] = {};
+
+		bpf_probe_read_kernel(&address, sizeof(address), sk + OFF_SKC_V6_DADDR);
+		fresh.destination = destination_v6(address);
+	}
+
+	known = attempts.lookup(&key);
+	if (known) {
+		known->netns = fresh.netns;
+		known->destination = fresh.destination;
+		known->start_ns = bpf_ktime_get_ns();
+		return;
+	}
+	fresh.start_ns = bpf_ktime_get_ns();
+	if (attempts.update(&key, &fresh)) {
+		int slot = 0;
+		__u64 *lost = attempts_overflow.lookup(&slot);
+
+		if (lost)
+			(*lost)++;
+	}
+}
+
+/* The time of the answer. The socket already knows it, in microseconds of the same clock. */
+ALWAYS_INLINE __u64 answered_ns(const void *sk)
+{
+#ifdef OFF_TCP_MSTAMP
+	__u64 microseconds = 0;
+
+	bpf_probe_read_kernel(&microseconds, sizeof(microseconds), sk + OFF_TCP_MSTAMP);
+	return microseconds * 1000;
+#else
+	return bpf_ktime_get_ns();
+#endif
+}
+
+ALWAYS_INLINE void count(struct flow_key *key, __u64 ns)
+{
+	struct flow_value *value = flows.lookup(key);
+	struct flow_value first = {.count = 1, .sum_ns = ns};
+	int slot;
+
+	if (value) {
+		value->count++;
+		value->sum_ns += ns;
+		return;
+	}
+	if (flows.update(key, &first) == 0)
+		return;
+	slot = key->outcome;
+	value = flows_overflow.lookup(&slot);
+	if (value) {
+		value->count++;
+		value->sum_ns += ns;
+	}
+}
+
+ALWAYS_INLINE void attempt_ends(const void *sk, int newstate)
+{
+	int answered = newstate == TCP_ESTABLISHED || newstate == TCP_SYN_RECV;
+	struct flow_key key = {.outcome = answered ? FLOW_DELIVERED : FLOW_FAILED};
+	struct stall_claim claim = {.sock = (__u64)sk};
+	struct attempt *known = attempts.lookup(&claim.sock);
+	__u64 end, waited = 0;
+
+	if (known && known->start_ns) {
+		claim.start_ns = known->start_ns;
+		key.netns = known->netns;
+		key.destination = known->destination;
+		known->start_ns = 0;
+		end = answered ? answered_ns(sk) : bpf_ktime_get_ns();
+		/* Both clocks are cut to their own resolution: an answer may seem to come before its question. */
+		waited = end > claim.start_ns ? end - claim.start_ns : 0;
+	} else if (!is_tcp(sk)) {
+		return;
+	}
+
+	if (waited >= STALL_NS) {
+		__u64 one = 1;
+
+		if (stalls.insert(&claim, &one) == -EEXIST_CODE)
+			return;
+		key.outcome = FLOW_STALLED;
+		waited = 0;
+	} else if (answered) {
+		key.bucket = claim.start_ns ? bucket_of(waited) : UNKNOWN_BUCKET;
+	} else {
+		int error = 0;
+
+		bpf_probe_read_kernel(&error, sizeof(error), sk + OFF_SK_ERR);
+		key.error = error;
+		waited = 0;
+	}
+	count(&key, waited);
+}
+
+RAW_TRACEPOINT_PROBE(inet_sock_set_state)
+{
+	const void *sk = (const void *)ctx->args[0];
+	int oldstate = ctx->args[1];
+	int newstate = ctx->args[2];
+
+	if (newstate == TCP_SYN_SENT)
+		attempt_begins(sk);
+	else if (oldstate == TCP_SYN_SENT)
+		attempt_ends(sk, newstate);
+	return 0;
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * What the flow probe and its reader agree on. Fixed-width types only, no implicit padding: the reader
+ * decodes these bytes by the same offsets, and a test compiles this file to hold the two together.
+ */
+#ifndef NETSRE_FLOWS_H
+#define NETSRE_FLOWS_H
+
+/* How an attempt ended; the order is the index into the overflow array. */
+enum flow_outcome {
+	FLOW_DELIVERED = 0,
+	FLOW_FAILED = 1,
+	FLOW_STALLED = 2,
+	FLOW_OUTCOMES = 3,
+};
+
+/* Where an attempt went: by address alone, so that the set is bounded. */
+enum flow_destination {
+	DST_OTHER = 0,
+	DST_LOOPBACK = 1,
+	DST_PRIVATE = 2,
+	DST_PUBLIC = 3,
+};
+
+/* An attempt that waits for its answer. start_ns is 0 while the socket has none in flight. */
+struct attempt {
+	__u64 start_ns;
+	__u32 netns;
+	__u8 destination;
+	__u8 pad[3];
+};
+
+/* Names one attempt for ever: a socket address is reused, an address with a start time is not. */
+struct stall_claim {
+	__u64 sock;
+	__u64 start_ns;
+};
+
+/* One counter: everything that is kept apart. error is an errno, 0 when the kernel gave none. */
+struct flow_key {
+	__u32 netns;
+	__u8 outcome;
+	__u8 error;
+	__u8 destination;
+	__u8 bucket;
+};
+
+struct flow_value {
+	__u64 count;
+	__u64 sum_ns;
+};
+
+#endif
