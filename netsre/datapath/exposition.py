@@ -1,0 +1,75 @@
+"""What the agent knows at one moment, as readings of registered metrics."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from netsre import conventions as c
+from netsre.datapath.buckets import CONNECT_BOUNDS
+from netsre.datapath.conntrack import ConntrackCounters
+from netsre.datapath.flows import UNKNOWN_BUCKET, FlowCount
+
+_DIRECTION: Final = "egress"
+_PROTOCOL: Final = "tcp"
+
+
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """Cumulative bucket counts in the order of the bounds, +Inf last, and the sum in seconds."""
+
+    bounds: tuple[str, ...]
+    cumulative: tuple[int, ...]
+    sum_seconds: float
+
+
+@dataclass(slots=True)
+class Readings:
+    """Readings by metric name: label values in the registry's order, and a number or a histogram."""
+
+    numbers: dict[str, list[tuple[tuple[str, ...], float]]] = field(default_factory=lambda: defaultdict(list))
+    histograms: dict[str, list[tuple[tuple[str, ...], Histogram]]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
+
+    def put(self, metric: str, labels: tuple[str, ...], value: float) -> None:
+        """Add one number."""
+        self.numbers[metric].append((labels, value))
+
+
+def put_flows(readings: Readings, counts: Iterable[FlowCount], names: Mapping[int, str]) -> None:
+    """Add outcomes and connect latency; a namespace without a name is `~other`."""
+    outcomes: dict[tuple[str, ...], int] = defaultdict(int)
+    buckets: dict[tuple[str, ...], list[int]] = {}
+    sums: dict[tuple[str, ...], int] = defaultdict(int)
+    for flow in counts:
+        end = (_DIRECTION, names.get(flow.netns, c.OTHER), flow.destination, _PROTOCOL)
+        outcomes[(flow.outcome, flow.reason, *end)] += flow.count
+        if flow.outcome == "delivered" and flow.bucket != UNKNOWN_BUCKET:
+            buckets.setdefault(end, [0] * (len(CONNECT_BOUNDS) + 1))[flow.bucket] += flow.count
+            sums[end] += flow.sum_ns
+    for labels, count in sorted(outcomes.items()):
+        readings.put(c.FLOWS, labels, count)
+    for ends, by_bucket in sorted(buckets.items()):
+        readings.histograms[c.FLOW_CONNECT_SECONDS].append((ends, _cumulate(by_bucket, sums[ends])))
+
+
+def _cumulate(counts: list[int], sum_ns: int) -> Histogram:
+    running, cumulative = 0, []
+    for count in counts:
+        running += count
+        cumulative.append(running)
+    bounds = (*(f"{float(bound)!r}" for bound in CONNECT_BOUNDS), "+Inf")
+    return Histogram(bounds, tuple(cumulative), sum_ns / 1e9)
+
+
+def put_conntrack(readings: Readings, netns: str, counters: ConntrackCounters, limit: int) -> None:
+    """Add one namespace's kernel table; utilisation is left out when the kernel sets no limit (0)."""
+    labels = ("kernel", netns)
+    readings.put(c.CONNTRACK_ENTRIES, labels, counters.entries)
+    readings.put(c.CONNTRACK_INSERT_FAILED, labels, counters.insert_failed)
+    readings.put(c.CONNTRACK_DROPS, labels, counters.drops)
+    readings.put(c.CONNTRACK_EARLY_DROPS, labels, counters.early_drops)
+    readings.put(c.CONNTRACK_LIMIT, labels, limit)
+    if limit:
+        readings.put(c.CONNTRACK_UTILIZATION, labels, counters.entries / limit)

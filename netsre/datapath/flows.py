@@ -1,0 +1,144 @@
+"""The flow probe's maps: their sizes, the bytes they hold, and what the bytes mean.
+
+The layouts repeat `bpf/include/flows.h`; a test compiles that file and compares.
+"""
+
+import errno
+import struct
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from netsre.conventions import OTHER
+from netsre.datapath.buckets import CONNECT_BOUNDS, STALL_SECONDS
+
+MAX_ATTEMPTS: Final = 65_536
+MAX_FLOWS: Final = 16_384
+UNKNOWN_BUCKET: Final = 255
+"""The bucket of an answered attempt whose beginning was not seen: counted, without a latency."""
+STALL_NS: Final = STALL_SECONDS * 1_000_000_000
+
+DEFINES: Final = {
+    "MAX_ATTEMPTS": MAX_ATTEMPTS,
+    "MAX_FLOWS": MAX_FLOWS,
+    "STALL_NS": f"{STALL_NS}ULL",
+    "UNKNOWN_BUCKET": UNKNOWN_BUCKET,
+    "CONNECT_BUCKET_COUNT": len(CONNECT_BOUNDS),
+    "EEXIST_CODE": errno.EEXIST,
+}
+"""Preprocessor names that the probe's source needs, beside the member offsets."""
+
+ATTEMPT: Final = struct.Struct("<QIB3x")
+STALL_CLAIM: Final = struct.Struct("<QQ")
+FLOW_KEY: Final = struct.Struct("<IBBBB")
+FLOW_VALUE: Final = struct.Struct("<QQ")
+
+_OUTCOMES: Final = ("delivered", "failed", "failed")
+_STALLED: Final = 2
+_DESTINATIONS: Final = (OTHER, "loopback", "private", "public")
+
+_REASONS: Final = {
+    0: "abandoned",
+    errno.ECONNREFUSED: "refused",
+    errno.ECONNRESET: "reset",
+    errno.ETIMEDOUT: "timed_out",
+    errno.EHOSTUNREACH: "unreachable",
+    errno.ENETUNREACH: "unreachable",
+    errno.EHOSTDOWN: "unreachable",
+    errno.ENETDOWN: "unreachable",
+    errno.ECONNABORTED: "aborted",
+    errno.EACCES: "forbidden",
+    errno.EPERM: "forbidden",
+}
+REASONS: Final = frozenset(_REASONS.values()) | {"none", "stalled", "other"}
+"""Every value that the label `reason` can have, beside the marker for counts without detail."""
+
+
+@dataclass(frozen=True, slots=True)
+class FlowCount:
+    """One counter of the probe, summed over CPUs."""
+
+    netns: int
+    """Inode number of the client's network namespace; 0 when it is not known."""
+    outcome: str
+    reason: str
+    destination: str
+    bucket: int
+    """Index into `CONNECT_BOUNDS`, its length for +Inf, `UNKNOWN_BUCKET` without a latency."""
+    count: int
+    sum_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """An attempt that waits for its answer."""
+
+    sock: int
+    start_ns: int
+    netns: int
+    destination: str
+
+
+def reason_of(outcome: int, error: int) -> str:
+    """Return the word for why an attempt ended, from the probe's outcome and the socket's errno."""
+    if outcome == 0:
+        return "none"
+    if outcome == _STALLED:
+        return "stalled"
+    return _REASONS.get(error, "other")
+
+
+def destination_of(code: int) -> str:
+    """Return the word for where an attempt went."""
+    return _DESTINATIONS[code] if code < len(_DESTINATIONS) else OTHER
+
+
+def sum_per_cpu(value: bytes) -> tuple[int, int]:
+    """Return (count, nanoseconds) summed over the CPUs' slots of one value."""
+    count = total = 0
+    for slot_count, slot_ns in FLOW_VALUE.iter_unpack(value):
+        count += slot_count
+        total += slot_ns
+    return count, total
+
+
+def decode_flows(entries: Iterable[tuple[bytes, bytes]]) -> Iterator[FlowCount]:
+    """Turn the entries of the map `flows` into counters."""
+    for key, value in entries:
+        netns, outcome, error, destination, bucket = FLOW_KEY.unpack(key)
+        count, sum_ns = sum_per_cpu(value)
+        yield FlowCount(
+            netns,
+            _OUTCOMES[outcome],
+            reason_of(outcome, error),
+            destination_of(destination),
+            bucket if outcome == 0 else UNKNOWN_BUCKET,
+            count,
+            sum_ns,
+        )
+
+
+def decode_overflow(outcome: int, value: bytes) -> FlowCount:
+    """Turn a slot of `flows_overflow` into a counter without detail."""
+    count, _ = sum_per_cpu(value)
+    reason = "none" if outcome == 0 else "stalled" if outcome == _STALLED else OTHER
+    return FlowCount(0, _OUTCOMES[outcome], reason, OTHER, UNKNOWN_BUCKET, count, 0)
+
+
+def decode_attempts(entries: Iterable[tuple[bytes, bytes]]) -> tuple[list[Attempt], list[bytes], int]:
+    """Return (attempts in flight, keys of idle entries, entries in use) of the map `attempts`."""
+    waiting, idle, total = [], [], 0
+    for key, value in entries:
+        total += 1
+        start_ns, netns, destination = ATTEMPT.unpack(value)
+        if start_ns:
+            (sock,) = struct.unpack("<Q", key)
+            waiting.append(Attempt(sock, start_ns, netns, destination_of(destination)))
+        else:
+            idle.append(key)
+    return waiting, idle, total
+
+
+def stalled(attempts: Iterable[Attempt], now_ns: int) -> Iterator[Attempt]:
+    """Yield the attempts unanswered for the stall limit; `now_ns` is the kernel's monotonic clock."""
+    return (attempt for attempt in attempts if now_ns - attempt.start_ns >= STALL_NS)
