@@ -1,0 +1,115 @@
+"""The reader of the flow probe: counts, stalled attempts, and the care of its tables.
+
+Not thread safe; the agent calls it under one lock.
+"""
+
+import struct
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from netsre.adapters.bpf.session import Session
+from netsre.datapath import flows
+from netsre.datapath.flows import UNKNOWN_BUCKET, Attempt, FlowCount
+
+_IDLE_SHARE: Final = 0.75
+"""Idle entries are removed when the table of attempts is fuller than this."""
+_CLAIMED: Final = struct.pack("<Q", 1)
+
+
+@dataclass(frozen=True, slots=True)
+class MapUsage:
+    """How full one map is."""
+
+    name: str
+    entries: int
+    capacity: int
+    memory_bytes: int
+    overflows: int
+
+
+class FlowProbe:
+    """What the flow probe has counted since it was attached."""
+
+    def __init__(self, session: Session) -> None:
+        """Read through an open session."""
+        self.session = session
+        self.in_flight = 0
+        self._entries = {"attempts": 0, "stalls": 0, "flows": 0}
+        # Counted here and not in the kernel: nobody but us notices that nothing happens.
+        self._stalled: Counter[tuple[int, str]] = Counter()
+
+    def scan(self, now_ns: int) -> None:
+        """Count attempts that became stalled; call it about twice a second.
+
+        The order matters. Claims are listed before attempts are read, and only listed claims are removed:
+        a claim that the kernel side made after our reading cannot be removed and made a second time by us.
+        """
+        stalls, attempts = self.session.maps["stalls"], self.session.maps["attempts"]
+        claims = [key for key, _ in stalls.entries()]
+        waiting, idle, used = flows.decode_attempts(attempts.entries())
+        for attempt in flows.stalled(waiting, now_ns):
+            if stalls.insert(_claim(attempt), _CLAIMED):
+                self._stalled[(attempt.netns, attempt.destination)] += 1
+        alive = {_claim(attempt) for attempt in waiting}
+        for claim in claims:
+            if claim not in alive:
+                stalls.delete(claim)
+        if used > attempts.capacity * _IDLE_SHARE:
+            for key in idle:
+                attempts.delete(key)
+        self.in_flight = len(waiting)
+        self._entries |= {"attempts": used, "stalls": len(claims)}
+
+    def counts(self) -> list[FlowCount]:
+        """Return every counter: the kernel's, those without detail, and the stalled that we found."""
+        found = list(flows.decode_flows(self.session.maps["flows"].entries()))
+        self._entries["flows"] = len(found)
+        found.extend(self._overflowed())
+        found.extend(
+            FlowCount(netns, "failed", "stalled", destination, UNKNOWN_BUCKET, count, 0)
+            for (netns, destination), count in self._stalled.items()
+        )
+        return found
+
+    def retire(self, namespaces: Iterable[int]) -> None:
+        """Forget the counters of namespaces that are gone, so that they cannot fill the table."""
+        gone = frozenset(namespaces)
+        if not gone:
+            return
+        table = self.session.maps["flows"]
+        for key, _ in list(table.entries()):
+            if flows.FLOW_KEY.unpack(key)[0] in gone:
+                table.delete(key)
+        for netns, destination in list(self._stalled):
+            if netns in gone:
+                del self._stalled[(netns, destination)]
+
+    def usage(self) -> Iterator[MapUsage]:
+        """Yield how full each table was when it was last read."""
+        overflows = {
+            "flows": sum(count.count for count in self._overflowed()),
+            "attempts": self._attempts_lost(),
+            "stalls": 0,
+        }
+        for name, entries in self._entries.items():
+            table = self.session.maps[name]
+            yield MapUsage(name, entries, table.capacity, table.memory(), overflows[name])
+
+    def _overflowed(self) -> list[FlowCount]:
+        table = self.session.maps["flows_overflow"]
+        found = []
+        for outcome in range(table.capacity):
+            value = table.lookup(struct.pack("<I", outcome))
+            if value is not None:
+                found.append(flows.decode_overflow(outcome, value))
+        return [count for count in found if count.count]
+
+    def _attempts_lost(self) -> int:
+        value = self.session.maps["attempts_overflow"].lookup(struct.pack("<I", 0)) or b""
+        return sum(count for (count,) in struct.iter_unpack("<Q", value))
+
+
+def _claim(attempt: Attempt) -> bytes:
+    return flows.STALL_CLAIM.pack(attempt.sock, attempt.start_ns)

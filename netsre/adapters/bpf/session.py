@@ -1,0 +1,115 @@
+"""What the agent holds of the kernel: the descriptors that a loader handed over.
+
+The programs live as long as these descriptors: when this process ends, in whatever way, the kernel detaches
+and frees them.
+"""
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from netsre.adapters.bpf.syscalls import BpfMap, fdinfo
+from netsre.errors import EnvironmentUnfit
+
+_LOADER_TIMEOUT_SECONDS: Final = 30.0
+_MESSAGE_BYTES: Final = 65536
+_DESCRIPTORS: Final = 64
+
+
+class ProbeUnfit(EnvironmentUnfit):
+    """A probe cannot run here; `reason` is the short word for metrics."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        """Keep the named reason beside the sentence."""
+        self.reason = reason
+        super().__init__(message)
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """The loaded and attached flow probe."""
+
+    maps: dict[str, BpfMap]
+    program_fd: int
+    attachment_fd: int
+    load_seconds: float
+
+    def run_statistics(self) -> tuple[int, int]:
+        """Return (runs, nanoseconds) of the program, as far as the kernel counts them."""
+        info = fdinfo(self.program_fd)
+        return int(info.get("run_cnt", "0")), int(info.get("run_time_ns", "0"))
+
+    def close(self) -> None:
+        """Detach the probe and free its maps."""
+        for fd in (self.attachment_fd, self.program_fd, *(m.fd for m in self.maps.values())):
+            with contextlib.suppress(OSError):
+                os.close(fd)
+
+
+def open_session(source: Path) -> Session:
+    """Load and attach the flow probe from the C files below `source`.
+
+    Raises `ProbeUnfit` with the reason and the next step when this node cannot run it.
+    """
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.settimeout(_LOADER_TIMEOUT_SECONDS)
+        with _loader(theirs, source) as process:
+            theirs.close()
+            try:
+                message, fds, _, _ = socket.recv_fds(ours, _MESSAGE_BYTES, _DESCRIPTORS)
+            except TimeoutError:
+                message, fds = b"", []
+            if not message:
+                process.kill()
+            _, complaint = process.communicate()
+    return _session(message, fds, complaint, process.returncode)
+
+
+@contextlib.contextmanager
+def _loader(channel: socket.socket, source: Path) -> Iterator[subprocess.Popen[bytes]]:
+    environment = {
+        "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+        "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry),
+        "BCC_KERNEL_SOURCE": str(source / "shim"),
+    }
+    command = [sys.executable, "-m", "netsre.adapters.bpf.loader", str(channel.fileno()), str(source)]
+    with subprocess.Popen(  # our own interpreter and module
+        command,
+        env=environment,
+        pass_fds=[channel.fileno()],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    ) as process:
+        yield process
+
+
+def _session(message: bytes, fds: list[int], complaint: bytes, status: int) -> Session:
+    if not message:
+        last = complaint.decode(errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
+        raise ProbeUnfit("load_failed", f"the BPF loader ended with status {status}: {last[0]}")
+    reply = json.loads(message)
+    if "reason" in reply:
+        detail = _first_complaint(complaint)
+        raise ProbeUnfit(str(reply["reason"]), str(reply["message"]) + (f" ({detail})" if detail else ""))
+    names = list(reply["maps"])
+    maps = {name: BpfMap.of(name, fd) for name, fd in zip(names, fds, strict=False)}
+    program_fd, attachment_fd = fds[len(names) :]
+    return Session(maps, program_fd, attachment_fd, float(reply["load_seconds"]))
+
+
+def _first_complaint(complaint: bytes) -> str:
+    """Return the line of the compiler or verifier that a person should read first."""
+    lines = [line.strip() for line in complaint.decode(errors="replace").splitlines() if line.strip()]
+    for line in lines:
+        if "error:" in line or "not permitted" in line or "denied" in line:
+            return line
+    return lines[-1] if lines else ""

@@ -1,0 +1,207 @@
+"""The bpf(2) calls that a reader of maps needs; no library in memory, no compiler.
+
+Attribute layouts: `union bpf_attr` in linux/bpf.h. Every function takes descriptors and bytes and raises
+`OSError` with the kernel's errno.
+"""
+
+import ctypes
+import errno
+import functools
+import platform
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+_SYSCALL_NUMBERS: Final = {"x86_64": 321, "aarch64": 280, "riscv64": 280, "ppc64le": 361, "s390x": 351}
+
+_MAP_LOOKUP_ELEM: Final = 1
+_MAP_UPDATE_ELEM: Final = 2
+_MAP_DELETE_ELEM: Final = 3
+_MAP_LOOKUP_BATCH: Final = 24
+_ENABLE_STATS: Final = 32
+
+_NOEXIST: Final = 1
+_PER_CPU_TYPES: Final = frozenset({5, 6, 10, 21})
+_CURSOR_BYTES: Final = 64
+"""At least the size of any key, as the kernel's batch cursor for hash maps is one u32."""
+
+
+@functools.cache
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
+@functools.cache
+def _number() -> int:
+    machine = platform.machine()
+    if machine not in _SYSCALL_NUMBERS:
+        raise OSError(errno.ENOSYS, f"bpf(2) is not known for {machine}")
+    return _SYSCALL_NUMBERS[machine]
+
+
+def _bpf(command: int, attributes: ctypes.Array[ctypes.c_char]) -> int:
+    result: int = _libc().syscall(
+        ctypes.c_long(_number()), ctypes.c_int(command), attributes, ctypes.c_uint(len(attributes))
+    )
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, errno.errorcode.get(number, str(number)))
+    return result
+
+
+@functools.cache
+def possible_cpus() -> int:
+    """Return how many slots a per-CPU value has: the CPUs that could ever be online."""
+    text = Path("/sys/devices/system/cpu/possible").read_text(encoding="ascii").strip()
+    return int(text.replace(",", "-").split("-")[-1]) + 1
+
+
+def fdinfo(fd: int) -> dict[str, str]:
+    """Return what the kernel says of a descriptor of ours (map sizes, memory, run-time statistics)."""
+    lines = Path(f"/proc/self/fdinfo/{fd}").read_text(encoding="ascii").splitlines()
+    return dict((part.strip() for part in line.split(":", 1)) for line in lines if ":" in line)  # type: ignore[misc]  # every line has two parts
+
+
+@dataclass(frozen=True, slots=True)
+class BpfMap:
+    """One map that we hold a descriptor of."""
+
+    name: str
+    fd: int
+    kind: int
+    key_size: int
+    value_size: int
+    capacity: int
+
+    @classmethod
+    def of(cls, name: str, fd: int) -> "BpfMap":
+        """Describe a map by what the kernel says of its descriptor."""
+        info = fdinfo(fd)
+        return cls(
+            name,
+            fd,
+            int(info["map_type"]),
+            int(info["key_size"]),
+            int(info["value_size"]),
+            int(info["max_entries"]),
+        )
+
+    @property
+    def stride(self) -> int:
+        """Return the bytes of one value as user space sees it: all CPUs' slots for per-CPU maps."""
+        if self.kind in _PER_CPU_TYPES:
+            return (self.value_size + 7) // 8 * 8 * possible_cpus()
+        return self.value_size
+
+    def memory(self) -> int:
+        """Return the kernel memory that the map holds, in bytes."""
+        return int(fdinfo(self.fd).get("memlock", "0"))
+
+    def lookup(self, key: bytes) -> bytes | None:
+        """Return one value, or `None` when there is no such key."""
+        keys = ctypes.create_string_buffer(key, len(key))
+        value = ctypes.create_string_buffer(self.stride)
+        try:
+            _bpf(_MAP_LOOKUP_ELEM, self._element(keys, value, 0))
+        except OSError as error:
+            if error.errno == errno.ENOENT:
+                return None
+            raise
+        return value.raw
+
+    def insert(self, key: bytes, value: bytes) -> bool:
+        """Add a key that is not there; return whether we were the one to add it."""
+        keys = ctypes.create_string_buffer(key, len(key))
+        values = ctypes.create_string_buffer(value, len(value))
+        try:
+            _bpf(_MAP_UPDATE_ELEM, self._element(keys, values, _NOEXIST))
+        except OSError as error:
+            if error.errno == errno.EEXIST:
+                return False
+            raise
+        return True
+
+    def delete(self, key: bytes) -> None:
+        """Remove a key; one that is gone already is no error."""
+        keys = ctypes.create_string_buffer(key, len(key))
+        try:
+            _bpf(_MAP_DELETE_ELEM, self._element(keys, None, 0))
+        except OSError as error:
+            if error.errno != errno.ENOENT:
+                raise
+
+    def entries(self) -> Iterator[tuple[bytes, bytes]]:
+        """Yield every (key, value), read in batches; values of per-CPU maps hold all CPUs' slots."""
+        batch = min(self.capacity, 8192)
+        cursor: ctypes.Array[ctypes.c_char] | None = None
+        while True:
+            following = ctypes.create_string_buffer(max(_CURSOR_BYTES, self.key_size))
+            keys = ctypes.create_string_buffer(batch * self.key_size)
+            values = ctypes.create_string_buffer(batch * self.stride)
+            attributes = _batch(self.fd, cursor, following, keys, values, batch)
+            finished = False
+            try:
+                _bpf(_MAP_LOOKUP_BATCH, attributes)
+            except OSError as error:
+                if error.errno == errno.ENOSPC:  # One bucket holds more than a batch: ask for more.
+                    batch *= 2
+                    continue
+                if error.errno != errno.ENOENT:
+                    raise
+                finished = True  # The end of the map, with a valid count.
+            (count,) = struct.unpack_from("<I", attributes, 32)
+            yield from self._pairs(keys.raw, values.raw, count)
+            if finished:
+                return
+            cursor = following
+
+    def _pairs(self, keys: bytes, values: bytes, count: int) -> Iterator[tuple[bytes, bytes]]:
+        key_size, stride = self.key_size, self.stride
+        for index in range(count):
+            yield (
+                keys[index * key_size : (index + 1) * key_size],
+                values[index * stride : (index + 1) * stride],
+            )
+
+    def _element(
+        self,
+        key: ctypes.Array[ctypes.c_char],
+        value: ctypes.Array[ctypes.c_char] | None,
+        flags: int,
+    ) -> ctypes.Array[ctypes.c_char]:
+        packed = struct.pack("<IIQQQ", self.fd, 0, ctypes.addressof(key), _address(value), flags)
+        return ctypes.create_string_buffer(packed, len(packed))
+
+
+def _address(buffer: ctypes.Array[ctypes.c_char] | None) -> int:
+    return ctypes.addressof(buffer) if buffer is not None else 0
+
+
+def _batch(
+    fd: int,
+    cursor: ctypes.Array[ctypes.c_char] | None,
+    following: ctypes.Array[ctypes.c_char],
+    keys: ctypes.Array[ctypes.c_char],
+    values: ctypes.Array[ctypes.c_char],
+    count: int,
+) -> ctypes.Array[ctypes.c_char]:
+    packed = struct.pack(
+        "<QQQQIIQQ",
+        _address(cursor),
+        _address(following),
+        _address(keys),
+        _address(values),
+        count,
+        fd,
+        0,
+        0,
+    )
+    return ctypes.create_string_buffer(packed, len(packed))
+
+
+def enable_run_time_statistics() -> int:
+    """Turn on the kernel's BPF run-time statistics for as long as the returned descriptor is open."""
+    packed = struct.pack("<I", 0)
+    return _bpf(_ENABLE_STATS, ctypes.create_string_buffer(packed, len(packed)))
