@@ -1,0 +1,225 @@
+"""The node agent: attaches the probes, gives its privileges away, and serves what it measures.
+
+What cannot be measured here is a reading of its own (`netsre_agent_probe_up` 0 with the reason), never a
+reason to stop the rest.
+"""
+
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+from typing import Final
+
+from netsre import __version__
+from netsre import conventions as c
+from netsre.adapters import exposition, netns, privileges
+from netsre.adapters.agent_server import AgentServer, Reply
+from netsre.adapters.bpf import syscalls
+from netsre.adapters.bpf.probe import FlowProbe
+from netsre.adapters.bpf.session import ProbeUnfit, open_session
+from netsre.datapath.conntrack import parse_statistics
+from netsre.datapath.exposition import Readings, put_conntrack, put_flows
+from netsre.errors import EnvironmentUnfit
+
+_log: Final = logging.getLogger("netsre.agent")
+
+_SCAN_SECONDS: Final = 0.5
+_INVENTORY_SECONDS: Final = 5.0
+_RETIRE_SECONDS: Final = 300.0
+"""A namespace unseen for this long is gone: its counters were read many times by then."""
+_MOST_TABLES: Final = 256
+"""Conntrack tables exposed at most, the fullest first; a bound on series, not on what exists."""
+_KEPT: Final = ("BPF", "PERFMON", "SYS_PTRACE", "SYS_ADMIN")
+"""BPF and PERFMON read maps, SYS_PTRACE and SYS_ADMIN look into other network namespaces."""
+_OWNER: Final = "netsre"
+
+
+@dataclass(frozen=True, slots=True)
+class AgentSettings:
+    """How to run an agent."""
+
+    host: str
+    port: int
+    programs: Path
+    """Directory of the C sources."""
+    run_statistics: bool
+    """Keep the kernel's BPF run-time statistics on while the agent runs; costs every program a little."""
+
+
+class Agent:
+    """Everything the agent reads, behind one lock."""
+
+    def __init__(self, probe: FlowProbe | None, absence: ProbeUnfit | None, started: float) -> None:
+        """Serve a probe, or say why there is none; `started` is seconds since the Unix epoch."""
+        self._probe = probe
+        self._absence = absence
+        self._started = started
+        self._lock = threading.Lock()
+        self._errors = {"flows": 0, "conntrack": 0}
+        self._collect_seconds = 0.0
+        self._namespaces: Mapping[int, netns.Namespace] = {}
+        self._inventory_at = float("-inf")
+        self._seen: dict[int, float] = {}
+
+    def scan(self) -> None:
+        """Look for stalled attempts, and forget namespaces that are gone."""
+        if self._probe is None:
+            return
+        with self._lock:
+            try:
+                self._probe.scan(time.monotonic_ns())
+                self._forget_gone(time.monotonic())
+            except OSError as error:
+                self._failed("flows", error)
+
+    def metrics(self, accept: str) -> Reply:
+        """Read the kernel and answer in the form that the client asks for."""
+        with self._lock:
+            began = time.monotonic()
+            readings = self._read(began)
+            self._collect_seconds = time.monotonic() - began
+        body, content_type = exposition.render(readings, accept)
+        return Reply(HTTPStatus.OK, body, content_type)
+
+    def ready(self, accept: str) -> Reply:
+        """Say whether every probe is attached, and what is missing."""
+        del accept
+        if self._absence is None:
+            return Reply(HTTPStatus.OK, b"ready\n")
+        missing = f"flows: {self._absence.reason}: {self._absence}\n"
+        return Reply(HTTPStatus.SERVICE_UNAVAILABLE, missing.encode())
+
+    def healthy(self, accept: str) -> Reply:
+        """Say that the process answers."""
+        del self, accept
+        return Reply(HTTPStatus.OK, b"ok\n")
+
+    def _read(self, now: float) -> Readings:
+        readings = Readings()
+        self._refresh_inventory(now)
+        self._read_flows(readings)
+        self._read_conntrack(readings)
+        self._read_self(readings)
+        return readings
+
+    def _refresh_inventory(self, now: float) -> None:
+        if now - self._inventory_at >= _INVENTORY_SECONDS:
+            self._namespaces = netns.inventory()
+            self._inventory_at = now
+            self._seen |= dict.fromkeys(self._namespaces, now)
+
+    def _forget_gone(self, now: float) -> None:
+        self._refresh_inventory(now)
+        gone = [inode for inode, at in self._seen.items() if now - at > _RETIRE_SECONDS]
+        if gone and self._probe is not None:
+            self._probe.retire(gone)
+            for inode in gone:
+                del self._seen[inode]
+
+    def _read_flows(self, readings: Readings) -> None:
+        reason = self._absence.reason if self._absence else ""
+        readings.put(c.AGENT_PROBE_UP, ("flows", reason), 0 if self._absence else 1)
+        result = ("error", reason) if self._absence else ("ok", "none")
+        readings.put(c.BPF_PROGRAM_LOADS, (_OWNER, "raw_tracepoint", *result), 1)
+        if self._probe is None:
+            return
+        try:
+            counts = self._probe.counts()
+            for count in counts:
+                # A namespace that nothing leads to any more still has a name while it is counted.
+                self._seen.setdefault(count.netns, self._inventory_at)
+            put_flows(readings, counts, {n.inode: n.name for n in self._namespaces.values()})
+            readings.put(c.FLOW_ATTEMPTS_IN_FLIGHT, (), self._probe.in_flight)
+            for usage in self._probe.usage():
+                readings.put(c.BPF_MAP_ENTRIES, (usage.name, _OWNER), usage.entries)
+                readings.put(c.BPF_MAP_CAPACITY, (usage.name, _OWNER), usage.capacity)
+                readings.put(c.BPF_MAP_MEMORY, (usage.name, _OWNER), usage.memory_bytes)
+                readings.put(c.BPF_MAP_OVERFLOWS, (usage.name,), usage.overflows)
+            runs, nanoseconds = self._probe.session.run_statistics()
+            readings.put(c.BPF_RUNS, ("flows",), runs)
+            readings.put(c.BPF_RUN_SECONDS, ("flows",), nanoseconds / 1e9)
+        except OSError as error:
+            self._failed("flows", error)
+
+    def _read_conntrack(self, readings: Readings) -> None:
+        try:
+            limit = netns.conntrack_limit()
+        except OSError as error:
+            self._failed("conntrack", error)
+            return
+        tables = []
+        for namespace in list(self._namespaces.values()):
+            try:
+                tables.append((namespace.name, parse_statistics(netns.statistics_text(namespace))))
+            except (OSError, ValueError) as error:
+                if namespace.pid is None or Path(f"/proc/{namespace.pid}").exists():
+                    self._failed("conntrack", error)
+        tables.sort(key=lambda table: (-table[1].entries, table[0]))
+        for name, counters in sorted(tables[:_MOST_TABLES], key=lambda table: table[0]):
+            put_conntrack(readings, name, counters, limit)
+
+    def _read_self(self, readings: Readings) -> None:
+        for source, count in self._errors.items():
+            readings.put(c.AGENT_READ_ERRORS, (source,), count)
+        readings.put(c.AGENT_COLLECT_SECONDS, (), self._collect_seconds)
+        readings.put(c.BUILD_INFO, (__version__,), 1)
+        readings.put(c.PROCESS_START_TIME, (), self._started)
+        times = os.times()
+        readings.put(c.PROCESS_CPU, (), times.user + times.system)
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+        readings.put(c.PROCESS_RSS, (), pages * os.sysconf("SC_PAGE_SIZE"))
+
+    def _failed(self, source: str, error: Exception) -> None:
+        if not self._errors[source]:
+            _log.warning("reading %s failed: %s; counted from now on, not logged again", source, error)
+        self._errors[source] += 1
+
+
+def run(settings: AgentSettings, *, announce: Callable[[str], None]) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    Raises `EnvironmentUnfit` without root or when the address is taken. A probe that cannot run is announced
+    in one line and served as absent.
+    """
+    started = time.time()
+    _require_capabilities()
+    server = AgentServer(settings.host, settings.port, {})
+    statistics_fd = syscalls.enable_run_time_statistics() if settings.run_statistics else None
+    probe, absence = _attach(settings.programs)
+    if absence is not None:
+        announce(f"flows are not measured: {absence.reason}: {absence}")
+    privileges.limit_capabilities(_KEPT)
+    agent = Agent(probe, absence, started)
+    server.routes = {"/metrics": agent.metrics, "/healthz": agent.healthy, "/readyz": agent.ready}
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    threading.Thread(target=server.serve_forever, name="http", daemon=True).start()
+    announce(f"agent serves http://{settings.host}:{server.server_port}/metrics")
+    while not stop.wait(_SCAN_SECONDS):
+        agent.scan()
+    server.shutdown()
+    if probe is not None:
+        probe.session.close()
+    if statistics_fd is not None:
+        os.close(statistics_fd)
+
+
+def _require_capabilities() -> None:
+    missing = set(_KEPT) - privileges.effective_capabilities()
+    if missing:
+        names = ", ".join(f"CAP_{name}" for name in sorted(missing))
+        message = f"the agent lacks {names}; run it as root: sudo netsre agent"
+        raise EnvironmentUnfit(message)
+
+
+def _attach(programs: Path) -> tuple[FlowProbe | None, ProbeUnfit | None]:
+    try:
+        return FlowProbe(open_session(programs)), None
+    except ProbeUnfit as error:
+        return None, error

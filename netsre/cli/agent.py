@@ -1,0 +1,46 @@
+"""`netsre agent`: measure this node."""
+
+import logging
+import sys
+
+import click
+
+from netsre import conventions
+
+
+def address(text: str) -> tuple[str, int]:
+    """Read `HOST:PORT` (IPv6 in brackets); a wrong one raises `click.BadParameter` with the right form."""
+    host, _, port = text.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not host or not port.isdigit() or not 0 <= int(port) <= 65535:
+        message = f"{text!r} is not HOST:PORT; write 127.0.0.1:{conventions.AGENT_PORT}"
+        raise click.BadParameter(message)
+    return host, int(port)
+
+
+@click.command()
+@click.option(
+    "--listen",
+    default=f"127.0.0.1:{conventions.AGENT_PORT}",
+    show_default=True,
+    metavar="HOST:PORT",
+    help="Where to serve /metrics, /healthz and /readyz.",
+)
+@click.option("--parent-pid", type=int, hidden=True, help="End when this parent ends.")
+@click.option(
+    "--run-statistics",
+    is_flag=True,
+    help="Keep the kernel's BPF run-time statistics on, to see what the probes cost.",
+)
+def agent(listen: str, *, parent_pid: int | None, run_statistics: bool) -> None:
+    """Measure this node: connection outcomes and latency, conntrack, and our own cost."""
+    from netsre.adapters import privileges  # noqa: PLC0415  # only when the command runs
+    from netsre.app import agent as app  # noqa: PLC0415
+    from netsre.app.resources import data_directory  # noqa: PLC0415
+
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="level=%(levelname)s %(message)s")
+    if parent_pid is not None:
+        privileges.die_with_parent(parent_pid)
+    host, port = address(listen)
+    settings = app.AgentSettings(host, port, data_directory("bpf"), run_statistics)
+    app.run(settings, announce=lambda line: click.echo(line, err=True))
