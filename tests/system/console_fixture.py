@@ -38,7 +38,7 @@ def _recent(total: int, errors: Callable[[int], int], gap: range = range(0)) -> 
     return minutes
 
 
-def _slo(name: str, **fields: Any) -> dict[str, Any]:
+def _slo(name: str, **fields: object) -> dict[str, Any]:
     """Return one service level that is well, changed by `fields`."""
     return {
         "name": name,
@@ -91,7 +91,7 @@ def _blind() -> dict[str, Any]:
     )
 
 
-def _headroom(netns: str, **fields: Any) -> dict[str, Any]:
+def _headroom(netns: str, **fields: object) -> dict[str, Any]:
     return _slo(
         "conntrack-headroom",
         description="The connection tracking table keeps at least half of its room.",
@@ -102,19 +102,20 @@ def _headroom(netns: str, **fields: Any) -> dict[str, Any]:
     )
 
 
-def _alert(name: str, severity: str, seconds: float, **fields: Any) -> dict[str, Any]:
-    labels = {"alertname": name, "severity": severity, "service": "node-datapath", "node": "worker-17"}
+def _alert(
+    name: str, severity: str, seconds: float, labels: dict[str, str] | None = None, **fields: object
+) -> dict[str, Any]:
+    fixed = {"alertname": name, "severity": severity, "service": "node-datapath", "node": "worker-17"}
     return {
         "fingerprint": f"{abs(hash((name, severity))):016x}"[:16],
-        "labels": labels | fields.pop("labels", {}),
+        "labels": fixed | (labels or {}),
         "annotations": {
             "summary": f"{name} on worker-17",
             "description": "1.8 % of connections failed in the last hour; the budget allows 0.1 %.",
             "runbook_url": "http://127.0.0.1:8600/#runbook-flow-evidence",
             "budget_remaining": "-16.8465",
             "time_to_exhaustion": "0s",
-        }
-        | fields.pop("annotations", {}),
+        },
         "state": "firing",
         "fired_at": rfc3339(seconds),
         "resolved_at": None,
@@ -151,7 +152,7 @@ def _run() -> dict[str, Any]:
     }
 
 
-def _status(**fields: Any) -> dict[str, Any]:
+def _status(**fields: object) -> dict[str, Any]:
     return {
         "version": "0.1.0",
         "node": "worker-17",
@@ -174,7 +175,11 @@ def incident() -> Scene:
     refused = _run() | {"id": 8, "result": "refused", "reason": "cooldown", "journal": []}
     page = _alert("FlowSuccessBurn", "page", 655, labels={"slo": "flow-success"})
     ticket = _alert("ConntrackUtilization", "ticket", 90, labels={"netns": HOSTILE})
-    ticket["annotations"] |= {"runbook_url": "javascript:alert(1)", "time_to_exhaustion": "", "summary": HOSTILE}
+    ticket["annotations"] |= {
+        "runbook_url": "javascript:alert(1)",
+        "time_to_exhaustion": "",
+        "summary": HOSTILE,
+    }
     old = _alert("FlowSuccessBurn", "page", 90000, state="resolved", resolved_at=rfc3339(88000))
     slos = [_headroom("host"), _headroom(HOSTILE), _blind(), _burning()]
     return {
@@ -222,7 +227,9 @@ def application(scene: Callable[[], Scene], *, dead: frozenset[str] = frozenset(
 @contextlib.contextmanager
 def serve(app: fastapi.FastAPI) -> Iterator[str]:
     """Serve an application on a free loopback port and yield its address."""
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", lifespan="off"))
+    server = uvicorn.Server(
+        uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", lifespan="off")
+    )
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     try:

@@ -11,8 +11,8 @@ const severity = (alert) => alert.labels?.severity ?? "unknown";
 const rank = (alert) => ({ page: 0, ticket: 1 })[severity(alert)] ?? 2;
 const newest = (field) => (a, b) => (format.instant(b[field]) ?? 0) - (format.instant(a[field]) ?? 0);
 
-/** Show every alert. Returns those that fire. */
-export function showAlerts(alerts, now) {
+/** Show every alert; `current` is false when silence means nothing. Returns those that fire. */
+export function showAlerts(alerts, now, current) {
   const firing = alerts.filter((alert) => alert.state === "firing");
   const resolved = alerts.filter((alert) => alert.state !== "firing");
   firing.sort((a, b) => rank(a) - rank(b) || newest("fired_at")(a, b));
@@ -22,7 +22,7 @@ export function showAlerts(alerts, now) {
   draw("alerts-list", firing);
   draw("resolved-list", resolved.slice(0, RESOLVED_SHOWN));
   setHidden(byId("alerts-empty"), firing.length > 0);
-  setText(byId("alerts-empty"), "✓ No alert fires.");
+  setText(byId("alerts-empty"), current ? "✓ No alert fires." : "○ No alert fired when this was last evaluated.");
   setHidden(byId("resolved"), resolved.length === 0);
   const shown = Math.min(resolved.length, RESOLVED_SHOWN);
   setText(byId("resolved-title"), `Resolved (${shown === resolved.length ? shown : `${shown} of ${resolved.length}`})`);

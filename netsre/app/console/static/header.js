@@ -45,23 +45,30 @@ function showOutbox(outbox) {
   setText(byId("outbox"), waiting.length ? waiting.map(([name, amount]) => `${amount} ${name}`).join(", ") : "none");
 }
 
-/** Every reason not to trust what is shown; empty when all is well. */
+/** Every reason not to trust what is shown, as {word, text}; empty when all is well. */
 export function troubles(answer, lastGood) {
   const { data, failures, now } = answer;
-  const found = [];
-  if (!Object.keys(data).length) {
-    const shown = lastGood ? `Everything below is from ${format.clock(new Date(lastGood).toISOString(), now)} (${format.duration((now - lastGood) / 1000)} ago).` : "Nothing was read yet.";
-    return [`The controller's API is unreachable (${failures[0][1]}). ${shown} Check: systemctl status netsre, or the terminal that runs it.`];
-  }
-  for (const [name, why] of failures) found.push(`/api/v1/${name} failed (${why}): that part is old.`);
+  if (!Object.keys(data).length) return [unreachable(failures, lastGood, now)];
+  const found = failures.map(([name, why]) => ({
+    word: "API PARTLY DOWN", text: `/api/v1/${name} failed (${why}): that part of the page is old.`,
+  }));
   const status = data.status;
   if (!status) return found;
   const stale = staleText(status, now);
-  if (stale) found.push(stale);
+  if (stale) found.unshift({ word: "STALE", text: stale });
   for (const source of status.sources ?? []) {
-    if (!source.up) found.push(`Source ${source.name} is down: ${source.reason || "no reason given"}. Its service levels stand still.`);
+    if (source.up) continue;
+    const why = source.reason || "no reason given";
+    found.push({ word: "SOURCE DOWN", text: `Source ${source.name} is down: ${why}. Its service levels stand still.` });
   }
   return found;
+}
+
+function unreachable(failures, lastGood, now) {
+  const since = lastGood && format.clock(new Date(lastGood).toISOString(), now);
+  const shown = lastGood ? `Everything below is from ${since}, ${format.duration((now - lastGood) / 1000)} ago.` : "Nothing was read yet.";
+  const advice = "Look at the controller's log, or at the terminal that runs netsre.";
+  return { word: "API UNREACHABLE", text: `API UNREACHABLE (${failures[0][1]}). ${shown} ${advice}` };
 }
 
 function staleText(status, now) {
@@ -77,7 +84,8 @@ function staleText(status, now) {
 export function showBanner(found) {
   const banner = byId("banner");
   setHidden(banner, found.length === 0);
-  reconcile(banner, found, (text) => text, () => el("p"), (node, text) => setText(node, text));
+  const places = found.map(({ text }, place) => ({ text, place: String(place) }));
+  reconcile(banner, places, (item) => item.place, () => el("p"), (node, item) => setText(node, item.text));
   document.body.classList.toggle("untrusted", found.length > 0);
 }
 
@@ -90,10 +98,10 @@ export function showVerdict(answer, firing, counts, found) {
 }
 
 function verdict(answer, firing, counts, found) {
-  if (!Object.keys(answer.data).length) return ["page", "▲ API UNREACHABLE"];
+  if (!Object.keys(answer.data).length) return ["page", `▲ ${found[0].word}`];
   const pages = firing.some((alert) => alert.labels?.severity === "page");
   if (firing.length) return [pages ? "page" : "ticket", `${pages ? "▲" : "◆"} ${firingText(firing)}`];
-  if (found.length) return ["ticket", "◆ DEGRADED: see below"];
+  if (found.length) return ["page", `▲ ${found[0].word}`];
   if (!counts) return ["wait", "… waiting for service levels"];
   if (counts.page || counts.ticket) return ["ticket", `◆ ${counts.page + counts.ticket} burning`];
   if (counts.spent) return ["ticket", `■ ${counts.spent} without budget`];

@@ -10,9 +10,9 @@ import { showSlos } from "./slos.js";
 const FASTEST_MS = 2000;
 const SLOWEST_MS = 5000;
 
+// The last good answer of each part: what failed now is shown as it was, and said to be old.
+const known = {};
 let lastGood = null;
-let firing = null;
-let counts = null;
 let announced = null;
 let arrived = false;
 let timer = 0;
@@ -36,22 +36,24 @@ async function refresh() {
 function show(answer) {
   const { data, now } = answer;
   if (Object.keys(data).length) lastGood = now;
-  if (data.status) showStatus(data.status, now);
-  if (data.alerts) firing = showAlerts(data.alerts.alerts, now);
-  if (data.slos) counts = showSlos(data.slos.slos, now);
-  if (data.runs) showRuns(data.runs.runs, now);
+  Object.assign(known, data);
   const found = troubles(answer, lastGood);
+  const current = found.length === 0;
+  if (known.status) showStatus(known.status, now);
+  const firing = known.alerts ? showAlerts(known.alerts.alerts, now, current) : null;
+  const counts = known.slos ? showSlos(known.slos.slos, now, current) : null;
+  if (known.runs) showRuns(known.runs.runs, now);
   showBanner(found);
   showVerdict(answer, firing, counts, found);
-  announce();
+  announce(firing, found);
   if (!arrived && data.runs) arrived = followAddress();
 }
 
-/** Tell screen readers when what fires has changed, and only then. */
-function announce() {
-  if (firing === null) return;
-  const names = firing.map((alert) => `${alert.labels?.severity ?? ""} ${alert.labels?.alertname ?? ""}`);
-  const text = names.length ? `Firing: ${names.join(", ")}` : "No alert fires";
+/** Tell screen readers what fires and what is broken, when that has changed and only then: ages change always. */
+function announce(firing, found) {
+  const names = (firing ?? []).map((alert) => `${alert.labels?.severity ?? ""} ${alert.labels?.alertname ?? ""}`);
+  const alarms = firing && !names.length ? "No alert fires" : `Firing: ${names.join(", ")}`;
+  const text = [...found.map(({ word }) => word), firing ? alarms : ""].filter(Boolean).join(". ");
   if (text === announced) return;
   announced = text;
   setText(byId("announce"), text);

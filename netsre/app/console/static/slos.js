@@ -35,17 +35,18 @@ function reasonFor(slo, ...fields) {
   return format.reason(found);
 }
 
-/** Show every SLO. Returns how many are in each state. */
-export function showSlos(slos, now) {
+/** Show every SLO; `current` is false when the numbers are too old to call anything OK. Returns counts by state. */
+export function showSlos(slos, now, current) {
   const rows = slos.map((slo) => ({ slo, state: stateOf(slo), key: keyOf(slo) }));
   rows.sort((a, b) => STATES[a.state].rank - STATES[b.state].rank || byBudget(a.slo, b.slo) || order(a.key, b.key));
-  reconcile(byId("slos-list"), rows, (row) => row.key, create, (node, row) => update(node, row, now));
+  reconcile(byId("slos-list"), rows, (row) => row.key, create, (node, row) => update(node, row, now, current));
   setHidden(byId("slos-empty"), rows.length > 0);
   setText(byId("slos-empty"), "No service levels are measured yet. They appear with the first reading of a source.");
   const counts = Object.fromEntries(Object.keys(STATES).map((state) => [state, 0]));
   for (const row of rows) counts[row.state] += 1;
   const shown = Object.entries(counts).filter(([, amount]) => amount);
-  setText(byId("slos-count"), shown.map(([state, amount]) => `${amount} ${STATES[state].word}`).join(", "));
+  const words = shown.map(([state, amount]) => `${amount} ${STATES[state].word}`).join(", ");
+  setText(byId("slos-count"), words && !current ? `at the last evaluation: ${words}` : words);
   return counts;
 }
 
@@ -83,9 +84,12 @@ function create() {
   );
 }
 
-function update(node, { slo, state }, now) {
+function update(node, { slo, state }, now, current) {
   setAttribute(node, "data-state", state);
-  setBadge(part(node, "badge"), state, STATES[state].sign, STATES[state].word);
+  const { sign, word } = STATES[state];
+  // Yesterday's OK is not an OK; yesterday's fire still is the best that is known.
+  const doubtful = !current && state === "ok";
+  setBadge(part(node, "badge"), doubtful ? "nodata" : state, doubtful ? STATES.nodata.sign : sign, current ? word : `WAS ${word}`);
   setText(part(node, "name"), slo.name);
   setLabels(part(node, "group"), Object.entries(slo.group ?? {}));
   setText(part(node, "why"), state === "nodata" ? blindness(slo) : "");
