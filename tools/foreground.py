@@ -8,17 +8,17 @@ import os
 import signal
 import sys
 import types
-from collections.abc import Sequence
 from typing import Final
 
 _TERMINAL: Final = 0
 _FORWARDED: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def main(command: Sequence[str]) -> int:
+def main(command: list[str]) -> int:
     """Run the command and return its exit code, as a shell would give it."""
     if not os.isatty(_TERMINAL):
-        os.execvp(command[0], command)
+        # No shell on purpose: the arguments are the command's own.
+        os.execvp(command[0], command)  # noqa: S606
     ours = os.getpgrp()
     # We hand the terminal over and take it back as a background job, which this signal would stop.
     signal.signal(signal.SIGTTOU, signal.SIG_IGN)

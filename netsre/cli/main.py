@@ -79,23 +79,6 @@ class LazyGroup(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, COMMANDS[name].help) for name in self.list_commands(ctx)])
 
-    def invoke(self, ctx: click.Context) -> None:
-        """Run the command; Ctrl-C and a closed pipe end it quietly with the shell's own codes."""
-        try:
-            super().invoke(ctx)
-            # A reader that went away must be noticed here; at interpreter exit it would be a traceback.
-            sys.stdout.flush()
-        except KeyboardInterrupt:
-            raise click.exceptions.Exit(_EXIT_INTERRUPTED) from None
-        except BrokenPipeError:
-            _forget_stdout()
-            raise click.exceptions.Exit(_EXIT_PIPE_CLOSED) from None
-
-
-def _forget_stdout() -> None:
-    """Drop what nobody will read, so that the interpreter's last flush does not fail on it."""
-    sys.stdout = None  # documented: there is no stdout
-
 
 @click.group(
     cls=LazyGroup,
@@ -117,7 +100,16 @@ def cli(*, debug: bool) -> None:
 
 def main() -> NoReturn:
     """Run the command line of this process and exit with its code."""
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    try:
+        # A reader that went away is noticed here; while the interpreter ends it would be a traceback.
+        sys.stdout.flush()
+    except BrokenPipeError:
+        code = _EXIT_PIPE_CLOSED
+    if code == _EXIT_PIPE_CLOSED:
+        # Documented: None means that there is no stdout, so nothing is left to flush.
+        sys.stdout = None
+    sys.exit(code)
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -129,14 +121,14 @@ def run(arguments: Sequence[str]) -> int:
             cli.invoke(context)
     except click.exceptions.Exit as stop:
         return stop.exit_code
-    except click.exceptions.Abort:
-        return _EXIT_INTERRUPTED
     except click.ClickException as error:
         error.show()
         return conventions.EXIT_USAGE
     except errors.NetsreError as error:
-        _complain(str(error))
+        _complain(error)
         return exit_code_of(error)
+    except (KeyboardInterrupt, click.exceptions.Abort, BrokenPipeError) as stop:
+        return _EXIT_PIPE_CLOSED if isinstance(stop, BrokenPipeError) else _EXIT_INTERRUPTED
     # The last door: whatever reaches it is our mistake, and the person at the terminal still gets one line.
     except Exception as error:  # noqa: BLE001
         return _report_internal(error, debug=debug)
@@ -159,9 +151,11 @@ def _report_internal(error: Exception, *, debug: bool) -> int:
     if debug:
         traceback.print_exception(error)
     hint = "" if debug else " (`netsre --debug …` shows where)"
-    _complain(f"internal error: {type(error).__name__}: {error}; please report it{hint}")
+    click.echo(f"error: internal error: {type(error).__name__}: {error}; please report it{hint}", err=True)
     return conventions.EXIT_NO
 
 
-def _complain(message: str) -> None:
-    click.echo(f"error: {message}", err=True)
+def _complain(error: errors.NetsreError) -> None:
+    """Write an error's line; findings in files stand alone, so that editors can jump to them."""
+    prefix = "" if isinstance(error, errors.SpecErrors) else "error: "
+    click.echo(f"{prefix}{error}", err=True)

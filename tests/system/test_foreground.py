@@ -1,0 +1,74 @@
+"""Ctrl-C in `make run` reaches netsre itself, and make takes its exit code."""
+
+import os
+import pathlib
+import pty
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+CHECKOUT = pathlib.Path(__file__).resolve().parent.parent.parent
+FOREGROUND = CHECKOUT / "tools" / "foreground.py"
+
+PATIENT = """
+import signal, sys, time
+def stop(number, frame):
+    print("stopped", flush=True)
+    sys.exit(int(sys.argv[1]))
+signal.signal(signal.SIGINT, stop)
+signal.signal(signal.SIGTERM, stop)
+print("ready", flush=True)
+time.sleep(60)
+"""
+
+
+def read_until(descriptor: int, word: bytes) -> bytes:
+    """Read from a terminal until a word appears in what was read."""
+    text = b""
+    deadline = time.monotonic() + 20
+    while word not in text and time.monotonic() < deadline:
+        text += os.read(descriptor, 1024)
+    return text
+
+
+@pytest.fixture
+def makefile(tmp_path: pathlib.Path) -> pathlib.Path:
+    """Return a makefile in a directory with a space, whose `run` waits for Ctrl-C and ends with CODE."""
+    directory = tmp_path / "a checkout"
+    directory.mkdir()
+    (directory / "patient.py").write_text(PATIENT)
+    (directory / "Makefile").write_text(
+        f'run:\n\t@"{sys.executable}" "{FOREGROUND}" "{sys.executable}" patient.py $(CODE)\n'
+    )
+    return directory
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_ctrl_c_at_a_terminal_ends_make_as_the_command_ends(makefile: pathlib.Path, code: int) -> None:
+    """The command takes Ctrl-C; make succeeds when it ends well, and fails when it does not."""
+    child, terminal = pty.fork()
+    if child == 0:
+        os.execvp("make", ["make", "-C", str(makefile), f"CODE={code}"])  # noqa: S606
+    assert b"ready" in read_until(terminal, b"ready")
+
+    os.write(terminal, b"\x03")
+    said = read_until(terminal, b"stopped")
+    _, status = os.waitpid(child, 0)
+    os.close(terminal)
+
+    assert b"stopped" in said
+    assert (os.waitstatus_to_exitcode(status) == 0) is (code == 0)
+
+
+def test_a_plain_stop_signal_is_passed_on(makefile: pathlib.Path) -> None:
+    """Without a terminal the command replaces the wrapper, so a signal to it is a signal to the command."""
+    command = [sys.executable, str(FOREGROUND), sys.executable, "patient.py", "7"]
+    with subprocess.Popen(command, cwd=makefile, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        process.send_signal(signal.SIGTERM)
+
+        assert process.wait(timeout=20) == 7
