@@ -1,0 +1,36 @@
+"""Sums of counters without any rounding.
+
+Python's default decimal context rounds to 28 digits. Counters arrive as the text of 64-bit floats, whose sums
+need up to about 1,400 digits at the very worst; this context has more, and raises instead of rounding.
+"""
+
+import decimal
+from decimal import Decimal
+from typing import Final
+
+ZERO: Final = Decimal(0)
+
+_CONTEXT: Final = decimal.Context(
+    prec=2_000,
+    Emin=decimal.MIN_EMIN,
+    Emax=decimal.MAX_EMAX,
+    traps=[decimal.InvalidOperation, decimal.Overflow, decimal.Inexact],
+)
+
+
+def add(left: Decimal, right: Decimal) -> Decimal:
+    """Return the exact sum of two usable values."""
+    return _CONTEXT.add(left, right)
+
+
+def subtract(left: Decimal, right: Decimal) -> Decimal:
+    """Return the exact difference of two usable values."""
+    return _CONTEXT.subtract(left, right)
+
+
+def is_usable(value: Decimal) -> bool:
+    """Return whether a value is a number that a 64-bit float can hold, so that sums of it stay exact."""
+    if not value.is_finite():
+        return False
+    exponent = value.as_tuple().exponent
+    return isinstance(exponent, int) and exponent >= -1_100 and value.adjusted() <= 308

@@ -1,0 +1,186 @@
+"""The `indicator` part of an SLO file: which series, and what makes an event bad."""
+
+import re
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Final, Literal, cast
+
+from netsre import conventions
+from netsre.metrics.registry import REGISTRY, Kind, Metric
+from netsre.model import literals, specs
+from netsre.model.levels import (
+    Indicator,
+    LatencyIndicator,
+    Matcher,
+    RatioIndicator,
+    Selector,
+    ThresholdIndicator,
+)
+from netsre.slo import codes, selectors
+
+Bounds = Mapping[str, Sequence[Decimal]]
+"""Finite bucket bounds in seconds, ascending, by histogram."""
+
+_LIMIT: Final = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(us|ms|s)", re.ASCII)
+_UNITS: Final[Mapping[str, Decimal]] = {"us": Decimal("1e-6"), "ms": Decimal("1e-3"), "s": Decimal(1)}
+_INDICATOR_FOR: Final[Mapping[Kind, str]] = {
+    "counter": "ratio",
+    "histogram": "latency",
+    "gauge": "threshold",
+}
+
+
+def read(indicator: specs.Mapping, bounds: Bounds) -> Indicator | None:
+    """Read the one indicator that is written; None when anything in it is wrong."""
+    kind = indicator.one_of("ratio", "latency", "threshold", "promql")
+    indicator.end()
+    if kind == "promql":
+        message = "is not supported yet; write ratio, latency or threshold"
+        indicator.wrong("promql", codes.PROMQL, message)
+        return None
+    body = indicator.mapping(kind) if kind else None
+    if body is None:
+        return None
+    match kind:
+        case "ratio":
+            return _ratio(body)
+        case "latency":
+            return _latency(body, bounds)
+        case _:
+            return _threshold(body)
+
+
+def metrics_of(indicator: Indicator) -> tuple[str, ...]:
+    """Return the metrics that an indicator reads, each once."""
+    match indicator:
+        case RatioIndicator():
+            return tuple(dict.fromkeys((indicator.total.metric, indicator.bad.metric)))
+        case LatencyIndicator() | ThresholdIndicator():
+            return (indicator.selector.metric,)
+
+
+def _ratio(body: specs.Mapping) -> RatioIndicator | None:
+    parts: dict[str, Selector | None] = {}
+    for key in ("bad", "total"):
+        part = body.mapping(key)
+        parts[key] = _selector(part, "counter") if part else None
+        if part:
+            part.end()
+    body.end()
+    bad, total = parts["bad"], parts["total"]
+    if bad is None or total is None:
+        return None
+    stray = _stray(bad, total)
+    if stray:
+        message = f"asks for {stray}, which total leaves out; every bad event must be part of total"
+        body.wrong("bad", codes.BAD_OUTSIDE_TOTAL, message)
+    return RatioIndicator(bad, total)
+
+
+def _stray(bad: Selector, total: Selector) -> str | None:
+    """Return a condition of the bad events that the total certainly refuses."""
+    if bad.metric != total.metric:
+        return None
+    fixed = [matcher for matcher in bad.matchers if matcher.op == "="]
+    for matcher in fixed:
+        same = (other for other in total.matchers if other.label == matcher.label)
+        if not all(selectors.matches(other, matcher.value) for other in same):
+            return f"{matcher.label}={literals.shown(matcher.value)}"
+    return None
+
+
+def _latency(body: specs.Mapping, bounds: Bounds) -> LatencyIndicator | None:
+    selector = _selector(body, "histogram")
+    scalar = body.scalar("below")
+    below = _seconds(scalar) if scalar else None
+    body.end()
+    if selector is None or below is None:
+        return None
+    known = bounds.get(selector.metric)
+    if known is None:
+        message = f"{selector.metric} has no bounds that this program knows; use another histogram"
+        body.wrong("metric", codes.BOUNDS_UNKNOWN, message)
+    elif below not in known:
+        around = [
+            max((b for b in known if b < below), default=None),
+            min((b for b in known if b > below), default=None),
+        ]
+        near = " or ".join(_limit_text(bound) for bound in around if bound is not None)
+        message = f"{_limit_text(below)} is not a bucket bound of {selector.metric}; write {near}"
+        body.wrong("below", codes.NOT_A_BOUND, message)
+    return LatencyIndicator(selector, below)
+
+
+def _seconds(scalar: specs.Scalar) -> Decimal | None:
+    parts = _LIMIT.fullmatch(scalar.value)
+    if parts is None:
+        message = f"{literals.shown(scalar.value)} is not a latency; write one such as 500us, 250ms or 2.5s"
+        scalar.wrong(specs.DURATION, message)
+        return None
+    return Decimal(parts[1]) * _UNITS[parts[2]]
+
+
+def _limit_text(seconds: Decimal) -> str:
+    unit = "s" if seconds >= 1 else "ms" if seconds >= _UNITS["ms"] else "us"
+    return f"{(seconds / _UNITS[unit]).normalize():f}{unit}"
+
+
+def _threshold(body: specs.Mapping) -> ThresholdIndicator | None:
+    selector = _selector(body, "gauge")
+    op = body.choice("op", "<", "<=", ">", ">=")
+    scalar = body.scalar("value")
+    value = scalar.exact() if scalar else None
+    body.end()
+    if selector is None or op is None or scalar is None or value is None:
+        return None
+    return ThresholdIndicator(selector, cast('Literal["<", "<=", ">", ">="]', op), Decimal(scalar.value))
+
+
+def _selector(body: specs.Mapping, kind: Kind) -> Selector | None:
+    name = body.text("metric")
+    matchers = _matchers(body)
+    metric = _metric(body, name, kind) if name is not None else None
+    if metric is None or matchers is None:
+        return None
+    for matcher in matchers:
+        if matcher.label not in labels_of(metric):
+            hint = literals.nearest(matcher.label, labels_of(metric))
+            message = f"uses label {matcher.label!r}, which {metric.name} does not have{hint}"
+            body.wrong("match", codes.UNKNOWN_LABEL, message)
+    return Selector(metric.name, matchers)
+
+
+def labels_of(metric: Metric) -> tuple[str, ...]:
+    """Return the labels an SLO may use of a metric: its own, and the node, which the reader adds."""
+    return (*metric.labels, conventions.NODE)
+
+
+def _metric(body: specs.Mapping, name: str, kind: Kind) -> Metric | None:
+    metric = REGISTRY.get(name)
+    if metric is None:
+        alike = (
+            known.name for known in REGISTRY.values() if known.kind == kind and known.exporter == "agent"
+        )
+        message = f"{literals.shown(name)} does not exist{literals.nearest(name, alike)}"
+        body.wrong("metric", codes.UNKNOWN_METRIC, message)
+        return None
+    if metric.exporter != "agent":
+        message = f"{name} is about netsre's controller; write a metric that the agent exposes"
+        body.wrong("metric", codes.UNKNOWN_METRIC, message)
+        return None
+    if metric.kind != kind:
+        message = f"{name} is a {metric.kind}, not a {kind}; write it under {_INDICATOR_FOR[metric.kind]}"
+        body.wrong("metric", codes.METRIC_KIND, message)
+        return None
+    return metric
+
+
+def _matchers(body: specs.Mapping) -> tuple[Matcher, ...] | None:
+    text = body.text("match", required=False)
+    if text is None:
+        return () if "match" not in body else None
+    try:
+        return selectors.parse_matchers(text)
+    except ValueError as error:
+        body.wrong("match", codes.MATCH, str(error))
+        return None

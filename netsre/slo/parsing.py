@@ -1,0 +1,245 @@
+"""SLO and burn policy files become `SLO`s: everything or, with every finding, nothing."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Final
+
+from netsre import clock, conventions
+from netsre.metrics.registry import REGISTRY
+from netsre.model import literals, samples, specs
+from netsre.model.levels import SLO, Indicator
+from netsre.slo import codes, indicator_specs, policies, selectors
+from netsre.slo.policies import PolicySpec
+
+KIND: Final = "SLO"
+LONGEST_WINDOW: Final = 92 * clock.DAY
+"""A quarter: history is kept by the minute for every group, so that a window has its price."""
+NO_POLICY: Final = "none"
+
+_RESERVED: Final = frozenset({"alertname", "severity", "service", "slo", "window", "le", conventions.NODE})
+
+
+@dataclass(frozen=True, slots=True)
+class SpecSet:
+    """What a set of files asks for."""
+
+    slos: tuple[SLO, ...]
+    """By name."""
+    policies: tuple[PolicySpec, ...]
+    """The burn policies written in these files, by name."""
+
+
+def parse(
+    texts: Mapping[str, str], bounds: indicator_specs.Bounds, known: Sequence[PolicySpec] = ()
+) -> SpecSet:
+    """Read files (name to text) strictly; raises `SpecErrors` with all findings by file and line.
+
+    `bounds` are the bucket bounds of the histograms that latency SLOs may use. `known` are burn policies that
+    exist beside those in the files; a policy of the same name in a file replaces one of them.
+    """
+    findings = specs.Findings()
+    documents = [
+        document
+        for file, text in sorted(texts.items())
+        for document in specs.documents(text, file, {KIND, policies.KIND}, findings)
+    ]
+    written = _policies(documents, findings)
+    # A policy with findings of its own still exists: its SLOs are not to blame.
+    names = {document.name for document in documents if document.kind == policies.KIND}
+    usable = {**{policy.name: policy for policy in known if policy.name not in names}, **written}
+    reader = _Reader(bounds, usable, frozenset({*usable, *names}), findings)
+    slos = reader.slos(documents)
+    findings.raise_if_any()
+    return SpecSet(
+        tuple(sorted(slos, key=lambda slo: slo.name)),
+        tuple(sorted(written.values(), key=lambda policy: policy.name)),
+    )
+
+
+def _policies(documents: Sequence[specs.Document], findings: specs.Findings) -> dict[str, PolicySpec]:
+    of_kind = [document for document in documents if document.kind == policies.KIND]
+    _refuse_duplicates(of_kind, codes.DUPLICATE_POLICY, "burn policy", findings)
+    for document in of_kind:
+        if document.name == NO_POLICY:
+            message = "is the word for no policy at all; choose another name"
+            document.metadata.wrong("name", specs.NAME, message)
+    read = [policies.read(document) for document in of_kind]
+    return {policy.name: policy for policy in read if policy is not None}
+
+
+def _refuse_duplicates(
+    documents: Sequence[specs.Document], code: str, what: str, findings: specs.Findings
+) -> None:
+    first: dict[str, specs.Document] = {}
+    for document in documents:
+        earlier = first.setdefault(document.name, document)
+        if document.name and earlier is not document:
+            origin = earlier.metadata.line_of("name")
+            message = f"{what} {document.name} already stands in {origin.file}:{origin.line}; rename one"
+            findings.add(document.metadata.line_of("name"), code, message)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """What reading an SLO needs to know."""
+
+    bounds: indicator_specs.Bounds
+    policies: Mapping[str, PolicySpec]
+    policy_names: frozenset[str]
+    findings: specs.Findings
+
+    def slos(self, documents: Sequence[specs.Document]) -> list[SLO]:
+        of_kind = [document for document in documents if document.kind == KIND]
+        _refuse_duplicates(of_kind, codes.DUPLICATE_SLO, "SLO", self.findings)
+        read = [self._slo(document) for document in of_kind]
+        return [slo for slo in read if slo is not None]
+
+    def _slo(self, document: specs.Document) -> SLO | None:
+        before = len(self.findings)
+        spec = document.spec
+        service, description = spec.text("service"), spec.text("description", required=False)
+        objective, window = _objective(spec), _window(spec)
+        indicator_part = spec.mapping("indicator")
+        indicator = indicator_specs.read(indicator_part, self.bounds) if indicator_part else None
+        group_by = _group_by(spec, indicator)
+        labels = _labels(document.metadata, group_by)
+        alerting = spec.mapping("alerting")
+        policy = self._policy(alerting, objective, window) if alerting else None
+        runbook = alerting.name("runbook", required=False) if alerting else None
+        if alerting:
+            alerting.end()
+        spec.end()
+        if (
+            len(self.findings) > before
+            or service is None
+            or objective is None
+            or window is None
+            or indicator is None
+        ):
+            return None
+        return SLO(
+            document.name,
+            service,
+            description or "",
+            labels,
+            objective,
+            window,
+            group_by,
+            indicator,
+            policy.resolved(window) if policy else None,
+            runbook,
+            document.origin,
+        )
+
+    def _policy(
+        self, alerting: specs.Mapping, objective: Fraction | None, window: int | None
+    ) -> PolicySpec | None:
+        name = alerting.text("policy")
+        if name is None or name == NO_POLICY:
+            return None
+        if name not in self.policy_names:
+            hint = literals.nearest(name, {*self.policy_names, NO_POLICY})
+            alerting.wrong("policy", codes.UNKNOWN_POLICY, f"{literals.shown(name)} does not exist{hint}")
+        policy = self.policies.get(name)
+        if policy is not None and objective is not None and window is not None:
+            _check_reach(alerting, policy, objective, window)
+        return policy
+
+
+def _objective(spec: specs.Mapping) -> Fraction | None:
+    percent = spec.exact("objective")
+    if percent is None:
+        return None
+    text = spec.text("objective")
+    if 0 < percent <= 1:
+        written = f"{number_text(percent * 100)}" if percent < 1 else "99.9"
+        message = f"{text} looks like a fraction; write a percentage such as {written}"
+        spec.wrong("objective", codes.OBJECTIVE_AS_FRACTION, message)
+        return None
+    if percent == 100:
+        message = "100 leaves no error budget, so that nothing could be said about it; write 99.9 or less"
+        spec.wrong("objective", codes.OBJECTIVE, message)
+        return None
+    if not 0 < percent < 100:
+        spec.wrong("objective", codes.OBJECTIVE, f"{text} is not above 0 and below 100; write 99.9")
+        return None
+    return percent / 100
+
+
+def _window(spec: specs.Mapping) -> int | None:
+    if isinstance(spec.value("window"), specs.Mapping):
+        message = "of a calendar is not supported yet; write a rolling one such as 30d"
+        spec.wrong("window", codes.CALENDAR_WINDOW, message)
+        return None
+    window = spec.duration("window")
+    if window is None:
+        return None
+    if window % clock.MINUTE:
+        spec.wrong("window", codes.WINDOW, "is not whole minutes; history is kept by the minute, write 30d")
+        return None
+    if window > LONGEST_WINDOW:
+        longest = clock.duration_text(LONGEST_WINDOW)
+        text = clock.duration_text(window)
+        spec.wrong("window", codes.WINDOW, f"{text} is longer than {longest}; write {longest} or less")
+        return None
+    return window
+
+
+def _group_by(spec: specs.Mapping, indicator: Indicator | None) -> tuple[str, ...]:
+    sequence = spec.sequence("groupBy", required=False)
+    names = sequence.texts() if sequence else ()
+    for label in sorted({name for name in names if names.count(name) > 1}):
+        spec.wrong("groupBy", codes.UNKNOWN_LABEL, f"lists {label!r} twice; keep one")
+    for metric in indicator_specs.metrics_of(indicator) if indicator else ():
+        known = indicator_specs.labels_of(REGISTRY[metric])
+        for label in names:
+            if label not in known:
+                hint = literals.nearest(label, known)
+                message = f"uses label {label!r}, which {metric} does not have{hint}"
+                spec.wrong("groupBy", codes.UNKNOWN_LABEL, message)
+    return names
+
+
+def _labels(metadata: specs.Mapping, group_by: Sequence[str]) -> samples.Labels:
+    part = metadata.mapping("labels", required=False)
+    metadata.end()
+    pairs = part.pairs() if part else {}
+    for name in pairs:
+        if name in _RESERVED or name in group_by:
+            message = "is a label that netsre sets by itself; choose another name"
+        elif not selectors.is_label(name):
+            message = "is not a label name; use letters, digits and underscores"
+        else:
+            continue
+        if part:
+            part.wrong(name, codes.RESERVED_LABEL, message)
+    return samples.labels(pairs)
+
+
+def _check_reach(alerting: specs.Mapping, policy: PolicySpec, objective: Fraction, window: int) -> None:
+    """Refuse rules that can never fire, fire always, or look further back than the SLO."""
+    most = 1 / (1 - objective)
+    for rule in policy.rules:
+        factor = rule.resolved(window).factor(window)
+        name, burn = f"{policy.name}: its rule {rule}", number_text(factor)
+        if rule.long > window:
+            text = clock.duration_text(window)
+            message = f"{name} looks further back than the window of {text}; write a longer window"
+            alerting.wrong("policy", codes.WINDOW, message)
+        # Equality counts: a rule fires above its factor, and no ratio is above 1.
+        elif factor >= most:
+            least = number_text((1 - 1 / factor) * 100)
+            message = (
+                f"{name} fires above burn {burn}, and this objective burns at most {number_text(most)}; "
+                f"write an objective above {least}, or another policy"
+            )
+            alerting.wrong("policy", codes.NEVER_FIRES, message)
+        elif factor < 1:
+            message = f"{name} fires above burn {burn}, while the objective is met; write another policy"
+            alerting.wrong("policy", codes.FACTOR_BELOW_ONE, message)
+
+
+def number_text(value: Fraction) -> str:
+    """Write an exact number for a message, to six digits."""
+    return f"{float(value):.6g}"
