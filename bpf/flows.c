@@ -139,6 +139,19 @@ ALWAYS_INLINE __u64 answered_ns(const void *sk)
 #endif
 }
 
+/* Why the attempt failed. A soft error is what the network said before the caller gave up. */
+ALWAYS_INLINE __u8 error_of(const void *sk)
+{
+	int error = 0;
+
+	bpf_probe_read_kernel(&error, sizeof(error), sk + OFF_SK_ERR);
+#ifdef OFF_SK_ERR_SOFT
+	if (!error)
+		bpf_probe_read_kernel(&error, sizeof(error), sk + OFF_SK_ERR_SOFT);
+#endif
+	return error;
+}
+
 ALWAYS_INLINE void count(struct flow_key *key, __u64 ns)
 {
 	struct flow_value *value = flows.lookup(key);
@@ -190,10 +203,7 @@ ALWAYS_INLINE void attempt_ends(const void *sk, int newstate)
 	} else if (answered) {
 		key.bucket = claim.start_ns ? bucket_of(waited) : UNKNOWN_BUCKET;
 	} else {
-		int error = 0;
-
-		bpf_probe_read_kernel(&error, sizeof(error), sk + OFF_SK_ERR);
-		key.error = error;
+		key.error = error_of(sk);
 		waited = 0;
 	}
 	count(&key, waited);

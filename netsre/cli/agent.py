@@ -36,11 +36,11 @@ def agent(listen: str, *, parent_pid: int | None, run_statistics: bool) -> None:
     """Measure this node: connection outcomes and latency, conntrack, and our own cost."""
     from netsre.adapters import privileges  # noqa: PLC0415  # only when the command runs
     from netsre.app import agent as app  # noqa: PLC0415
-    from netsre.app.resources import data_directory  # noqa: PLC0415
+    from netsre.app.resources import directory  # noqa: PLC0415
 
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="level=%(levelname)s %(message)s")
     if parent_pid is not None:
         privileges.die_with_parent(parent_pid)
     host, port = address(listen)
-    settings = app.AgentSettings(host, port, data_directory("bpf"), run_statistics)
+    settings = app.AgentSettings(host, port, directory("bpf"), run_statistics)
     app.run(settings, announce=lambda line: click.echo(line, err=True))

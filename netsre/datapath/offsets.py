@@ -18,6 +18,7 @@ _REQUIRED: Final = {
 # Without these a probe falls back to something slower or coarser, as its source says.
 _OPTIONAL: Final = {
     "OFF_TCP_MSTAMP": ("tcp_sock", "tcp_mstamp"),
+    "OFF_SK_ERR_SOFT": ("sock", "sk_err_soft"),
 }
 
 

@@ -1,0 +1,178 @@
+"""The flow probe on this kernel: as many outcomes as there were attempts, by outcome, in both families."""
+
+import errno
+import os
+import socket
+import time
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+
+from netsre.adapters.bpf.probe import FlowProbe
+from netsre.adapters.bpf.session import open_session
+from netsre.app.resources import directory
+from netsre.datapath.flows import UNKNOWN_BUCKET
+from tests.kernel import attempts
+from tests.kernel.attempts import COUNT, Place
+
+pytestmark = [pytest.mark.requires("nft", "ip", "netns")]
+families = pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6], ids=["ipv4", "ipv6"])
+
+
+@pytest.fixture
+def probe() -> Iterator[FlowProbe]:
+    """A probe of this test's own, detached afterwards."""
+    session = open_session(directory("bpf"))
+    yield FlowProbe(session)
+    session.close()
+
+
+@pytest.fixture
+def place() -> Iterator[Place]:
+    """A namespace of this test's own: its inode tells our attempts from all others."""
+    with attempts.place() as made:
+        yield made
+
+
+def outcomes(probe: FlowProbe, place: Place) -> dict[tuple[str, str], int]:
+    """Return counts by (outcome, reason) of the attempts made in one namespace."""
+    found: Counter[tuple[str, str]] = Counter()
+    for count in probe.counts():
+        if count.netns == place.inode:
+            found[(count.outcome, count.reason)] += count.count
+    return dict(found)
+
+
+@families
+def test_accepted_connects_are_delivered(
+    probe: FlowProbe, place: Place, family: socket.AddressFamily
+) -> None:
+    """As many connects as were accepted, each with a latency."""
+    place.run(lambda: attempts.accepted(family))
+
+    assert outcomes(probe, place) == {("delivered", "none"): COUNT}
+    buckets = [c.bucket for c in probe.counts() if c.netns == place.inode]
+    assert UNKNOWN_BUCKET not in buckets
+
+
+@families
+@pytest.mark.parametrize(
+    ("port", "reason", "number"),
+    [
+        (attempts.REFUSED_PORT, "refused", errno.ECONNREFUSED),
+        (attempts.RESET_PORT, "refused", errno.ECONNREFUSED),
+        (attempts.UNREACHABLE_PORT, "unreachable", errno.EHOSTUNREACH),
+    ],
+    ids=["closed-port", "reset", "unreachable"],
+)
+def test_answers_of_no_are_failures_with_the_reason_that_the_caller_saw(
+    probe: FlowProbe, place: Place, family: socket.AddressFamily, port: int, reason: str, number: int
+) -> None:
+    """The errno that each connect() returned is the independent count."""
+    seen: list[int] = []
+    place.run(lambda: seen.extend(attempts.failing(family, port)))
+
+    assert Counter(seen) == {number: COUNT}
+    assert outcomes(probe, place) == {("failed", reason): COUNT}
+
+
+@families
+def test_an_attempt_without_an_answer_is_stalled_after_three_seconds_and_once(
+    probe: FlowProbe, place: Place, family: socket.AddressFamily
+) -> None:
+    """Nothing before the limit, each once after it, and nothing more when the caller gives up."""
+    with attempts.waiting(place, family):
+        began = time.monotonic()
+        time.sleep(2)
+        probe.scan(time.monotonic_ns())
+        assert time.monotonic() - began < 3
+        early = outcomes(probe, place)
+        time.sleep(1.5)
+        probe.scan(time.monotonic_ns())
+        late = outcomes(probe, place)
+        probe.scan(time.monotonic_ns())
+    probe.scan(time.monotonic_ns())
+
+    assert early == {}
+    assert late == {("failed", "stalled"): COUNT}
+    assert outcomes(probe, place) == late
+
+
+@families
+def test_the_kernel_counts_a_stall_that_the_reader_did_not_see(
+    probe: FlowProbe, place: Place, family: socket.AddressFamily
+) -> None:
+    """Attempts that end after the limit between two scans are stalled, not abandoned, and counted once."""
+    with attempts.waiting(place, family):
+        time.sleep(3.2)
+    counted = outcomes(probe, place)
+    probe.scan(time.monotonic_ns())
+
+    assert counted == {("failed", "stalled"): COUNT}
+    assert outcomes(probe, place) == counted
+
+
+@families
+def test_an_attempt_given_up_before_the_limit_is_a_failure_of_its_own_kind(
+    probe: FlowProbe, place: Place, family: socket.AddressFamily
+) -> None:
+    """Closed by the caller: abandoned; ended by the kernel's timer: timed out."""
+    with attempts.waiting(place, family):
+        time.sleep(0.2)
+    seen: list[int] = []
+    place.run(lambda: seen.extend(attempts.failing(family, attempts.DROPPED_PORT, milliseconds=1200)))
+
+    assert Counter(seen) == {errno.ETIMEDOUT: COUNT}
+    assert outcomes(probe, place) == {("failed", "abandoned"): COUNT, ("failed", "timed_out"): COUNT}
+
+
+def test_claims_and_attempts_leave_nothing_behind(probe: FlowProbe, place: Place) -> None:
+    """When every attempt has ended, none is in flight and no claim is kept."""
+    with attempts.waiting(place, socket.AF_INET):
+        time.sleep(3.2)
+        probe.scan(time.monotonic_ns())
+        assert probe.in_flight >= COUNT
+    for _ in range(2):
+        probe.scan(time.monotonic_ns())
+
+    assert list(probe.session.maps["stalls"].entries()) == []
+
+
+def test_an_attempt_begun_before_the_probe_is_counted_without_a_latency(place: Place) -> None:
+    """The outcome is known, the beginning is not; it belongs to nobody's namespace."""
+    with attempts.waiting(place, socket.AF_INET, count=1):
+        session = open_session(directory("bpf"))
+    try:
+        unknown = [c for c in FlowProbe(session).counts() if c.netns == 0]
+    finally:
+        session.close()
+
+    assert [(c.outcome, c.reason, c.bucket, c.count) for c in unknown] == [
+        ("failed", "abandoned", UNKNOWN_BUCKET, 1)
+    ]
+
+
+def test_many_outcomes_at_once_are_as_many(probe: FlowProbe, place: Place) -> None:
+    """Both CPUs at once, mixed outcomes: per-CPU slots add up exactly."""
+    pid = os.fork()
+    if pid == 0:
+        place.run(lambda: attempts.accepted(socket.AF_INET6, 500))
+        os._exit(0)
+    place.run(lambda: attempts.accepted(socket.AF_INET, 500))
+    place.run(lambda: attempts.failing(socket.AF_INET, attempts.REFUSED_PORT, 100) and None)
+    _, status = os.waitpid(pid, 0)
+
+    assert status == 0
+    assert outcomes(probe, place) == {("delivered", "none"): 1000, ("failed", "refused"): 100}
+
+
+def test_retired_namespaces_are_forgotten(probe: FlowProbe, place: Place) -> None:
+    """Counters of a namespace that is gone leave the table; others stay."""
+    place.run(lambda: attempts.accepted(socket.AF_INET))
+    with attempts.place() as other:
+        other.run(lambda: attempts.accepted(socket.AF_INET))
+        probe.retire([place.inode])
+
+        assert outcomes(probe, place) == {}
+        assert outcomes(probe, other) == {("delivered", "none"): COUNT}
