@@ -18,8 +18,11 @@ if [[ ${#services[@]} -gt 0 && ! -e $policy ]]; then
 fi
 
 # A source that does not answer is no reason to stop: what matters is whether the install succeeds.
-apt-get -qq update || true
-apt-get -qq -o Dpkg::Use-Pty=0 install --yes --no-install-recommends "$@" </dev/null
+apt-get -qq update </dev/null || true
+if ! said=$(apt-get -qq -o Dpkg::Use-Pty=0 install --yes --no-install-recommends "$@" </dev/null 2>&1); then
+    printf '%s\n' "$said" >&2
+    exit 1
+fi
 
 for service in "${services[@]}"; do
     echo "leaving the service ${service} off, also after the next start of this machine"

@@ -1,0 +1,99 @@
+"""The run of tests itself: it names what it skips, skips nothing in CI, and leaves no namespace behind."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+CHECKOUT = pathlib.Path(__file__).resolve().parent.parent.parent
+
+# No process has this id: it is above the highest that Linux hands out.
+ORPHAN = "netsre-gate-4194305-1-probe"
+
+
+def run_tests(directory: pathlib.Path, source: str, *, ci: bool) -> "subprocess.CompletedProcess[str]":
+    """Run one test module of its own, under the rules of this project."""
+    module = directory / "test_inner.py"
+    module.write_text(source)
+    rules = ["-p", "tests.conftest", "-p", "no:cacheprovider", "-c", str(CHECKOUT / "pyproject.toml")]
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", *rules, "--rootdir", str(directory), str(module)],
+        cwd=CHECKOUT,
+        env={**os.environ, "CI": "true" if ci else "", "PATH": "/nowhere"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+NEEDY = """
+import pytest
+
+@pytest.mark.requires("promtool")
+def test_needs_a_program():
+    raise AssertionError("ran without what it needs")
+"""
+
+
+def test_a_test_whose_need_is_not_met_is_skipped_with_the_reason(tmp_path: pathlib.Path) -> None:
+    """On a person's machine the run passes, and its end says what was not tested and why."""
+    done = run_tests(tmp_path, NEEDY, ci=False)
+
+    assert done.returncode == 0
+    assert "skipped: 1 (no `promtool` on this machine)" in done.stdout
+
+
+def test_in_ci_a_need_that_is_not_met_is_a_failure(tmp_path: pathlib.Path) -> None:
+    """Where everything must be there, nothing goes untested unnoticed."""
+    done = run_tests(tmp_path, NEEDY, ci=True)
+
+    assert done.returncode == 1
+    assert "1 error" in done.stdout
+    assert "no `promtool` on this machine" in done.stdout
+
+
+def test_in_ci_a_module_cannot_skip_itself(tmp_path: pathlib.Path) -> None:
+    """A skip at import is no way around the rule."""
+    done = run_tests(tmp_path, 'import pytest\npytest.importorskip("no_such_library")\n', ci=True)
+
+    assert done.returncode != 0
+    assert "no_such_library" in done.stdout
+
+
+def test_a_run_without_skips_says_so(tmp_path: pathlib.Path) -> None:
+    """The absence of skips is a statement, not a silence."""
+    done = run_tests(tmp_path, "def test_nothing():\n    pass\n", ci=True)
+
+    assert done.returncode == 0
+    assert "skipped: none" in done.stdout
+
+
+def test_a_need_that_nobody_can_check_is_an_error(tmp_path: pathlib.Path) -> None:
+    """A misspelt need does not turn a test off for ever."""
+    done = run_tests(tmp_path, NEEDY.replace("promtool", "promtol"), ci=False)
+
+    assert done.returncode != 0
+    assert "unknown need 'promtol'" in done.stderr + done.stdout
+
+
+FORGETFUL = """
+import subprocess
+
+def test_forgets():
+    subprocess.run(["{ip}", "netns", "add", "{name}"], check=True)
+"""
+
+
+@pytest.mark.requires("root", "ip", "netns")
+def test_a_namespace_that_a_test_leaves_behind_fails_the_run(tmp_path: pathlib.Path) -> None:
+    """The run names what is left, whoever made it forgot."""
+    ip = next(path for path in ("/usr/sbin/ip", "/sbin/ip", "/usr/bin/ip") if pathlib.Path(path).exists())
+    try:
+        done = run_tests(tmp_path, FORGETFUL.format(ip=ip, name=ORPHAN), ci=False)
+    finally:
+        subprocess.run([ip, "netns", "delete", ORPHAN], check=True)
+
+    assert done.returncode == 1
+    assert f"tests left network namespaces behind: {ORPHAN}" in done.stdout

@@ -1,0 +1,86 @@
+"""The pages that people read first name only what is there."""
+
+import pathlib
+import re
+import tomllib
+from typing import Final
+
+import pytest
+
+from netsre.cli import main
+
+CHECKOUT: Final = pathlib.Path(__file__).resolve().parents[3]
+PAGES: Final = sorted(
+    path.relative_to(CHECKOUT).as_posix() for path in (*CHECKOUT.glob("*.md"), *CHECKOUT.glob("docs/**/*.md"))
+)
+
+
+def text_of(name: str) -> str:
+    """Read a file of the checkout."""
+    return (CHECKOUT / name).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_link_leads_to_a_file(page: str) -> None:
+    """A page or picture that is pointed at exists."""
+    links = re.findall(r"\]\(([^)#\s]+)", text_of(page))
+    broken = [
+        link
+        for link in links
+        if not link.startswith(("http:", "https:")) and not (CHECKOUT / page).parent.joinpath(link).exists()
+    ]
+
+    assert not broken
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_command_that_is_named_exists(page: str) -> None:
+    """`netsre something` in a page is something that can be typed."""
+    named = set(re.findall(r"`netsre ([a-z][a-z-]*)\b", text_of(page)))
+
+    assert named <= set(main.COMMANDS)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_target_that_is_named_exists(page: str) -> None:
+    """`make something` in a page is a target of the Makefile."""
+    named = set(re.findall(r"(?:`|^    )make ([a-z]+)\b", text_of(page), re.MULTILINE))
+    targets = set(re.findall(r"^([a-z]+):", text_of("Makefile"), re.MULTILINE))
+
+    assert named <= targets
+
+
+def test_the_readme_names_every_package_that_make_installs() -> None:
+    """Nobody finds a package on their machine that they were not told about."""
+    packages = re.findall(r"^(?:run|test) +(\S+)", text_of("tools/packages.txt"), re.MULTILINE)
+    told = text_of("README.md")
+    fonts = [name for name in packages if name.startswith("fonts-")]
+
+    assert packages
+    assert not [name for name in packages if f"`{name}`" not in told and name not in fonts]
+    assert not fonts or "a font" in told
+
+
+def test_the_readme_shows_every_command() -> None:
+    """What `netsre --help` lists, the front page explains."""
+    shown = set(re.findall(r"`netsre ([a-z]+)\b", text_of("README.md")))
+
+    assert set(main.COMMANDS) <= shown
+
+
+def test_every_gate_that_ci_has_is_a_target() -> None:
+    """What CI runs a person can run, by the same name."""
+    gates = re.findall(r"^make ([a-z]+)$", text_of(".ci/run"), re.MULTILINE)
+
+    assert gates == re.findall(r"^all: ([a-z ]+) ##", text_of("Makefile"), re.MULTILINE)[0].split()
+
+
+def test_the_kernel_code_states_a_licence_that_the_kernel_accepts() -> None:
+    """Every C file carries the dual licence whose texts lie beside it, as the metadata says."""
+    stated = "SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)"
+    ours = [*CHECKOUT.glob("bpf/**/*.c"), *CHECKOUT.glob("bpf/**/*.h")]
+
+    assert ours
+    assert not [path.name for path in ours if stated not in path.read_text(encoding="utf-8").splitlines()[0]]
+    assert stated in text_of("bpf/LICENSE")
+    assert tomllib.loads(text_of("pyproject.toml"))["project"]["license-files"] == ["LICENSE", "bpf/LICENSE"]
