@@ -92,7 +92,7 @@ class History:
     """Minutes of every SLO and group."""
 
     def __init__(self, buckets: Iterable[Bucket] = (), keep: int = 92 * clock.DAY) -> None:
-        """Start from stored buckets, each minute at most once; nothing older than `keep` milliseconds counts."""
+        """Start from stored buckets, each minute once; events older than `keep` ms are not kept."""
         self._keep = keep
         self._tracks: dict[tuple[str, Labels], _Track] = {}
         self.load(buckets)

@@ -1,0 +1,38 @@
+"""Service level files: which are read, and what is known beside them."""
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+from netsre import conventions
+from netsre.app import resources
+from netsre.datapath.buckets import CONNECT_BOUNDS
+from netsre.errors import BadInput
+from netsre.slo import parsing
+
+BOUNDS: Final[Mapping[str, Sequence[Decimal]]] = MappingProxyType(
+    {conventions.FLOW_CONNECT_SECONDS: CONNECT_BOUNDS}
+)
+"""Bucket bounds of every histogram that a latency SLO may use."""
+
+_SUFFIXES: Final = (".yaml", ".yml")
+
+
+def load(paths: Sequence[Path] = (), policies: Path | None = None) -> parsing.SpecSet:
+    """Read service levels from files and directories, those shipped with netsre when there are none.
+
+    Burn policies come from the same files, and from `policies` (those shipped with netsre when None); raises
+    `SpecErrors` with every finding.
+    """
+    shipped = resources.directory("slos")
+    known = parsing.parse(_texts([policies or shipped / "policies"]), BOUNDS)
+    return parsing.parse(_texts(list(paths) or [shipped]), BOUNDS, known.policies)
+
+
+def _texts(paths: list[Path]) -> dict[str, str]:
+    found = resources.texts(paths, *_SUFFIXES)
+    if not found:
+        raise BadInput(f"no .yaml file in {', '.join(map(str, paths))}; name a file, or another directory")
+    return found
