@@ -112,9 +112,9 @@ def _alert(
         "annotations": {
             "summary": f"{name} on worker-17",
             "description": "1.8 % of connections failed in the last hour; the budget allows 0.1 %.",
-            "runbook_url": "http://127.0.0.1:8600/#runbook-flow-evidence",
-            "budget_remaining": "-16.8465",
-            "time_to_exhaustion": "0s",
+            "runbook_url": "http://127.0.0.1:8600/runbooks/flow-evidence",
+            "budget_remaining": "-1684.65%",
+            "time_to_exhaustion": "exhausted",
         },
         "state": "firing",
         "fired_at": rfc3339(seconds),
@@ -173,14 +173,14 @@ Scene = dict[str, dict[str, Any]]
 def incident() -> Scene:
     """Return a node in trouble: a page, a ticket, a blind SLO, hostile labels, one run, one more refused."""
     refused = _run() | {"id": 8, "result": "refused", "reason": "cooldown", "journal": []}
-    page = _alert("FlowSuccessBurn", "page", 655, labels={"slo": "flow-success"})
+    page = _alert("ErrorBudgetBurn", "page", 655, labels={"slo": "flow-success"})
     ticket = _alert("ConntrackUtilization", "ticket", 90, labels={"netns": HOSTILE})
     ticket["annotations"] |= {
         "runbook_url": "javascript:alert(1)",
         "time_to_exhaustion": "",
         "summary": HOSTILE,
     }
-    old = _alert("FlowSuccessBurn", "page", 90000, state="resolved", resolved_at=rfc3339(88000))
+    old = _alert("ErrorBudgetBurn", "page", 90000, state="resolved", resolved_at=rfc3339(88000))
     slos = [_headroom("host"), _headroom(HOSTILE), _blind(), _burning()]
     return {
         "slos": {"slos": slos},

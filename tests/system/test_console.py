@@ -108,7 +108,7 @@ def test_the_page_shows_alerts_by_urgency(incident_page: str) -> None:
     assert text.index("FIRING page") < text.index("FIRING ticket")
     assert "RESOLVED page" in _element(incident_page, "resolved-list")
     assert "1 page and 1 ticket firing" in _element(incident_page, "verdict")
-    assert "Firing: page FlowSuccessBurn" in _element(incident_page, "announce")
+    assert "Firing: page ErrorBudgetBurn flow-success" in _element(incident_page, "announce")
 
 
 def test_the_page_shows_runs_with_their_journal(incident_page: str) -> None:
@@ -177,7 +177,7 @@ def test_one_dead_part_does_not_hide_the_others(browse: Browse) -> None:
     with scenes.serve(scenes.application(scenes.incident, dead=frozenset({"runs"}))) as address:
         document = browse(address)
     assert "/api/v1/runs failed" in _element(document, "banner")
-    assert "FlowSuccessBurn" in _element(document, "alerts-list")
+    assert "ErrorBudgetBurn" in _element(document, "alerts-list")
 
 
 def test_a_refresh_keeps_what_is_open_and_focused(browse: Browse) -> None:

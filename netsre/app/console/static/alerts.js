@@ -3,7 +3,7 @@
 import { byId, el, part, reconcile, setAttribute, setBadge, setHidden, setLabels, setText } from "./dom.js";
 import * as format from "./format.js";
 
-const FIXED = new Set(["alertname", "severity"]);
+const FIXED = new Set(["alertname", "severity", "slo"]);
 const SIGNS = { page: "▲", ticket: "◆" };
 const RESOLVED_SHOWN = 50;
 
@@ -32,6 +32,11 @@ export function showAlerts(alerts, now, current) {
 
 // One fingerprint can fire, resolve and fire again; each life is a card of its own.
 const keyOf = (alert) => `${alert.fingerprint} ${alert.fired_at}`;
+
+/** What an alert is called: its alertname, and the SLO where there is one. */
+export function nameOf(alert) {
+  return [alert.labels?.alertname ?? "(no alertname)", alert.labels?.slo].filter(Boolean).join(" ");
+}
 
 /** One line about what fires, for the headline and for screen readers. */
 export function firingText(firing) {
@@ -63,7 +68,7 @@ function update(node, alert, now) {
   setAttribute(node, "data-state", firing ? level : "resolved");
   setBadge(part(node, "badge"), firing ? level : "resolved", firing ? (SIGNS[level] ?? "●") : "✓",
     firing ? `FIRING ${level}` : `RESOLVED ${level}`);
-  setText(part(node, "name"), alert.labels?.alertname ?? "(no alertname)");
+  setText(part(node, "name"), nameOf(alert));
   setText(part(node, "since"), sinceText(alert, firing, now));
   setText(part(node, "summary"), notes.summary ?? "");
   setText(part(node, "detail"), detailText(notes));
@@ -81,11 +86,8 @@ function sinceText(alert, firing, now) {
 
 function detailText(notes) {
   const parts = [];
-  const left = format.number(notes.budget_remaining);
-  if (notes.budget_remaining) {
-    parts.push(`Budget left: ${left === null ? notes.budget_remaining : format.percent(left, 1)}.`);
-  }
-  if (notes.time_to_exhaustion && left !== null && left > 0) parts.push(`Budget is gone in ${notes.time_to_exhaustion}.`);
+  if (notes.budget_remaining) parts.push(`Budget left: ${notes.budget_remaining}.`);
+  if (notes.time_to_exhaustion) parts.push(`Time to exhaustion: ${notes.time_to_exhaustion}.`);
   if (notes.description && notes.description !== notes.summary) parts.push(notes.description);
   return parts.join(" ");
 }

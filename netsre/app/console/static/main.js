@@ -1,10 +1,10 @@
 // Read the API every few seconds and show it. The next read starts only after the last one ended.
 
-import { showAlerts } from "./alerts.js";
+import { nameOf, showAlerts } from "./alerts.js";
 import { readAll } from "./api.js";
 import { byId, setText } from "./dom.js";
 import { showBanner, showStatus, showVerdict, troubles } from "./header.js";
-import { followAddress, showRuns } from "./runs.js";
+import { showRuns } from "./runs.js";
 import { showSlos } from "./slos.js";
 
 const FASTEST_MS = 2000;
@@ -46,17 +46,27 @@ function show(answer) {
   showBanner(found);
   showVerdict(answer, firing, counts, found);
   announce(firing, found);
-  if (!arrived && data.runs) arrived = followAddress();
+  if (!arrived && data.slos && data.runs) arrived = followAddress();
 }
 
 /** Tell screen readers what fires and what is broken, when that has changed and only then: ages change always. */
 function announce(firing, found) {
-  const names = (firing ?? []).map((alert) => `${alert.labels?.severity ?? ""} ${alert.labels?.alertname ?? ""}`);
+  const names = (firing ?? []).map((alert) => `${alert.labels?.severity ?? ""} ${nameOf(alert)}`);
   const alarms = firing && !names.length ? "No alert fires" : `Firing: ${names.join(", ")}`;
   const text = [...found.map(({ word }) => word), firing ? alarms : ""].filter(Boolean).join(". ");
   if (text === announced) return;
   announced = text;
   setText(byId("announce"), text);
+}
+
+/** Show what the address names: `#<slo>`, as alerts link to, or `#runbook-<name>`, its newest run. */
+function followAddress() {
+  const name = decodeURIComponent(location.hash.slice(1));
+  const found = name && document.querySelector(`[data-anchor="${CSS.escape(name)}"]`);
+  if (!found) return !name;
+  for (const details of found.querySelectorAll(":scope > details")) details.open = true;
+  found.scrollIntoView();
+  return true;
 }
 
 addEventListener("hashchange", followAddress);

@@ -21,17 +21,6 @@ export function showRuns(runs, now) {
   setText(byId("runs-count"), runs.length > SHOWN ? `newest ${SHOWN} of ${runs.length}` : "");
 }
 
-/** Open and show the newest run of the runbook that the address names (`#runbook-<name>`). */
-export function followAddress() {
-  const name = decodeURIComponent(location.hash).replace(/^#runbook-/, "");
-  if (`#runbook-${name}` !== decodeURIComponent(location.hash)) return true;
-  const found = [...byId("runs-list").children].find((node) => node.dataset.runbook === name);
-  if (!found) return false;
-  found.querySelector("details").open = true;
-  found.scrollIntoView();
-  return true;
-}
-
 function create() {
   const named = (tag, name, attributes = {}) => el(tag, { "data-part": name, ...attributes });
   return el(
@@ -51,7 +40,7 @@ function create() {
 function update(node, run, now) {
   const word = run.result || run.state || "unknown";
   const [state, sign] = SIGNS[word] ?? ["wait", "●"];
-  setAttribute(node, "data-runbook", String(run.runbook));
+  setAttribute(node, "data-anchor", `runbook-${run.runbook}`);
   setBadge(part(node, "badge"), state, sign, word.toUpperCase());
   setText(part(node, "runbook"), String(run.runbook));
   setText(part(node, "target"), run.target ? `on ${plain(run.target)}` : "");

@@ -86,6 +86,7 @@ function create() {
 
 function update(node, { slo, state }, now, current) {
   setAttribute(node, "data-state", state);
+  setAttribute(node, "data-anchor", slo.name);
   const { sign, word } = STATES[state];
   // Yesterday's OK is not an OK; yesterday's fire still is the best that is known.
   const doubtful = !current && state === "ok";
