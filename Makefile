@@ -31,7 +31,7 @@ test: dev-packages .venv/.dev ## every test; names what it skipped
 lint: dev-packages .venv/.dev ## layout, types, import law, generated files, the wheel
 	@echo "lint: ruff" && $(BIN)/ruff check --quiet . && $(BIN)/ruff format --quiet --check .
 	@echo "lint: types" && $(BIN)/mypy --no-error-summary $(wildcard netsre tests tools bench)
-	@echo "lint: import law" && $(BIN)/lint-imports --no-logo | tail -n 1
+	@echo "lint: import law" && said=$$($(BIN)/lint-imports) || { echo "$$said"; false; }
 	@echo "lint: layout of bpf/" && $(MAKE) check-bpf-format
 	@echo "lint: generated files" && $(BIN)/netsre generate dashboards --check
 	@echo "lint: the wheel, installed elsewhere" && $(BIN)/python tools/check_wheel.py
@@ -68,7 +68,7 @@ dev-packages:
 # locked hatchling, without fetching anything.
 .venv/.run: requirements.lock pyproject.toml | packages
 	@echo "python: making .venv from requirements.lock"
-	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv
 	@$(PIP) install --require-hashes --only-binary :all: -r requirements.lock
 	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
