@@ -60,10 +60,16 @@ def identity(name: str) -> tuple[int, int] | None:
     None when there is none of that name, or only the empty file that one of an earlier boot left.
     """
     with contextlib.suppress(FileNotFoundError):
-        here, there = Path("/proc/self/ns/net").stat(), (_NAMED / name).stat()
-        if there.st_dev == here.st_dev:
+        there = (_NAMED / name).stat()
+        if there.st_dev == own_identity()[0]:
             return there.st_dev, there.st_ino
     return None
+
+
+def own_identity() -> tuple[int, int]:
+    """Return the device and inode of the namespace that the calling thread is in."""
+    here = Path("/proc/thread-self/ns/net").stat()
+    return here.st_dev, here.st_ino
 
 
 def create(name: str) -> None:

@@ -116,14 +116,25 @@ def lock_holder(device: int, inode: int) -> int | None:
 
 def listener(port: int) -> int | None:
     """Return a process that listens on a TCP port of this network namespace; None when none is visible."""
+    inodes = {f"socket:[{inode}]" for inode in _listening(os.getpid(), port)}
+    return next((pid for pid in _pids() if inodes and inodes & _open_files(pid)), None)
+
+
+def listening_sockets(pid: int, port: int) -> int:
+    """Return how many sockets listen on a TCP port in the network namespace of a process."""
+    return len(_listening(pid, port))
+
+
+def _listening(pid: int, port: int) -> frozenset[str]:
+    """Return the inodes of listening sockets; `0A` is the state LISTEN."""
     inodes = set()
     for table in ("tcp", "tcp6"):
         with contextlib.suppress(OSError):
-            for line in (_PROC / "net" / table).read_text(encoding="ascii").splitlines()[1:]:
+            for line in (_PROC / str(pid) / "net" / table).read_text(encoding="ascii").splitlines()[1:]:
                 fields = line.split()
                 if fields[3] == "0A" and int(fields[1].rpartition(":")[2], 16) == port:
-                    inodes.add(f"socket:[{fields[9]}]")
-    return next((pid for pid in _pids() if inodes and inodes & _open_files(pid)), None)
+                    inodes.add(fields[9])
+    return frozenset(inodes)
 
 
 def _wait(descriptors: set[int], seconds: float) -> set[int]:

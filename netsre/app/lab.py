@@ -9,12 +9,15 @@ Nothing of it touches the host's own interfaces, addresses or rules.
 import contextlib
 import shutil
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from netsre.adapters import namespaces
+from netsre.adapters import namespaces, processes
 from netsre.adapters.namespaces import Address, End
+from netsre.app.supervise import Program, Supervisor, describe_exit
+from netsre.errors import EnvironmentUnfit
 from netsre.gameday.ownership import Owner
 
 KIND: Final = "lab"
@@ -25,6 +28,7 @@ CONNECTIONS_PER_SECOND: Final = 40.0
 _IPV4: Final = "198.18.{network}.{host}"
 _IPV6: Final = "fd4e:7372:65{network:02x}::{host}"
 _SERVER, _CLIENT = 1, 2
+_SERVER_PATIENCE: Final = 10.0
 
 # Tracking starts in a namespace when a rule there asks for the state of connections.
 _TRACKING: Final = """\
@@ -39,14 +43,6 @@ table inet netsre {
 
 
 @dataclass(frozen=True, slots=True)
-class Traffic:
-    """One process of the lab: how it is called, and how it is started."""
-
-    role: str
-    command: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Lab:
     """A lab that stands: its namespaces, the processes that belong into them, and what it lacks."""
 
@@ -54,7 +50,10 @@ class Lab:
     """Name of the server's namespace."""
     clients: tuple[str, ...]
     """Names of the clients' namespaces."""
-    traffic: tuple[Traffic, ...]
+    serving: Program
+    addresses: int
+    """How many sockets the server listens on."""
+    requesting: tuple[Program, ...]
     lacks: tuple[str, ...]
     """One sentence for each thing that this machine could not give it."""
 
@@ -81,8 +80,37 @@ def network(owner: Owner, user: str, kind: str = KIND, rate: float = CONNECTIONS
         lacks = [_track_connections(server)]
         if not ipv6:
             lacks.append("lab without IPv6: the kernel has it off; its connections are IPv4 only")
-        traffic = _traffic(server, clients, user, rate, ipv6=ipv6)
-        yield Lab(server, clients, traffic, tuple(sentence for sentence in lacks if sentence))
+        everywhere = ("0.0.0.0", "::") if ipv6 else ("0.0.0.0",)  # noqa: S104  inside the namespace only
+        yield Lab(
+            server,
+            clients,
+            Program("lab-server", _command("server", server, user, everywhere)),
+            len(everywhere),
+            _requesting(clients, user, rate, ipv6=ipv6),
+            tuple(sentence for sentence in lacks if sentence),
+        )
+
+
+def start_traffic(lab: Lab, supervisor: Supervisor) -> None:
+    """Start the server, and the clients as soon as it listens: an early client would only count refusals.
+
+    Raises `EnvironmentUnfit` when the server does not come up.
+    """
+    server = supervisor.start(lab.serving)
+    deadline = time.monotonic() + _SERVER_PATIENCE
+    # Before it has entered its namespace, the process sees the host's sockets.
+    while not _listens(server.pid, lab):
+        server.lines()
+        if server.exit_code is not None or time.monotonic() > deadline:
+            raise EnvironmentUnfit(f"the lab's server does not answer: {describe_exit(server)}")
+        time.sleep(0.02)
+    for program in lab.requesting:
+        supervisor.start(program)
+
+
+def _listens(pid: int, lab: Lab) -> bool:
+    inside = pid in processes.in_network_namespace(namespaces.identity(lab.server) or (0, 0))
+    return inside and processes.listening_sockets(pid, PORT) >= lab.addresses
 
 
 def _addresses(network_number: int, host: int, *, ipv6: bool) -> tuple[Address, ...]:
@@ -90,16 +118,13 @@ def _addresses(network_number: int, host: int, *, ipv6: bool) -> tuple[Address, 
     return (ipv4, Address(_IPV6.format(network=network_number, host=host), 64)) if ipv6 else (ipv4,)
 
 
-def _traffic(
-    server: str, clients: tuple[str, ...], user: str, rate: float, *, ipv6: bool
-) -> tuple[Traffic, ...]:
-    everywhere = ("0.0.0.0", "::") if ipv6 else ("0.0.0.0",)  # noqa: S104  inside the namespace only
-    processes = [Traffic("lab-server", _command("server", server, user, everywhere))]
+def _requesting(clients: tuple[str, ...], user: str, rate: float, *, ipv6: bool) -> tuple[Program, ...]:
+    programs = []
     for number, client in enumerate(clients, start=1):
         targets = tuple(address.text for address in _addresses(number, _SERVER, ipv6=ipv6))
         command = (*_command("client", client, user, targets), "--rate", str(rate / len(clients)))
-        processes.append(Traffic(f"lab-client-{'ab'[number - 1]}", command))
-    return tuple(processes)
+        programs.append(Program(f"lab-client-{'ab'[number - 1]}", command))
+    return tuple(programs)
 
 
 def _command(part: str, namespace: str, user: str, addresses: tuple[str, ...]) -> tuple[str, ...]:

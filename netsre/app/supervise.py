@@ -18,6 +18,7 @@ FORGIVEN_AFTER: Final = 5 * MINUTE
 MOST_FAILURES: Final = 5
 GRACE_SECONDS: Final = 5.0
 GRACE_WHEN_IMPATIENT: Final = 1.0
+_AT_ONCE: Final = Timestamp(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class _Kept:
     program: Program
     child: Child | None = None
     failures: list[Timestamp] = field(default_factory=list)
-    due: Timestamp = Timestamp(0)
+    due: Timestamp = _AT_ONCE
 
 
 class Supervisor:
@@ -87,7 +88,8 @@ class Supervisor:
 
     def stop(self, impatient: Callable[[], bool]) -> None:
         """End all children, and wait for it; a second wish to stop, meanwhile, shortens their grace."""
-        children.stop(self, lambda: GRACE_WHEN_IMPATIENT if impatient() else GRACE_SECONDS)
+        # The latest first: a client without its server would count its last attempts as failures.
+        children.stop(reversed(list(self)), lambda: GRACE_WHEN_IMPATIENT if impatient() else GRACE_SECONDS)
         for child in self:
             self._listen(child)
             child.close()
@@ -124,6 +126,8 @@ class Supervisor:
 
 def describe_exit(child: Child) -> str:
     """Say how a child ended and what it said last."""
-    code = child.exit_code or 0
+    code = child.exit_code
+    if code is None:
+        return f"it runs as pid {child.pid} and says {child.last_line or 'nothing'}"
     how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
     return f"{how}, last words: {child.last_line}" if child.last_line else how

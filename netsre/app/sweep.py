@@ -69,7 +69,9 @@ def _sweep_namespaces() -> list[Removed]:
 
 
 def _empty(identity: tuple[int, int]) -> frozenset[int]:
-    """End every process inside a namespace, also those started meanwhile."""
+    """End every process inside a namespace, also those started meanwhile; never in our own namespace."""
+    if identity == namespaces.own_identity():
+        return frozenset()
     ended: frozenset[int] = frozenset()
     for _ in range(5):
         inside = processes.in_network_namespace(identity) - _ancestors()
@@ -90,8 +92,8 @@ def _sweep_files(data_dir: Path) -> list[Removed]:
         raise BadInput(message) from None
     removed = []
     try:
-        # Relative to the directory that was opened: its owner may be another user, who could move it meanwhile.
-        for name in filter(is_stale, sorted(os.listdir(descriptor))):
+        # Relative to what was opened: the directory is another user's, who could move it meanwhile.
+        for name in filter(is_stale, sorted(os.listdir(descriptor))):  # noqa: PTH208
             with contextlib.suppress(FileNotFoundError):
                 if stat.S_ISREG(os.stat(name, dir_fd=descriptor, follow_symlinks=False).st_mode):
                     os.unlink(name, dir_fd=descriptor)

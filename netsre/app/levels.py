@@ -1,0 +1,91 @@
+"""The controller's list of service levels, read into lines that a terminal can show."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import ROUND_FLOOR, Decimal, InvalidOperation
+
+from netsre.errors import SourceUnreachable
+
+
+@dataclass(frozen=True, slots=True)
+class LevelLine:
+    """One service level of one group, as text."""
+
+    name: str
+    group: str
+    """`node=a`, empty without groups."""
+    objective: str
+    sli: str
+    """A percentage, or the reason why there is none."""
+    budget: str
+    burn: str
+    """The two shortest windows."""
+    events: str
+    firing: str
+    """Severities of the burn rules that hold, `ok` when none does, `-` when nothing is known."""
+
+
+def read_levels(document: object) -> tuple[LevelLine, ...]:
+    """Read the answer of `/api/v1/slos`; one that is none raises `SourceUnreachable`."""
+    levels = document.get("slos") if isinstance(document, Mapping) else None
+    if not isinstance(levels, list):
+        raise SourceUnreachable(
+            "the controller's list of service levels is not readable: is it of this version?"
+        )
+    return tuple(_line(level) for level in levels if isinstance(level, Mapping))
+
+
+def _line(level: Mapping[str, object]) -> LevelLine:
+    sli = _number(level.get("sli"))
+    firing = level.get("firing")
+    severities = sorted({str(severity) for severity in firing}) if isinstance(firing, list) else []
+    return LevelLine(
+        name=str(level.get("name", "?")),
+        group=_group(level.get("group")),
+        objective=_percent(_number(level.get("objective"))),
+        sli=_reason(level, "sli") if sli is None else _percent(sli),
+        budget=_percent(_number(level.get("budget_remaining")), places=1),
+        burn=_burn(level.get("burn")),
+        events=_count(_number(level.get("total"))),
+        firing=", ".join(severities) or ("-" if sli is None else "ok"),
+    )
+
+
+def _group(value: object) -> str:
+    pairs = value.items() if isinstance(value, Mapping) else ()
+    return " ".join(f"{label}={text}" for label, text in pairs)
+
+
+def _burn(value: object) -> str:
+    if not isinstance(value, Mapping):
+        return "-"
+    parts = []
+    for window, rate in list(value.items())[:2]:
+        number = _number(rate)
+        parts.append(f"{window} {'-' if number is None else format(number, '.2f')}")
+    return " ".join(parts) or "-"
+
+
+def _reason(level: Mapping[str, object], field: str) -> str:
+    reasons = level.get("reasons")
+    found = reasons.get(field) if isinstance(reasons, Mapping) else None
+    return str(found or "no data").replace("_", " ")
+
+
+def _number(value: object) -> Decimal | None:
+    try:
+        return None if value is None else Decimal(str(value))
+    except InvalidOperation:
+        return None
+
+
+def _percent(share: Decimal | None, places: int = 3) -> str:
+    if share is None:
+        return "-"
+    # Down, never up: 99.9999 % must not read as 100 %.
+    text = format((share * 100).quantize(Decimal(1).scaleb(-places), rounding=ROUND_FLOOR), "f")
+    return f"{text.rstrip('0').rstrip('.')} %"
+
+
+def _count(number: Decimal | None) -> str:
+    return "-" if number is None else format(number, ",.0f")

@@ -1,0 +1,266 @@
+"""`netsre up`: agent, controller and page on this node, a lab if asked for; none of it left at the end."""
+
+import contextlib
+import os
+import signal
+import sys
+import time
+import types
+from collections.abc import Iterator
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+from typing import Final, Protocol
+
+from netsre.adapters import endpoints, processes
+from netsre.adapters.endpoints import Endpoint
+from netsre.app import datadir, lab
+from netsre.app.levels import LevelLine, read_levels
+from netsre.app.privileges import ServiceUser, require_root
+from netsre.app.supervise import Program, Supervisor
+from netsre.app.sweep import sweep
+from netsre.clock import SystemClock
+from netsre.errors import EnvironmentUnfit, NetsreError
+from netsre.gameday.ownership import Owner
+
+AGENT: Final = "agent"
+CONTROLLER: Final = "controller"
+
+_KIND: Final = "up"
+_READY_SECONDS: Final = 45.0
+_TURN_SECONDS: Final = 0.2
+_ANSWER_SECONDS: Final = 2.0
+_HEALTH_SECONDS: Final = 5.0
+_MOST_SILENCES: Final = 6
+"""A child that does not answer this often in a row hangs, and is ended and started again."""
+
+
+@dataclass(frozen=True, slots=True)
+class UpOptions:
+    """What `netsre up` was asked for."""
+
+    with_lab: bool
+    data_dir: Path
+    listen: Endpoint
+    agent_listen: Endpoint
+    user: ServiceUser
+    interval: str
+    """Between two evaluations, as the controller's `--interval` takes it."""
+
+
+class Screen(Protocol):
+    """Where a person reads along."""
+
+    refresh_seconds: float
+
+    def say(self, line: str) -> None:
+        """Show one line that stays."""
+
+    def waiting(self, what: str, seconds: float) -> None:
+        """Show what is being waited for, and for how long already."""
+
+    def levels(self, levels: tuple[LevelLine, ...], note: str) -> None:
+        """Show where the service levels stand now; `note` says why there are none."""
+
+
+class Wishes:
+    """How often a person or the system asked this process to stop."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self.count = 0
+
+    @property
+    def to_stop(self) -> bool:
+        """Asked at least once."""
+        return self.count > 0
+
+    def impatient(self) -> bool:
+        """Asked again."""
+        return self.count > 1
+
+    @contextlib.contextmanager
+    def heard(self) -> Iterator["Wishes"]:
+        """Count Ctrl-C, SIGTERM and a lost terminal instead of dying of them."""
+        signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        before = {number: signal.signal(number, self._hear) for number in signals}
+        try:
+            yield self
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _hear(self, number: int, frame: types.FrameType | None) -> None:
+        del number, frame
+        self.count += 1
+
+
+def run(options: UpOptions, screen: Screen) -> None:
+    """Run until asked to stop; then nothing is left but the data directory.
+
+    Raises `EnvironmentUnfit` without root, when a port or the data directory cannot be used, or when a part
+    fails again and again. What was made until then is taken away in every case.
+    """
+    require_root("netsre up", "for BPF and network namespaces")
+    owner = processes.this_process()
+    with Wishes().heard() as wishes, contextlib.ExitStack() as stack:
+        _check_ports(options)
+        datadir.prepare(options.data_dir, options.user, owner)
+        stack.enter_context(datadir.locked(options.data_dir))
+        for thing in sweep(options.data_dir):
+            screen.say(f"left by an earlier run and removed: {thing.kind} {thing.name} ({thing.detail})")
+        stack.callback(screen.say, f"stopped; kept: {options.data_dir} (history, alerts, runs)")
+        network = stack.enter_context(_network(options, owner, screen)) if options.with_lab else None
+        supervisor = Supervisor(owner, _KIND, SystemClock(), screen.say)
+        stack.callback(_stop, supervisor, wishes, screen)
+        _start(options, supervisor, network)
+        if _become_ready(options, supervisor, wishes, screen):
+            _introduce(options, supervisor, network, screen)
+            _Session(options, supervisor, wishes, screen).run()
+
+
+def _check_ports(options: UpOptions) -> None:
+    """Name a port that is taken, who has it, and the flag that chooses another."""
+    for part, endpoint, flag in (
+        (CONTROLLER, options.listen, "--listen"),
+        (AGENT, options.agent_listen, "--agent-listen"),
+    ):
+        reason = endpoints.refusal(endpoint)
+        if reason is None:
+            continue
+        pid = processes.listener(endpoint.port)
+        holder = f" by pid {pid} ({processes.command_name(pid)})" if pid and reason == "in use" else ""
+        raise EnvironmentUnfit(
+            f"{endpoint} for the {part} is not free: {reason}{holder}; choose another with {flag} HOST:PORT"
+        )
+
+
+@contextlib.contextmanager
+def _network(options: UpOptions, owner: Owner, screen: Screen) -> Iterator[lab.Lab]:
+    with lab.network(owner, options.user.name) as network:
+        for sentence in network.lacks:
+            screen.say(sentence)
+        try:
+            yield network
+        finally:
+            screen.say(f"removing the lab: namespaces {', '.join((network.server, *network.clients))}")
+
+
+def _start(options: UpOptions, supervisor: Supervisor, network: lab.Lab | None) -> None:
+    # -P keeps modules of the current directory out of a process that starts as root.
+    netsre = (sys.executable, "-P", "-m", "netsre")
+    parent = ("--parent-pid", str(os.getpid()))
+    supervisor.start(Program(AGENT, (*netsre, AGENT, "--listen", str(options.agent_listen), *parent)))
+    controller = (
+        *(CONTROLLER, "--user", options.user.name, "--listen", str(options.listen)),
+        *("--agent", options.agent_listen.url, "--interval", options.interval),
+        *("--data-dir", str(options.data_dir), *parent),
+    )
+    home = {"HOME": str(options.data_dir)}
+    supervisor.start(Program(CONTROLLER, (*netsre, *controller), home))
+    if network is not None:
+        lab.start_traffic(network, supervisor)
+
+
+def _become_ready(options: UpOptions, supervisor: Supervisor, wishes: Wishes, screen: Screen) -> bool:
+    """Wait until both halves answer; False when asked to stop meanwhile.
+
+    A half that ends before it was ever ready would only end again: that is an error at once.
+    """
+    began = time.monotonic()
+    waiting = {AGENT: options.agent_listen, CONTROLLER: options.listen}
+    while waiting and not wishes.to_stop:
+        for child in supervisor:
+            child.lines()
+            if child.exit_code is not None:
+                words = child.last_line.removeprefix("error: ") or f"exit code {child.exit_code}, no words"
+                raise EnvironmentUnfit(f"the {child.name} cannot start: {words}")
+        seconds = time.monotonic() - began
+        for name, endpoint in list(waiting.items()):
+            answer = endpoints.get(endpoint, "/readyz", _ANSWER_SECONDS)
+            if answer.status == HTTPStatus.OK:
+                del waiting[name]
+            elif seconds > _READY_SECONDS or (name == AGENT and answer.status):
+                # The agent serves once it has tried to attach: what it lacks then, it will go on lacking.
+                reason = answer.text.strip() or "no answer"
+                screen.say(f"{name} is not ready after {seconds:.0f} s, going on without: {reason}")
+                del waiting[name]
+        if waiting:
+            screen.waiting(" and ".join(waiting), seconds)
+            time.sleep(_TURN_SECONDS)
+    return not wishes.to_stop
+
+
+def _introduce(options: UpOptions, supervisor: Supervisor, network: lab.Lab | None, screen: Screen) -> None:
+    """Say what runs, where it is, and what to do next."""
+    pids = {child.name: child.pid for child in supervisor}
+    user = options.user.name
+    screen.say(f"page:        {options.listen.url}/")
+    screen.say(
+        f"agent:       {options.agent_listen.url}/metrics (pid {pids.pop(AGENT, 0)}, root, few capabilities)"
+    )
+    screen.say(f"controller:  {options.listen.url}/api/v1/slos (pid {pids.pop(CONTROLLER, 0)}, user {user})")
+    if network is not None:
+        traffic = ", ".join(f"{name} {pid}" for name, pid in pids.items())
+        screen.say(
+            f"lab:         {lab.CONNECTIONS_PER_SECOND:.0f} connections/s between {network.server} and "
+            f"{len(network.clients)} clients (user {user}; pids: {traffic})"
+        )
+    screen.say(f"data:        {options.data_dir} (owned by {user}, stays when this ends)")
+    screen.say("try:         netsre slo status · netsre runbook history · netsre doctor")
+    screen.say("stop:        Ctrl-C")
+
+
+class _Session:
+    """The time between ready and stop."""
+
+    def __init__(self, options: UpOptions, supervisor: Supervisor, wishes: Wishes, screen: Screen) -> None:
+        self._options = options
+        self._supervisor = supervisor
+        self._wishes = wishes
+        self._screen = screen
+        self._silences = {AGENT: 0, CONTROLLER: 0}
+
+    def run(self) -> None:
+        """Watch over the children and show the service levels, until asked to stop."""
+        show_at = health_at = time.monotonic()
+        while not self._wishes.to_stop:
+            self._supervisor.watch()
+            now = time.monotonic()
+            if now >= health_at:
+                health_at = now + _HEALTH_SECONDS
+                self._end_hanging()
+            if now >= show_at:
+                show_at = now + self._screen.refresh_seconds
+                self._show()
+            time.sleep(_TURN_SECONDS)
+
+    def _show(self) -> None:
+        try:
+            document = endpoints.get_document(self._options.listen, "/api/v1/slos", _ANSWER_SECONDS)
+            levels = read_levels(document)
+        except NetsreError as error:
+            self._screen.levels((), str(error))
+        else:
+            self._screen.levels(levels, "" if levels else "no service level was evaluated yet")
+
+    def _end_hanging(self) -> None:
+        """End a half that runs and does not answer; it is then started again like any that ended."""
+        for child in self._supervisor:
+            if child.name not in self._silences:
+                continue
+            endpoint = self._options.listen if child.name == CONTROLLER else self._options.agent_listen
+            alive = endpoints.get(endpoint, "/healthz", _ANSWER_SECONDS).status == HTTPStatus.OK
+            self._silences[child.name] = 0 if alive else self._silences[child.name] + 1
+            if self._silences[child.name] >= _MOST_SILENCES:
+                self._silences[child.name] = 0
+                self._screen.say(
+                    f"{child.name} (pid {child.pid}) has not answered {_MOST_SILENCES} times: ending it"
+                )
+                child.signal(signal.SIGKILL)
+
+
+def _stop(supervisor: Supervisor, wishes: Wishes, screen: Screen) -> None:
+    names = ", ".join(f"{child.name} (pid {child.pid})" for child in supervisor)
+    screen.say(f"stopping {names}")
+    supervisor.stop(wishes.impatient)

@@ -1,0 +1,156 @@
+"""`netsre up`: everything on this node, in one terminal."""
+
+import contextlib
+import sys
+from pathlib import Path
+from typing import Final
+
+import click
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from netsre import clock, conventions
+from netsre.adapters.endpoints import Endpoint
+from netsre.app import up as app
+from netsre.app.levels import LevelLine
+from netsre.app.privileges import service_user
+from netsre.cli.agent import address
+
+_DATA: Final = Path("/var/lib/netsre")
+_LAB_DATA: Final = Path("/var/lib/netsre-lab")
+
+
+class PlainScreen:
+    """A log: one line after the other, complete in a file and in a pipe."""
+
+    refresh_seconds = 5.0
+
+    def __init__(self) -> None:
+        """Begin with nothing announced."""
+        self._waited_for = ""
+
+    def say(self, line: str) -> None:
+        """Show one line that stays; a reader that went away is no reason to leave things behind."""
+        with contextlib.suppress(OSError, ValueError):
+            click.echo(line)
+            sys.stdout.flush()
+
+    def waiting(self, what: str, seconds: float) -> None:
+        """Say once what is being waited for."""
+        del seconds
+        if what != self._waited_for:
+            self._waited_for = what
+            self.say(f"waiting for {what}")
+
+    def levels(self, levels: tuple[LevelLine, ...], note: str) -> None:
+        """Show one line for each service level."""
+        now = clock.rfc3339(clock.SystemClock().now())
+        if note:
+            self.say(f"{now} {note}")
+        for level in levels:
+            group = f"{{{level.group}}}" if level.group else ""
+            self.say(
+                f"{now} {level.name}{group}  sli {level.sli}  objective {level.objective}  "
+                f"budget left {level.budget}  burn {level.burn}  events {level.events}  {level.firing}"
+            )
+
+
+class LiveScreen:
+    """A terminal: lines scroll away above a table that stays."""
+
+    refresh_seconds = 2.0
+
+    def __init__(self, live: Live) -> None:
+        """Write through a started `Live`."""
+        self._live = live
+
+    def say(self, line: str) -> None:
+        """Show one line that stays."""
+        with contextlib.suppress(OSError):
+            self._live.console.print(Text(line), soft_wrap=True)
+
+    def waiting(self, what: str, seconds: float) -> None:
+        """Show what is being waited for."""
+        self._update(Text(f"waiting for {what}: {seconds:.0f} s", style="dim"))
+
+    def levels(self, levels: tuple[LevelLine, ...], note: str) -> None:
+        """Show the table."""
+        self._update(Text(note, style="yellow") if note else table(levels))
+
+    def _update(self, shown: Table | Text) -> None:
+        with contextlib.suppress(OSError):
+            self._live.update(shown, refresh=True)
+
+
+def table(levels: tuple[LevelLine, ...]) -> Table:
+    """Return service levels as a table; the state is a word, its colour only repeats it."""
+    shown = Table(box=None, pad_edge=False, header_style="bold")
+    for title, justify in (("SLO", "left"), ("SLI", "right"), ("goal", "right"), ("budget", "right")):
+        shown.add_column(title, justify=justify, no_wrap=True)  # type: ignore[arg-type]
+    shown.add_column("burn rate")
+    shown.add_column("events", justify="right")
+    shown.add_column("state")
+    for level in levels:
+        style = "green" if level.firing == "ok" else "dim" if level.firing == "-" else "bold red"
+        name = f"{level.name} {level.group}".strip()
+        shown.add_row(
+            name,
+            level.sli,
+            level.objective,
+            level.budget,
+            level.burn,
+            level.events,
+            Text(level.firing, style),
+        )
+    return shown
+
+
+@click.command()
+@click.option("--lab", "with_lab", is_flag=True, help="Also make a small network with real traffic.")
+@click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path),
+    help=f"Where history, alerts and runs are kept.  [default: {_DATA}, with --lab {_LAB_DATA}]",
+)
+@click.option(
+    "--listen",
+    default=f"127.0.0.1:{conventions.CONTROLLER_PORT}",
+    show_default=True,
+    metavar="HOST:PORT",
+    help="Where the controller serves the page and the API.",
+)
+@click.option(
+    "--agent-listen",
+    default=f"127.0.0.1:{conventions.AGENT_PORT}",
+    show_default=True,
+    metavar="HOST:PORT",
+    help="Where the agent serves its metrics.",
+)
+@click.option("--user", help="Account of the controller and the lab.  [default: netsre, else nobody]")
+@click.option("--interval", help="Between two evaluations.  [default: 15s, with --lab 5s]")
+def up(
+    *,
+    with_lab: bool,
+    data_dir: Path | None,
+    listen: str,
+    agent_listen: str,
+    user: str | None,
+    interval: str | None,
+) -> None:
+    """Run agent, controller and page on this node; Ctrl-C leaves the node as it was."""
+    options = app.UpOptions(
+        with_lab=with_lab,
+        data_dir=(data_dir or (_LAB_DATA if with_lab else _DATA)).absolute(),
+        listen=Endpoint(*address(listen)),
+        agent_listen=Endpoint(*address(agent_listen)),
+        user=service_user(user),
+        interval=interval or ("5s" if with_lab else "15s"),
+    )
+    if sys.stdout.isatty():
+        # Drawn by our own loop: a thread of the terminal's would be one too many where children are started.
+        with Live(console=Console(), auto_refresh=False) as live:
+            app.run(options, LiveScreen(live))
+    else:
+        app.run(options, PlainScreen())
