@@ -223,7 +223,8 @@ class Mapping:
             return None
         node = entry.value
         if isinstance(node, yamltree.ScalarNode) and node.plain and node.text in _NULLS:
-            self._wrong_key(entry, MISSING, "has no value; write one, or leave the key out")
+            instead = "write one" if required else "write one, or leave the key out"
+            self._wrong_key(entry, MISSING, f"has no value; {instead}")
             return None
         return _value(node, self._under(key), self.origin.file, self.findings)
 

@@ -84,7 +84,8 @@ def documents(text: str) -> tuple[list[Node], Unreadable | None]:
         unreadable = error.unreadable
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        line = mark.line + 1 if mark else 1
+        # An end that came too early is reported behind the last line.
+        line = min(mark.line, text.count("\n")) + 1 if mark else 1
         unreadable = Unreadable(line, f"not YAML: {error.problem or error.context}", refused=False)
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1

@@ -32,12 +32,12 @@ _INDICATOR_FOR: Final[Mapping[Kind, str]] = {
 
 def read(indicator: specs.Mapping, bounds: Bounds) -> Indicator | None:
     """Read the one indicator that is written; None when anything in it is wrong."""
-    kind = indicator.one_of("ratio", "latency", "threshold", "promql")
-    indicator.end()
-    if kind == "promql":
+    if "promql" in indicator:
         message = "is not supported yet; write ratio, latency or threshold"
         indicator.wrong("promql", codes.PROMQL, message)
         return None
+    kind = indicator.one_of("ratio", "latency", "threshold")
+    indicator.end()
     body = indicator.mapping(kind) if kind else None
     if body is None:
         return None

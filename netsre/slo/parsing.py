@@ -1,5 +1,6 @@
 """SLO and burn policy files become `SLO`s: everything or, with every finding, nothing."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -62,7 +63,7 @@ def _policies(documents: Sequence[specs.Document], findings: specs.Findings) -> 
     _refuse_duplicates(of_kind, codes.DUPLICATE_POLICY, "burn policy", findings)
     for document in of_kind:
         if document.name == NO_POLICY:
-            message = "is the word for no policy at all; choose another name"
+            message = "'none' is the word for no policy at all; choose another name"
             document.metadata.wrong("name", specs.NAME, message)
     read = [policies.read(document) for document in of_kind]
     return {policy.name: policy for policy in read if policy is not None}
@@ -236,8 +237,17 @@ def _check_reach(alerting: specs.Mapping, policy: PolicySpec, objective: Fractio
             )
             alerting.wrong("policy", codes.NEVER_FIRES, message)
         elif factor < 1:
-            message = f"{name} fires above burn {burn}, while the objective is met; write another policy"
+            message = (
+                f"{name} fires above burn {burn}, while the objective is met; "
+                f"write a window of at least {_least_window(rule)}, or another policy"
+            )
             alerting.wrong("policy", codes.FACTOR_BELOW_ONE, message)
+
+
+def _least_window(rule: policies.RuleSpec) -> str:
+    """Return the shortest period over which a rule's share of the budget means a burn rate of 1 or more."""
+    exactly = rule.long / (rule.budget_share or Fraction(1))
+    return clock.duration_text(math.ceil(exactly / clock.MINUTE) * clock.MINUTE)
 
 
 def number_text(value: Fraction) -> str:
