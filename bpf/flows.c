@@ -2,7 +2,7 @@
 /*
  * Connection attempts of every TCP client on this kernel, by outcome and connect latency.
  *
- * One program on the raw tracepoint inet_sock_set_state. An attempt begins when a socket enters SYN_SENT and
+ * One program on the tracepoint inet_sock_set_state. An attempt begins when a socket enters SYN_SENT and
  * ends when it leaves it: to ESTABLISHED (or SYN_RECV, a simultaneous open) it was answered, to CLOSE it
  * failed and sk_err says why. An attempt older than STALL_NS is `stalled` and nothing else. The reader looks
  * for those that still wait; whoever inserts the claim first, program or reader, counts it, so it is counted
@@ -76,36 +76,38 @@ ALWAYS_INLINE __u8 bucket_of(__u64 ns)
 	return CONNECT_BUCKET_COUNT;
 }
 
+/*
+ * Reads a member of a kernel structure. The tracepoint hands over typed pointers, so the verifier knows what
+ * stands at each offset and allows a plain load, an order of magnitude cheaper than a guarded copy.
+ */
+#define MEMBER(type, base, offset) (*(const volatile type *)((base) + (offset)))
+
 ALWAYS_INLINE int is_tcp(const void *sk)
 {
-	__u16 protocol = 0;
-
-	bpf_probe_read_kernel(&protocol, sizeof(protocol), sk + OFF_SK_PROTOCOL);
-	return protocol == PROTOCOL_TCP;
+	return MEMBER(__u16, sk, OFF_SK_PROTOCOL) == PROTOCOL_TCP;
 }
 
 ALWAYS_INLINE void attempt_begins(const void *sk)
 {
 	struct attempt fresh = {};
-	const void *net = 0;
-	__u16 family = 0;
 	__u64 key = (__u64)sk;
 	struct attempt *known;
+	__u16 family;
 
 	if (!is_tcp(sk))
 		return;
-	bpf_probe_read_kernel(&family, sizeof(family), sk + OFF_SKC_FAMILY);
-	bpf_probe_read_kernel(&net, sizeof(net), sk + OFF_SKC_NET);
-	bpf_probe_read_kernel(&fresh.netns, sizeof(fresh.netns), net + OFF_NET_INUM);
+	family = MEMBER(__u16, sk, OFF_SKC_FAMILY);
+	fresh.netns = MEMBER(__u32, MEMBER(void *, sk, OFF_SKC_NET), OFF_NET_INUM);
 	if (family == FAMILY_IPV4) {
-		__u32 address = 0;
-
-		bpf_probe_read_kernel(&address, sizeof(address), sk + OFF_SKC_DADDR);
-		fresh.destination = destination_v4(address);
+		fresh.destination = destination_v4(MEMBER(__u32, sk, OFF_SKC_DADDR));
 	} else if (family == FAMILY_IPV6) {
-		__u32 address[4] = {};
+		__u32 address[4] = {
+			MEMBER(__u32, sk, OFF_SKC_V6_DADDR),
+			MEMBER(__u32, sk, OFF_SKC_V6_DADDR + 4),
+			MEMBER(__u32, sk, OFF_SKC_V6_DADDR + 8),
+			MEMBER(__u32, sk, OFF_SKC_V6_DADDR + 12),
+		};
 
-		bpf_probe_read_kernel(&address, sizeof(address), sk + OFF_SKC_V6_DADDR);
 		fresh.destination = destination_v6(address);
 	}
 
@@ -130,24 +132,22 @@ ALWAYS_INLINE void attempt_begins(const void *sk)
 ALWAYS_INLINE __u64 answered_ns(const void *sk)
 {
 #ifdef OFF_TCP_MSTAMP
-	__u64 microseconds = 0;
+	const void *tcp = bpf_skc_to_tcp_sock((void *)sk);
 
-	bpf_probe_read_kernel(&microseconds, sizeof(microseconds), sk + OFF_TCP_MSTAMP);
-	return microseconds * 1000;
-#else
-	return bpf_ktime_get_ns();
+	if (tcp)
+		return MEMBER(__u64, tcp, OFF_TCP_MSTAMP) * 1000;
 #endif
+	return bpf_ktime_get_ns();
 }
 
 /* Why the attempt failed. A soft error is what the network said before the caller gave up. */
 ALWAYS_INLINE __u8 error_of(const void *sk)
 {
-	int error = 0;
+	int error = MEMBER(int, sk, OFF_SK_ERR);
 
-	bpf_probe_read_kernel(&error, sizeof(error), sk + OFF_SK_ERR);
 #ifdef OFF_SK_ERR_SOFT
 	if (!error)
-		bpf_probe_read_kernel(&error, sizeof(error), sk + OFF_SK_ERR_SOFT);
+		error = MEMBER(int, sk, OFF_SK_ERR_SOFT);
 #endif
 	return error;
 }
@@ -209,12 +209,15 @@ ALWAYS_INLINE void attempt_ends(const void *sk, int newstate)
 	count(&key, waited);
 }
 
-RAW_TRACEPOINT_PROBE(inet_sock_set_state)
+/* Attached by the loader as a typed raw tracepoint: sk is a struct sock that the verifier knows. */
+int inet_sock_set_state(struct bpf_raw_tracepoint_args *ctx)
 {
-	const void *sk = (const void *)ctx->args[0];
+	const void *sk;
 	int oldstate = ctx->args[1];
 	int newstate = ctx->args[2];
 
+	/* Through a register, or the compiler front end would turn each load into a guarded copy. */
+	asm volatile("%0 = %1" : "=r"(sk) : "r"(ctx->args[0]));
 	if (newstate == TCP_SYN_SENT)
 		attempt_begins(sk);
 	else if (oldstate == TCP_SYN_SENT)

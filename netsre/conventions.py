@@ -39,6 +39,8 @@ CONNTRACK_EARLY_DROPS: Final = "netsre_conntrack_early_drops_total"
 
 # Agent: its own programs and maps.
 BPF_PROGRAM_LOADS: Final = "netsre_bpf_program_loads_total"
+BPF_VERIFIER_SECONDS: Final = "netsre_bpf_verifier_seconds"
+BPF_VERIFIER_INSTRUCTIONS: Final = "netsre_bpf_verifier_instructions"
 BPF_RUNS: Final = "netsre_bpf_runs_total"
 BPF_RUN_SECONDS: Final = "netsre_bpf_run_seconds_total"
 BPF_MAP_ENTRIES: Final = "netsre_bpf_map_entries"

@@ -37,6 +37,7 @@ _MOST_TABLES: Final = 256
 _KEPT: Final = ("BPF", "PERFMON", "SYS_PTRACE", "SYS_ADMIN")
 """BPF and PERFMON read maps, SYS_PTRACE and SYS_ADMIN look into other network namespaces."""
 _OWNER: Final = "netsre"
+_PROGRAM_TYPE: Final = "tracing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +126,14 @@ class Agent:
         reason = self._absence.reason if self._absence else ""
         readings.put(c.AGENT_PROBE_UP, ("flows", reason), 0 if self._absence else 1)
         result = ("error", reason) if self._absence else ("ok", "none")
-        readings.put(c.BPF_PROGRAM_LOADS, (_OWNER, "raw_tracepoint", *result), 1)
+        readings.put(c.BPF_PROGRAM_LOADS, (_OWNER, _PROGRAM_TYPE, *result), 1)
         if self._probe is None:
             return
+        session = self._probe.session
+        readings.put(c.BPF_VERIFIER_SECONDS, (_OWNER, _PROGRAM_TYPE, *result), session.verifier_seconds)
+        readings.put(
+            c.BPF_VERIFIER_INSTRUCTIONS, (_OWNER, _PROGRAM_TYPE, *result), session.verifier_instructions
+        )
         try:
             counts = self._probe.counts()
             for count in counts:
@@ -140,7 +146,7 @@ class Agent:
                 readings.put(c.BPF_MAP_CAPACITY, (usage.name, _OWNER), usage.capacity)
                 readings.put(c.BPF_MAP_MEMORY, (usage.name, _OWNER), usage.memory_bytes)
                 readings.put(c.BPF_MAP_OVERFLOWS, (usage.name,), usage.overflows)
-            runs, nanoseconds = self._probe.session.run_statistics()
+            runs, nanoseconds = session.run_statistics()
             readings.put(c.BPF_RUNS, ("flows",), runs)
             readings.put(c.BPF_RUN_SECONDS, ("flows",), nanoseconds / 1e9)
         except OSError as error:

@@ -17,7 +17,7 @@ _STRUCT: Final = 4
 _UNION: Final = 5
 # Qualifiers and typedefs lead to another type: typedef, volatile, const, restrict, type tag.
 _REFERENCES: Final = frozenset({8, 9, 10, 11, 18})
-_POINTER: Final = 2
+_TYPEDEF: Final = 8
 
 # Bytes that follow the common part, by kind: (fixed, per vlen).
 _TAIL: Final = {
@@ -81,6 +81,17 @@ class TypeTable:
             total += bits // 8
             found = self._resolve(found_type)
         return total
+
+    def tracepoint(self, name: str) -> int:
+        """Return the type id by which a program attaches to a typed raw tracepoint.
+
+        Raises `BtfError` when this kernel has no such tracepoint.
+        """
+        wanted = self._string_offsets(f"btf_trace_{name}")
+        for number, (_, name_at, info, _) in enumerate(self._records, start=1):
+            if name_at in wanted and (info >> 24) & 0x1F == _TYPEDEF:
+                return number
+        raise BtfError(f"this kernel's type information has no tracepoint {name}")
 
     def _find(self, structure: str) -> _Record | None:
         wanted = self._string_offsets(structure)

@@ -38,7 +38,7 @@ class Place:
     name: str
     inode: int
 
-    def run(self, work: Callable[[], None]) -> None:
+    def run(self, work: Callable[[], object]) -> None:
         """Do something inside."""
         namespaces.inside(self.name, work)
 
@@ -101,4 +101,3 @@ def waiting(where: Place, family: socket.AddressFamily, count: int = COUNT) -> I
     finally:
         for attempt in attempts:
             attempt.close()
-

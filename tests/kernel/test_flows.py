@@ -22,7 +22,7 @@ families = pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6], 
 
 @pytest.fixture
 def probe() -> Iterator[FlowProbe]:
-    """A probe of this test's own, detached afterwards."""
+    """Attach a probe of this test's own, and detach it afterwards."""
     session = open_session(directory("bpf"))
     yield FlowProbe(session)
     session.close()
@@ -30,7 +30,7 @@ def probe() -> Iterator[FlowProbe]:
 
 @pytest.fixture
 def place() -> Iterator[Place]:
-    """A namespace of this test's own: its inode tells our attempts from all others."""
+    """Make a namespace of this test's own: its inode tells our attempts from all others."""
     with attempts.place() as made:
         yield made
 
@@ -160,7 +160,7 @@ def test_many_outcomes_at_once_are_as_many(probe: FlowProbe, place: Place) -> No
         place.run(lambda: attempts.accepted(socket.AF_INET6, 500))
         os._exit(0)
     place.run(lambda: attempts.accepted(socket.AF_INET, 500))
-    place.run(lambda: attempts.failing(socket.AF_INET, attempts.REFUSED_PORT, 100) and None)
+    place.run(lambda: attempts.failing(socket.AF_INET, attempts.REFUSED_PORT, 100))
     _, status = os.waitpid(pid, 0)
 
     assert status == 0

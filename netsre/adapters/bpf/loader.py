@@ -11,12 +11,12 @@ import os
 import platform
 import socket
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
+from netsre.adapters.bpf import programs
 from netsre.datapath import btf, buckets, offsets
 from netsre.datapath.flows import DEFINES
 
@@ -24,7 +24,8 @@ _VMLINUX: Final = Path("/sys/kernel/btf/vmlinux")
 _DISTRIBUTION_PACKAGES: Final = "/usr/lib/python3/dist-packages"
 _MAPS: Final = ("attempts", "stalls", "flows", "flows_overflow", "attempts_overflow")
 _TRACEPOINT: Final = "inet_sock_set_state"
-_FUNCTION: Final = f"raw_tracepoint__{_TRACEPOINT}"
+"""Also the name of the function in the source."""
+_PROGRAM: Final = "netsre_flows"
 
 
 class _Failure(Exception):
@@ -54,7 +55,7 @@ def import_bcc() -> ModuleType:
     raise _Failure("no_bcc", "the bcc binding is missing; install it with: apt-get install python3-bpfcc")
 
 
-def _offsets() -> dict[str, int]:
+def _types() -> btf.TypeTable:
     try:
         raw = _VMLINUX.read_bytes()
     except OSError as error:
@@ -64,18 +65,21 @@ def _offsets() -> dict[str, int]:
             "run a kernel built with CONFIG_DEBUG_INFO_BTF=y",
         ) from error
     try:
-        return dict(offsets.flow_defines(btf.TypeTable(raw)))
+        return btf.TypeTable(raw)
     except btf.BtfError as error:
         raise _Failure("unknown_layout", str(error)) from error
 
 
-def _flags(source: Path) -> list[str]:
+def include_flags(source: Path) -> list[str]:
+    """Return where the compiler finds our headers and the C library's kernel interface headers."""
     triplet = f"{platform.machine()}-linux-gnu"
-    defines = DEFINES | _offsets()
+    return [f"-I{source / 'include'}", "-I/usr/include", f"-I/usr/include/{triplet}"]
+
+
+def _flags(source: Path, types: btf.TypeTable) -> list[str]:
+    defines = DEFINES | dict(offsets.flow_defines(types))
     return [
-        f"-I{source / 'include'}",
-        "-I/usr/include",
-        f"-I/usr/include/{triplet}",
+        *include_flags(source),
         "-Wall",
         "-Werror",
         "-Wno-unused-function",
@@ -86,23 +90,27 @@ def _flags(source: Path) -> list[str]:
 
 def _load(source: Path) -> tuple[dict[str, Any], list[int]]:
     bcc = import_bcc()
-    flags = _flags(source)
-    began = time.monotonic()
+    types = _types()
     try:
-        text = (source / "flows.c").read_bytes()
-        module = bcc.BPF(text=text, cflags=flags)
-    except Exception as error:  # bcc raises bare Exception for compiler, verifier and attach alike.
-        raise _Failure("load_failed", f"bcc could not load flows.c: {error}") from error
-    fds = [module[name].map_fd for name in _MAPS]
-    fds.append(module.funcs[_FUNCTION.encode()].fd)
-    fds.append(module.raw_tracepoint_fds[_TRACEPOINT.encode()])
+        tracepoint_type = types.tracepoint(_TRACEPOINT)
+        flags = _flags(source, types)
+    except btf.BtfError as error:
+        raise _Failure("unknown_layout", str(error)) from error
+    try:
+        module = bcc.BPF(text=(source / "flows.c").read_bytes(), cflags=flags)
+    except Exception as error:  # bcc raises bare Exception for every failure
+        raise _Failure("compile_failed", f"bcc could not compile flows.c: {error}") from error
+    try:
+        loaded = programs.load_tracing(_PROGRAM, module.dump_func(_TRACEPOINT.encode()), tracepoint_type)
+        attachment = programs.attach_tracing(loaded.fd)
+    except (programs.LoadRefused, OSError) as error:
+        raise _Failure("load_failed", f"the kernel does not take the flow probe: {error}") from error
     description = {
         "maps": list(_MAPS),
-        "program": "flows",
-        "type": "raw_tracepoint",
-        "load_seconds": time.monotonic() - began,
+        "verifier_seconds": loaded.verifier_seconds,
+        "verifier_instructions": loaded.verifier_instructions,
     }
-    return description, fds
+    return description, [*(module[name].map_fd for name in _MAPS), loaded.fd, attachment]
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -39,7 +39,8 @@ class Session:
     maps: dict[str, BpfMap]
     program_fd: int
     attachment_fd: int
-    load_seconds: float
+    verifier_seconds: float
+    verifier_instructions: int
 
     def run_statistics(self) -> tuple[int, int]:
         """Return (runs, nanoseconds) of the program, as far as the kernel counts them."""
@@ -103,7 +104,13 @@ def _session(message: bytes, fds: list[int], complaint: bytes, status: int) -> S
     names = list(reply["maps"])
     maps = {name: BpfMap.of(name, fd) for name, fd in zip(names, fds, strict=False)}
     program_fd, attachment_fd = fds[len(names) :]
-    return Session(maps, program_fd, attachment_fd, float(reply["load_seconds"]))
+    return Session(
+        maps,
+        program_fd,
+        attachment_fd,
+        float(reply["verifier_seconds"]),
+        int(reply["verifier_instructions"]),
+    )
 
 
 def _first_complaint(complaint: bytes) -> str:

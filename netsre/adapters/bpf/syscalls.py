@@ -41,7 +41,8 @@ def _number() -> int:
     return _SYSCALL_NUMBERS[machine]
 
 
-def _bpf(command: int, attributes: ctypes.Array[ctypes.c_char]) -> int:
+def bpf(command: int, attributes: ctypes.Array[ctypes.c_char]) -> int:
+    """Make one system call; return its result, or raise `OSError` with the kernel's errno."""
     result: int = _libc().syscall(
         ctypes.c_long(_number()), ctypes.c_int(command), attributes, ctypes.c_uint(len(attributes))
     )
@@ -104,7 +105,7 @@ class BpfMap:
         keys = ctypes.create_string_buffer(key, len(key))
         value = ctypes.create_string_buffer(self.stride)
         try:
-            _bpf(_MAP_LOOKUP_ELEM, self._element(keys, value, 0))
+            bpf(_MAP_LOOKUP_ELEM, self._element(keys, value, 0))
         except OSError as error:
             if error.errno == errno.ENOENT:
                 return None
@@ -116,7 +117,7 @@ class BpfMap:
         keys = ctypes.create_string_buffer(key, len(key))
         values = ctypes.create_string_buffer(value, len(value))
         try:
-            _bpf(_MAP_UPDATE_ELEM, self._element(keys, values, _NOEXIST))
+            bpf(_MAP_UPDATE_ELEM, self._element(keys, values, _NOEXIST))
         except OSError as error:
             if error.errno == errno.EEXIST:
                 return False
@@ -127,7 +128,7 @@ class BpfMap:
         """Remove a key; one that is gone already is no error."""
         keys = ctypes.create_string_buffer(key, len(key))
         try:
-            _bpf(_MAP_DELETE_ELEM, self._element(keys, None, 0))
+            bpf(_MAP_DELETE_ELEM, self._element(keys, None, 0))
         except OSError as error:
             if error.errno != errno.ENOENT:
                 raise
@@ -143,7 +144,7 @@ class BpfMap:
             attributes = _batch(self.fd, cursor, following, keys, values, batch)
             finished = False
             try:
-                _bpf(_MAP_LOOKUP_BATCH, attributes)
+                bpf(_MAP_LOOKUP_BATCH, attributes)
             except OSError as error:
                 if error.errno == errno.ENOSPC:  # One bucket holds more than a batch: ask for more.
                     batch *= 2
@@ -204,4 +205,4 @@ def _batch(
 def enable_run_time_statistics() -> int:
     """Turn on the kernel's BPF run-time statistics for as long as the returned descriptor is open."""
     packed = struct.pack("<I", 0)
-    return _bpf(_ENABLE_STATS, ctypes.create_string_buffer(packed, len(packed)))
+    return bpf(_ENABLE_STATS, ctypes.create_string_buffer(packed, len(packed)))
