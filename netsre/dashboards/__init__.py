@@ -1,1 +1,1 @@
-"""Dashboards as values, rendered from SLOs and the metric registry."""
+"""Grafana boards from SLOs and the metric registry: pure functions from values to panels to bytes."""

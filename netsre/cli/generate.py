@@ -1,0 +1,75 @@
+"""`netsre generate`: write artefacts for other programs from the service levels."""
+
+import json
+from pathlib import Path
+
+import click
+
+from netsre import conventions
+
+
+@click.group()
+def generate() -> None:
+    """Write artefacts for other programs from service levels and metrics."""
+
+
+@generate.command()
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Where to write.  [with --check, default: the boards shipped with netsre]",
+)
+@click.option(
+    "--slos",
+    type=click.Path(exists=True, path_type=Path),
+    multiple=True,
+    metavar="PATH",
+    help="Service level files or directories; may be repeated.  [default: those shipped with netsre]",
+)
+@click.option(
+    "--console-url",
+    default=f"http://127.0.0.1:{conventions.CONTROLLER_PORT}",
+    show_default=True,
+    metavar="URL",
+    help="Where the boards' links to the console and the runbooks lead.",
+)
+@click.option("--check", is_flag=True, help="Write nothing; exit 1 when a board is stale or missing.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
+@click.pass_context
+def dashboards(
+    ctx: click.Context,
+    out: Path | None,
+    slos: tuple[Path, ...],
+    console_url: str,
+    *,
+    check: bool,
+    as_json: bool,
+) -> None:
+    """Write the Grafana boards; other files in DIR stay as they are."""
+    from netsre.app import generate as app  # noqa: PLC0415  # only when the command runs
+
+    if out is None and not check:
+        raise click.UsageError("--out is missing; say where to write, such as --out dashboards/generated")
+    if not console_url.startswith(("http://", "https://")):
+        raise click.BadParameter(f"{console_url!r} is no address; write https://netsre.example:8600")
+    target = out if out is not None else app.shipped_dashboards()
+    files = app.dashboards(slos, console_url)
+    report = app.compare(files, target) if check else app.write(files, target)
+    if as_json:
+        document = {
+            "out": str(target),
+            "written": [] if check else list(report.outdated),
+            "current": list(report.current),
+            "stale": list(report.stale) if check else [],
+            "missing": list(report.missing) if check else [],
+        }
+        click.echo(json.dumps(document, indent=2))
+    else:
+        again = f"netsre generate dashboards --out {target}"
+        for name in report.outdated:
+            state = "stale" if name in report.stale else "missing"
+            click.echo(f"{target / name}: {state}; run {again}" if check else f"{target / name}: written")
+        for name in report.current:
+            click.echo(f"{target / name}: current")
+    ctx.exit(conventions.EXIT_NO if check and report.outdated else conventions.EXIT_OK)
