@@ -29,8 +29,8 @@ _NAMESPACES: Final = pathlib.Path("/run/netns")
 _OWNED: Final = re.compile(r"netsre-[a-z0-9]+-(?P<pid>\d+)-[0-9a-z]+-")
 _SWEEP_PATIENCE: Final = 2.0
 
-# A busy machine is no reason to call a property false, and CI must find the same thing twice. A failure prints
-# what repeats it, so nothing is kept in the checkout.
+# A busy machine is no reason to call a property false, and CI must find the same thing twice. What repeats a
+# failure is printed, so nothing is kept in the checkout.
 hypothesis.settings.register_profile(
     "netsre", deadline=None, derandomize=IN_CI, print_blob=True, database=None
 )
