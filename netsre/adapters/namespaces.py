@@ -76,6 +76,8 @@ def create(name: str) -> None:
     """Make a namespace with its loopback up; `EnvironmentUnfit` when the kernel or the user cannot."""
     from pyroute2 import IPRoute, netns  # noqa: PLC0415  only who makes networks pays for the import
 
+    if name in names():
+        raise EnvironmentUnfit(_cannot(name, "there is one of this name already"))
     try:
         netns.create(name)
         if identity(name) is None:

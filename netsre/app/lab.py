@@ -69,9 +69,8 @@ def network(owner: Owner, user: str, kind: str = KIND, rate: float = CONNECTIONS
     ipv6 = namespaces.ipv6_available()
     with contextlib.ExitStack() as stack:
         for name in (server, *clients):
-            # Registered first: a namespace that was made and could not be finished is removed as well.
-            stack.callback(namespaces.remove, name)
             namespaces.create(name)
+            stack.callback(namespaces.remove, name)
         for number, client in enumerate(clients, start=1):
             namespaces.connect(
                 End(server, f"cli-{'ab'[number - 1]}", _addresses(number, _SERVER, ipv6=ipv6)),

@@ -1,0 +1,50 @@
+"""The controller's answer as lines for a terminal."""
+
+import pytest
+
+from netsre.app.levels import read_levels
+from netsre.errors import SourceUnreachable
+
+LEVEL = {
+    "name": "flow-success",
+    "group": {"node": "a"},
+    "objective": "0.999",
+    "total": "12345",
+    "sli": "0.999999",
+    "budget_remaining": "0.4999",
+    "burn": {"5m": "1.5", "30m": None, "1h": "3"},
+    "firing": ["ticket", "page"],
+}
+
+
+def test_a_level_is_shown_with_its_real_numbers() -> None:
+    """Each field of the answer appears, in a form that a person reads."""
+    (line,) = read_levels({"slos": [LEVEL]})
+    assert (line.name, line.group, line.objective) == ("flow-success", "node=a", "99.9 %")
+    assert (line.budget, line.burn, line.events) == ("49.9 %", "5m 1.50 30m -", "12,345")
+    assert line.firing == "page, ticket"
+
+
+def test_a_failure_is_never_rounded_away() -> None:
+    """A share just below one does not read as 100 %."""
+    (line,) = read_levels({"slos": [LEVEL | {"sli": "0.9999999"}]})
+    assert line.sli == "99.999 %"
+
+
+def test_what_was_not_measured_is_a_reason_and_not_a_number() -> None:
+    """No data is neither 0 nor healthy."""
+    unknown: dict[str, object] = {
+        "sli": None,
+        "budget_remaining": None,
+        "firing": [],
+        "reasons": {"sli": "no_traffic"},
+    }
+    (line,) = read_levels({"slos": [LEVEL | unknown]})
+    assert (line.sli, line.budget, line.firing) == ("no traffic", "-", "-")
+
+
+@pytest.mark.parametrize("document", [None, [], {}, {"slos": None}, "slos", {"detail": "not found"}])
+def test_an_answer_that_is_none_is_refused(document: object) -> None:
+    """An answer of something else on that port is an error and not an empty list."""
+    with pytest.raises(SourceUnreachable):
+        read_levels(document)
