@@ -75,7 +75,17 @@ NEEDS: Final[Mapping[str, Probe]] = MappingProxyType(
         "netns": _netns,
         **{
             command: _command(command)
-            for command in ("promtool", "chromium", "nft", "ip", "conntrack", "clang-format", "setpriv", "cc")
+            for command in (
+                "promtool",
+                "prometheus",
+                "chromium",
+                "nft",
+                "ip",
+                "conntrack",
+                "clang-format",
+                "setpriv",
+                "cc",
+            )
         },
     }
 )
