@@ -1,0 +1,168 @@
+"""Opens the database and hands out transactions; every error of it becomes one line a person can act on."""
+
+import contextlib
+import errno
+import os
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import sqlalchemy
+from sqlalchemy import Connection, Engine, event, exc
+
+from netsre.errors import StoreUnusable
+from netsre.store.alerts import Alerts
+from netsre.store.audit import Audit
+from netsre.store.history import History
+from netsre.store.migrations import Migrations
+from netsre.store.outbox import Outbox
+from netsre.store.runs import Runs
+
+FILE_NAME: Final = "netsre.db"
+_BUSY_MILLISECONDS: Final = 10_000
+_READ_ONLY: Final = "netsre_read_only"
+
+
+class Transaction:
+    """What can be read and written inside one transaction; all of it happens, or nothing."""
+
+    def __init__(self, connection: Connection) -> None:
+        """Work on an open transaction."""
+        self.history = History(connection)
+        self.alerts = Alerts(connection)
+        self.outbox = Outbox(connection)
+        self.runs = Runs(connection)
+        self.audit = Audit(connection)
+
+
+class Store:
+    """The database of the controller."""
+
+    def __init__(self, engine: Engine, where: str, migrations: Migrations) -> None:
+        """Use an engine; call `upgrade` or `verify` before anything else."""
+        self._engine = engine
+        self._where = where
+        self._migrations = migrations
+
+    @classmethod
+    def at(cls, data_dir: Path, migrations: Migrations, *, create: bool = True) -> "Store":
+        """Return the store in a data directory, which is made when missing (mode 0700)."""
+        path = data_dir / FILE_NAME
+        if not create and not path.exists():
+            message = f"database {path} does not exist; start netsre once, or name another --data-dir"
+            raise StoreUnusable(message)
+        if create:
+            _make_private(data_dir, path)
+        engine = sqlalchemy.create_engine(sqlalchemy.URL.create("sqlite", database=str(path)))
+        return cls(_prepare(engine), str(path), migrations)
+
+    @property
+    def where(self) -> str:
+        """Return the place of the database, for people."""
+        return self._where
+
+    def upgrade(self) -> bool:
+        """Bring the schema up to date; tell whether anything had to be done."""
+        with self._translated(), self._engine.begin() as connection:
+            return self._migrations.upgrade(connection, self._where)
+
+    def verify(self) -> str:
+        """Return the schema's revision; raise `StoreUnusable` unless it is the present one."""
+        with self._translated(), self._reading() as connection:
+            current = self._migrations.current(connection)
+        self._migrations.refuse_unknown(current, self._where)
+        if current != self._migrations.head:
+            message = (
+                f"database {self._where} has schema {current or 'none'}, "
+                f"this netsre needs {self._migrations.head}; run `netsre db upgrade`"
+            )
+            raise StoreUnusable(message)
+        return current
+
+    @contextlib.contextmanager
+    def write(self) -> Iterator[Transaction]:
+        """Open a transaction that may write; leaving it normally commits to disk, an exception undoes all."""
+        with self._translated(), self._engine.begin() as connection:
+            yield Transaction(connection)
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[Transaction]:
+        """Open a view of one moment; it never waits for a writer."""
+        with self._translated(), self._reading() as connection:
+            yield Transaction(connection)
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._engine.dispose()
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        with self._engine.connect() as connection:
+            yield connection.execution_options(**{_READ_ONLY: True})
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except exc.DBAPIError as error:
+            message = f"database {self._where}: {_advice(error)}"
+            raise StoreUnusable(message) from error
+
+
+def _prepare(engine: Engine) -> Engine:
+    """Make SQLite durable and strict, and let SQLAlchemy alone begin transactions."""
+
+    @event.listens_for(engine, "connect")
+    def on_connect(connection: sqlite3.Connection, _record: object) -> None:
+        # The driver's own implicit BEGIN would leave DDL outside of transactions.
+        connection.isolation_level = None
+        for pragma in (
+            f"busy_timeout={_BUSY_MILLISECONDS}",
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "foreign_keys=ON",
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def on_begin(connection: Connection) -> None:
+        # A writer takes its lock at once: one that began as a reader could not wait for another, only fail.
+        reading = connection.get_execution_options().get(_READ_ONLY, False)
+        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+    return engine
+
+
+def _make_private(directory: Path, path: Path) -> None:
+    """Make the directory and an empty database file that only their owner can read."""
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        message = f"data directory {directory}: {os.strerror(error.errno or errno.EIO)}; {_owner_advice()}"
+        raise StoreUnusable(message) from error
+
+
+def _owner_advice() -> str:
+    return f"make it writable for uid {os.geteuid()}, or name another one with --data-dir"
+
+
+def _advice(error: exc.DBAPIError) -> str:
+    """Return what is wrong and what to do about it."""
+    cause = error.orig
+    name = getattr(cause, "sqlite_errorname", "")
+    text = str(cause).splitlines()[0] if str(cause) else type(cause).__name__
+    advice = {
+        "SQLITE_NOTADB": "move the file away, or restore a backup",
+        "SQLITE_CORRUPT": "stop netsre and restore a backup; `sqlite3 FILE .recover` may save more",
+        "SQLITE_FULL": "free some space; nothing was half-written, and it is tried again",
+        "SQLITE_READONLY": _owner_advice(),
+        "SQLITE_CANTOPEN": _owner_advice(),
+        "SQLITE_BUSY": "another process holds it; stop the other netsre, or name another --data-dir",
+        "SQLITE_IOERR": "check the disk (dmesg); it is tried again",
+    }
+    for prefix, step in advice.items():
+        if name.startswith(prefix):
+            return f"{text}; {step}"
+    return f"{text}; check the server or the file, then start netsre again"

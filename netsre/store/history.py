@@ -1,0 +1,85 @@
+"""Measured history: minute buckets, and the cursor of every source."""
+
+import json
+from collections.abc import Iterable
+from decimal import Decimal
+
+from sqlalchemy import Connection, delete, select
+
+from netsre.clock import Timestamp
+from netsre.model.documents import canonical
+from netsre.model.samples import Series, labels
+from netsre.slo.history import Bucket
+from netsre.slo.increments import Cursor
+from netsre.store import schema
+from netsre.store.statements import upsert
+
+
+class History:
+    """Keeps buckets and cursors inside a transaction of the caller."""
+
+    def __init__(self, connection: Connection) -> None:
+        """Work on an open transaction."""
+        self._connection = connection
+
+    def save(self, buckets: Iterable[Bucket], cursors: Iterable[Cursor]) -> None:
+        """Write buckets and cursors over what was there; buckets hold full values, so twice is once."""
+        rows = [
+            {
+                "slo": b.slo,
+                "labels": b.group,
+                "minute": b.minute,
+                "bad": b.bad,
+                "total": b.total,
+                "readings": b.readings,
+            }
+            for b in buckets
+        ]
+        if rows:
+            self._connection.execute(upsert(self._connection, schema.slo_bucket), rows)
+        for cursor in cursors:
+            series = canonical(
+                [[key.name, dict(key.labels), f"{value:f}"] for key, value in cursor.values.items()]
+            )
+            row = {
+                "node": cursor.node,
+                "at": cursor.at,
+                "started_at": cursor.started_at,
+                "followed": canonical(sorted(cursor.followed)),
+                "series": series,
+            }
+            self._connection.execute(upsert(self._connection, schema.slo_cursor), [row])
+
+    def buckets(self, since: Timestamp) -> list[Bucket]:
+        """Return all buckets of minutes that begin at `since` or later, oldest first."""
+        table = schema.slo_bucket
+        query = select(
+            table.c.slo, table.c.labels, table.c.minute, table.c.bad, table.c.total, table.c.readings
+        )
+        found = self._connection.execute(query.where(table.c.minute >= since).order_by(table.c.minute))
+        return [
+            Bucket(slo=slo, group=group, minute=Timestamp(minute), bad=bad, total=total, readings=readings)
+            for slo, group, minute, bad, total, readings in found
+        ]
+
+    def cursors(self) -> list[Cursor]:
+        """Return the cursor of every source."""
+        return [
+            Cursor(
+                node=row.node,
+                at=Timestamp(row.at),
+                started_at=Timestamp(row.started_at),
+                followed=frozenset(json.loads(row.followed)),
+                values={
+                    Series(name, labels(pairs)): Decimal(value)
+                    for name, pairs, value in json.loads(row.series)
+                },
+            )
+            for row in self._connection.execute(select(schema.slo_cursor))
+        ]
+
+    def prune(self, before: Timestamp) -> int:
+        """Drop the buckets of minutes that began before a time; return how many."""
+        return self._connection.execute(
+            delete(schema.slo_bucket).where(schema.slo_bucket.c.minute < before)
+        ).rowcount

@@ -1,0 +1,81 @@
+"""Messages that must reach a channel: written with the change they tell of, marked when delivered."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, delete, func, select, update
+
+from netsre.clock import Timestamp
+from netsre.model.documents import Document
+from netsre.store import schema
+from netsre.store.statements import insert_once
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message for one channel."""
+
+    id: int
+    channel: str
+    key: str
+    """Identity within the channel: the channel must treat the same key twice as once."""
+    payload: Document
+    created_at: Timestamp
+    attempts: int
+
+
+class Outbox:
+    """Keeps messages inside a transaction of the caller."""
+
+    def __init__(self, connection: Connection) -> None:
+        """Work on an open transaction."""
+        self._connection = connection
+
+    def add(self, channel: str, key: str, payload: Document, at: Timestamp) -> None:
+        """Put a message up for delivery; the same key twice is one message."""
+        row = {
+            "channel": channel,
+            "key": key,
+            "payload": payload,
+            "created_at": at,
+            "attempts": 0,
+            "next_attempt_at": at,
+        }
+        self._connection.execute(insert_once(self._connection, schema.outbox, ["channel", "key"]), [row])
+
+    def due(self, channel: str, now: Timestamp, limit: int) -> list[Message]:
+        """Return messages to deliver now, in the order they were written."""
+        t = schema.outbox
+        query = (
+            select(t.c.id, t.c.channel, t.c.key, t.c.payload, t.c.created_at, t.c.attempts)
+            .where(t.c.channel == channel, t.c.delivered_at.is_(None), t.c.next_attempt_at <= now)
+            .order_by(t.c.id)
+            .limit(limit)
+        )
+        return [Message(*row) for row in self._connection.execute(query)]
+
+    def delivered(self, message: Message, at: Timestamp) -> None:
+        """Mark a message as delivered."""
+        change = update(schema.outbox).where(schema.outbox.c.id == message.id)
+        self._connection.execute(
+            change.values(delivered_at=at, attempts=message.attempts + 1, last_error=None)
+        )
+
+    def failed(self, message: Message, error: str, retry_at: Timestamp) -> None:
+        """Keep a message for another attempt."""
+        change = update(schema.outbox).where(schema.outbox.c.id == message.id)
+        self._connection.execute(
+            change.values(attempts=message.attempts + 1, last_error=error, next_attempt_at=retry_at)
+        )
+
+    def pending(self) -> Mapping[str, int]:
+        """Return how many messages wait, by channel."""
+        t = schema.outbox
+        query = select(t.c.channel, func.count()).where(t.c.delivered_at.is_(None)).group_by(t.c.channel)
+        return {row[0]: row[1] for row in self._connection.execute(query)}
+
+    def prune(self, before: Timestamp) -> int:
+        """Drop messages that were delivered before a time; return how many."""
+        return self._connection.execute(
+            delete(schema.outbox).where(schema.outbox.c.delivered_at < before)
+        ).rowcount

@@ -1,0 +1,112 @@
+"""Runs of runbooks and their append-only journal."""
+
+from collections.abc import Mapping, Sequence
+
+from sqlalchemy import Connection, Row, func, insert, or_, select, update
+
+from netsre.clock import Timestamp
+from netsre.model.documents import Document
+from netsre.model.runbooks import ENDED, JournalEntry, JournalKind, Run, RunState
+from netsre.store import schema
+
+_ENDED = sorted(state.value for state in ENDED)
+
+
+class Runs:
+    """Keeps runs and journal inside a transaction of the caller."""
+
+    def __init__(self, connection: Connection) -> None:
+        """Work on an open transaction."""
+        self._connection = connection
+
+    def find(self, run_id: str) -> Run | None:
+        """Return one run."""
+        row = self._connection.execute(select(schema.run).where(schema.run.c.id == run_id)).first()
+        return None if row is None else _run(row)
+
+    def add(self, run: Run) -> None:
+        """Record a new run."""
+        self._connection.execute(
+            insert(schema.run).values(
+                id=run.id, runbook=run.runbook, alert=run.alert, fired_at=run.fired_at, target=run.target,
+                state=run.state.value, reason=run.reason, started_at=run.started_at, ended_at=run.ended_at,
+            )
+        )  # fmt: skip
+
+    def change(self, run: Run) -> None:
+        """Record the new state of a run."""
+        change = update(schema.run).where(schema.run.c.id == run.id)
+        self._connection.execute(
+            change.values(state=run.state.value, reason=run.reason, ended_at=run.ended_at)
+        )
+
+    def unended(self) -> list[Run]:
+        """Return the runs that are not over, oldest first."""
+        table = schema.run
+        query = select(table).where(table.c.state.not_in(_ENDED)).order_by(table.c.started_at, table.c.id)
+        return [_run(row) for row in self._connection.execute(query)]
+
+    def since(self, start: Timestamp) -> list[Run]:
+        """Return what limits are counted from: runs begun since a time, and all that are not over."""
+        table = schema.run
+        query = select(table).where(or_(table.c.started_at >= start, table.c.state.not_in(_ENDED)))
+        return [_run(row) for row in self._connection.execute(query.order_by(table.c.started_at, table.c.id))]
+
+    def newest(self, limit: int, runbook: str | None = None) -> list[Run]:
+        """Return the latest runs, newest first."""
+        table = schema.run
+        query = select(table).order_by(table.c.started_at.desc(), table.c.id).limit(limit)
+        if runbook is not None:
+            query = query.where(table.c.runbook == runbook)
+        return [_run(row) for row in self._connection.execute(query)]
+
+    def write(
+        self, run_id: str, at: Timestamp, kind: JournalKind, step: int, action: str, data: Document
+    ) -> None:
+        """Append one line to a run's journal."""
+        table = schema.journal
+        last = self._connection.execute(
+            select(func.max(table.c.seq)).where(table.c.run == run_id)
+        ).scalar_one()
+        self._connection.execute(
+            insert(table).values(
+                run=run_id, seq=(last or 0) + 1, at=at, kind=kind.value, step=step, action=action, data=data
+            )
+        )
+
+    def journal(self, run_ids: Sequence[str]) -> Mapping[str, tuple[JournalEntry, ...]]:
+        """Return the journals of some runs, each in order."""
+        table = schema.journal
+        query = select(table).where(table.c.run.in_(run_ids)).order_by(table.c.run, table.c.seq)
+        found: dict[str, list[JournalEntry]] = {run_id: [] for run_id in run_ids}
+        for row in self._connection.execute(query):
+            found[row.run].append(
+                JournalEntry(
+                    row.run, row.seq, Timestamp(row.at), JournalKind(row.kind), row.step, row.action, row.data
+                )
+            )
+        return {run_id: tuple(entries) for run_id, entries in found.items()}
+
+    def counts(self) -> Mapping[tuple[str, RunState, str], int]:
+        """Return how many runs there were, ever, by runbook, state and reason."""
+        table = schema.run
+        query = select(table.c.runbook, table.c.state, table.c.reason, func.count())
+        grouped = query.group_by(table.c.runbook, table.c.state, table.c.reason)
+        return {
+            (runbook, RunState(state), reason): count
+            for runbook, state, reason, count in self._connection.execute(grouped)
+        }
+
+
+def _run(row: Row[tuple[object, ...]]) -> Run:
+    return Run(
+        id=row.id,
+        runbook=row.runbook,
+        alert=row.alert,
+        fired_at=Timestamp(row.fired_at),
+        target=row.target,
+        state=RunState(row.state),
+        reason=row.reason,
+        started_at=Timestamp(row.started_at),
+        ended_at=row.ended_at,
+    )

@@ -1,0 +1,183 @@
+"""The tables, once, for SQLite and PostgreSQL. `migrations/` leads a database of any age to this shape."""
+
+import json
+from decimal import Decimal
+from typing import TYPE_CHECKING, Final, cast
+
+from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, Table, Text, UniqueConstraint, text
+from sqlalchemy.engine import Dialect
+from sqlalchemy.types import TypeDecorator
+
+from netsre.model.documents import Document, Json, canonical
+from netsre.model.samples import Labels, labels
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+NAMING: Final = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+metadata: Final = MetaData(naming_convention=NAMING)
+
+
+class ExactDecimal(TypeDecorator[Decimal]):
+    """A decimal as text: SQLite would make it a float, and PostgreSQL's scale would round it."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> str | None:
+        """Write the digits."""
+        del dialect
+        return None if value is None else f"{value:f}"
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Decimal | None:
+        """Read the digits."""
+        del dialect
+        return None if value is None else Decimal(value)
+
+
+class LabelSet(TypeDecorator[Labels]):
+    """Labels as a canonical JSON object, so that equal sets are equal text and can be part of a key."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Labels | None, dialect: Dialect) -> str | None:
+        """Write the labels."""
+        del dialect
+        return None if value is None else canonical(dict(value))
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Labels | None:
+        """Read the labels."""
+        del dialect
+        return None if value is None else labels(json.loads(value))
+
+
+class JsonText(TypeDecorator[Document]):
+    """A JSON object in its canonical form."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Document | None, dialect: Dialect) -> str | None:
+        """Write the object."""
+        del dialect
+        return None if value is None else canonical(value)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Document | None:
+        """Read the object."""
+        del dialect
+        return None if value is None else cast("Mapping[str, Json]", json.loads(value))
+
+
+slo_bucket: Final = Table(
+    "slo_bucket",
+    metadata,
+    Column("slo", Text, primary_key=True),
+    Column("labels", LabelSet, primary_key=True),
+    Column("minute", BigInteger, primary_key=True),
+    Column("bad", ExactDecimal, nullable=False),
+    Column("total", ExactDecimal, nullable=False),
+    Column("readings", Integer, nullable=False),
+    Index(None, "minute"),
+)
+
+slo_cursor: Final = Table(
+    "slo_cursor",
+    metadata,
+    Column("node", Text, primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    Column("started_at", BigInteger, nullable=False),
+    # A JSON list of the keys that were followed.
+    Column("followed", Text, nullable=False),
+    # [[name, {label: value}, digits], …] in the cursor's own order; never searched.
+    Column("series", Text, nullable=False),
+)
+
+alert: Final = Table(
+    "alert",
+    metadata,
+    Column("fingerprint", Text, primary_key=True),
+    Column("fired_at", BigInteger, primary_key=True),
+    Column("labels", LabelSet, nullable=False),
+    Column("annotations", JsonText, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("resolved_at", BigInteger),
+    Column("updated_at", BigInteger, nullable=False),
+    Column("clearing_since", BigInteger),
+    Index(
+        "uq_alert_firing",
+        "fingerprint",
+        unique=True,
+        sqlite_where=text("state = 'firing'"),
+        postgresql_where=text("state = 'firing'"),
+    ),
+    Index(None, "fired_at"),
+)
+
+outbox: Final = Table(
+    "outbox",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("channel", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("payload", JsonText, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("delivered_at", BigInteger),
+    Column("attempts", Integer, nullable=False),
+    Column("next_attempt_at", BigInteger, nullable=False),
+    Column("last_error", Text),
+    UniqueConstraint("channel", "key"),
+    Index(None, "delivered_at"),
+)
+
+run: Final = Table(
+    "run",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("runbook", Text, nullable=False),
+    Column("alert", Text, nullable=False),
+    Column("fired_at", BigInteger, nullable=False),
+    Column("target", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("started_at", BigInteger, nullable=False),
+    Column("ended_at", BigInteger),
+    Index(None, "started_at"),
+    Index(None, "state"),
+)
+
+journal: Final = Table(
+    "journal",
+    metadata,
+    Column("run", Text, primary_key=True),
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("at", BigInteger, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("step", Integer, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("data", JsonText, nullable=False),
+)
+
+audit: Final = Table(
+    "audit",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("at", BigInteger, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("verb", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("details", Text, nullable=False),
+    Column("prev_hash", Text, nullable=False),
+    Column("hash", Text, nullable=False),
+)
+
+meta: Final = Table(
+    "meta",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+)
