@@ -26,6 +26,8 @@ class Alert:
     fired_at: Timestamp
     resolved_at: Timestamp | None
     updated_at: Timestamp
+    clearing_since: Timestamp | None = None
+    """Since when the condition is measured false without a break; it resolves after a hold of that."""
 
 
 def fingerprint(labels: Labels) -> str:

@@ -1,0 +1,84 @@
+"""The words of an alert: what a person reads first when the pager goes off."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import ROUND_HALF_EVEN, Decimal
+from fractions import Fraction
+from typing import Final
+
+from netsre import clock
+from netsre.model.levels import Burning, Evaluation, Measured, NoData, Ratio, Severity
+
+ALERT_NAME: Final = "ErrorBudgetBurn"
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """Where a person goes from an alert: the address of the controller, without a slash at the end."""
+
+    base: str
+
+    def runbook(self, name: str | None) -> str:
+        """Return the page of a runbook, or the list of all where the SLO names none."""
+        return f"{self.base}/runbooks/{name}" if name else f"{self.base}/runbooks"
+
+    def dashboard(self, slo: str) -> str:
+        """Return the place that shows an SLO."""
+        return f"{self.base}/#{slo}"
+
+
+NO_LINKS: Final = Links("")
+
+
+def annotations(evaluation: Evaluation, severity: Severity, links: Links) -> Mapping[str, str]:
+    """Return the annotations of an alert that burns now."""
+    slo = evaluation.slo
+    burning = next(found for found in evaluation.firing if found.rule.severity == severity)
+    where = ", ".join(f"{name}={value}" for name, value in evaluation.group)
+    return {
+        "summary": f"{slo.name} burns its error budget {decimal(burning.long_burn)}x as fast as it may"
+        + (f" ({where})" if where else ""),
+        "description": f"{slo.description} {_evidence(burning)}".strip(),
+        "runbook_url": links.runbook(slo.runbook),
+        "dashboard_url": links.dashboard(slo.name),
+        "budget_remaining": _percent(evaluation.budget_remaining),
+        "time_to_exhaustion": time_to_exhaustion(evaluation, burning),
+    }
+
+
+def burn_in(evaluation: Evaluation, window: int) -> Ratio:
+    """Return the burn rate measured in a window of so many milliseconds."""
+    return evaluation.burn.get(clock.duration_text(window), NoData("not_evaluated"))
+
+
+def time_to_exhaustion(evaluation: Evaluation, burning: Burning) -> str:
+    """Say how long the budget lasts when it goes on burning as in the long window."""
+    if isinstance(evaluation.budget_remaining, NoData):
+        return f"unknown ({evaluation.budget_remaining.reason})"
+    if evaluation.budget_remaining.value <= 0:
+        return "exhausted"
+    if burning.long_burn <= 0:
+        return "never"
+    left = int(evaluation.budget_remaining.value * evaluation.slo.window / burning.long_burn)
+    unit = clock.HOUR if left >= clock.DAY else clock.MINUTE if left >= clock.HOUR else clock.SECOND
+    return clock.duration_text(left // unit * unit)
+
+
+def decimal(value: Fraction, places: int = 2) -> str:
+    """Write an exact number for a person, rounded half to even."""
+    exact = Decimal(value.numerator) / Decimal(value.denominator)
+    return f"{exact.quantize(Decimal(1).scaleb(-places), ROUND_HALF_EVEN).normalize():f}"
+
+
+def _evidence(burning: Burning) -> str:
+    short, long = clock.duration_text(burning.rule.short), clock.duration_text(burning.rule.long)
+    return (
+        f"Burn rate {decimal(burning.long_burn)} over {long} and {decimal(burning.short_burn)} over {short}; "
+        f"both are above {decimal(burning.factor)}."
+    )
+
+
+def _percent(ratio: Ratio) -> str:
+    if isinstance(ratio, Measured):
+        return f"{decimal(ratio.value * 100)}%"
+    return f"unknown ({ratio.reason})"
