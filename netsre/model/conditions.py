@@ -1,0 +1,62 @@
+"""Conditions of a runbook as a tree of values: parsed once, never text that is put together and run."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A fixed text."""
+
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A value of the alert: `labels.x`, `annotations.x` or `state`; an absent one is the empty text."""
+
+    root: Literal["labels", "annotations", "state"]
+    name: str = ""
+
+
+Operand = Text | Field
+
+
+@dataclass(frozen=True, slots=True)
+class Equal:
+    """Both sides are the same text."""
+
+    left: Operand
+    right: Operand
+
+
+@dataclass(frozen=True, slots=True)
+class In:
+    """The value is one of several."""
+
+    item: Operand
+    choices: tuple[Operand, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    """The opposite."""
+
+    term: "Condition"
+
+
+@dataclass(frozen=True, slots=True)
+class And:
+    """Every term holds."""
+
+    terms: tuple["Condition", ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Or:
+    """At least one term holds."""
+
+    terms: tuple["Condition", ...]
+
+
+Condition = Equal | In | Not | And | Or

@@ -1,0 +1,1 @@
+"""What a runbook can do, one module per action."""

@@ -1,0 +1,31 @@
+"""The codes of findings in runbook files; stable, never reused."""
+
+from types import MappingProxyType
+from typing import Final
+
+CONDITION: Final = "RUN001"
+UNKNOWN_ACTION: Final = "RUN002"
+PARAMETER: Final = "RUN003"
+MODE: Final = "RUN004"
+TARGET: Final = "RUN005"
+NO_STEPS: Final = "RUN006"
+NO_TRIGGER: Final = "RUN007"
+DUPLICATE: Final = "RUN008"
+LIMIT: Final = "RUN009"
+UNKNOWN_ALERT: Final = "RUN010"
+
+CODES: Final = MappingProxyType(
+    {
+        CONDITION: "The condition in `when` cannot be read.",
+        UNKNOWN_ACTION: "The action of a step does not exist.",
+        PARAMETER: "A parameter of a step is missing or impossible.",
+        MODE: "The approval mode is not supported yet.",
+        TARGET: "The target in `lock` cannot be read.",
+        NO_STEPS: "A runbook without a step does nothing.",
+        NO_TRIGGER: "A runbook without a trigger never runs.",
+        DUPLICATE: "Two runbooks have one name.",
+        LIMIT: "A limit of zero would refuse every run.",
+        UNKNOWN_ALERT: "No alert of this name is ever made.",
+    }
+)
+"""Every code, with what it says."""

@@ -1,0 +1,175 @@
+"""The `when` of a runbook: text is parsed once into a tree, and the tree is evaluated on values.
+
+    condition = both ("or" both)*
+    both      = term ("and" term)*
+    term      = "not" term | "(" condition ")" | operand compare
+    compare   = ("==" | "!=") operand | ["not"] "in" "[" operand ("," operand)* "]"
+    operand   = "text" | 'text' | labels.NAME | annotations.NAME | state
+
+Everything is text. A label that the alert does not have is the empty text, as in Prometheus.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Final, NoReturn
+
+from netsre.model.alerts import Alert
+from netsre.model.conditions import And, Condition, Equal, Field, In, Not, Operand, Or, Text
+
+_MAX_DEPTH: Final = 20
+_TOKEN: Final = re.compile(
+    r"""\s*(?:
+        (?P<text>"[^"\\]*"|'[^'\\]*')
+      | (?P<sign>==|!=|[()\[\],])
+      | (?P<word>[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)?)
+    )""",
+    re.VERBOSE,
+)
+
+
+class ConditionError(ValueError):
+    """The text is no condition; says what stands where something else belongs."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Token:
+    kind: str
+    value: str
+    at: int
+
+
+def parse(text: str) -> Condition:
+    """Read a condition; raises `ConditionError`."""
+    parser = _Parser(_tokens(text))
+    condition = parser.condition(0)
+    parser.end()
+    return condition
+
+
+def holds(condition: Condition, alert: Alert) -> bool:
+    """Tell whether a condition holds for an alert."""
+    match condition:
+        case Equal(left, right):
+            return _value(left, alert) == _value(right, alert)
+        case In(item, choices):
+            return _value(item, alert) in {_value(choice, alert) for choice in choices}
+        case Not(term):
+            return not holds(term, alert)
+        case And(terms):
+            return all(holds(term, alert) for term in terms)
+        case Or(terms):
+            return any(holds(term, alert) for term in terms)
+
+
+def _value(operand: Operand, alert: Alert) -> str:
+    match operand:
+        case Text(value):
+            return value
+        case Field("labels", name):
+            return dict(alert.labels).get(name, "")
+        case Field("annotations", name):
+            return alert.annotations.get(name, "")
+        case Field():
+            return alert.state.value
+
+
+def _tokens(text: str) -> list[_Token]:
+    found: list[_Token] = []
+    position = 0
+    while text[position:].strip():
+        match = _TOKEN.match(text, position)
+        if match is None or match.lastgroup is None:
+            start = position + len(text[position:]) - len(text[position:].lstrip())
+            message = f"cannot read {text[start : start + 12]!r} at column {start + 1}"
+            raise ConditionError(message)
+        found.append(_Token(match.lastgroup, match[match.lastgroup], match.start(match.lastgroup)))
+        position = match.end()
+    found.append(_Token("end", "", len(text)))
+    return found
+
+
+class _Parser:
+    """Recursive descent over the tokens of one condition."""
+
+    def __init__(self, tokens: list[_Token]) -> None:
+        self._tokens = tokens
+        self._next = 0
+
+    def condition(self, depth: int) -> Condition:
+        if depth > _MAX_DEPTH:
+            self._fail(f"at most {_MAX_DEPTH} levels of brackets and `not`")
+        terms = [self._both(depth)]
+        while self._take("word", "or"):
+            terms.append(self._both(depth))
+        return terms[0] if len(terms) == 1 else Or(tuple(terms))
+
+    def end(self) -> None:
+        if self._peek().kind != "end":
+            self._fail("and, or, or the end")
+
+    def _both(self, depth: int) -> Condition:
+        terms = [self._term(depth)]
+        while self._take("word", "and"):
+            terms.append(self._term(depth))
+        return terms[0] if len(terms) == 1 else And(tuple(terms))
+
+    def _term(self, depth: int) -> Condition:
+        if depth > _MAX_DEPTH:
+            self._fail(f"at most {_MAX_DEPTH} levels of brackets and `not`")
+        if self._take("word", "not"):
+            return Not(self._term(depth + 1))
+        if self._take("sign", "("):
+            inner = self.condition(depth + 1)
+            self._need(")")
+            return inner
+        return self._compare(self._operand())
+
+    def _compare(self, left: Operand) -> Condition:
+        if self._take("sign", "=="):
+            return Equal(left, self._operand())
+        if self._take("sign", "!="):
+            return Not(Equal(left, self._operand()))
+        negated = self._take("word", "not")
+        if not self._take("word", "in"):
+            self._fail("==, !=, in, or not in")
+        self._need("[")
+        choices = [self._operand()]
+        while self._take("sign", ","):
+            choices.append(self._operand())
+        self._need("]")
+        found = In(left, tuple(choices))
+        return Not(found) if negated else found
+
+    def _operand(self) -> Operand:
+        token = self._peek()
+        if token.kind == "text":
+            self._next += 1
+            return Text(token.value[1:-1])
+        root, _, name = token.value.partition(".")
+        if token.kind == "word" and token.value == "state":
+            self._next += 1
+            return Field("state")
+        if token.kind == "word" and name and (root in ("labels", "annotations")):
+            self._next += 1
+            return Field("labels" if root == "labels" else "annotations", name)
+        return self._fail('labels.NAME, annotations.NAME, state, or "text"')
+
+    def _peek(self) -> _Token:
+        return self._tokens[self._next]
+
+    def _take(self, kind: str, value: str) -> bool:
+        token = self._peek()
+        if (token.kind, token.value) == (kind, value):
+            self._next += 1
+            return True
+        return False
+
+    def _need(self, sign: str) -> None:
+        if not self._take("sign", sign):
+            self._fail(f"{sign!r}")
+
+    def _fail(self, wanted: str) -> NoReturn:
+        token = self._peek()
+        found = repr(token.value) if token.value else "the end"
+        message = f"{found} at column {token.at + 1}, where {wanted} belongs"
+        raise ConditionError(message)
