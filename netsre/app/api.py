@@ -1,0 +1,237 @@
+"""The controller over HTTP: metrics, health, the JSON API and the page. Nothing here changes anything.
+
+Every answer comes from the newest snapshot, or from a view of the database that never waits for a writer.
+"""
+
+import ipaddress
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from types import MappingProxyType
+from typing import Annotated, Any, Final
+
+from fastapi import FastAPI, Header, HTTPException, Query, Request, Response
+from fastapi.responses import JSONResponse
+
+from netsre import __version__, clock
+from netsre.app import console, metrics, wire
+from netsre.app.snapshot import Board
+from netsre.clock import SECOND, Clock
+from netsre.errors import StoreUnusable
+from netsre.store.database import Store
+
+_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+_MOST_ROWS: Final = 1000
+_STALE_TURNS: Final = 4
+"""Turns that may be missed before the controller stops calling itself ready."""
+
+_SECURITY: Final = MappingProxyType(
+    {
+        b"x-content-type-options": b"nosniff",
+        b"x-frame-options": b"DENY",
+        b"referrer-policy": b"no-referrer",
+        b"content-security-policy": b"default-src 'none'; frame-ancestors 'none'",
+        b"cross-origin-resource-policy": b"same-origin",
+        b"cache-control": b"no-store",
+    }
+)
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What the API tells of."""
+
+    board: Board
+    store: Store
+    clock: Clock
+    node: str
+    interval: int
+    """Milliseconds."""
+    runbooks: int
+    pages: MappingProxyType[str, str]
+    """The page of every runbook, by name."""
+    hosts: frozenset[str]
+    """Names under which this server may be called."""
+
+
+def create(served: Served) -> Asgi:
+    """Return the application."""
+    app = FastAPI(
+        title="netsre controller",
+        version=__version__,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/openapi.json",
+    )
+    _add_operations(app, served)
+    _add_lists(app, served)
+    _add_pages(app, served)
+    app.include_router(console.router)
+
+    @app.exception_handler(StoreUnusable)
+    def unusable(_request: Request, error: StoreUnusable) -> JSONResponse:
+        return JSONResponse({"detail": str(error)}, HTTPStatus.SERVICE_UNAVAILABLE)
+
+    return Guard(app, served.hosts)
+
+
+def allowed_hosts(listen: str, external_url: str) -> frozenset[str]:
+    """Return the names that a request may use for this server."""
+    outside = external_url.partition("://")[2].partition("/")[0]
+    return _LOOPBACK | {listen.lower(), host_of(outside)}
+
+
+def host_of(header: str) -> str:
+    """Return the host of a `Host` header without its port and brackets, in lower case."""
+    text = header.strip().lower()
+    if text.startswith("["):
+        return text[1:].partition("]")[0]
+    return text.partition(":")[0]
+
+
+class Guard:
+    """Refuses requests that were sent to another name, and tells browsers how little they may do.
+
+    A page of a stranger can have its own name point to 127.0.0.1 and then read what is there (DNS rebinding);
+    the `Host` header gives it away. An address cannot be rebound, so that it is accepted where more than
+    loopback is served.
+    """
+
+    def __init__(self, app: Asgi, hosts: frozenset[str]) -> None:
+        """Stand before an application."""
+        self._app = app
+        self._hosts = hosts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or answer it with 421."""
+
+        async def guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                sent = {name.lower() for name, _ in message["headers"]}
+                added = [(name, value) for name, value in _SECURITY.items() if name not in sent]
+                message["headers"] = [*message["headers"], *added]
+            await send(message)
+
+        headers = dict(scope.get("headers", ()))
+        host = host_of(headers.get(b"host", b"").decode("latin-1"))
+        if scope["type"] == "http" and not self._accepts(host):
+            detail = "this server is not called that; use its address, or set --external-url"
+            await JSONResponse({"detail": detail}, HTTPStatus.MISDIRECTED_REQUEST)(scope, receive, guarded)
+            return
+        await self._app(scope, receive, guarded)
+
+    def _accepts(self, host: str) -> bool:
+        if host in self._hosts:
+            return True
+        # Loopback only: nothing else can be meant.
+        if all(_is_loopback(name) for name in self._hosts):
+            return False
+        return _is_address(host)
+
+
+def _is_loopback(name: str) -> bool:
+    return name in _LOOPBACK or (_is_address(name) and ipaddress.ip_address(name).is_loopback)
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _add_operations(app: FastAPI, served: Served) -> None:
+    @app.get("/metrics", response_class=Response)
+    def read_metrics(accept: Annotated[str, Header()] = "") -> Response:
+        """Return the controller's metrics as text or OpenMetrics."""
+        body, content_type = metrics.render(served.board.current, accept)
+        return Response(body, media_type=content_type)
+
+    @app.get("/healthz")
+    def healthy() -> dict[str, str]:
+        """Say that the process answers."""
+        return {"status": "ok"}
+
+    @app.get("/readyz", responses={503: {"model": wire.Readiness}})
+    def ready(response: Response) -> wire.Readiness:
+        """Say whether evaluations happen; 503 with the reasons otherwise."""
+        reasons = _unready(served)
+        if reasons:
+            response.status_code = HTTPStatus.SERVICE_UNAVAILABLE
+        return wire.Readiness(ready=not reasons, reasons=reasons)
+
+
+def _unready(served: Served) -> list[str]:
+    snapshot = served.board.current
+    if snapshot is None:
+        return ["no evaluation yet"]
+    reasons = [] if snapshot.problem is None else [snapshot.problem]
+    age = served.clock.now() - snapshot.at
+    if age > _STALE_TURNS * served.interval + 30 * SECOND:
+        reasons.append(f"last evaluation was {clock.duration_text(age)} ago")
+    return reasons
+
+
+def _add_lists(app: FastAPI, served: Served) -> None:
+    limit = Annotated[int, Query(ge=1, le=_MOST_ROWS)]
+
+    @app.get("/api/v1/slos")
+    def list_slos() -> wire.Slos:
+        """Return where every SLO stands."""
+        return wire.slos(served.board.current)
+
+    @app.get("/api/v1/alerts", responses={503: {"model": wire.Problem}})
+    def list_alerts(limit: limit = 100) -> wire.Alerts:
+        """Return the latest alerts, newest first."""
+        with served.store.read() as transaction:
+            found = transaction.alerts.newest(limit)
+        return wire.Alerts(alerts=[wire.alert(value) for value in found])
+
+    @app.get("/api/v1/runs", responses={503: {"model": wire.Problem}})
+    def list_runs(limit: limit = 50, runbook: str | None = None) -> wire.Runs:
+        """Return the latest runs, newest first, each with its journal."""
+        with served.store.read() as transaction:
+            found = transaction.runs.newest(limit, runbook)
+            journals = transaction.runs.journal([run.id for run in found])
+        return wire.Runs(runs=[wire.run(run, journals[run.id]) for run in found])
+
+    @app.get("/api/v1/status")
+    def status() -> wire.Status:
+        """Return how the controller itself fares."""
+        snapshot = served.board.current
+        return wire.Status(
+            version=__version__,
+            node=served.node,
+            started_at=clock.rfc3339(served.board.started_at),
+            interval_seconds=served.interval / SECOND,
+            last_tick_at=clock.rfc3339(snapshot.at) if snapshot else None,
+            tick_seconds=snapshot.seconds if snapshot else None,
+            tick_failures=snapshot.failures if snapshot else 0,
+            problem=snapshot.problem if snapshot else None,
+            sources=wire.sources(snapshot),
+            outbox=dict(snapshot.counts.pending) if snapshot else {},
+            specs=wire.Specs(slos=len(snapshot.slos) if snapshot else 0, runbooks=served.runbooks),
+        )
+
+
+def _add_pages(app: FastAPI, served: Served) -> None:
+    @app.get("/runbooks", include_in_schema=False)
+    def runbook_pages() -> Response:
+        """Return the names of the runbooks that have a page."""
+        return Response("".join(f"/runbooks/{name}\n" for name in served.pages), media_type="text/plain")
+
+    @app.get("/runbooks/{name}", include_in_schema=False)
+    def runbook_page(name: str) -> Response:
+        """Return the page of a runbook as it was written."""
+        page = served.pages.get(name)
+        if page is None:
+            known = ", ".join(served.pages) or "none"
+            raise HTTPException(HTTPStatus.NOT_FOUND, f"no page for runbook {name!r}; there is: {known}")
+        return Response(page, media_type="text/plain; charset=utf-8")

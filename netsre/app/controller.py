@@ -1,0 +1,276 @@
+"""The controller's life: read what it needs, give privileges away, take the database and the port, then turn.
+
+read specs, migrations and pages      as whoever started it
+become an unprivileged user           before a byte from outside is read
+lock and open the database, bind      from here on nothing is imported and no file of the checkout is read
+turn until told to stop               one thread evaluates, another one serves
+"""
+
+import contextlib
+import errno
+import fcntl
+import importlib
+import logging
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType, MappingProxyType
+from typing import TYPE_CHECKING, Final
+
+import uvicorn
+
+from netsre import clock, conventions
+from netsre.adapters import processes
+from netsre.adapters.agent_client import AgentClient
+from netsre.adapters.alert_log import FILE_NAME as ALERT_LOG
+from netsre.adapters.alert_log import AlertLog
+from netsre.alerting.describe import Links
+from netsre.app import api, datadir, privileges, resources
+from netsre.app.automation import ACTOR, Automation, RunbookChannel
+from netsre.app.dispatch import Dispatcher, LogChannel
+from netsre.app.logs import pairs
+from netsre.app.settings import Settings
+from netsre.app.snapshot import Board, Recent, Sight
+from netsre.app.tick import Loop, Parts
+from netsre.clock import SystemClock, Timestamp
+from netsre.datapath.buckets import CONNECT_BOUNDS
+from netsre.errors import EnvironmentUnfit
+from netsre.model.levels import SLO
+from netsre.model.runbooks import Runbook
+from netsre.runbook import parsing as runbook_parsing
+from netsre.runbook.actions.catalogue import ACTIONS
+from netsre.slo import parsing as slo_parsing
+from netsre.slo.engine import Engine
+from netsre.store.database import Store
+from netsre.store.migrations import Migrations
+
+if TYPE_CHECKING:
+    from netsre.model.documents import Document
+
+_log: Final = logging.getLogger("netsre.controller")
+
+HOLD: Final = 2 * clock.MINUTE
+LOCK: Final = "controller.lock"
+_STOP_SECONDS: Final = 5.0
+_LATE: Final = (
+    # Libraries import these when they first need them, which is after this process may read its checkout.
+    "anyio._backends._asyncio",
+    "encodings.idna",
+    "fastapi.openapi.utils",
+    "httpcore._async.http11",
+    "prometheus_client.openmetrics.exposition",
+    "sqlalchemy.dialects.sqlite.pysqlite",
+    "uvicorn.lifespan.off",
+    "uvicorn.loops.asyncio",
+    "uvicorn.protocols.http.h11_impl",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Everything that was read from files."""
+
+    slos: tuple[SLO, ...]
+    runbooks: tuple[Runbook, ...]
+    migrations: Migrations
+    pages: MappingProxyType[str, str]
+
+
+def run(settings: Settings) -> None:
+    """Be the controller until SIGTERM or SIGINT; raises `NetsreError` when it cannot begin."""
+    if settings.parent_pid is not None:
+        privileges.die_with_parent(settings.parent_pid)
+    loaded = load(settings)
+    preload()
+    _drop(settings)
+    stop = _stop_on_signals()
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(_listen(settings))
+        store = Store.at(settings.data_dir, loaded.migrations)
+        stack.callback(store.close)
+        stack.enter_context(_alone(settings.data_dir))
+        if store.upgrade():
+            _log.info("database %s", pairs(path=store.where, schema=loaded.migrations.head))
+        board = Board(SystemClock().now())
+        loop = _loop(settings, loaded, store, board)
+        stack.enter_context(_serving(listener, _application(settings, loaded, store, board)))
+        _log.info("controller %s", pairs(listen=f"{settings.host}:{settings.port}", agent=settings.agent_url))
+        _turn(loop, settings.interval, stop)
+    _log.info("controller stopped")
+
+
+def load(settings: Settings) -> Loaded:
+    """Read specs, migrations and pages; raises `SpecErrors` with every finding."""
+    return Loaded(
+        slos=read_slos(settings.slos),
+        runbooks=read_runbooks(settings.runbooks),
+        migrations=Migrations.load(str(resources.directory("migrations"))),
+        pages=MappingProxyType(resources.runbook_pages()),
+    )
+
+
+def read_slos(paths: tuple[Path, ...]) -> tuple[SLO, ...]:
+    """Read SLO files, with the shipped burn policies beside those in the files."""
+    shipped = resources.texts([resources.directory("slos")], ".yaml", ".yml")
+    bounds = {conventions.FLOW_CONNECT_SECONDS: CONNECT_BOUNDS}
+    known = slo_parsing.parse(shipped, bounds).policies
+    return slo_parsing.parse(resources.texts(list(paths), ".yaml", ".yml"), bounds, known).slos
+
+
+def read_runbooks(paths: tuple[Path, ...]) -> tuple[Runbook, ...]:
+    """Read runbook files."""
+    return runbook_parsing.parse(resources.texts(list(paths), ".yaml", ".yml"), ACTIONS)
+
+
+def preload() -> None:
+    """Import what libraries would import later."""
+    for module in _LATE:
+        importlib.import_module(module)
+
+
+def _drop(settings: Settings) -> None:
+    """Stop being root; make the data directory first, which only root may be able to do."""
+    if os.geteuid() == 0:
+        user = privileges.service_user(settings.user)
+        owner = processes.this_process()
+        datadir.prepare(settings.data_dir, user, owner)
+        privileges.drop_to(user)
+    elif settings.user is not None:
+        privileges.drop_to(privileges.service_user(settings.user))
+
+
+def _stop_on_signals() -> threading.Event:
+    stop = threading.Event()
+
+    def on_signal(number: int, _frame: FrameType | None) -> None:
+        del number
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, on_signal)
+    return stop
+
+
+@contextlib.contextmanager
+def _listen(settings: Settings) -> Iterator[socket.socket]:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        listener = socket.create_server((settings.host, settings.port), family=family, backlog=128)
+    except OSError as error:
+        why = (
+            "is taken" if error.errno == errno.EADDRINUSE else f"cannot be bound ({error.strerror or error})"
+        )
+        message = f"controller address {settings.host}:{settings.port} {why}; choose another with --listen"
+        raise EnvironmentUnfit(message) from error
+    with listener:
+        yield listener
+
+
+@contextlib.contextmanager
+def _alone(data_dir: Path) -> Iterator[None]:
+    """Hold the data directory against a second controller, which would tell everything twice."""
+    descriptor = os.open(data_dir / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            message = (
+                f"data directory {data_dir} is in use by another controller; stop it, or choose --data-dir"
+            )
+            raise EnvironmentUnfit(message) from None
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _loop(settings: Settings, loaded: Loaded, store: Store, board: Board) -> Loop:
+    the_clock = SystemClock()
+    now = the_clock.now()
+    longest = max((slo.window for slo in loaded.slos), default=clock.DAY)
+    with store.write() as transaction:
+        buckets = transaction.history.buckets(Timestamp(now - longest - clock.HOUR))
+        cursors = transaction.history.cursors()
+        started: Document = {
+            "node": settings.node,
+            "slos": len(loaded.slos),
+            "runbooks": len(loaded.runbooks),
+        }
+        transaction.audit.append(now, ACTOR, "controller.started", settings.node, started)
+    recent, sight = Recent(), Sight()
+    recent.add(bucket for bucket in buckets if now - bucket.minute < Recent.SPAN)
+    log_channel = LogChannel(AlertLog(settings.data_dir / ALERT_LOG))
+    return Loop(
+        Parts(
+            client=AgentClient(settings.agent_url, settings.node, the_clock),
+            engine=Engine(loaded.slos, buckets, cursors),
+            store=store,
+            dispatcher=Dispatcher(store, (log_channel, RunbookChannel(loaded.runbooks))),
+            automation=Automation(
+                store, {book.name: book for book in loaded.runbooks}, ACTIONS, sight, the_clock
+            ),
+            board=board,
+            sight=sight,
+            recent=recent,
+            clock=the_clock,
+            links=Links(settings.external_url),
+            hold=HOLD,
+        )
+    )
+
+
+def _application(settings: Settings, loaded: Loaded, store: Store, board: Board) -> api.Asgi:
+    served = api.Served(
+        board=board,
+        store=store,
+        clock=SystemClock(),
+        node=settings.node,
+        interval=settings.interval,
+        runbooks=len(loaded.runbooks),
+        pages=loaded.pages,
+        hosts=api.allowed_hosts(settings.host, settings.external_url),
+    )
+    return api.create(served)
+
+
+@contextlib.contextmanager
+def _serving(listener: socket.socket, application: api.Asgi) -> Iterator[None]:
+    """Serve in a thread of its own, so that a slow evaluation never keeps a person waiting."""
+    config = uvicorn.Config(
+        application,
+        loop="asyncio",
+        http="h11",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        limit_concurrency=200,
+        timeout_keep_alive=10,
+        timeout_graceful_shutdown=2,
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="http", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        thread.join(_STOP_SECONDS)
+
+
+def _turn(loop: Loop, interval: int, stop: threading.Event) -> None:
+    """Take a turn at once and then one per interval; after a turn that took longer, the next is on time."""
+    seconds = interval / clock.SECOND
+    due = time.monotonic()
+    while not stop.is_set():
+        loop.tick()
+        due += seconds
+        behind = time.monotonic() - due
+        if behind > 0:
+            due += (behind // seconds) * seconds
+        stop.wait(max(0.0, due - time.monotonic()))

@@ -1,0 +1,109 @@
+"""Brings messages from the outbox to their channels: at least once, and each channel takes a message once.
+
+A delivery and its mark share one transaction. A process that dies in between delivers the same message again,
+and the channel knows it by its key. What fails stays in the outbox and is tried again, ever more rarely.
+"""
+
+import logging
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+from netsre import clock
+from netsre.adapters.alert_log import AlertLog
+from netsre.app import messages
+from netsre.app.logs import pairs
+from netsre.clock import Timestamp
+from netsre.errors import StoreUnusable
+from netsre.store.database import Store, Transaction
+from netsre.store.outbox import Message
+
+_log: Final = logging.getLogger("netsre.dispatch")
+
+FIRST_PAUSE: Final = 1 * clock.SECOND
+LONGEST_PAUSE: Final = 5 * clock.MINUTE
+_BATCH: Final = 100
+
+
+class Channel(Protocol):
+    """Where messages go."""
+
+    @property
+    def name(self) -> str:
+        """Return the channel's name in the outbox."""
+        ...
+
+    def deliver(self, message: Message, transaction: Transaction, now: Timestamp) -> None:
+        """Take a message; the same key twice must have the effect of once. Any error means: try again."""
+        ...
+
+
+class LogChannel:
+    """Writes every announcement to the alert log."""
+
+    name = messages.LOG
+
+    def __init__(self, log: AlertLog) -> None:
+        """Write to an alert log."""
+        self._alert_log = log
+
+    def deliver(self, message: Message, transaction: Transaction, now: Timestamp) -> None:
+        """Append the line unless it is there, and say it on the log of this process."""
+        del transaction, now
+        if self._alert_log.append(message.key, messages.line(message.key, message.payload)):
+            alert = messages.read_alert(message.payload)
+            said = pairs(
+                alert=alert.fingerprint,
+                state=alert.state,
+                reason=message.payload.get("reason"),
+                summary=alert.annotations.get("summary"),
+                **{name: value for name, value in alert.labels if name in ("severity", "slo", "node")},
+            )
+            _log.warning("alert %s", said)
+
+
+class Dispatcher:
+    """Delivers what is due."""
+
+    def __init__(self, store: Store, channels: Sequence[Channel]) -> None:
+        """Deliver to these channels."""
+        self._store = store
+        self._channels = channels
+
+    def deliver(self, now: Timestamp) -> int:
+        """Try every message that is due, oldest first; return how many were delivered.
+
+        Raises `StoreUnusable` when the outbox itself cannot be read or written.
+        """
+        delivered = 0
+        for channel in self._channels:
+            with self._store.read() as transaction:
+                due = transaction.outbox.due(channel.name, now, _BATCH)
+            delivered += sum(self._deliver(channel, message, now) for message in due)
+        return delivered
+
+    def _deliver(self, channel: Channel, message: Message, now: Timestamp) -> bool:
+        try:
+            with self._store.write() as transaction:
+                channel.deliver(message, transaction, now)
+                transaction.outbox.delivered(message, now)
+        except StoreUnusable:
+            raise
+        except Exception as error:  # noqa: BLE001
+            self._postpone(message, error, now)
+            return False
+        return True
+
+    def _postpone(self, message: Message, error: Exception, now: Timestamp) -> None:
+        pause = backoff(message.attempts)
+        if message.attempts == 0:
+            said = pairs(
+                channel=message.channel, key=message.key, error=error, retry_in=clock.duration_text(pause)
+            )
+            _log.warning("delivery failed, the message stays and is tried again %s", said)
+        with self._store.write() as transaction:
+            transaction.outbox.failed(message, str(error) or type(error).__name__, Timestamp(now + pause))
+
+
+def backoff(attempts: int) -> int:
+    """Return the milliseconds to wait after so many earlier attempts: doubling from 1 s to 5 min."""
+    return min(LONGEST_PAUSE, FIRST_PAUSE << min(attempts, 20))

@@ -1,0 +1,171 @@
+"""How a controller is set up: options, then `NETSRE_*` of the environment, then the file, then defaults.
+
+apiVersion: netsre.dev/v1
+kind: Controller
+metadata: {name: this-node}
+spec: {listen: 127.0.0.1:8600, agent: 'http://127.0.0.1:8601', interval: 15s, dataDir: /var/lib/netsre}
+"""
+
+import os
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from netsre import clock, conventions
+from netsre.app import resources
+from netsre.errors import BadInput
+from netsre.model import literals, specs
+
+KIND: Final = "Controller"
+_SHORTEST_INTERVAL: Final = 1 * clock.SECOND
+_LONGEST_INTERVAL: Final = 5 * clock.MINUTE
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line says; None and empty where it says nothing."""
+
+    data_dir: str | None = None
+    listen: str | None = None
+    agent: str | None = None
+    interval: str | None = None
+    slos: tuple[str, ...] = ()
+    runbooks: tuple[str, ...] = ()
+    user: str | None = None
+    node: str | None = None
+    external_url: str | None = None
+    config: str | None = None
+    parent_pid: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """A complete set-up."""
+
+    data_dir: Path
+    host: str
+    port: int
+    agent_url: str
+    interval: int
+    """Milliseconds between two evaluations."""
+    slos: tuple[Path, ...]
+    runbooks: tuple[Path, ...]
+    user: str | None
+    node: str
+    external_url: str
+    """Where people reach this controller; the links in alerts begin with it."""
+    parent_pid: int | None
+
+
+def settings(options: Options) -> Settings:
+    """Return the set-up that the options, the environment and the file ask for; raises `BadInput`."""
+    written = _file(options.config)
+
+    def first(option: str | None, variable: str, key: str, default: str) -> str:
+        return option or os.environ.get(variable) or written.get(key) or default
+
+    listen = first(options.listen, "NETSRE_LISTEN", "listen", f"127.0.0.1:{conventions.CONTROLLER_PORT}")
+    host, port = address(listen)
+    agent = first(options.agent, "NETSRE_AGENT", "agent", f"http://127.0.0.1:{conventions.AGENT_PORT}")
+    interval = first(options.interval, "NETSRE_INTERVAL", "interval", "15s")
+    slos = options.slos or _one(written.get("slos"))
+    runbooks = options.runbooks or _one(written.get("runbooks"))
+    url = first(options.external_url, "NETSRE_EXTERNAL_URL", "externalUrl", f"http://{listen}")
+    return Settings(
+        data_dir=Path(first(options.data_dir, "NETSRE_DATA_DIR", "dataDir", str(default_data_dir()))),
+        host=host,
+        port=port,
+        agent_url=_url("--agent", agent),
+        interval=_interval(interval),
+        slos=tuple(Path(path) for path in slos) or (resources.directory("slos"),),
+        runbooks=tuple(Path(path) for path in runbooks) or (resources.directory("runbooks"),),
+        user=first(options.user, "NETSRE_USER", "user", "") or None,
+        node=first(options.node, "NETSRE_NODE", "node", socket.gethostname()),
+        external_url=_url("--external-url", url),
+        parent_pid=options.parent_pid,
+    )
+
+
+def default_data_dir() -> Path:
+    """Return where state lives unless told otherwise."""
+    if os.geteuid() == 0:
+        return Path("/var/lib/netsre")
+    home = os.environ.get("XDG_DATA_HOME")
+    return (Path(home) if home else Path.home() / ".local" / "share") / "netsre"
+
+
+def data_dir(option: str | None) -> Path:
+    """Return the data directory that an option, or the environment, names."""
+    return Path(option or os.environ.get("NETSRE_DATA_DIR") or default_data_dir())
+
+
+def controller_url(option: str | None) -> str:
+    """Return the address of the running controller."""
+    default = f"http://127.0.0.1:{conventions.CONTROLLER_PORT}"
+    return _url("--controller", option or os.environ.get("NETSRE_CONTROLLER") or default)
+
+
+def address(text: str) -> tuple[str, int]:
+    """Read `HOST:PORT`, IPv6 in brackets; raises `BadInput`."""
+    host, _, port = text.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not host or not (port.isascii() and port.isdigit()) or int(port) > 65535:
+        message = (
+            f"address {text!r} is not HOST:PORT; write one such as 127.0.0.1:{conventions.CONTROLLER_PORT}"
+        )
+        raise BadInput(message)
+    return host, int(port)
+
+
+def _url(what: str, text: str) -> str:
+    if not text.startswith(("http://", "https://")):
+        message = (
+            f"{what} {text!r} is not an address; write one such as http://127.0.0.1:{conventions.AGENT_PORT}"
+        )
+        raise BadInput(message)
+    return text.rstrip("/")
+
+
+def _interval(text: str) -> int:
+    try:
+        interval = literals.parse_duration(text)
+    except ValueError as error:
+        message = f"--interval {error}"
+        raise BadInput(message) from error
+    if not _SHORTEST_INTERVAL <= interval <= _LONGEST_INTERVAL:
+        longest = clock.duration_text(_LONGEST_INTERVAL)
+        message = f"--interval {text} is outside 1s to {longest}; write 15s"
+        raise BadInput(message)
+    return interval
+
+
+def _one(text: str | None) -> tuple[str, ...]:
+    return (text,) if text else ()
+
+
+def _file(path: str | None) -> dict[str, str]:
+    if path is None:
+        return {}
+    findings = specs.Findings()
+    found: dict[str, str] = {}
+    for file, text in resources.texts([Path(path)], ".yaml").items():
+        for document in specs.documents(text, file, {KIND}, findings):
+            document.metadata.end()
+            for key in (
+                "dataDir",
+                "listen",
+                "agent",
+                "interval",
+                "slos",
+                "runbooks",
+                "user",
+                "node",
+                "externalUrl",
+            ):
+                value = document.spec.text(key, required=False)
+                if value is not None:
+                    found[key] = value
+            document.spec.end()
+    findings.raise_if_any()
+    return found

@@ -1,0 +1,122 @@
+"""What the controller knows after a tick, as one value: API and metrics read it and wait for nobody."""
+
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from netsre import clock
+from netsre.clock import Timestamp
+from netsre.model.levels import SLO, Evaluation
+from netsre.model.runbooks import RunState
+from netsre.model.samples import Labels, Scrape
+from netsre.runbook.actions import evidence
+from netsre.slo.history import Bucket
+
+GroupKey = tuple[str, Labels]
+"""Name of an SLO, and one of its groups."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One source of measurements."""
+
+    name: str
+    up: bool
+    reason: str | None
+    """The line that says why it is down."""
+    last_at: Timestamp | None
+    """The last reading that succeeded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What is counted in the store, so that it survives a restart and is counted once."""
+
+    active: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    """Firing alerts by severity."""
+    transitions: Mapping[tuple[str, str], int] = field(default_factory=lambda: MappingProxyType({}))
+    pending: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    runs: Mapping[tuple[str, RunState, str], int] = field(default_factory=lambda: MappingProxyType({}))
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The controller after one tick."""
+
+    at: Timestamp
+    seconds: float
+    """Duration of the tick."""
+    slos: tuple[SLO, ...]
+    evaluations: tuple[Evaluation, ...]
+    recent: Mapping[GroupKey, Sequence[Bucket]]
+    """The last hour by minute."""
+    sources: tuple[Source, ...]
+    counts: Counts
+    failures: int
+    """Ticks that ended in an error since the start."""
+    problem: str | None
+    """The line of the last error, None when the last tick had none."""
+
+
+class Board:
+    """Where the newest snapshot hangs; one thread puts it there, others read it."""
+
+    def __init__(self, started_at: Timestamp) -> None:
+        """Begin without a snapshot."""
+        self.started_at = started_at
+        self.current: Snapshot | None = None
+
+
+class Recent:
+    """The minutes of the last hour, for drawing."""
+
+    SPAN = 60 * clock.MINUTE
+
+    def __init__(self) -> None:
+        """Begin empty."""
+        self._minutes: dict[GroupKey, dict[Timestamp, Bucket]] = {}
+
+    def add(self, buckets: Iterable[Bucket]) -> None:
+        """Take minutes over what was known of them."""
+        for bucket in buckets:
+            self._minutes.setdefault((bucket.slo, bucket.group), {})[bucket.minute] = bucket
+
+    def view(self, now: Timestamp) -> Mapping[GroupKey, Sequence[Bucket]]:
+        """Forget what is older than an hour, and return the rest in order."""
+        for key, minutes in list(self._minutes.items()):
+            kept = {minute: bucket for minute, bucket in minutes.items() if now - minute < self.SPAN}
+            if kept:
+                self._minutes[key] = kept
+            else:
+                del self._minutes[key]
+        return MappingProxyType(
+            {key: tuple(minutes[at] for at in sorted(minutes)) for key, minutes in self._minutes.items()}
+        )
+
+
+class Sight:
+    """What actions may look at: recent readings, and the latest evaluations."""
+
+    def __init__(self) -> None:
+        """Begin blind."""
+        self._scrapes: deque[Scrape] = deque()
+        self._evaluations: tuple[Evaluation, ...] = ()
+
+    def read(self, scrape: Scrape) -> None:
+        """Keep a reading, and let go of those that no action looks back to."""
+        self._scrapes.append(scrape)
+        while scrape.at - self._scrapes[0].at > evidence.LOOKBACK:
+            self._scrapes.popleft()
+
+    def evaluated(self, evaluations: tuple[Evaluation, ...]) -> None:
+        """Replace the evaluations."""
+        self._evaluations = evaluations
+
+    def scrapes(self) -> Sequence[Scrape]:
+        """Return the readings, oldest first."""
+        return tuple(self._scrapes)
+
+    def evaluations(self) -> Sequence[Evaluation]:
+        """Return the latest evaluations."""
+        return self._evaluations

@@ -1,0 +1,207 @@
+"""One turn of the controller: read, count, judge, keep, tell, act.
+
+Whatever fails in a turn is counted and said once; the next turn goes on. What was counted and could not be
+kept is kept with the next turn, and nothing is announced that is not on disk.
+"""
+
+import logging
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final, Protocol
+
+from netsre import clock
+from netsre.alerting import decide
+from netsre.alerting.describe import Links
+from netsre.app import messages
+from netsre.app.automation import ACTOR, Automation
+from netsre.app.dispatch import Dispatcher
+from netsre.app.logs import pairs
+from netsre.app.snapshot import Board, Counts, Recent, Sight, Snapshot, Source
+from netsre.clock import Clock, Timestamp
+from netsre.errors import NetsreError, SourceUnreachable
+from netsre.model.levels import Evaluation
+from netsre.model.samples import Labels, Scrape
+from netsre.slo.engine import Engine
+from netsre.store.database import Store, Transaction
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from netsre.model.documents import Document
+    from netsre.slo.history import Bucket
+    from netsre.slo.increments import Cursor
+
+_log: Final = logging.getLogger("netsre.controller")
+
+_PRUNE_EVERY: Final = 1 * clock.HOUR
+_KEEP_DELIVERED: Final = 7 * clock.DAY
+SOURCE_NAME: Final = "agent"
+
+
+class Client(Protocol):
+    """Something that can be read."""
+
+    def scrape(self) -> Scrape:
+        """Return a complete reading, or raise `SourceUnreachable`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a turn works with."""
+
+    client: Client
+    engine: Engine
+    store: Store
+    dispatcher: Dispatcher
+    automation: Automation
+    board: Board
+    sight: Sight
+    recent: Recent
+    clock: Clock
+    links: Links
+    hold: int
+    """Milliseconds for which a burn must be measured to have stopped before its alert ends."""
+
+
+class Loop:
+    """Turns, one after the other, in one thread."""
+
+    def __init__(self, parts: Parts) -> None:
+        """Begin without having read anything."""
+        self._parts = parts
+        self._source = Source(SOURCE_NAME, up=False, reason="not read yet", last_at=None)
+        self._counts = Counts()
+        self._failures = 0
+        self._problem: str | None = None
+        self._unsaved: dict[tuple[str, Labels, Timestamp], Bucket] = {}
+        self._cursors: dict[str, Cursor] = {}
+        self._pruned_at = Timestamp(0)
+
+    def tick(self) -> None:
+        """Take one turn; never raises but for what ends the process."""
+        began = time.monotonic()
+        evaluations: tuple[Evaluation, ...] = ()
+        try:
+            blind = not self._read()
+            now = self._parts.clock.now()
+            evaluations = self._parts.engine.evaluate(now)
+            self._parts.sight.evaluated(evaluations)
+            self._keep(evaluations, now, blind=blind)
+            self._parts.dispatcher.deliver(now)
+            self._parts.automation.advance()
+            self._prune(now)
+            self._count()
+            self._recovered()
+        except NetsreError as error:
+            self._failed(str(error))
+        except Exception as error:  # noqa: BLE001  # the loop outlives every mistake
+            _log.debug("tick failed", exc_info=True)
+            self._failed(f"internal error: {type(error).__name__}: {error}; please report it")
+        self._publish(evaluations, time.monotonic() - began)
+
+    def _read(self) -> bool:
+        """Read the source and count what it says; tell whether there was anything to read."""
+        try:
+            scrape = self._parts.client.scrape()
+        except SourceUnreachable as error:
+            if self._source.up or self._source.reason != str(error):
+                _log.warning("source %s", pairs(source=SOURCE_NAME, up=0, reason=error))
+            self._source = replace(self._source, up=False, reason=str(error))
+            return False
+        if not self._source.up:
+            _log.info("source %s", pairs(source=SOURCE_NAME, up=1))
+        self._source = Source(SOURCE_NAME, up=True, reason=None, last_at=scrape.at)
+        self._parts.sight.read(scrape)
+        observation = self._parts.engine.observe(scrape)
+        self._unsaved |= {(b.slo, b.group, b.minute): b for b in observation.buckets}
+        self._cursors[observation.cursor.node] = observation.cursor
+        self._parts.recent.add(observation.buckets)
+        for note in observation.notes:
+            _log.debug("scrape %s", pairs(note=note.reason, subject=note.subject))
+        return True
+
+    def _keep(self, evaluations: tuple[Evaluation, ...], now: Timestamp, *, blind: bool) -> None:
+        """Bring minutes, cursors, alerts and what is to be told of them to disk, all or nothing."""
+        parts = self._parts
+        with parts.store.write() as transaction:
+            transaction.history.save(self._unsaved.values(), self._cursors.values())
+            active = transaction.alerts.active()
+            asked = {slo.name for slo in parts.engine.slos}
+            gone = decide.retire(active, asked, now)
+            ended = {transition.alert.fingerprint for transition in gone}
+            left = {name: alert for name, alert in active.items() if name not in ended}
+            judged = decide.decide(evaluations, left, now, parts.hold, links=parts.links, blind=blind)
+            for transition in (*gone, *judged):
+                record(transaction, transition, now)
+        self._unsaved.clear()
+        self._cursors.clear()
+
+    def _prune(self, now: Timestamp) -> None:
+        if now - self._pruned_at < _PRUNE_EVERY:
+            return
+        before = self._parts.engine.prune(now)
+        with self._parts.store.write() as transaction:
+            transaction.history.prune(before)
+            transaction.outbox.prune(Timestamp(now - _KEEP_DELIVERED))
+        self._pruned_at = now
+
+    def _count(self) -> None:
+        with self._parts.store.read() as transaction:
+            severities = [
+                dict(alert.labels).get("severity", "") for alert in transaction.alerts.active().values()
+            ]
+            pending: Mapping[str, int] = dict.fromkeys(messages.CHANNELS, 0) | dict(
+                transaction.outbox.pending()
+            )
+            self._counts = Counts(
+                active={severity: severities.count(severity) for severity in decide.SEVERITIES},
+                transitions=transaction.alerts.transitions(),
+                pending=pending,
+                runs=transaction.runs.counts(),
+            )
+
+    def _recovered(self) -> None:
+        if self._problem is not None:
+            _log.info("evaluation works again")
+        self._problem = None
+
+    def _failed(self, problem: str) -> None:
+        self._failures += 1
+        if problem != self._problem:
+            _log.error("evaluation failed, trying again %s", pairs(error=problem))
+        self._problem = problem
+
+    def _publish(self, evaluations: tuple[Evaluation, ...], seconds: float) -> None:
+        now = self._parts.clock.now()
+        previous = self._parts.board.current
+        if not evaluations and previous is not None and self._problem is not None:
+            evaluations = previous.evaluations
+        self._parts.board.current = Snapshot(
+            at=now,
+            seconds=seconds,
+            slos=self._parts.engine.slos,
+            evaluations=evaluations,
+            recent=self._parts.recent.view(now),
+            sources=(self._source,),
+            counts=self._counts,
+            failures=self._failures,
+            problem=self._problem,
+        )
+
+
+def record(transaction: Transaction, transition: decide.Transition, now: Timestamp) -> None:
+    """Keep an alert as it is now and, when it began or ended, what is to be told and the audit of it."""
+    alert = transition.alert
+    transaction.alerts.save(alert)
+    if not transition.announced:
+        return
+    payload = messages.announcement(transition)
+    for channel in messages.CHANNELS:
+        transaction.outbox.add(channel, transition.key, payload, now)
+    details: Document = {
+        "labels": dict(alert.labels),
+        "reason": transition.reason.value,
+        "fired_at": alert.fired_at,
+    }
+    transaction.audit.append(now, ACTOR, f"alert.{alert.state}", alert.fingerprint, details)

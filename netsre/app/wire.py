@@ -1,0 +1,264 @@
+"""The JSON of the API: its shapes, and how values get there. Here, and not before, numbers are rounded."""
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+from pydantic import BaseModel
+
+from netsre import clock
+from netsre.app.snapshot import GroupKey, Snapshot
+from netsre.clock import Timestamp
+from netsre.model.alerts import Alert
+from netsre.model.levels import SLO, Evaluation, Measured, Ratio
+from netsre.model.runbooks import JournalEntry, Run
+from netsre.slo.history import Bucket
+
+Number = int | float
+Minute = tuple[str, Number, Number]
+"""Where the minute begins (RFC 3339), bad events, all events."""
+
+
+class SloView(BaseModel):
+    """Where one group of an SLO stands; null has its reason in `reasons`."""
+
+    name: str
+    service: str
+    description: str
+    group: dict[str, str]
+    objective: Number
+    window: str
+    good: Number | None
+    bad: Number | None
+    total: Number | None
+    sli: Number | None
+    budget_remaining: Number | None
+    coverage: Number
+    burn: dict[str, Number | None]
+    firing: list[str]
+    reasons: dict[str, str]
+    recent: list[Minute]
+
+
+class Slos(BaseModel):
+    """Every SLO and group."""
+
+    slos: list[SloView]
+
+
+class AlertView(BaseModel):
+    """One firing of an alert."""
+
+    fingerprint: str
+    labels: dict[str, str]
+    annotations: dict[str, str]
+    state: str
+    fired_at: str
+    resolved_at: str | None
+    updated_at: str
+
+
+class Alerts(BaseModel):
+    """Firings, newest first."""
+
+    alerts: list[AlertView]
+
+
+class EntryView(BaseModel):
+    """One line of a journal."""
+
+    seq: int
+    at: str
+    kind: str
+    step: int
+    action: str
+    # Whatever the action saw: its shape is the action's.
+    data: dict[str, Any]
+
+
+class RunView(BaseModel):
+    """One run of a runbook."""
+
+    id: str
+    runbook: str
+    alert: str
+    target: str
+    state: str
+    result: str | None
+    reason: str
+    started_at: str
+    ended_at: str | None
+    journal: list[EntryView]
+
+
+class Runs(BaseModel):
+    """Runs, newest first."""
+
+    runs: list[RunView]
+
+
+class SourceView(BaseModel):
+    """One source of measurements."""
+
+    name: str
+    up: bool
+    reason: str | None
+    last_at: str | None
+
+
+class Specs(BaseModel):
+    """How many specs are in force."""
+
+    slos: int
+    runbooks: int
+
+
+class Status(BaseModel):
+    """The controller itself."""
+
+    version: str
+    node: str
+    started_at: str
+    interval_seconds: Number
+    last_tick_at: str | None
+    tick_seconds: Number | None
+    tick_failures: int
+    problem: str | None
+    sources: list[SourceView]
+    outbox: dict[str, int]
+    specs: Specs
+
+
+class Readiness(BaseModel):
+    """Whether the controller does its work, and why not."""
+
+    ready: bool
+    reasons: list[str]
+
+
+class Problem(BaseModel):
+    """Why a request was not answered."""
+
+    detail: str
+
+
+def slos(snapshot: Snapshot | None) -> Slos:
+    """Return every SLO; one that was never measured is there too, with nulls."""
+    if snapshot is None:
+        return Slos(slos=[])
+    views = [_slo(evaluation, snapshot.recent) for evaluation in snapshot.evaluations]
+    known = {evaluation.slo.name for evaluation in snapshot.evaluations}
+    views += [_unmeasured(slo) for slo in snapshot.slos if slo.name not in known]
+    return Slos(slos=sorted(views, key=lambda view: (view.name, sorted(view.group.items()))))
+
+
+def alert(value: Alert) -> AlertView:
+    """Return one firing of an alert."""
+    return AlertView(
+        fingerprint=value.fingerprint,
+        labels=dict(value.labels),
+        annotations=dict(value.annotations),
+        state=value.state.value,
+        fired_at=clock.rfc3339(value.fired_at),
+        resolved_at=_time(value.resolved_at),
+        updated_at=clock.rfc3339(value.updated_at),
+    )
+
+
+def run(value: Run, journal: Sequence[JournalEntry]) -> RunView:
+    """Return one run with its journal."""
+    return RunView(
+        id=value.id,
+        runbook=value.runbook,
+        alert=value.alert,
+        target=value.target,
+        state=value.state.value,
+        result=value.state.value if value.ended else None,
+        reason=value.reason,
+        started_at=clock.rfc3339(value.started_at),
+        ended_at=_time(value.ended_at),
+        journal=[
+            EntryView(
+                seq=entry.seq,
+                at=clock.rfc3339(entry.at),
+                kind=entry.kind.value,
+                step=entry.step,
+                action=entry.action,
+                data=dict(entry.data),
+            )
+            for entry in journal
+        ],
+    )
+
+
+def sources(snapshot: Snapshot | None) -> list[SourceView]:
+    """Return the sources of measurements."""
+    return [
+        SourceView(name=source.name, up=source.up, reason=source.reason, last_at=_time(source.last_at))
+        for source in (snapshot.sources if snapshot else ())
+    ]
+
+
+def _slo(evaluation: Evaluation, recent: Mapping[GroupKey, Sequence[Bucket]]) -> SloView:
+    slo = evaluation.slo
+    ratios = {"sli": evaluation.sli, "budget_remaining": evaluation.budget_remaining}
+    ratios |= {f"burn.{window}": burn for window, burn in evaluation.burn.items()}
+    return SloView(
+        name=slo.name,
+        service=slo.service,
+        description=slo.description,
+        group=dict(evaluation.group),
+        objective=float(slo.objective),
+        window=clock.duration_text(slo.window),
+        good=_number(evaluation.total - evaluation.bad),
+        bad=_number(evaluation.bad),
+        total=_number(evaluation.total),
+        sli=_ratio(evaluation.sli),
+        budget_remaining=_ratio(evaluation.budget_remaining),
+        coverage=float(evaluation.coverage),
+        burn={window: _ratio(burn) for window, burn in evaluation.burn.items()},
+        firing=list(dict.fromkeys(burning.rule.severity for burning in evaluation.firing)),
+        reasons={name: ratio.reason for name, ratio in ratios.items() if not isinstance(ratio, Measured)},
+        recent=[
+            (clock.rfc3339(bucket.minute), _number(bucket.bad), _number(bucket.total))
+            for bucket in recent.get((slo.name, evaluation.group), ())
+        ],
+    )
+
+
+def _unmeasured(slo: SLO) -> SloView:
+    lengths = sorted(
+        {length for rule in (slo.policy.rules if slo.policy else ()) for length in (rule.short, rule.long)}
+    )
+    burn: dict[str, Number | None] = {clock.duration_text(length): None for length in lengths}
+    fields = ("good", "bad", "total", "sli", "budget_remaining", *(f"burn.{window}" for window in burn))
+    return SloView(
+        name=slo.name,
+        service=slo.service,
+        description=slo.description,
+        group={},
+        objective=float(slo.objective),
+        window=clock.duration_text(slo.window),
+        good=None,
+        bad=None,
+        total=None,
+        sli=None,
+        budget_remaining=None,
+        coverage=0,
+        burn=burn,
+        firing=[],
+        reasons=dict.fromkeys(fields, "no_history"),
+        recent=[],
+    )
+
+
+def _ratio(ratio: Ratio) -> Number | None:
+    return float(ratio.value) if isinstance(ratio, Measured) else None
+
+
+def _number(value: Decimal) -> Number:
+    return int(value) if value == value.to_integral_value() else float(value)
+
+
+def _time(at: Timestamp | None) -> str | None:
+    return None if at is None else clock.rfc3339(at)

@@ -1,0 +1,57 @@
+"""`netsre controller`: evaluate SLOs, alert, run runbooks, serve API and page."""
+
+import click
+
+
+@click.command()
+@click.option("--data-dir", metavar="DIR", help="Where state lives (default: /var/lib/netsre for root).")
+@click.option("--listen", metavar="HOST:PORT", help="Where to serve (default: 127.0.0.1:8600).")
+@click.option("--agent", metavar="URL", help="The agent to read (default: http://127.0.0.1:8601).")
+@click.option("--interval", metavar="TIME", help="Between two evaluations (default: 15s).")
+@click.option("--slos", multiple=True, metavar="PATH", help="SLO files (default: the shipped ones).")
+@click.option("--runbooks", multiple=True, metavar="PATH", help="Runbook files (default: the shipped ones).")
+@click.option("--user", metavar="NAME", help="User to become when started as root.")
+@click.option("--node", metavar="NAME", help="What the node is called (default: its host name).")
+@click.option("--external-url", metavar="URL", help="Where people reach this controller, for links.")
+@click.option("--config", metavar="FILE", help="A file with any of these (kind: Controller).")
+@click.option("--parent-pid", type=int, hidden=True, help="End when this parent ends.")
+def controller(  # noqa: PLR0913
+    *,
+    data_dir: str | None,
+    listen: str | None,
+    agent: str | None,
+    interval: str | None,
+    slos: tuple[str, ...],
+    runbooks: tuple[str, ...],
+    user: str | None,
+    node: str | None,
+    external_url: str | None,
+    config: str | None,
+    parent_pid: int | None,
+) -> None:
+    """Evaluate SLOs, alert, run runbooks, and serve the API and the page.
+
+    An option wins over NETSRE_* in the environment, and that over --config.
+    """
+    from netsre.app import controller as app  # noqa: PLC0415
+    from netsre.app import logs  # noqa: PLC0415
+    from netsre.app.settings import Options, settings  # noqa: PLC0415
+
+    logs.start()
+    app.run(
+        settings(
+            Options(
+                data_dir=data_dir,
+                listen=listen,
+                agent=agent,
+                interval=interval,
+                slos=slos,
+                runbooks=runbooks,
+                user=user,
+                node=node,
+                external_url=external_url,
+                config=config,
+                parent_pid=parent_pid,
+            )
+        )
+    )

@@ -1,0 +1,57 @@
+"""`netsre db`: migrations and the audit chain."""
+
+import json
+
+import click
+
+from netsre import conventions
+
+_DATA_DIR = click.option("--data-dir", metavar="DIR", help="Where the controller keeps its state.")
+
+
+@click.group()
+def db() -> None:
+    """Migrate the database and check its audit chain."""
+
+
+@db.command()
+@_DATA_DIR
+def upgrade(data_dir: str | None) -> None:
+    """Bring the database to this version's schema; safe to repeat."""
+    from netsre.app import database, settings  # noqa: PLC0415
+
+    path, schema, changed = database.upgrade(settings.data_dir(data_dir))
+    click.echo(f"{path}: {'upgraded to' if changed else 'already at'} schema {schema}")
+
+
+@db.command()
+@_DATA_DIR
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@click.pass_context
+def check(context: click.Context, data_dir: str | None, *, as_json: bool) -> None:
+    """Verify the schema and every row of the audit chain; exit 1 when the chain is broken."""
+    from netsre.app import database, settings  # noqa: PLC0415
+
+    found = database.check(settings.data_dir(data_dir))
+    whole = found.broken_seq is None
+    if as_json:
+        document = {
+            "path": found.path,
+            "schema": found.schema,
+            "audit": {
+                "rows": found.audit_rows,
+                "whole": whole,
+                "first_broken": found.broken_seq,
+                "why": found.why,
+            },
+        }
+        click.echo(json.dumps(document))
+    elif whole:
+        click.echo(f"{found.path}: schema {found.schema}, audit chain of {found.audit_rows} rows is whole")
+    else:
+        click.echo(
+            f"{found.path}: audit chain is broken at row {found.broken_seq}: {found.why}; "
+            "compare with a backup, and find out who wrote to this file"
+        )
+    if not whole:
+        context.exit(conventions.EXIT_NO)

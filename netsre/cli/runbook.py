@@ -1,0 +1,109 @@
+"""`netsre runbook`: the runbooks, and what they did."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import click
+
+from netsre import clock
+
+_RUNBOOKS = click.option(
+    "--runbooks", multiple=True, metavar="PATH", help="Runbook files (default: the shipped ones)."
+)
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+
+
+@click.group()
+def runbook() -> None:
+    """List, check and follow runbooks."""
+
+
+@runbook.command(name="list")
+@_RUNBOOKS
+@_JSON
+def list_(runbooks: tuple[str, ...], *, as_json: bool) -> None:
+    """List the runbooks with what starts each."""
+    from netsre.app import runbooks as app  # noqa: PLC0415
+
+    found = [app.describe(book) for book in app.read(runbooks)]
+    if as_json:
+        click.echo(json.dumps({"runbooks": found}))
+        return
+    for book in found:
+        click.echo(f"{book['name']}  on {', '.join(book['on'])}  mode {book['mode']}")
+
+
+@runbook.command()
+@click.argument("name")
+@_RUNBOOKS
+@_JSON
+def show(name: str, runbooks: tuple[str, ...], *, as_json: bool) -> None:
+    """Show one runbook: what starts it, its limits, its steps, and its page."""
+    from netsre.app import runbooks as app  # noqa: PLC0415
+
+    book = app.describe(app.find(name, runbooks))
+    if as_json:
+        click.echo(json.dumps(book))
+        return
+    for key, value in book.items():
+        click.echo(f"{key}: {', '.join(map(str, value)) if isinstance(value, list) else value}")
+    page = app.page(name)
+    if page is not None:
+        click.echo(f"\n{page}", nl=False)
+
+
+@runbook.command()
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+@_JSON
+@click.pass_context
+def lint(context: click.Context, paths: tuple[Path, ...], *, as_json: bool) -> None:
+    """Check runbook files; exit 1 with every finding at its file and line."""
+    from netsre import conventions  # noqa: PLC0415
+    from netsre.app import runbooks as app  # noqa: PLC0415
+
+    count, findings = app.lint(paths)
+    if as_json:
+        rows = [{"file": f.file, "line": f.line, "code": f.code, "message": f.message} for f in findings]
+        click.echo(json.dumps({"runbooks": count, "findings": rows}))
+    else:
+        for finding in findings:
+            click.echo(str(finding))
+        if not findings:
+            click.echo(f"{count} runbook{'' if count == 1 else 's'}: nothing wrong")
+    if findings:
+        context.exit(conventions.EXIT_NO)
+
+
+@runbook.command()
+@click.argument("name", required=False)
+@click.option("--controller", metavar="URL", help="The controller (default: http://127.0.0.1:8600).")
+@click.option("--limit", default=10, show_default=True, type=click.IntRange(1, 1000))
+@_JSON
+def history(name: str | None, controller: str | None, limit: int, *, as_json: bool) -> None:
+    """Show the latest runs with their journals, newest first."""
+    from netsre.adapters import controller_client  # noqa: PLC0415
+    from netsre.app import settings  # noqa: PLC0415
+
+    chosen = {"runbook": name} if name else {}
+    document = controller_client.ask(
+        settings.controller_url(controller), "/api/v1/runs", limit=limit, **chosen
+    )
+    if as_json:
+        click.echo(json.dumps(document))
+        return
+    runs = document.get("runs", []) if isinstance(document, Mapping) else []
+    for run in runs:
+        _print_run(run)
+    if not runs:
+        click.echo("no runs yet")
+
+
+def _print_run(run: Mapping[str, object]) -> None:
+    what = f"{run['runbook']}  {run['target']}  {run['state']} ({run['reason']})"
+    click.echo(f"{run['started_at']}  {what}  {run['id']}")
+    journal = run.get("journal")
+    for entry in journal if isinstance(journal, list) else ():
+        shown = json.dumps(entry["data"], ensure_ascii=False)
+        at = clock.rfc3339(clock.parse_rfc3339(str(entry["at"])))
+        click.echo(f"  {at}  {entry['seq']} {entry['kind']} {entry['action']}  {shown}")
