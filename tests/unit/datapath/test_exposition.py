@@ -1,0 +1,80 @@
+"""From counters to registered readings, and to the wire."""
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from netsre import conventions as c
+from netsre.adapters.exposition import render
+from netsre.datapath.buckets import CONNECT_BOUNDS
+from netsre.datapath.conntrack import ConntrackCounters
+from netsre.datapath.exposition import Readings, put_conntrack, put_flows
+from netsre.datapath.flows import UNKNOWN_BUCKET, FlowCount
+
+
+def _parsed(readings: Readings) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    body, _ = render(readings, "")
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(body.decode())
+        for sample in family.samples
+    }
+
+
+def test_outcomes_are_added_up_and_latencies_cumulated() -> None:
+    """Two buckets of one flow are one outcome, and a histogram whose last bucket is the count."""
+    readings = Readings()
+    counts = [
+        FlowCount(7, "delivered", "none", "private", 2, 5, 400_000),
+        FlowCount(7, "delivered", "none", "private", len(CONNECT_BOUNDS), 1, 2_900_000_000),
+        FlowCount(7, "delivered", "none", "private", UNKNOWN_BUCKET, 2, 0),
+        FlowCount(7, "failed", "refused", "private", UNKNOWN_BUCKET, 3, 0),
+    ]
+    put_flows(readings, counts, {7: "pod-a"})
+
+    parsed = _parsed(readings)
+    end = (("direction", "egress"), ("dst", "private"))
+    flow = (*end, ("outcome", "delivered"), ("protocol", "tcp"), ("reason", "none"), ("src", "pod-a"))
+    assert parsed[(c.FLOWS, flow)] == 8
+    tail = (*end, ("protocol", "tcp"), ("src", "pod-a"))
+    assert parsed[(f"{c.FLOW_CONNECT_SECONDS}_count", tail)] == 6
+    assert parsed[(f"{c.FLOW_CONNECT_SECONDS}_sum", tail)] == 2.9004
+    quarter = (*end, ("le", "0.25"), ("protocol", "tcp"), ("src", "pod-a"))
+    assert parsed[(f"{c.FLOW_CONNECT_SECONDS}_bucket", quarter)] == 5
+
+
+def test_a_namespace_without_a_name_is_other() -> None:
+    """Nothing is left out because nobody knows what it is called."""
+    readings = Readings()
+    put_flows(readings, [FlowCount(9, "failed", "reset", "public", UNKNOWN_BUCKET, 1, 0)], {})
+
+    [(labels, value)] = readings.numbers[c.FLOWS]
+    assert (labels, value) == (("failed", "reset", "egress", c.OTHER, "public", "tcp"), 1)
+
+
+def test_hostile_names_stay_label_values() -> None:
+    """A namespace may be called anything; the exposition still parses to exactly that."""
+    name = 'a"b\\c\n# HELP x'
+    readings = Readings()
+    put_conntrack(readings, name, ConntrackCounters(10, 1, 2, 3), 40)
+
+    parsed = _parsed(readings)
+    labels = (("netns", name), ("table", "kernel"))
+    assert parsed[(c.CONNTRACK_UTILIZATION, labels)] == 0.25
+    assert parsed[(c.CONNTRACK_EARLY_DROPS, labels)] == 3
+
+
+def test_without_a_limit_there_is_no_utilisation() -> None:
+    """A table without a limit cannot be full: absent, not zero."""
+    readings = Readings()
+    put_conntrack(readings, "host", ConntrackCounters(10, 0, 0, 0), 0)
+
+    assert c.CONNTRACK_UTILIZATION not in readings.numbers
+
+
+def test_openmetrics_is_served_to_those_who_ask() -> None:
+    """The same readings, the content type of the form, and its end marker."""
+    readings = Readings()
+    readings.put(c.BUILD_INFO, ("1",), 1)
+    body, content_type = render(readings, "application/openmetrics-text; version=1.0.0")
+
+    assert content_type.startswith("application/openmetrics-text")
+    assert body.endswith(b"# EOF\n")

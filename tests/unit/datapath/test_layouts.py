@@ -1,0 +1,127 @@
+"""The reader's layouts against the C header, compiled here by the host's compiler."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from netsre.app.resources import directory
+from netsre.datapath import buckets, flows
+
+_PROGRAM = """
+#include <stddef.h>
+#include <stdio.h>
+#include <linux/types.h>
+#include "flows.h"
+#define FIELD(type, field) printf("%s.%s %zu %zu\\n", #type, #field, offsetof(struct type, field), \\
+    sizeof(((struct type *)0)->field))
+#define SIZE(type) printf("%s %zu\\n", #type, sizeof(struct type))
+int main(void) {
+  FIELD(attempt, start_ns); FIELD(attempt, netns); FIELD(attempt, destination); SIZE(attempt);
+  FIELD(stall_claim, sock); FIELD(stall_claim, start_ns); SIZE(stall_claim);
+  FIELD(flow_key, netns); FIELD(flow_key, outcome); FIELD(flow_key, error); FIELD(flow_key, destination);
+  FIELD(flow_key, bucket); SIZE(flow_key);
+  FIELD(flow_value, count); FIELD(flow_value, sum_ns); SIZE(flow_value);
+  printf("outcomes %d %d %d %d\\n", FLOW_DELIVERED, FLOW_FAILED, FLOW_STALLED, FLOW_OUTCOMES);
+  printf("destinations %d %d %d %d\\n", DST_OTHER, DST_LOOPBACK, DST_PRIVATE, DST_PUBLIC);
+  return 0;
+}
+"""
+
+_EXPECTED = """\
+attempt.start_ns 0 8
+attempt.netns 8 4
+attempt.destination 12 1
+attempt 16
+stall_claim.sock 0 8
+stall_claim.start_ns 8 8
+stall_claim 16
+flow_key.netns 0 4
+flow_key.outcome 4 1
+flow_key.error 5 1
+flow_key.destination 6 1
+flow_key.bucket 7 1
+flow_key 8
+flow_value.count 0 8
+flow_value.sum_ns 8 8
+flow_value 16
+outcomes 0 1 2 3
+destinations 0 1 2 3
+"""
+
+
+@pytest.mark.requires("cc")
+def test_the_header_has_the_layout_that_the_reader_decodes(tmp_path: Path) -> None:
+    """Sizes, offsets and numbers as the compiler sees them, and the reader's formats of the same sizes."""
+    source = tmp_path / "layout.c"
+    source.write_text(_PROGRAM, encoding="ascii")
+    include = directory("bpf") / "include"
+    subprocess.run(["cc", f"-I{include}", "-o", tmp_path / "layout", source], check=True)
+    printed = subprocess.run([tmp_path / "layout"], capture_output=True, text=True, check=True).stdout
+
+    assert printed == _EXPECTED
+    sizes = [layout.size for layout in (flows.ATTEMPT, flows.STALL_CLAIM, flows.FLOW_KEY, flows.FLOW_VALUE)]
+    assert sizes == [16, 16, 8, 16]
+
+
+def test_a_flow_key_is_decoded_field_by_field() -> None:
+    """Distinct bytes in every field end where they belong; two CPUs' slots are added up."""
+    key = bytes([0x78, 0x56, 0x34, 0x12, 1, 111, 2, 9])
+    value = flows.FLOW_VALUE.pack(3, 500) + flows.FLOW_VALUE.pack(4, 600)
+
+    [count] = flows.decode_flows([(key, value)])
+
+    assert count == flows.FlowCount(0x12345678, "failed", "refused", "private", flows.UNKNOWN_BUCKET, 7, 1100)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "error", "reason"),
+    [
+        (0, 0, "none"),
+        (1, 0, "abandoned"),
+        (1, 104, "reset"),
+        (1, 110, "timed_out"),
+        (1, 101, "unreachable"),
+        (1, 113, "unreachable"),
+        (1, 22, "other"),
+        (2, 0, "stalled"),
+    ],
+)
+def test_every_end_has_one_word(outcome: int, error: int, reason: str) -> None:
+    """An errno without a word of its own is `other`; every word is in the published set."""
+    assert flows.reason_of(outcome, error) == reason
+    assert reason in flows.REASONS
+
+
+def test_attempts_are_told_apart_from_idle_entries() -> None:
+    """An entry with start 0 is idle; its key may be removed."""
+    waiting_key, idle_key = (5).to_bytes(8, "little"), (6).to_bytes(8, "little")
+    entries = [
+        (waiting_key, flows.ATTEMPT.pack(1_000, 77, 3)),
+        (idle_key, flows.ATTEMPT.pack(0, 77, 3)),
+    ]
+
+    waiting, idle, used = flows.decode_attempts(entries)
+
+    assert waiting == [flows.Attempt(5, 1_000, 77, "public")]
+    assert (idle, used) == ([idle_key], 2)
+
+
+@pytest.mark.parametrize(
+    ("age_ns", "found"), [(flows.STALL_NS - 1, 0), (flows.STALL_NS, 1), (flows.STALL_NS + 1, 1)]
+)
+def test_an_attempt_is_stalled_from_the_limit_on(age_ns: int, found: int) -> None:
+    """The limit itself counts as stalled, on both sides of the boundary to the kernel."""
+    attempt = flows.Attempt(1, 50, 1, "private")
+
+    assert len(list(flows.stalled([attempt], 50 + age_ns))) == found
+
+
+def test_bucket_defines_carry_every_bound_in_exact_nanoseconds() -> None:
+    """The list macro has the bounds in order, without a float's error."""
+    numbers = [int(n) for n in re.findall(r", (\d+)ULL", buckets.bucket_defines())]
+
+    assert [n * 10**-9 for n in numbers] == pytest.approx([float(b) for b in buckets.CONNECT_BOUNDS])
+    assert numbers == sorted(numbers)
+    assert 250_000_000 in numbers
