@@ -1,0 +1,228 @@
+"""Claims about the whole engine: from scrapes to what fires, across pauses and restarts."""
+
+from decimal import Decimal
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from netsre import clock
+from netsre.model.levels import BurnPolicy, Measured, NoData
+from netsre.model.samples import Series
+from netsre.slo.engine import Engine, Note, Observation
+from netsre.slo.evaluate import evaluate as evaluate_one
+from netsre.slo.history import Bucket
+from netsre.slo.increments import Cursor
+from tests.unit.slo.given import (
+    DELIVERED,
+    FAILED,
+    LATENCY,
+    NODE,
+    THRESHOLD,
+    WORKBOOK,
+    after,
+    node_group,
+    scrape,
+    series,
+    slo,
+)
+
+LEVELS = (slo(), slo(LATENCY, name="latency"), slo(THRESHOLD, name="headroom", group_by=("netns", "node")))
+
+
+def traffic(engine: Engine, first: int, last: int, *, rate: int = 10, fails_from: float = 10**9) -> None:
+    """Scrape a steady node every 5 s; from a moment on all of its connections fail."""
+    for at in range(first, last + 1, 5):
+        bad = int(max(0, at - fails_from) * rate)
+        good = (at + 10**5) * rate - bad
+        engine.observe(scrape(at, {DELIVERED: good, FAILED: bad}, started=-(10**5)))
+
+
+def pages(engine: Engine, at: int) -> list[int]:
+    """Return the long windows of the pages that fire, in minutes."""
+    (found,) = engine.evaluate(after(at))
+    return [one.rule.long // clock.MINUTE for one in found.firing if one.rule.severity == "page"]
+
+
+def test_a_total_outage_pages_within_a_minute_and_not_at_once() -> None:
+    """99.9 %, an hour of steady traffic, then none succeeds; whatever second of the minute it begins in."""
+    level = slo(policy=BurnPolicy("one", WORKBOOK.rules[:1], 5))
+    for begins in (3600, 3615, 3630, 3655):
+        engine = Engine([level])
+        traffic(engine, 0, begins + 60, fails_from=begins)
+        early = Engine([level])
+        traffic(early, 0, begins + 40, fails_from=begins)
+
+        assert pages(engine, begins + 60) == [60]
+        assert pages(early, begins + 40) == []
+
+
+def test_a_page_ends_when_the_short_window_is_clean() -> None:
+    """Ten minutes of outage, then five clean minutes: the fast page is over, long before its hour is."""
+    engine = Engine([slo()])
+    traffic(engine, 0, 3600, fails_from=3000)
+    assert 60 in pages(engine, 3600)
+
+    for at in range(3605, 3600 + 6 * 60, 5):
+        engine.observe(scrape(at, {DELIVERED: 10**7 + at, FAILED: 6000}, started=-(10**5)))
+
+    assert 60 not in pages(engine, 3600 + 6 * 60)
+
+
+def test_a_pause_of_the_controller_loses_no_event_and_does_not_page() -> None:
+    """Away for six hours of 1 % errors: every event counts, in the hours in which it happened."""
+    engine = Engine([slo(objective="99")])
+    for at in (0, 5):
+        engine.observe(scrape(at, {DELIVERED: 990 * at, FAILED: 10 * at}))
+
+    seen = engine.observe(scrape(6 * 3600, {DELIVERED: 990 * 6 * 3600, FAILED: 10 * 6 * 3600}))
+
+    (found,) = engine.evaluate(after(6 * 3600))
+    assert (int(found.bad), int(found.total)) == (10 * 6 * 3600, 1000 * 6 * 3600)
+    assert found.firing == ()
+    assert len(seen.buckets) == 361
+    assert abs(_burn(found.burn["1h"]) - 1) < Decimal("0.01")
+
+
+def _burn(ratio: Measured | NoData) -> Decimal:
+    assert isinstance(ratio, Measured)
+    return Decimal(ratio.value.numerator) / ratio.value.denominator
+
+
+def test_an_observation_carries_whole_minutes_of_every_slo_that_was_measured() -> None:
+    """Written over what was there, in any number of repetitions, they are right."""
+    engine = Engine(LEVELS)
+    used = series("used", netns="blue")
+    engine.observe(scrape(0, {FAILED: 0, used: "0.4"}))
+
+    seen = engine.observe(scrape(5, {FAILED: 2, used: "0.9"}))
+
+    group = (("netns", "blue"), ("node", "n1"))
+    assert seen.buckets == (
+        Bucket("flow", NODE, after(0), Decimal(2), Decimal(2), 2),
+        Bucket("headroom", group, after(0), Decimal(1), Decimal(2), 2),
+        Bucket("latency", NODE, after(0), Decimal(0), Decimal(0), 2),
+    )
+    assert seen.cursor.at == after(5)
+
+
+def test_a_scrape_that_is_not_newer_changes_nothing() -> None:
+    """Not even the reading of a gauge."""
+    engine = Engine(LEVELS)
+    one = scrape(5, {FAILED: 2, series("used", netns="blue"): "0.9"})
+    engine.observe(one)
+    before = engine.evaluate(after(6))
+
+    assert engine.observe(one) == Observation((), engine.observe(one).cursor, (Note("duplicate", "n1"),))
+    assert engine.evaluate(after(6)) == before
+
+
+def test_notes_name_what_people_should_know() -> None:
+    """First contact, a reset, a histogram without the bucket; one note for a metric, not for each series."""
+    engine = Engine(LEVELS)
+    first = engine.observe(scrape(0, {FAILED: 9, DELIVERED: 9}))
+
+    second = engine.observe(scrape(5, {FAILED: 1, DELIVERED: 1, series("seconds_count"): 3}))
+
+    assert first.notes == (Note("baseline", "n1"),)
+    assert second.notes == (
+        Note("counter_reset", "flows"),
+        Note("bucket_missing", 'latency{node="n1"}'),
+    )
+
+
+def test_what_could_not_be_measured_is_no_reading() -> None:
+    """Coverage shows it, although the source answered."""
+    engine = Engine([slo(LATENCY)])
+    engine.observe(scrape(0, {}))
+
+    assert engine.observe(scrape(60, {series("seconds_count"): 3})).buckets == ()
+
+
+def test_nodes_are_apart_and_without_groups_together() -> None:
+    """Each node has its own cursor and group; an SLO without groups adds all nodes up."""
+    engine = Engine([slo(), slo(name="all", group_by=())])
+    for node, number in (("n1", 3), ("n2", 4)):
+        engine.observe(scrape(0, {FAILED: 0}, node=node))
+        engine.observe(scrape(5, {FAILED: number}, node=node))
+
+    found = {(one.slo.name, one.group): int(one.total) for one in engine.evaluate(after(6))}
+
+    assert found == {("all", ()): 7, ("flow", node_group("n1")): 3, ("flow", node_group("n2")): 4}
+
+
+def test_an_slo_without_groups_shows_before_its_first_reading() -> None:
+    """With the reason why there is nothing to say."""
+    (found,) = Engine([slo(group_by=())]).evaluate(after(0))
+
+    assert found.sli == NoData("no_history")
+
+
+def test_pruning_returns_the_first_minute_that_a_window_needs() -> None:
+    """The store may drop what is older, and nothing changes."""
+    level = slo(window=60 * clock.MINUTE, policy=None)
+    engine = Engine([level])
+    traffic(engine, 0, 7200)
+    before = engine.evaluate(after(7200))
+
+    assert engine.prune(after(7200)) == after(7200 - 59 * 60)
+    assert engine.evaluate(after(7200)) == before
+
+
+def test_stored_minutes_of_an_slo_that_is_gone_are_left_aside() -> None:
+    """They neither show nor fail the start."""
+    gone = Bucket("gone", NODE, after(0), Decimal(1), Decimal(1), 1)
+
+    assert Engine([slo()], [gone]).evaluate(after(5)) == ()
+
+
+SCRAPES = st.lists(
+    st.tuples(
+        st.integers(-20, 400),
+        st.dictionaries(st.sampled_from([FAILED, DELIVERED]), st.integers(0, 100)),
+        st.sampled_from(["0.1", "0.7", "NaN"]),
+        st.booleans(),
+    ),
+    max_size=15,
+)
+
+
+@given(steps=SCRAPES, stops=st.sets(st.integers(0, 15)))
+def test_stopping_anywhere_changes_nothing(
+    steps: list[tuple[int, dict[Series, int], str, bool]], stops: set[int]
+) -> None:
+    """An engine restored from what observations left behind agrees with one that never stopped."""
+    steady, mortal = Engine(LEVELS), Engine(LEVELS)
+    kept: dict[tuple[str, object, int], Bucket] = {}
+    cursors: dict[str, Cursor] = {}
+    at = started = 0
+    totals: dict[Series, int] = {}
+    for number, (step, events, used, restarts) in enumerate(steps):
+        at += step
+        started, totals = (at, {}) if restarts else (started, totals)
+        totals = {**totals, **{key: totals.get(key, 0) + more for key, more in events.items()}}
+        one = scrape(at, {**totals, series("used", netns="a"): used}, started=started)
+        if number in stops:
+            mortal = Engine(LEVELS, kept.values(), cursors.values())
+        seen = mortal.observe(one)
+        kept.update({(b.slo, b.group, b.minute): b for b in seen.buckets})
+        cursors[seen.cursor.node] = seen.cursor
+        assert steady.observe(one) == seen
+
+    restored = Engine(LEVELS, kept.values(), cursors.values())
+    assert restored.evaluate(after(at)) == mortal.evaluate(after(at)) == steady.evaluate(after(at))
+
+
+def test_evaluations_are_those_of_the_single_groups_in_order() -> None:
+    """By SLO name, then by group."""
+    engine = Engine(LEVELS)
+    engine.observe(scrape(0, {series("used", netns="b"): 0, series("used", netns="a"): 0}))
+
+    found = engine.evaluate(after(1))
+
+    assert [(one.slo.name, dict(one.group).get("netns")) for one in found] == [
+        ("flow", None),
+        ("headroom", "a"),
+        ("headroom", "b"),
+        ("latency", None),
+    ]
+    assert found[0] == evaluate_one(LEVELS[0], NODE, engine._history, after(1))
