@@ -1,6 +1,7 @@
 """`netsre agent`: measure this node."""
 
 import logging
+import pathlib
 import sys
 
 import click
@@ -28,11 +29,18 @@ def address(text: str) -> tuple[str, int]:
 )
 @click.option("--parent-pid", type=int, hidden=True, help="End when this parent ends.")
 @click.option(
+    "--programs",
+    type=click.Path(exists=True, file_okay=False, path_type=pathlib.Path),
+    help="Directory of the BPF sources.  [default: as shipped]",
+)
+@click.option(
     "--run-statistics",
     is_flag=True,
     help="Keep the kernel's BPF run-time statistics on, to see what the probes cost.",
 )
-def agent(listen: str, *, parent_pid: int | None, run_statistics: bool) -> None:
+def agent(
+    listen: str, *, parent_pid: int | None, programs: pathlib.Path | None, run_statistics: bool
+) -> None:
     """Measure this node: connection outcomes and latency, conntrack, and our own cost."""
     from netsre.adapters import privileges  # noqa: PLC0415  # only when the command runs
     from netsre.app import agent as app  # noqa: PLC0415
@@ -42,5 +50,5 @@ def agent(listen: str, *, parent_pid: int | None, run_statistics: bool) -> None:
     if parent_pid is not None:
         privileges.die_with_parent(parent_pid)
     host, port = address(listen)
-    settings = app.AgentSettings(host, port, directory("bpf"), run_statistics)
+    settings = app.AgentSettings(host, port, programs or directory("bpf"), run_statistics)
     app.run(settings, announce=lambda line: click.echo(line, err=True))

@@ -22,6 +22,7 @@ _RULES: Final = f"""
 table inet netsre-test {{
   chain input {{
     type filter hook input priority 0;
+    ct state established counter
     tcp dport {DROPPED_PORT} drop
     tcp dport {UNREACHABLE_PORT} reject with icmpx type host-unreachable
     tcp dport {RESET_PORT} reject with tcp reset

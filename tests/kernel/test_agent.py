@@ -1,0 +1,231 @@
+"""The agent as a process: what it serves, what it keeps, and what it leaves."""
+
+import ctypes
+import functools
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from netsre import conventions as c
+from netsre.adapters.bpf import syscalls
+from netsre.app.resources import directory
+from netsre.metrics.registry import REGISTRY
+from tests.kernel import attempts
+
+pytestmark = [pytest.mark.requires("nft", "ip", "netns")]
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """An agent that serves."""
+
+    process: subprocess.Popen[str]
+    address: str
+
+    def stop(self, number: signal.Signals) -> int:
+        """End the agent by a signal and return its status."""
+        with self.process:
+            self.process.send_signal(number)
+            return self.process.wait(timeout=10)
+
+    def get(self, path: str) -> tuple[int, str]:
+        """Return (status, body) of a path."""
+        try:
+            with urllib.request.urlopen(f"http://{self.address}{path}", timeout=10) as reply:
+                return reply.status, reply.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+
+    def samples(self) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+        """Return every sample of /metrics."""
+        families = text_string_to_metric_families(self.get("/metrics")[1])
+        return {
+            (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+            for family in families
+            for sample in family.samples
+        }
+
+    def outcomes(self, src: str) -> dict[tuple[str, str], int]:
+        """Return counts by (outcome, reason) of one namespace, as the wire says."""
+        found = {}
+        for (name, pairs), value in self.samples().items():
+            labels = dict(pairs)
+            if name == c.FLOWS and labels["src"] == src:
+                found[(labels["outcome"], labels["reason"])] = int(value)
+        return found
+
+
+def start(*options: str) -> Running:
+    """Start an agent on a free port and wait until it says where it serves."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "netsre", "agent", "--listen", f"127.0.0.1:{port}", *options]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "agent serves" in line:
+            break
+    return Running(process, f"127.0.0.1:{port}")
+
+
+@pytest.fixture
+def agent() -> Iterator[Running]:
+    """Run an agent for one test."""
+    running = start()
+    yield running
+    assert running.stop(signal.SIGTERM) == 0
+
+
+def test_scripted_attempts_arrive_on_the_wire_by_outcome_in_both_families(agent: Running) -> None:
+    """Accepted, refused and dropped, IPv4 and IPv6, from a namespace of this test: exactly as many."""
+    with attempts.place() as place:
+        for family in (socket.AF_INET, socket.AF_INET6):
+            place.run(functools.partial(attempts.accepted, family))
+            place.run(functools.partial(attempts.failing, family, attempts.REFUSED_PORT))
+        with attempts.waiting(place, socket.AF_INET), attempts.waiting(place, socket.AF_INET6):
+            time.sleep(4)
+            counted = agent.outcomes(place.name)
+        after = agent.outcomes(place.name)
+
+    expected = {
+        ("delivered", "none"): 2 * attempts.COUNT,
+        ("failed", "refused"): 2 * attempts.COUNT,
+        ("failed", "stalled"): 2 * attempts.COUNT,
+    }
+    assert counted == expected
+    assert after == expected
+
+
+def test_every_metric_of_the_agent_is_served_with_the_registrys_labels(agent: Running) -> None:
+    """Nothing promised is missing, and nothing is served that is not promised."""
+    with attempts.place() as place:
+        place.run(lambda: attempts.accepted(socket.AF_INET, 1))
+        served = {name: {label for label, _ in pairs} - {"le"} for name, pairs in agent.samples()}
+
+    promised = {m.name: set(m.labels) for m in REGISTRY.values() if m.exporter == "agent"}
+    histograms = {m.name for m in REGISTRY.values() if m.kind == "histogram"}
+    folded = {}
+    for name, labels in served.items():
+        stem = name.removesuffix("_bucket").removesuffix("_count").removesuffix("_sum")
+        folded[stem if stem in histograms else name] = labels
+    assert folded == promised
+
+
+def test_kernel_conntrack_is_read_in_each_namespace(agent: Running) -> None:
+    """A namespace without any process has its own table, and entries made there are seen there."""
+    with attempts.place() as place:
+        place.run(lambda: attempts.accepted(socket.AF_INET))
+        time.sleep(5.1)  # the list of namespaces is refreshed every five seconds
+        labels = (("netns", place.name), ("table", "kernel"))
+        entries = agent.samples()[(c.CONNTRACK_ENTRIES, labels)]
+        limit = agent.samples()[(c.CONNTRACK_LIMIT, labels)]
+
+    assert entries >= attempts.COUNT
+    assert limit == int(Path("/proc/sys/net/netfilter/nf_conntrack_max").read_text(encoding="ascii"))
+
+
+def test_the_serving_process_keeps_few_capabilities_and_no_compiler(agent: Running) -> None:
+    """Exactly the four that reading needs, no way to more, and no libbcc in memory."""
+    status = Path(f"/proc/{agent.process.pid}/status").read_text(encoding="ascii")
+    fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+    expected = sum(1 << number for number in (39, 38, 19, 21))  # BPF, PERFMON, SYS_PTRACE, SYS_ADMIN
+
+    assert int(fields["CapEff"], 16) == expected
+    assert int(fields["CapPrm"], 16) == expected
+    assert int(fields["CapBnd"], 16) == expected
+    assert fields["NoNewPrivs"].strip() == "1"
+    maps = Path(f"/proc/{agent.process.pid}/maps").read_text(encoding="utf-8")
+    assert "libbcc" not in maps
+
+
+def test_a_path_that_is_not_there_says_what_is(agent: Running) -> None:
+    """404 with the list; health and readiness answer."""
+    assert agent.get("/nothing") == (404, "no /nothing here; there is /metrics, /healthz, /readyz\n")
+    assert agent.get("/healthz") == (200, "ok\n")
+    assert agent.get("/readyz") == (200, "ready\n")
+
+
+def test_kill_9_leaves_no_program_in_the_kernel() -> None:
+    """The kernel frees what the dead agent held."""
+    before = _program_ids()
+    running = start()
+    ours = _program_ids() - before
+    running.stop(signal.SIGKILL)
+    deadline = time.monotonic() + 5
+    while _program_ids() & ours and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+    assert ours
+    assert not _program_ids() & ours
+
+
+def _program_ids() -> frozenset[int]:
+    """Return the ids of all loaded programs, from the kernel's own list."""
+    next_id_command, found, last = 11, set(), 0
+    while True:
+        attributes = ctypes.create_string_buffer(struct.pack("<III", last, 0, 0), 12)
+        try:
+            syscalls.bpf(next_id_command, attributes)
+        except FileNotFoundError:
+            return frozenset(found)
+        (last,) = struct.unpack_from("<I", attributes, 4)
+        found.add(last)
+
+
+def test_a_taken_port_is_one_line_and_exit_3() -> None:
+    """The line names the address and the option."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        done = subprocess.run(
+            [sys.executable, "-m", "netsre", "agent", "--listen", address],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    assert done.returncode == 3
+    assert done.stderr == f"error: agent address {address} is taken; choose another with --listen HOST:PORT\n"
+
+
+@pytest.mark.requires("setpriv")
+def test_without_root_the_agent_says_what_it_lacks() -> None:
+    """One line that names the capabilities and the command; exit 3."""
+    done = subprocess.run(
+        ["setpriv", "--bounding-set=-bpf", "--inh-caps=-all", sys.executable, "-m", "netsre", "agent"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 3
+    assert done.stderr == "error: the agent lacks CAP_BPF; run it as root: sudo netsre agent\n"
+
+
+def test_without_a_working_probe_the_rest_is_served(tmp_path: Path) -> None:
+    """A source that does not compile: one line, probe down with the reason, conntrack goes on, not ready."""
+    broken = tmp_path / "bpf"
+    for name in ("include", "shim"):
+        (broken / name).parent.mkdir(exist_ok=True)
+        (broken / name).symlink_to(directory("bpf") / name)
+    (broken / "flows.c").write_text("this is not C\n", encoding="ascii")
+    running = start("--programs", str(broken))
+    try:
+        samples = running.samples()
+        status, ready = running.get("/readyz")
+    finally:
+        running.stop(signal.SIGTERM)
+
+    assert samples[(c.AGENT_PROBE_UP, (("probe", "flows"), ("reason", "compile_failed")))] == 0
+    assert any(name == c.CONNTRACK_ENTRIES for name, _ in samples)
+    assert (status, ready.split(":")[:2]) == (503, ["flows", " compile_failed"])
