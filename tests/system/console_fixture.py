@@ -130,18 +130,17 @@ def _run() -> dict[str, Any]:
         "top_sources": [{"address": "10.0.0.7", "attempts": 40112}, {"address": HOSTILE, "attempts": 3}],
     }
     steps = (
-        ("started", None, "", {}),
-        ("intent", 0, "evidence.collect", {"with": {"what": ["conntrack", "top-sources"]}}),
-        ("outcome", 0, "evidence.collect", evidence),
-        ("ended", None, "", {"result": "pass"}),
+        ("note", 0, "gate", {"cooldown": "passed"}),
+        ("intent", 1, "evidence.collect", {"with": {"what": ["conntrack", "top-sources"]}}),
+        ("outcome", 1, "evidence.collect", evidence),
     )
     return {
-        "id": 7,
+        "id": "5f1c0a9e7",
         "runbook": "flow-evidence",
         "alert": "9f3b2c4d5e6f7a8b",
         "target": "worker-17",
-        "state": "ended",
-        "result": "pass",
+        "state": "succeeded",
+        "result": "succeeded",
         "reason": "",
         "started_at": rfc3339(640),
         "ended_at": rfc3339(637.4),
@@ -160,7 +159,9 @@ def _status(**fields: object) -> dict[str, Any]:
         "interval_seconds": 5,
         "last_tick_at": rfc3339(2),
         "tick_seconds": 0.0042,
-        "sources": [{"name": "agent", "up": True, "reason": "", "last_at": rfc3339(2)}],
+        "tick_failures": 0,
+        "problem": None,
+        "sources": [{"name": "agent", "up": True, "reason": None, "last_at": rfc3339(2)}],
         "outbox": {"log": 0, "runbook": 0},
         "specs": {"slos": 3, "runbooks": 1},
         **fields,
@@ -172,7 +173,13 @@ Scene = dict[str, dict[str, Any]]
 
 def incident() -> Scene:
     """Return a node in trouble: a page, a ticket, a blind SLO, hostile labels, one run, one more refused."""
-    refused = _run() | {"id": 8, "result": "refused", "reason": "cooldown", "journal": []}
+    refused = _run() | {
+        "id": "77ab31c02",
+        "state": "refused",
+        "result": "refused",
+        "reason": "cooldown",
+        "journal": [],
+    }
     page = _alert("ErrorBudgetBurn", "page", 655, labels={"slo": "flow-success"})
     ticket = _alert("ConntrackUtilization", "ticket", 90, labels={"netns": HOSTILE})
     ticket["annotations"] |= {
@@ -200,6 +207,11 @@ def stale() -> Scene:
     """Return a controller that answers but has not evaluated for minutes, because its source is away."""
     sources = [{"name": "agent", "up": False, "reason": "connection refused", "last_at": rfc3339(400)}]
     return calm() | {"status": _status(last_tick_at=rfc3339(390), sources=sources)}
+
+
+def failing() -> Scene:
+    """Return a controller whose evaluations end in an error."""
+    return calm() | {"status": _status(tick_failures=3, problem="database is locked; stop the other writer")}
 
 
 def newborn() -> Scene:

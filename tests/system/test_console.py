@@ -115,7 +115,7 @@ def test_the_page_shows_runs_with_their_journal(incident_page: str) -> None:
     """A run shows its result, its steps and the evidence; a refused one shows the named reason."""
     text = _element(incident_page, "runs-list")
     for shown in (
-        "PASS",
+        "SUCCEEDED",
         "flow-evidence",
         "evidence.collect",
         '"utilization": "0.9311"',
@@ -152,6 +152,14 @@ def test_stale_numbers_are_never_ok(browse: Browse) -> None:
     assert "connection refused" in _element(document, "banner")
     assert not re.search(r'id="banner"[^>]*hidden', document)
     assert document.count("WAS OK") == 2
+
+
+def test_a_failing_evaluation_is_told(browse: Browse) -> None:
+    """The controller's own problem is in the headline and, in its words, in the banner."""
+    with scenes.serve(scenes.application(scenes.failing)) as address:
+        document = browse(address)
+    assert "EVALUATION FAILS" in _element(document, "verdict")
+    assert "database is locked; stop the other writer" in _element(document, "banner")
 
 
 def test_a_new_controller_says_that_nothing_is_measured(browse: Browse) -> None:

@@ -96,5 +96,5 @@ const REASONS = {
 
 /** A reason of the API in words; an unknown one as it is. */
 export function reason(code) {
-  return code ? (REASONS[code] ?? String(code)) : "no reason given";
+  return code ? (REASONS[code] ?? String(code).replaceAll("_", " ")) : "no reason given";
 }

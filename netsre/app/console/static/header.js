@@ -56,6 +56,7 @@ export function troubles(answer, lastGood) {
   if (!status) return found;
   const stale = staleText(status, now);
   if (stale) found.unshift({ word: "STALE", text: stale });
+  if (status.problem) found.push({ word: "EVALUATION FAILS", text: `Evaluation fails: ${status.problem}` });
   for (const source of status.sources ?? []) {
     if (source.up) continue;
     const why = source.reason || "no reason given";

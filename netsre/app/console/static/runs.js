@@ -5,11 +5,11 @@ import * as format from "./format.js";
 
 const SHOWN = 50;
 const SIGNS = {
-  pass: ["ok", "✓"], done: ["ok", "✓"], succeeded: ["ok", "✓"],
-  running: ["wait", "…"], waiting: ["wait", "…"], planned: ["wait", "…"],
-  inconclusive: ["ticket", "◆"], refused: ["ticket", "◆"], denied: ["ticket", "◆"],
-  fail: ["page", "▲"], failed: ["page", "▲"], error: ["page", "▲"],
+  succeeded: ["ok", "✓"],
+  failed: ["page", "▲"],
+  refused: ["ticket", "◆"],
 };
+const UNDER_WAY = ["wait", "…"];
 
 /** Show the newest runs. */
 export function showRuns(runs, now) {
@@ -39,7 +39,7 @@ function create() {
 
 function update(node, run, now) {
   const word = run.result || run.state || "unknown";
-  const [state, sign] = SIGNS[word] ?? ["wait", "●"];
+  const [state, sign] = SIGNS[word] ?? UNDER_WAY;
   setAttribute(node, "data-anchor", `runbook-${run.runbook}`);
   setBadge(part(node, "badge"), state, sign, word.toUpperCase());
   setText(part(node, "runbook"), String(run.runbook));
