@@ -72,7 +72,10 @@ def _window(sums: Sums, budget: Fraction, *, ever: bool) -> _Window:
 
 def _error_ratio(sums: Sums, *, ever: bool) -> Ratio:
     if sums.total > 0:
-        return Measured(Fraction(sums.bad) / Fraction(sums.total))
+        # One reduction instead of three: most of the time of an evaluation is spent in these lines.
+        bad, bad_unit = sums.bad.as_integer_ratio()
+        total, total_unit = sums.total.as_integer_ratio()
+        return Measured(Fraction(bad * total_unit, bad_unit * total))
     if sums.measured:
         return NoData(NO_TRAFFIC)
     return NoData(SOURCE_DOWN if ever else NO_HISTORY)
@@ -92,9 +95,9 @@ def _burning(
     short, long = windows[rule.short].burn, windows[rule.long].burn
     if not isinstance(short, Measured) or not isinstance(long, Measured):
         return None
+    if windows[rule.long].sums.bad < minimum_bad_events:
+        return None
     factor = rule.factor(slo.window)
     if short.value <= factor or long.value <= factor:
-        return None
-    if windows[rule.long].sums.bad < minimum_bad_events:
         return None
     return Burning(rule, short.value, long.value, factor)

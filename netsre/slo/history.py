@@ -94,7 +94,7 @@ class History:
     def __init__(self, buckets: Iterable[Bucket] = (), keep: int = 92 * clock.DAY) -> None:
         """Start from stored buckets, each minute once; events older than `keep` ms are not kept."""
         self._keep = keep
-        self._tracks: dict[tuple[str, Labels], _Track] = {}
+        self._tracks: dict[str, dict[Labels, _Track]] = {}
         self.load(buckets)
 
     def load(self, buckets: Iterable[Bucket]) -> None:
@@ -128,22 +128,26 @@ class History:
 
     def sums(self, slo: str, group: Labels, since: Timestamp, until: Timestamp) -> Sums:
         """Return the sums over the minutes that begin in `[since, until)`."""
-        track = self._tracks.get((slo, group))
+        track = self._tracks.get(slo, {}).get(group)
         return track.sums(since, until) if track else NOTHING
 
     def groups(self, slo: str) -> tuple[Labels, ...]:
         """Return the groups of an SLO that have any minute, sorted."""
-        return tuple(sorted(group for name, group in self._tracks if name == slo))
+        return tuple(sorted(self._tracks.get(slo, {})))
 
     def prune(self, before: Timestamp) -> None:
         """Forget every minute that begins before a time, and groups without any minute left."""
-        for key, track in list(self._tracks.items()):
-            track.prune(before)
-            if not track.minutes:
-                del self._tracks[key]
+        for tracks in self._tracks.values():
+            for group, track in list(tracks.items()):
+                track.prune(before)
+                if not track.minutes:
+                    del tracks[group]
 
     def _track(self, slo: str, group: Labels) -> _Track:
-        return self._tracks.setdefault((slo, group), _Track())
+        tracks = self._tracks.setdefault(slo, {})
+        if group not in tracks:
+            tracks[group] = _Track()
+        return tracks[group]
 
     def _bucket(self, slo: str, group: Labels, track: _Track, minute: int) -> Bucket:
         at = bisect_left(track.minutes, minute)
