@@ -55,9 +55,9 @@ def slo() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
 @click.pass_context
 def validate(ctx: click.Context, paths: tuple[Path, ...], policies: Path | None, *, as_json: bool) -> None:
-    """Check service level and burn policy files, by default those shipped with netsre.
+    """Check service level files, by default the shipped ones.
 
-    Exits 1 when there are findings; docs/slo-codes.md explains their codes.
+    Burn policies are checked with them. Exits 1 when there are findings; docs/slo-codes.md explains their codes.
     """
     from netsre.app import service_levels  # noqa: PLC0415  # only when the command runs
 

@@ -148,6 +148,8 @@ class _Builder:
                 self._open.append(_Open(_line(event), mapping=isinstance(event, yaml.MappingStartEvent)))
             case yaml.CollectionEndEvent():
                 return self._complete(self._open.pop().close())
+            case _:
+                pass  # where streams and documents begin and end: roots say as much
         return None
 
     def _complete(self, node: Node) -> Node | None:
