@@ -53,7 +53,7 @@ class Child:
         return next((line for line in reversed(self.last_lines) if line.strip()), "")
 
     def lines(self) -> list[str]:
-        """Return the lines written since the last call."""
+        """Return the lines written since the last call, complete ones while it runs."""
         while True:
             try:
                 chunk = os.read(self._output, 65536)
@@ -86,17 +86,18 @@ class Child:
         return self._process.stdout.fileno()
 
 
-def stop(children: Iterable[Child], grace: Callable[[], float]) -> None:
+def stop(children: Iterable[Child], grace: Callable[[], float], listen: Callable[[Child], None]) -> None:
     """End children, all at once: ask, then insist when `grace()` seconds have passed since.
 
-    `grace` is asked again and again, so that an impatient user can shorten it meanwhile.
+    `grace` is asked again and again, so that an impatient user can shorten it meanwhile. `listen` must read
+    what a child says: one whose pipe is full could not end.
     """
     left = [child for child in children if child.exit_code is None]
     for child in left:
         child.signal(signal.SIGTERM)
     began = time.monotonic()
     insisted = False
-    while left := _running(left):
+    while left := _running(left, listen):
         if not insisted and time.monotonic() - began >= grace():
             insisted = True
             for child in left:
@@ -104,7 +105,7 @@ def stop(children: Iterable[Child], grace: Callable[[], float]) -> None:
         time.sleep(0.02)
 
 
-def _running(children: list[Child]) -> list[Child]:
+def _running(children: list[Child], listen: Callable[[Child], None]) -> list[Child]:
     for child in children:
-        child.lines()
+        listen(child)
     return [child for child in children if child.exit_code is None]

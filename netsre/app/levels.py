@@ -1,5 +1,6 @@
 """The controller's list of service levels, read into lines that a terminal can show."""
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import ROUND_FLOOR, Decimal, InvalidOperation
@@ -13,7 +14,7 @@ class LevelLine:
 
     name: str
     group: str
-    """`node=a`, empty without groups."""
+    """`node=a`, empty without groups; for the worst of many, how many there are."""
     objective: str
     sli: str
     """A percentage, or the reason why there is none."""
@@ -23,6 +24,8 @@ class LevelLine:
     events: str
     firing: str
     """Severities of the burn rules that hold, `ok` when none does, `-` when nothing is known."""
+    badness: tuple[bool, Decimal]
+    """Compares lines of one service level: the largest is the one to look at."""
 
 
 def read_levels(document: object) -> tuple[LevelLine, ...]:
@@ -33,6 +36,19 @@ def read_levels(document: object) -> tuple[LevelLine, ...]:
             "the controller's list of service levels is not readable: is it of this version?"
         )
     return tuple(_line(level) for level in levels if isinstance(level, Mapping))
+
+
+def worst(levels: tuple[LevelLine, ...]) -> tuple[LevelLine, ...]:
+    """Return one line for each service level: its worst group, in the order of the names."""
+    lines: dict[str, list[LevelLine]] = {}
+    for line in levels:
+        lines.setdefault(line.name, []).append(line)
+    found = []
+    for _, group in sorted(lines.items()):
+        chosen = max(group, key=lambda line: line.badness)
+        note = chosen.group if len(group) == 1 else f"worst of {len(group)}: {chosen.group}"
+        found.append(dataclasses.replace(chosen, group=note))
+    return tuple(found)
 
 
 def _line(level: Mapping[str, object]) -> LevelLine:
@@ -48,6 +64,8 @@ def _line(level: Mapping[str, object]) -> LevelLine:
         burn=_burn(level.get("burn")),
         events=_count(_number(level.get("total"))),
         firing=", ".join(severities) or ("-" if sli is None else "ok"),
+        # Without a number there is nothing to look at, unless a rule holds nevertheless.
+        badness=(bool(severities), Decimal(-1) if sli is None else 1 - sli),
     )
 
 

@@ -72,6 +72,11 @@ class Supervisor:
         """Yield the children that run, in the order of their first start."""
         return (kept.child for kept in self._kept.values() if kept.child is not None)
 
+    def listen(self) -> None:
+        """Pass on what the children said."""
+        for child in self:
+            self._listen(child)
+
     def watch(self) -> None:
         """Pass on what the children said, and start again those that ended.
 
@@ -79,8 +84,10 @@ class Supervisor:
         """
         for kept in self._kept.values():
             if kept.child is not None:
+                # Asked first: what it said until its end is then all there to be read.
+                ended = kept.child.exit_code is not None
                 self._listen(kept.child)
-                if kept.child.exit_code is not None:
+                if ended:
                     self._bury(kept, kept.child)
             elif self._clock.now() >= kept.due:
                 kept.child = self._spawn(kept.program)
@@ -89,8 +96,11 @@ class Supervisor:
     def stop(self, impatient: Callable[[], bool]) -> None:
         """End all children, and wait for it; a second wish to stop, meanwhile, shortens their grace."""
         # The latest first: a client without its server would count its last attempts as failures.
-        children.stop(reversed(list(self)), lambda: GRACE_WHEN_IMPATIENT if impatient() else GRACE_SECONDS)
-        for child in self:
+        latest_first = list(reversed(list(self)))
+        children.stop(
+            latest_first, lambda: GRACE_WHEN_IMPATIENT if impatient() else GRACE_SECONDS, self._listen
+        )
+        for child in latest_first:
             self._listen(child)
             child.close()
         self._kept.clear()

@@ -20,7 +20,8 @@ from netsre.app.privileges import ServiceUser, require_root
 from netsre.app.supervise import Program, Supervisor
 from netsre.app.sweep import sweep
 from netsre.clock import SystemClock
-from netsre.errors import EnvironmentUnfit, NetsreError
+from netsre.conventions import EXIT_USAGE
+from netsre.errors import BadInput, EnvironmentUnfit, NetsreError
 from netsre.gameday.ownership import Owner
 
 AGENT: Final = "agent"
@@ -30,8 +31,8 @@ _KIND: Final = "up"
 _READY_SECONDS: Final = 45.0
 _TURN_SECONDS: Final = 0.2
 _ANSWER_SECONDS: Final = 2.0
-_HEALTH_SECONDS: Final = 5.0
-_MOST_SILENCES: Final = 6
+_HEALTH_SECONDS: Final = 3.0
+_MOST_SILENCES: Final = 4
 """A child that does not answer this often in a row hangs, and is ended and started again."""
 
 
@@ -170,11 +171,7 @@ def _become_ready(options: UpOptions, supervisor: Supervisor, wishes: Wishes, sc
     began = time.monotonic()
     waiting = {AGENT: options.agent_listen, CONTROLLER: options.listen}
     while waiting and not wishes.to_stop:
-        for child in supervisor:
-            child.lines()
-            if child.exit_code is not None:
-                words = child.last_line.removeprefix("error: ") or f"exit code {child.exit_code}, no words"
-                raise EnvironmentUnfit(f"the {child.name} cannot start: {words}")
+        _refuse_stillborn(supervisor)
         seconds = time.monotonic() - began
         for name, endpoint in list(waiting.items()):
             answer = endpoints.get(endpoint, "/readyz", _ANSWER_SECONDS)
@@ -189,6 +186,18 @@ def _become_ready(options: UpOptions, supervisor: Supervisor, wishes: Wishes, sc
             screen.waiting(" and ".join(waiting), seconds)
             time.sleep(_TURN_SECONDS)
     return not wishes.to_stop
+
+
+def _refuse_stillborn(supervisor: Supervisor) -> None:
+    """Raise when a child has ended already, with its last words, as the kind of error that it was there."""
+    for child in supervisor:
+        ended = child.exit_code is not None
+        child.lines()
+        if ended:
+            words = child.last_line.removeprefix("error: ") or "it said nothing"
+            message = f"the {child.name} cannot start: {words}"
+            raise BadInput(message) if child.exit_code == EXIT_USAGE else EnvironmentUnfit(message)
+    supervisor.listen()
 
 
 def _introduce(options: UpOptions, supervisor: Supervisor, network: lab.Lab | None, screen: Screen) -> None:
@@ -207,7 +216,7 @@ def _introduce(options: UpOptions, supervisor: Supervisor, network: lab.Lab | No
             f"{len(network.clients)} clients (user {user}; pids: {traffic})"
         )
     screen.say(f"data:        {options.data_dir} (owned by {user}, stays when this ends)")
-    screen.say("try:         netsre slo status · netsre runbook history · netsre doctor")
+    screen.say("try:         netsre slo status (every group) · netsre runbook history · netsre doctor")
     screen.say("stop:        Ctrl-C")
 
 

@@ -14,7 +14,7 @@ from rich.text import Text
 from netsre import clock, conventions
 from netsre.adapters.endpoints import Endpoint
 from netsre.app import up as app
-from netsre.app.levels import LevelLine
+from netsre.app.levels import LevelLine, worst
 from netsre.app.privileges import service_user
 from netsre.cli.agent import address
 
@@ -45,11 +45,11 @@ class PlainScreen:
             self.say(f"waiting for {what}")
 
     def levels(self, levels: tuple[LevelLine, ...], note: str) -> None:
-        """Show one line for each service level."""
+        """Show one line for each service level, of its worst group."""
         now = clock.rfc3339(clock.SystemClock().now())
         if note:
             self.say(f"{now} {note}")
-        for level in levels:
+        for level in worst(levels):
             group = f"{{{level.group}}}" if level.group else ""
             self.say(
                 f"{now} {level.name}{group}  sli {level.sli}  objective {level.objective}  "
@@ -92,7 +92,7 @@ def table(levels: tuple[LevelLine, ...]) -> Table:
     shown.add_column("burn rate")
     shown.add_column("events", justify="right")
     shown.add_column("state")
-    for level in levels:
+    for level in worst(levels):
         style = "green" if level.firing == "ok" else "dim" if level.firing == "-" else "bold red"
         name = f"{level.name} {level.group}".strip()
         shown.add_row(

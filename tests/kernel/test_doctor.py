@@ -55,7 +55,7 @@ def _tracing_programs() -> int:
 
 @pytest.mark.requires("setpriv")
 def test_a_plain_user_gets_the_whole_audit_and_the_way_on() -> None:
-    """Without root everything is judged that can be, the privileges are a `no`, and nothing is a traceback."""
+    """Without root all is judged that can be, the privileges are a `no`, and nothing is a traceback."""
     code, features, verdict = doctor(*AS_NOBODY)
     assert (code, verdict) == (3, "no")
     assert features["privileges"]["status"] == "no"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from netsre.app.levels import read_levels
+from netsre.app.levels import read_levels, worst
 from netsre.errors import SourceUnreachable
 
 LEVEL = {
@@ -41,6 +41,19 @@ def test_what_was_not_measured_is_a_reason_and_not_a_number() -> None:
     }
     (line,) = read_levels({"slos": [LEVEL | unknown]})
     assert (line.sli, line.budget, line.firing) == ("no traffic", "-", "-")
+
+
+def test_the_worst_group_speaks_for_its_service_level() -> None:
+    """One line per service level: a firing rule first, then the lowest share, and how many there are."""
+    calm, low = LEVEL | {"firing": [], "group": {"node": "b"}}, {"firing": [], "group": {"node": "c"}}
+    other = LEVEL | {"name": "other"}
+    levels = read_levels({"slos": [calm, LEVEL, LEVEL | low | {"sli": "0.5"}, other]})
+    assert [(line.name, line.group) for line in worst(levels)] == [
+        ("flow-success", "worst of 3: node=a"),
+        ("other", "node=a"),
+    ]
+    assert worst(read_levels({"slos": [calm, LEVEL | low | {"sli": "0.5"}]}))[0].sli == "50 %"
+    assert worst(read_levels({"slos": [calm | {"sli": None}, calm]}))[0].sli == "99.999 %"
 
 
 @pytest.mark.parametrize("document", [None, [], {}, {"slos": None}, "slos", {"detail": "not found"}])
