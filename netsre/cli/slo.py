@@ -57,7 +57,8 @@ def slo() -> None:
 def validate(ctx: click.Context, paths: tuple[Path, ...], policies: Path | None, *, as_json: bool) -> None:
     """Check service level files, by default the shipped ones.
 
-    Burn policies are checked with them. Exits 1 when there are findings; docs/slo-codes.md explains their codes.
+    Burn policies are checked with them. Exits 1 when there are findings; their
+    codes are explained in docs/slo-codes.md.
     """
     from netsre.app import service_levels  # noqa: PLC0415  # only when the command runs
 
