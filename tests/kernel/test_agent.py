@@ -172,7 +172,8 @@ def test_kill_9_leaves_no_program_in_the_kernel() -> None:
 
 def _program_ids() -> frozenset[int]:
     """Return the ids of all loaded programs, from the kernel's own list."""
-    next_id_command, found, last = 11, set(), 0
+    next_id_command, last = 11, 0
+    found: set[int] = set()
     while True:
         attributes = ctypes.create_string_buffer(struct.pack("<III", last, 0, 0), 12)
         try:

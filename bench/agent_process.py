@@ -1,0 +1,98 @@
+"""The agent as a process: how soon it is ready, what it holds in memory, and what a scrape costs."""
+
+import re
+import socket
+import statistics
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+_STARTS: Final = 7
+_LOAD_SECONDS: Final = 10.0
+_LOAD_RATE: Final = 1_000
+_CLOCK_TICKS: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class AgentFigures:
+    """Medians over several starts, and one run under an open-loop load."""
+
+    ready_seconds: float
+    resident_mib: float
+    cpu_share: float
+    """Of one core, at `rate` connections a second and one scrape every five seconds."""
+    rate: float
+    scrape_milliseconds: float
+
+
+def measure() -> AgentFigures:
+    """Start agents, and drive one with connections over loopback."""
+    ready = []
+    for _ in range(_STARTS):
+        began = time.monotonic()
+        with _agent():
+            ready.append(time.monotonic() - began)
+    with _agent() as (pid, port):
+        _scrape(port)
+        before = _cpu_seconds(pid)
+        rate = _connect_open_loop(port)
+        cpu = (_cpu_seconds(pid) - before) / _LOAD_SECONDS
+        scrapes = [_scrape(port) for _ in range(21)]
+        resident = _resident_mib(pid)
+    median = statistics.median
+    return AgentFigures(median(ready), resident, cpu, rate, median(scrapes) * 1000)
+
+
+@contextmanager
+def _agent() -> Iterator[tuple[int, int]]:
+    """Run an agent; enter when it has announced that every probe is attached and it serves."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "netsre", "agent", "--listen", f"127.0.0.1:{port}"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        for line in process.stderr or ():
+            if "agent serves" in line:
+                break
+        yield process.pid, port
+        process.terminate()
+
+
+def _scrape(port: int) -> float:
+    began = time.monotonic()
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as reply:
+        reply.read()
+    return time.monotonic() - began
+
+
+def _cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / _CLOCK_TICKS
+
+
+def _resident_mib(pid: int) -> float:
+    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    [kib] = re.findall(r"VmRSS:\s+(\d+) kB", status)
+    return int(kib) / 1024
+
+
+def _connect_open_loop(port: int) -> float:
+    """Connect to a closed port of loopback at a fixed rate; return the rate that was reached."""
+    began = time.monotonic()
+    done, scraped = 0, began
+    while (now := time.monotonic()) - began < _LOAD_SECONDS:
+        if now - scraped >= 5:
+            _scrape(port)
+            scraped = now
+        due = int((now - began) * _LOAD_RATE)
+        for _ in range(due - done):
+            with socket.socket() as client:
+                client.connect_ex(("127.0.0.1", 1))
+        done = due
+        time.sleep(0.002)
+    return done / (time.monotonic() - began)

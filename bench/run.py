@@ -1,0 +1,131 @@
+"""`make bench`: measure what is budgeted and write docs/benchmarks.md, with the machine named.
+
+A figure is a median over rounds. A budget that is missed is written down as missed; the exit code is 0
+all the same, because the speed of a shared machine is not a test.
+"""
+
+import datetime
+import os
+import platform
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from bench import agent_process, kernel_cost
+from netsre import __version__
+
+_PAGE: Final = Path(__file__).parent.parent / "docs" / "benchmarks.md"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One row of the page."""
+
+    what: str
+    figure: str
+    baseline: str
+    budget: str
+    met: bool | None
+    """None where nothing is budgeted."""
+
+    def row(self) -> str:
+        """Return the row as Markdown."""
+        verdict = {True: "met", False: "**missed**", None: ""}[self.met]
+        return f"| {self.what} | {self.figure} | {self.baseline} | {self.budget} | {verdict} |"
+
+
+def kernel_lines(costs: Sequence[kernel_cost.Cost]) -> list[Line]:
+    """Return the rows on what the probe adds in the kernel."""
+    return [
+        Line(
+            f"probe in the kernel, per state change: {cost.what} ({cost.changes_per_connection:.0f} changes)",
+            f"{cost.added_ns:.0f} ns added ({cost.probe_ns:.0f} ns as the kernel counts)",
+            f"empty program {cost.empty_ns:.0f} ns",
+            "<= 100 ns",
+            cost.added_ns <= 100,
+        )
+        for cost in costs
+    ]
+
+
+def agent_lines(figures: agent_process.AgentFigures) -> list[Line]:
+    """Return the rows on the agent's process."""
+    return [
+        Line(
+            "agent ready: process start to all probes attached",
+            f"{figures.ready_seconds:.2f} s",
+            "",
+            "<= 1 s",
+            figures.ready_seconds <= 1,
+        ),
+        Line(
+            f"agent CPU at {figures.rate:.0f} connections a second",
+            f"{figures.cpu_share:.2%} of a core",
+            "",
+            "<= 1 %",
+            figures.cpu_share <= 0.01,
+        ),
+        Line(
+            "agent memory, loader gone",
+            f"{figures.resident_mib:.0f} MiB",
+            "",
+            "<= 80 MB",
+            figures.resident_mib * 1.048576 <= 80,
+        ),
+        Line("one scrape of the agent", f"{figures.scrape_milliseconds:.1f} ms", "", "", None),
+    ]
+
+
+def _machine() -> str:
+    model = next(
+        (
+            line.split(":", 1)[1].strip()
+            for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+            if line.startswith("model name")
+        ),
+        platform.machine(),
+    )
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    clock = Path("/sys/devices/system/clocksource/clocksource0/current_clocksource")
+    return (
+        f"{model}, {os.cpu_count()} CPUs (virtual, shared), {memory:.0f} GiB, "
+        f"Linux {platform.release()}, clock {clock.read_text(encoding='ascii').strip()}, "
+        f"Python {platform.python_version()}"
+    )
+
+
+def page(lines: Sequence[Line], machine: str, day: datetime.date) -> str:
+    """Return the whole page."""
+    rows = "\n".join(line.row() for line in lines)
+    return f"""# Benchmarks
+
+Written by `make bench` on {day.isoformat()}, netsre {__version__}. Do not edit.
+
+Machine: {machine}.
+
+Medians over rounds. The kernel's run-time statistics charge every run of a program with two readings of the
+kernel's clock; an empty program on the same tracepoint, measured at the same moment on the same state
+changes, shows that floor, and the probe's own share is the difference.
+
+| what | figure | baseline in the same run | budget | |
+|---|---|---|---|---|
+{rows}
+"""
+
+
+def main() -> None:
+    """Measure, print, write."""
+    print("measuring the probe in the kernel …", file=sys.stderr)
+    lines = kernel_lines(kernel_cost.measure())
+    print("measuring the agent's process …", file=sys.stderr)
+    lines += agent_lines(agent_process.measure())
+    text = page(lines, _machine(), datetime.datetime.now(tz=datetime.UTC).date())
+    _PAGE.write_text(text, encoding="utf-8")
+    print(text)
+    print(f"wrote {_PAGE}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
