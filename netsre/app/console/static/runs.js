@@ -30,7 +30,6 @@ function create() {
       el("summary", {},
         named("span", "badge", { class: "badge" }), " ", named("strong", "runbook"), " ",
         named("span", "target"), " ", named("span", "when", { class: "quiet" })),
-      named("p", "why", { class: "why" }),
       named("p", "alert", { class: "quiet" }),
       named("ol", "journal", { class: "plain journal" }),
       named("p", "blank", { class: "quiet" })),
@@ -43,9 +42,9 @@ function update(node, run, now) {
   setAttribute(node, "data-anchor", `runbook-${run.runbook}`);
   setBadge(part(node, "badge"), state, sign, word.toUpperCase());
   setText(part(node, "runbook"), String(run.runbook));
-  setText(part(node, "target"), run.target ? `on ${plain(run.target)}` : "");
+  const why = run.reason ? `: ${run.reason}` : "";
+  setText(part(node, "target"), (run.target ? `on ${plain(run.target)}` : "") + why);
   setText(part(node, "when"), whenText(run, now));
-  setText(part(node, "why"), run.reason ? `Reason: ${run.reason}` : "");
   setText(part(node, "alert"), `Run ${run.id}, state ${run.state}, for alert ${plain(run.alert)}`);
   const journal = run.journal ?? [];
   setText(part(node, "blank"), journal.length ? "" : "The journal is empty.");
