@@ -1,0 +1,326 @@
+"""`netsre up --lab`: live numbers from real connections, and a node left as it was."""
+
+import contextlib
+import http.client
+import json
+import os
+import pathlib
+import pty
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+import netsre
+from netsre.adapters import namespaces, processes
+from tests.system.up_process import Up, command, free_port, open_directory, up
+
+pytestmark = pytest.mark.requires("root", "bpf", "btf", "bcc", "netns")
+
+LIVE = r"^\S+Z flow-success\S*\s.*sli \d.* events (?!0 )[\d,]+ "
+"""A line of the log with a measured share of a number of real connections."""
+
+
+@pytest.fixture
+def data_dir() -> Iterator[pathlib.Path]:
+    """Yield a place for a data directory that the service user can reach."""
+    with open_directory() as parent:
+        yield parent / "data"
+
+
+def get(port: int, path: str) -> tuple[int, str]:
+    """Ask a local server for one path."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    with contextlib.closing(connection):
+        connection.request("GET", path)
+        response = connection.getresponse()
+        return response.status, response.read().decode()
+
+
+def uid(pid: int) -> int:
+    """Return the effective user of a process."""
+    lines = pathlib.Path(f"/proc/{pid}/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("Uid:")).split()[2])
+
+
+def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
+    """Return whether something became true in time."""
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return condition()
+
+
+def ours(running: Up) -> list[str]:
+    """Return the namespaces that this very `up` made."""
+    return [name for name in namespaces.names() if f"-{running.process.pid}-" in name]
+
+
+def parts(running: Up) -> list[int]:
+    """Return the process ids of all five children."""
+    names = ("agent", "controller", "lab-server", "lab-client-a", "lab-client-b")
+    return [running.pid(name) for name in names]
+
+
+def gone(pids: list[int]) -> bool:
+    """Say whether none of the processes runs any more."""
+    return all(processes.start_time(pid) is None for pid in pids)
+
+
+def test_live_numbers_appear_and_an_orderly_stop_leaves_nothing(data_dir: pathlib.Path) -> None:
+    """Page, API and log show real connections; after Ctrl-C only the data directory is left, and said so."""
+    with up(data_dir) as running:
+        running.wait_for(LIVE)
+        status, page = get(running.listen, "/")
+        assert (status, "<html" in page) == (200, True)
+        levels: dict[str, Any] = json.loads(get(running.listen, "/api/v1/slos")[1])
+        assert {"flow-success", "conntrack-headroom"} <= {level["name"] for level in levels["slos"]}
+        assert f"http://127.0.0.1:{running.listen}/" in running.printed
+        children = parts(running)
+        assert [uid(pid) == 0 for pid in children] == [True, False, False, False, False]
+        assert len(ours(running)) == 3
+        running.stop()
+        assert gone(children)
+        assert ours(running) == []
+        assert "removing the lab" in running.printed
+        assert f"kept: {data_dir}" in running.printed
+    assert data_dir.stat().st_mode & 0o777 == 0o700
+    assert data_dir.stat().st_uid != 0
+
+
+def test_after_kill_9_the_children_end_and_the_next_start_removes_the_rest(data_dir: pathlib.Path) -> None:
+    """No child outlives its parent; the next `up` names and removes the namespaces, and keeps the data."""
+    with up(data_dir) as killed:
+        killed.wait_for(LIVE)
+        children, left = parts(killed), ours(killed)
+        killed.process.kill()
+        killed.process.wait()
+        assert wait_until(lambda: gone(children), 10)
+        assert ours(killed) == left
+        with up(data_dir) as following:
+            following.wait_for(LIVE)
+            assert all(f"removed: namespace {name}" in following.printed for name in left)
+            assert ours(killed) == []
+            following.stop()
+
+
+@pytest.mark.parametrize("part", ["agent", "controller", "lab-server"])
+def test_a_part_that_dies_is_started_again_beside_the_others(data_dir: pathlib.Path, part: str) -> None:
+    """One line says who ended and how; a new one takes over, and the others are still the same processes."""
+    with up(data_dir) as running:
+        running.wait_for(LIVE)
+        before = parts(running)
+        os.kill(running.pid(part), signal.SIGKILL)
+        running.wait_for(rf"^{part} \(pid \d+\) ended: signal SIGKILL.*starting it again in 1 s$", 10)
+        again = running.wait_for(rf"^{part}: started again, pid (\d+)$", 10)
+        running.wait_for(LIVE, 20, after=again.end())
+        after = parts(running)
+        assert sum(old == new for old, new in zip(before, after, strict=True)) == 4
+        running.stop()
+        assert gone(before + after)
+
+
+def test_a_part_that_hangs_is_ended_and_started_again(data_dir: pathlib.Path) -> None:
+    """An agent that runs and does not answer is noticed within half a minute."""
+    with up(data_dir) as running:
+        running.wait_for(LIVE)
+        os.kill(running.pid("agent"), signal.SIGSTOP)
+        running.wait_for(r"^agent \(pid \d+\) has not answered", 30)
+        again = running.wait_for(r"^agent: started again", 10)
+        running.wait_for(LIVE, 20, after=again.end())
+        running.stop()
+
+
+def test_a_second_ctrl_c_is_faster_and_still_clean(data_dir: pathlib.Path) -> None:
+    """A part that does not hear SIGTERM delays the stop; asking again cuts it short, and nothing is left."""
+    with up(data_dir) as running:
+        running.wait_for(LIVE)
+        children = parts(running)
+        os.kill(running.pid("controller"), signal.SIGSTOP)
+        running.process.send_signal(signal.SIGINT)
+        began = time.monotonic()
+        running.wait_for(r"^stopping ", 10)
+        running.process.send_signal(signal.SIGINT)
+        assert running.wait() == 0
+        assert time.monotonic() - began < 4
+        assert gone(children)
+        assert ours(running) == []
+
+
+def test_a_lost_terminal_is_an_orderly_stop(data_dir: pathlib.Path) -> None:
+    """When the connection to the terminal breaks, nothing is left behind either."""
+    with up(data_dir) as running:
+        running.wait_for(LIVE)
+        children = parts(running)
+        running.process.send_signal(signal.SIGHUP)
+        assert running.wait() == 0
+        assert gone(children)
+        assert ours(running) == []
+
+
+def test_two_may_run_but_not_on_one_data_directory(data_dir: pathlib.Path) -> None:
+    """A second one is refused in one line that names the first, which is not disturbed."""
+    with up(data_dir) as running:
+        running.wait_for(LIVE)
+        with up(data_dir) as second:
+            assert second.wait() == 3
+            assert f"{data_dir} is in use by pid {running.process.pid}" in second.printed
+            assert second.printed.count("\n") == 1
+        with up(data_dir.parent / "other") as third:
+            third.wait_for(LIVE)
+            third.stop()
+        running.wait_for(LIVE, 10, after=len(running.printed))
+        running.stop()
+
+
+@pytest.mark.parametrize(("part", "flag"), [(0, "--listen"), (1, "--agent-listen")])
+def test_a_taken_port_is_refused_with_its_holder(data_dir: pathlib.Path, part: int, flag: str) -> None:
+    """One line: the address, who has it, and the flag for another; not even the directory was made."""
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        ports = [free_port(), free_port()]
+        ports[part] = holder.getsockname()[1]
+        with up(data_dir, ports=ports) as refused:
+            assert refused.wait() == 3
+    assert f"127.0.0.1:{ports[part]}" in refused.printed
+    assert f"in use by pid {os.getpid()}" in refused.printed
+    assert flag in refused.printed
+    assert refused.printed.count("\n") == 1
+    assert not data_dir.exists()
+
+
+def _a_file(path: pathlib.Path) -> None:
+    path.touch()
+
+
+def _not_empty(path: pathlib.Path) -> None:
+    path.mkdir()
+    (path / "precious").touch()
+
+
+def _of_another_user(path: pathlib.Path) -> None:
+    path.mkdir()
+    os.chown(path, 12345, 12345)
+
+
+def _shared(path: pathlib.Path) -> None:
+    path.mkdir()
+    path.chmod(0o1777)
+
+
+def _below_a_closed_one(path: pathlib.Path) -> None:
+    path.mkdir()
+    path.parent.chmod(0o700)
+
+
+@pytest.mark.parametrize(
+    ("prepare", "words"),
+    [
+        (_a_file, "Not a directory"),
+        (_not_empty, "is root's and not empty"),
+        (_of_another_user, "belongs to uid 12345"),
+        (_shared, "shared with other users"),
+        (_below_a_closed_one, "cannot write there"),
+    ],
+)
+def test_an_unfit_data_directory_is_refused_and_left_alone(
+    data_dir: pathlib.Path, prepare: Callable[[pathlib.Path], None], words: str
+) -> None:
+    """One line says what is wrong and which flag helps; what others keep there stays theirs."""
+    prepare(data_dir)
+    before = data_dir.stat()
+    with up(data_dir) as refused:
+        assert refused.wait() == 3
+    assert words in refused.printed
+    assert "--data-dir" in refused.printed
+    assert refused.printed.count("\n") == 1
+    after = data_dir.stat()
+    if prepare is not _below_a_closed_one:
+        assert (after.st_uid, after.st_mode) == (before.st_uid, before.st_mode)
+
+
+@pytest.mark.parametrize(
+    ("more", "code", "words"),
+    [
+        (["--user", "no-such-user"], 2, "'no-such-user' does not exist"),
+        (["--user", "root"], 2, "never runs as root"),
+        (["--interval", "soon"], 2, "soon"),
+        (["--listen", "8600"], 2, "HOST:PORT"),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_nothing(
+    data_dir: pathlib.Path, more: list[str], code: int, words: str
+) -> None:
+    """What was given is wrong: the value is named, and no namespace or process is left."""
+    with up(data_dir, *more) as refused:
+        assert refused.wait() == code
+    assert words in refused.printed
+    assert ours(refused) == []
+
+
+@pytest.mark.requires("setpriv")
+def test_without_root_it_says_what_to_run_instead(data_dir: pathlib.Path) -> None:
+    """One line, exit 3, and the command that works."""
+    plain = ["setpriv", "--reuid", "65534", "--clear-groups"]
+    done = subprocess.run(
+        [*plain, *command(data_dir, free_port(), free_port())], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "sudo netsre up" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_it_runs_from_a_checkout_that_the_service_user_cannot_read(data_dir: pathlib.Path) -> None:
+    """Everything is imported and read before privileges are given away, so a private clone is enough."""
+    source = pathlib.Path(netsre.__file__).parent.parent
+    private = data_dir.parent / "private"
+    private.mkdir(mode=0o700)
+    for name in ("netsre", "bpf", "slos", "runbooks", "dashboards", "migrations", "docs"):
+        shutil.copytree(source / name, private / name, ignore=shutil.ignore_patterns("__pycache__"))
+    environment = os.environ | {"PYTHONPATH": str(private), "PYTHONDONTWRITEBYTECODE": "1"}
+    with up(data_dir, environment=environment) as running:
+        running.wait_for(LIVE)
+        loaded = pathlib.Path(f"/proc/{running.pid('controller')}/environ").read_bytes()
+        assert str(private).encode() in loaded
+        assert get(running.listen, "/")[0] == 200
+        running.stop()
+
+
+def test_a_terminal_shows_a_table_and_ctrl_c_ends_it(data_dir: pathlib.Path) -> None:
+    """At a terminal the levels are a table that stays; the key Ctrl-C stops everything in order."""
+    line = command(data_dir, free_port(), free_port())
+    pid, terminal = pty.fork()
+    if pid == 0:
+        # No shell on purpose: the arguments are the program's own.
+        os.execve(sys.executable, line, os.environ | {"TERM": "xterm", "COLUMNS": "100"})  # noqa: S606
+    shown = ""
+    try:
+        deadline = time.monotonic() + 60
+        while "flow-success" not in shown and time.monotonic() < deadline:
+            shown += _read_terminal(terminal)
+        os.write(terminal, b"\x03")
+        while f"kept: {data_dir}" not in shown and time.monotonic() < deadline:
+            shown += _read_terminal(terminal)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+        _, status = os.waitpid(pid, 0)
+        os.close(terminal)
+    assert os.waitstatus_to_exitcode(status) == 0, shown
+    assert "budget" in shown
+    assert "flow-success" in shown
+
+
+def _read_terminal(terminal: int) -> str:
+    ready, _, _ = select.select([terminal], [], [], 1.0)
+    try:
+        return os.read(terminal, 65536).decode(errors="replace") if ready else ""
+    except OSError:
+        # The last writer has closed its end.
+        return ""
