@@ -100,7 +100,8 @@ def _inside(namespace: Namespace, read: Callable[[], T]) -> T:
 
     def enter() -> None:
         try:
-            setns(str(namespace.path))
+            # Without this it would make the namespace anew when it went away since we saw it.
+            setns(str(namespace.path), flags=0)
             results.append(read())
         except OSError as error:
             errors.append(error)
