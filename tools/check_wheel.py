@@ -10,7 +10,7 @@ from typing import Final
 CHECKOUT: Final = pathlib.Path(__file__).resolve().parent.parent
 NO_NETWORK_BUILD: Final = ("--no-deps", "--no-build-isolation")
 LOCKED: Final = ("--require-hashes", "--only-binary", ":all:", "-r", str(CHECKOUT / "requirements.lock"))
-DATA: Final = ("bpf/flows.c", "slos", "runbooks", "dashboards", "migrations")
+DATA: Final = ("bpf/flows.c", "slos", "runbooks", "dashboards", "migrations", "pages")
 """What an installed netsre needs beside its modules; a directory must hold at least one file."""
 
 

@@ -43,6 +43,14 @@ def test_the_wheel_carries_every_data_file_of_the_checkout(
     assert here <= carried
 
 
+def test_the_wheel_carries_the_page_of_every_runbook(wheel: zipfile.ZipFile) -> None:
+    """An alert's link to its runbook leads somewhere without a checkout."""
+    here = {f"netsre/_data/pages/{path.name}" for path in (CHECKOUT / "docs" / "runbooks").glob("*.md")}
+
+    assert here
+    assert here <= set(wheel.namelist())
+
+
 def test_the_wheel_carries_both_licences(wheel: zipfile.ZipFile) -> None:
     """The Apache licence covers the Python, the dual one the C."""
     licences = {name.partition("/licenses/")[2] for name in wheel.namelist() if "/licenses/" in name}
