@@ -51,9 +51,10 @@ class PlainScreen:
             self.say(f"{now} {note}")
         for level in worst(levels):
             group = f"{{{level.group}}}" if level.group else ""
+            burn = " ".join(level.burn) or "-"
             self.say(
                 f"{now} {level.name}{group}  sli {level.sli}  objective {level.objective}  "
-                f"budget left {level.budget}  burn {level.burn}  events {level.events}  {level.firing}"
+                f"budget left {level.budget}  burn {burn}  events {level.events}  {level.firing}"
             )
 
 
@@ -87,23 +88,15 @@ class LiveScreen:
 def table(levels: tuple[LevelLine, ...]) -> Table:
     """Return service levels as a table; the state is a word, its colour only repeats it."""
     shown = Table(box=None, pad_edge=False, header_style="bold")
-    for title, justify in (("SLO", "left"), ("SLI", "right"), ("goal", "right"), ("budget", "right")):
-        shown.add_column(title, justify=justify, no_wrap=True)  # type: ignore[arg-type]
-    shown.add_column("burn rate")
-    shown.add_column("events", justify="right")
-    shown.add_column("state")
+    # A long name gives way to the numbers beside it, also at 80 columns.
+    shown.add_column("SLO", no_wrap=True, overflow="ellipsis")
+    for title in ("SLI", "goal", "budget", "burn", "events"):
+        shown.add_column(title, justify="right", no_wrap=True)
+    shown.add_column("state", no_wrap=True)
     for level in worst(levels):
         style = "green" if level.firing == "ok" else "dim" if level.firing == "-" else "bold red"
-        name = f"{level.name} {level.group}".strip()
-        shown.add_row(
-            name,
-            level.sli,
-            level.objective,
-            level.budget,
-            level.burn,
-            level.events,
-            Text(level.firing, style),
-        )
+        numbers = (level.sli, level.objective, level.budget, "".join(level.burn[:1]), level.events)
+        shown.add_row(Text(f"{level.name} {level.group}"), *numbers, Text(level.firing, style))
     return shown
 
 
