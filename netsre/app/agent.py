@@ -22,6 +22,7 @@ from netsre.adapters.agent_server import AgentServer, Reply
 from netsre.adapters.bpf import syscalls
 from netsre.adapters.bpf.probe import FlowProbe
 from netsre.adapters.bpf.session import ProbeUnfit, open_session
+from netsre.datapath.attribution import FlowTotals
 from netsre.datapath.conntrack import parse_statistics
 from netsre.datapath.exposition import Readings, put_conntrack, put_flows
 from netsre.errors import EnvironmentUnfit
@@ -30,6 +31,8 @@ _log: Final = logging.getLogger("netsre.agent")
 
 _SCAN_SECONDS: Final = 0.5
 _INVENTORY_SECONDS: Final = 5.0
+_UNKNOWN_SECONDS: Final = 0.5
+"""How soon to look again for the name of a namespace that was not there before."""
 _RETIRE_SECONDS: Final = 300.0
 """A namespace unseen for this long is gone: its counters were read many times by then."""
 _MOST_TABLES: Final = 256
@@ -66,6 +69,9 @@ class Agent:
         self._namespaces: Mapping[int, netns.Namespace] = {}
         self._inventory_at = float("-inf")
         self._seen: dict[int, float] = {}
+        self._totals = FlowTotals()
+        # Most namespaces never track a connection; one that did is shown for as long as it exists.
+        self._tracking: set[int] = set()
 
     def scan(self) -> None:
         """Look for stalled attempts, and forget namespaces that are gone."""
@@ -73,8 +79,11 @@ class Agent:
             return
         with self._lock:
             try:
+                now = time.monotonic()
+                self._refresh_inventory(now)
                 self._probe.scan(time.monotonic_ns())
-                self._forget_gone(time.monotonic())
+                self._count_flows(self._probe, now)
+                self._forget_gone(self._probe, now)
             except OSError as error:
                 self._failed("flows", error)
 
@@ -103,26 +112,38 @@ class Agent:
     def _read(self, now: float) -> Readings:
         readings = Readings()
         self._refresh_inventory(now)
-        self._read_flows(readings)
+        self._read_flows(readings, now)
         self._read_conntrack(readings)
         self._read_self(readings)
         return readings
 
-    def _refresh_inventory(self, now: float) -> None:
-        if now - self._inventory_at >= _INVENTORY_SECONDS:
+    def _refresh_inventory(self, now: float, longest: float = _INVENTORY_SECONDS) -> None:
+        if now - self._inventory_at >= longest:
             self._namespaces = netns.inventory()
             self._inventory_at = now
+            self._tracking &= set(self._namespaces)
             self._seen |= dict.fromkeys(self._namespaces, now)
 
-    def _forget_gone(self, now: float) -> None:
-        self._refresh_inventory(now)
-        gone = [inode for inode, at in self._seen.items() if now - at > _RETIRE_SECONDS]
-        if gone and self._probe is not None:
-            self._probe.retire(gone)
+    def _names(self) -> dict[int, str]:
+        return {inode: namespace.name for inode, namespace in self._namespaces.items()}
+
+    def _count_flows(self, probe: FlowProbe, now: float) -> None:
+        """Add what the probe counted since the last time to the totals by name."""
+        counts = probe.counts()
+        if self._totals.unknown(counts, self._names()):
+            self._refresh_inventory(now, longest=_UNKNOWN_SECONDS)
+        active = self._totals.add(counts, self._names())
+        self._seen |= dict.fromkeys(active, now)
+
+    def _forget_gone(self, probe: FlowProbe, now: float) -> None:
+        gone = frozenset(inode for inode, at in self._seen.items() if now - at > _RETIRE_SECONDS)
+        if gone:
+            probe.retire(gone)
+            self._totals.forget(gone, self._names().values())
             for inode in gone:
                 del self._seen[inode]
 
-    def _read_flows(self, readings: Readings) -> None:
+    def _read_flows(self, readings: Readings, now: float) -> None:
         reason = self._absence.reason if self._absence else ""
         readings.put(c.AGENT_PROBE_UP, ("flows", reason), 0 if self._absence else 1)
         result = ("error", reason) if self._absence else ("ok", "none")
@@ -135,11 +156,8 @@ class Agent:
             c.BPF_VERIFIER_INSTRUCTIONS, (_OWNER, _PROGRAM_TYPE, *result), session.verifier_instructions
         )
         try:
-            counts = self._probe.counts()
-            for count in counts:
-                # A namespace that nothing leads to any more still has a name while it is counted.
-                self._seen.setdefault(count.netns, self._inventory_at)
-            put_flows(readings, counts, {n.inode: n.name for n in self._namespaces.values()})
+            self._count_flows(self._probe, now)
+            put_flows(readings, self._totals.amounts())
             readings.put(c.FLOW_ATTEMPTS_IN_FLIGHT, (), self._probe.in_flight)
             for usage in self._probe.usage():
                 readings.put(c.BPF_MAP_ENTRIES, (usage.name, _OWNER), usage.entries)
@@ -161,7 +179,11 @@ class Agent:
         tables = []
         for namespace in list(self._namespaces.values()):
             try:
-                tables.append((namespace.name, parse_statistics(netns.statistics_text(namespace))))
+                counters = parse_statistics(netns.statistics_text(namespace))
+                if namespace.name == netns.HOST or counters.in_use:
+                    self._tracking.add(namespace.inode)
+                if namespace.inode in self._tracking:
+                    tables.append((namespace.name, counters))
             except (OSError, ValueError) as error:
                 if namespace.pid is None or Path(f"/proc/{namespace.pid}").exists():
                     self._failed("conntrack", error)

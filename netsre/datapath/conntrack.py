@@ -17,6 +17,11 @@ class ConntrackCounters:
     drops: int
     early_drops: int
 
+    @property
+    def in_use(self) -> bool:
+        """Say whether the table ever did anything that its counters still show."""
+        return any((self.entries, self.insert_failed, self.drops, self.early_drops))
+
 
 def parse_statistics(text: str) -> ConntrackCounters:
     """Read the table's counters; raises `ValueError` naming what is not as expected."""

@@ -1,14 +1,15 @@
 """What the agent knows at one moment, as readings of registered metrics."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
 from netsre import conventions as c
+from netsre.datapath.attribution import FlowKind
 from netsre.datapath.buckets import CONNECT_BOUNDS
 from netsre.datapath.conntrack import ConntrackCounters
-from netsre.datapath.flows import UNKNOWN_BUCKET, FlowCount
+from netsre.datapath.flows import UNKNOWN_BUCKET
 
 _DIRECTION: Final = "egress"
 _PROTOCOL: Final = "tcp"
@@ -37,19 +38,19 @@ class Readings:
         self.numbers[metric].append((labels, value))
 
 
-def put_flows(readings: Readings, counts: Iterable[FlowCount], names: Mapping[int, str]) -> None:
-    """Add outcomes and connect latency; a namespace without a name is `~other`."""
+def put_flows(readings: Readings, amounts: Iterable[tuple[FlowKind, int, int]]) -> None:
+    """Add outcomes and connect latency from totals by name."""
     outcomes: dict[tuple[str, ...], int] = defaultdict(int)
     buckets: dict[tuple[str, ...], list[int]] = {}
     sums: dict[tuple[str, ...], int] = defaultdict(int)
-    for flow in counts:
-        end = (_DIRECTION, names.get(flow.netns, c.OTHER), flow.destination, _PROTOCOL)
-        outcomes[(flow.outcome, flow.reason, *end)] += flow.count
-        if flow.outcome == "delivered" and flow.bucket != UNKNOWN_BUCKET:
-            buckets.setdefault(end, [0] * (len(CONNECT_BOUNDS) + 1))[flow.bucket] += flow.count
-            sums[end] += flow.sum_ns
-    for labels, count in sorted(outcomes.items()):
-        readings.put(c.FLOWS, labels, count)
+    for kind, count, sum_ns in amounts:
+        end = (_DIRECTION, kind.src, kind.destination, _PROTOCOL)
+        outcomes[(kind.outcome, kind.reason, *end)] += count
+        if kind.outcome == "delivered" and kind.bucket != UNKNOWN_BUCKET:
+            buckets.setdefault(end, [0] * (len(CONNECT_BOUNDS) + 1))[kind.bucket] += count
+            sums[end] += sum_ns
+    for labels, total in sorted(outcomes.items()):
+        readings.put(c.FLOWS, labels, total)
     for ends, by_bucket in sorted(buckets.items()):
         readings.histograms[c.FLOW_CONNECT_SECONDS].append((ends, _cumulate(by_bucket, sums[ends])))
 

@@ -4,6 +4,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from netsre import conventions as c
 from netsre.adapters.exposition import render
+from netsre.datapath.attribution import FlowTotals
 from netsre.datapath.buckets import CONNECT_BOUNDS
 from netsre.datapath.conntrack import ConntrackCounters
 from netsre.datapath.exposition import Readings, put_conntrack, put_flows
@@ -28,7 +29,9 @@ def test_outcomes_are_added_up_and_latencies_cumulated() -> None:
         FlowCount(7, "delivered", "none", "private", UNKNOWN_BUCKET, 2, 0),
         FlowCount(7, "failed", "refused", "private", UNKNOWN_BUCKET, 3, 0),
     ]
-    put_flows(readings, counts, {7: "pod-a"})
+    totals = FlowTotals()
+    totals.add(counts, {7: "pod-a"})
+    put_flows(readings, totals.amounts())
 
     parsed = _parsed(readings)
     end = (("direction", "egress"), ("dst", "private"))
@@ -43,8 +46,9 @@ def test_outcomes_are_added_up_and_latencies_cumulated() -> None:
 
 def test_a_namespace_without_a_name_is_other() -> None:
     """Nothing is left out because nobody knows what it is called."""
-    readings = Readings()
-    put_flows(readings, [FlowCount(9, "failed", "reset", "public", UNKNOWN_BUCKET, 1, 0)], {})
+    readings, totals = Readings(), FlowTotals()
+    totals.add([FlowCount(9, "failed", "reset", "public", UNKNOWN_BUCKET, 1, 0)], {})
+    put_flows(readings, totals.amounts())
 
     [(labels, value)] = readings.numbers[c.FLOWS]
     assert (labels, value) == (("failed", "reset", "egress", c.OTHER, "public", "tcp"), 1)

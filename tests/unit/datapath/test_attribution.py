@@ -1,0 +1,92 @@
+"""Totals by name: nothing lost, nothing counted twice, whatever becomes of the namespaces."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from netsre.conventions import OTHER
+from netsre.datapath.attribution import FlowTotals
+from netsre.datapath.flows import UNKNOWN_BUCKET, FlowCount
+
+
+def _failed(netns: int, count: int) -> FlowCount:
+    return FlowCount(netns, "failed", "refused", "private", UNKNOWN_BUCKET, count, 0)
+
+
+def _by_name(totals: FlowTotals) -> dict[str, int]:
+    return {kind.src: count for kind, count, _ in totals.amounts()}
+
+
+def test_a_name_that_becomes_known_later_takes_only_what_comes_later() -> None:
+    """What was counted without a name stays without one: a total never falls."""
+    totals = FlowTotals()
+    totals.add([_failed(7, 3)], {})
+    totals.add([_failed(7, 5)], {7: "pod"})
+
+    assert _by_name(totals) == {OTHER: 3, "pod": 2}
+
+
+def test_a_number_that_is_given_to_another_namespace_continues_under_the_new_name() -> None:
+    """The kernel hands out numbers again; the old name keeps its total, the new one starts at nothing."""
+    totals = FlowTotals()
+    totals.add([_failed(7, 4)], {7: "old"})
+    totals.add([_failed(7, 4)], {7: "new"})
+    totals.add([_failed(7, 9)], {7: "new"})
+
+    assert _by_name(totals) == {"old": 4, "new": 5}
+
+
+def test_a_namespace_that_is_gone_keeps_its_name_until_it_is_forgotten() -> None:
+    """Gone from the list is no reason to move its total to anybody else."""
+    totals = FlowTotals()
+    totals.add([_failed(7, 4), _failed(8, 1)], {7: "gone", 8: "here"})
+    totals.add([_failed(7, 4), _failed(8, 1)], {8: "here"})
+    before = _by_name(totals)
+    totals.forget(frozenset({7}), ["here"])
+
+    assert before == {"gone": 4, "here": 1}
+    assert _by_name(totals) == {"here": 1}
+
+
+def test_a_number_that_comes_back_after_it_was_forgotten_starts_from_zero() -> None:
+    """Its table was emptied, so all that it holds is new."""
+    totals = FlowTotals()
+    totals.add([_failed(7, 4)], {7: "first"})
+    totals.forget(frozenset({7}), [])
+    totals.add([_failed(7, 2)], {7: "second"})
+
+    assert _by_name(totals) == {"second": 2}
+
+
+def test_only_what_changed_is_active() -> None:
+    """Activity keeps a namespace from being forgotten; standing still does not."""
+    totals = FlowTotals()
+    totals.add([_failed(7, 4), _failed(8, 4)], {})
+
+    assert totals.add([_failed(7, 4), _failed(8, 5)], {}) == frozenset({8})
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.dictionaries(st.integers(1, 4), st.integers(0, 20), min_size=1),
+            st.dictionaries(st.integers(1, 4), st.sampled_from(["a", "b", OTHER])),
+        ),
+        max_size=12,
+    )
+)
+def test_names_may_come_and_go_and_the_sum_is_what_the_kernel_counted(
+    steps: list[tuple[dict[int, int], dict[int, str]]],
+) -> None:
+    """The sum over names is the sum over namespaces, at every moment, and no total ever falls."""
+    totals = FlowTotals()
+    kernel: dict[int, int] = {}
+    last: dict[str, int] = {}
+    for growth, names in steps:
+        for netns, more in growth.items():
+            kernel[netns] = kernel.get(netns, 0) + more
+        totals.add([_failed(netns, count) for netns, count in kernel.items()], names)
+        now = _by_name(totals)
+
+        assert sum(now.values()) == sum(kernel.values())
+        assert all(now[name] >= count for name, count in last.items())
+        last = now
