@@ -22,6 +22,7 @@ from netsre.adapters.agent_server import AgentServer, Reply
 from netsre.adapters.bpf import syscalls
 from netsre.adapters.bpf.probe import FlowProbe
 from netsre.adapters.bpf.session import ProbeUnfit, open_session
+from netsre.clock import SECOND, SystemClock
 from netsre.datapath.attribution import FlowTotals
 from netsre.datapath.conntrack import parse_statistics
 from netsre.datapath.exposition import Readings, put_conntrack, put_flows
@@ -214,7 +215,7 @@ def run(settings: AgentSettings, *, announce: Callable[[str], None]) -> None:
     Raises `EnvironmentUnfit` without root or when the address is taken. A probe that cannot run is announced
     in one line and served as absent.
     """
-    started = time.time()
+    started = SystemClock().now() / SECOND
     _require_capabilities()
     server = AgentServer(settings.host, settings.port, {})
     statistics_fd = syscalls.enable_run_time_statistics() if settings.run_statistics else None

@@ -3,7 +3,7 @@
 The kernel numbers namespaces by inode and gives the number of one that is gone to the next; a name may come
 to be known after the first connection. A total that moved from one name to another would look like new events
 to everyone who reads counters. So each increase is added to the name that its namespace has at that moment,
-stays there.
+and stays there.
 """
 
 from collections import defaultdict
