@@ -67,9 +67,8 @@ def get(endpoint: Endpoint, path: str, timeout: float) -> Answer:
         connection.close()
 
 
-def get_document(endpoint: Endpoint, path: str, timeout: float) -> object:
-    """Return the JSON document at one path; `EnvironmentUnfit` when there is none."""
-    answer = get(endpoint, path, timeout)
+def document(endpoint: Endpoint, path: str, answer: Answer) -> object:
+    """Return the JSON document that one path answered; `EnvironmentUnfit` when there is none."""
     if answer.status != http.HTTPStatus.OK:
         reason = answer.text.strip().splitlines()[:1] or ["no reason given"]
         raise EnvironmentUnfit(f"http://{endpoint}{path} answered {answer.status or 'nothing'}: {reason[0]}")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from netsre.adapters import endpoints, processes
-from netsre.adapters.endpoints import Endpoint
+from netsre.adapters.endpoints import Answer, Endpoint
 from netsre.app import datadir, lab
 from netsre.app.levels import LevelLine, read_levels
 from netsre.app.privileges import ServiceUser, require_root
@@ -31,6 +31,7 @@ _KIND: Final = "up"
 _READY_SECONDS: Final = 45.0
 _TURN_SECONDS: Final = 0.2
 _ANSWER_SECONDS: Final = 2.0
+_LEVELS: Final = "/api/v1/slos"
 _HEALTH_SECONDS: Final = 3.0
 _MOST_SILENCES: Final = 4
 """A child that does not answer this often in a row hangs, and is ended and started again."""
@@ -174,7 +175,7 @@ def _become_ready(options: UpOptions, supervisor: Supervisor, wishes: Wishes, sc
         _refuse_stillborn(supervisor)
         seconds = time.monotonic() - began
         for name, endpoint in list(waiting.items()):
-            answer = endpoints.get(endpoint, "/readyz", _ANSWER_SECONDS)
+            answer = _ask(endpoint, "/readyz")
             if answer.status == HTTPStatus.OK:
                 del waiting[name]
             elif seconds > _READY_SECONDS or (name == AGENT and answer.status):
@@ -198,6 +199,13 @@ def _refuse_stillborn(supervisor: Supervisor) -> None:
             message = f"the {child.name} cannot start: {words}"
             raise BadInput(message) if child.exit_code == EXIT_USAGE else EnvironmentUnfit(message)
     supervisor.listen()
+
+
+def _ask(endpoint: Endpoint, path: str) -> Answer:
+    """Ask one of our own servers, but only once it listens: the agent would count the refusal."""
+    if not processes.listening_sockets(os.getpid(), endpoint.port):
+        return Answer(0, "nobody listens there")
+    return endpoints.get(endpoint, path, _ANSWER_SECONDS)
 
 
 def _introduce(options: UpOptions, supervisor: Supervisor, network: lab.Lab | None, screen: Screen) -> None:
@@ -246,8 +254,8 @@ class _Session:
 
     def _show(self) -> None:
         try:
-            document = endpoints.get_document(self._options.listen, "/api/v1/slos", _ANSWER_SECONDS)
-            levels = read_levels(document)
+            answer = _ask(self._options.listen, _LEVELS)
+            levels = read_levels(endpoints.document(self._options.listen, _LEVELS, answer))
         except NetsreError as error:
             self._screen.levels((), str(error))
         else:
@@ -259,7 +267,7 @@ class _Session:
             if child.name not in self._silences:
                 continue
             endpoint = self._options.listen if child.name == CONTROLLER else self._options.agent_listen
-            alive = endpoints.get(endpoint, "/healthz", _ANSWER_SECONDS).status == HTTPStatus.OK
+            alive = _ask(endpoint, "/healthz").status == HTTPStatus.OK
             self._silences[child.name] = 0 if alive else self._silences[child.name] + 1
             if self._silences[child.name] >= _MOST_SILENCES:
                 self._silences[child.name] = 0
@@ -272,4 +280,5 @@ class _Session:
 def _stop(supervisor: Supervisor, wishes: Wishes, screen: Screen) -> None:
     names = ", ".join(f"{child.name} (pid {child.pid})" for child in supervisor)
     screen.say(f"stopping {names}")
+    screen.waiting("their end", 0.0)
     supervisor.stop(wishes.impatient)

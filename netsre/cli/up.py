@@ -88,15 +88,16 @@ class LiveScreen:
 def table(levels: tuple[LevelLine, ...]) -> Table:
     """Return service levels as a table; the state is a word, its colour only repeats it."""
     shown = Table(box=None, pad_edge=False, header_style="bold")
-    # A long name gives way to the numbers beside it, also at 80 columns.
-    shown.add_column("SLO", no_wrap=True, overflow="ellipsis")
+    # The only column that may shrink: a long name gives way to the numbers beside it.
+    shown.add_column("SLO")
     for title in ("SLI", "goal", "budget", "burn", "events"):
         shown.add_column(title, justify="right", no_wrap=True)
     shown.add_column("state", no_wrap=True)
     for level in worst(levels):
         style = "green" if level.firing == "ok" else "dim" if level.firing == "-" else "bold red"
         numbers = (level.sli, level.objective, level.budget, "".join(level.burn[:1]), level.events)
-        shown.add_row(Text(f"{level.name} {level.group}"), *numbers, Text(level.firing, style))
+        name = Text(f"{level.name} {level.group}", no_wrap=True, overflow="ellipsis")
+        shown.add_row(name, *numbers, Text(level.firing, style))
     return shown
 
 
@@ -143,7 +144,7 @@ def up(
     )
     if sys.stdout.isatty():
         # Drawn by our own loop: a thread of the terminal's would be one too many where children are started.
-        with Live(console=Console(), auto_refresh=False) as live:
+        with Live(console=Console(), auto_refresh=False, transient=True) as live:
             app.run(options, LiveScreen(live))
     else:
         app.run(options, PlainScreen())

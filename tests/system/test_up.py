@@ -83,6 +83,11 @@ def test_live_numbers_appear_and_an_orderly_stop_leaves_nothing(data_dir: pathli
         levels: dict[str, Any] = json.loads(get(running.listen, "/api/v1/slos")[1])
         assert {"flow-success", "conntrack-headroom"} <= {level["name"] for level in levels["slos"]}
         assert f"http://127.0.0.1:{running.listen}/" in running.printed
+        # Of this lab alone: elsewhere on the machine others may fail on purpose meanwhile.
+        text = get(running.agent_listen, "/metrics")[1]
+        counted = [line for line in text.splitlines() if f"netsre-lab-{running.process.pid}-" in line]
+        assert any('outcome="delivered"' in line for line in counted)
+        assert not [line for line in counted if 'outcome="failed"' in line]
         children = parts(running)
         assert [uid(pid) == 0 for pid in children] == [True, False, False, False, False]
         assert len(ours(running)) == 3
