@@ -7,6 +7,9 @@ RUN_ARGS ?=
 # Options for pytest, as in: make test TEST_ARGS="tests/unit -k budget"
 TEST_ARGS ?=
 
+# Options for the soak, as in: make soak SOAK_ARGS="--rounds 200 --seed 7"
+SOAK_ARGS ?=
+
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -45,10 +48,10 @@ format: .venv/.dev ## lay out Python and C as lint wants them
 	@find bpf -name '*.[ch]' -exec clang-format -i {} +
 
 bench: packages .venv/.run ## what netsre costs on this machine
-	@$(BIN)/python bench/run.py
+	@$(BIN)/python -m bench.run
 
 soak: packages .venv/.run ## the same for long, with things dying on the way
-	@$(BIN)/python bench/soak.py
+	@$(BIN)/python -m bench.soak $(SOAK_ARGS)
 
 all: lint test ## what must pass before a change lands
 
