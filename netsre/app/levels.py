@@ -19,8 +19,8 @@ class LevelLine:
     sli: str
     """A percentage, or the reason why there is none."""
     budget: str
-    burn: tuple[str, ...]
-    """`5m 1.50` for each of the two shortest windows."""
+    burn: str
+    """The two shortest windows, each with its rate: `5m 1.50 30m -`."""
     events: str
     firing: str
     """Severities of the burn rules that hold, `ok` when none does, `-` when nothing is known."""
@@ -74,14 +74,14 @@ def _group(value: object) -> str:
     return " ".join(f"{label}={text}" for label, text in pairs)
 
 
-def _burn(value: object) -> tuple[str, ...]:
+def _burn(value: object) -> str:
     if not isinstance(value, Mapping):
-        return ()
+        return "-"
     parts = []
     for window, rate in list(value.items())[:2]:
         number = _number(rate)
         parts.append(f"{window} {'-' if number is None else format(number, '.2f')}")
-    return tuple(parts)
+    return " ".join(parts) or "-"
 
 
 def _reason(level: Mapping[str, object], field: str) -> str:

@@ -51,10 +51,9 @@ class PlainScreen:
             self.say(f"{now} {note}")
         for level in worst(levels):
             group = f"{{{level.group}}}" if level.group else ""
-            burn = " ".join(level.burn) or "-"
             self.say(
                 f"{now} {level.name}{group}  sli {level.sli}  objective {level.objective}  "
-                f"budget left {level.budget}  burn {burn}  events {level.events}  {level.firing}"
+                f"budget left {level.budget}  burn {level.burn}  events {level.events}  {level.firing}"
             )
 
 
@@ -95,7 +94,8 @@ def table(levels: tuple[LevelLine, ...]) -> Table:
     shown.add_column("state", no_wrap=True)
     for level in worst(levels):
         style = "green" if level.firing == "ok" else "dim" if level.firing == "-" else "bold red"
-        numbers = (level.sli, level.objective, level.budget, "".join(level.burn[:1]), level.events)
+        shortest = " ".join(level.burn.split()[:2])
+        numbers = (level.sli, level.objective, level.budget, shortest, level.events)
         name = Text(f"{level.name} {level.group}", no_wrap=True, overflow="ellipsis")
         shown.add_row(name, *numbers, Text(level.firing, style))
     return shown

@@ -21,7 +21,7 @@ def test_a_level_is_shown_with_its_real_numbers() -> None:
     """Each field of the answer appears, in a form that a person reads."""
     (line,) = read_levels({"slos": [LEVEL]})
     assert (line.name, line.group, line.objective) == ("flow-success", "node=a", "99.9 %")
-    assert (line.budget, line.burn, line.events) == ("49.9 %", ("5m 1.50", "30m -"), "12,345")
+    assert (line.budget, line.burn, line.events) == ("49.9 %", "5m 1.50 30m -", "12,345")
     assert line.firing == "page, ticket"
 
 
