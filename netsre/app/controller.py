@@ -64,6 +64,7 @@ _LATE: Final = (
     "fastapi.openapi.utils",
     "httpcore._async.http11",
     "prometheus_client.openmetrics.exposition",
+    "pydantic._internal._dataclasses",
     "sqlalchemy.dialects.sqlite.pysqlite",
     "uvicorn.lifespan.off",
     "uvicorn.loops.asyncio",
@@ -174,7 +175,11 @@ def _listen(settings: Settings) -> Iterator[socket.socket]:
 @contextlib.contextmanager
 def _alone(data_dir: Path) -> Iterator[None]:
     """Hold the data directory against a second controller, which would tell everything twice."""
-    descriptor = os.open(data_dir / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        descriptor = os.open(data_dir / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        message = f"lock {data_dir / LOCK}: {error.strerror}; make it writable for uid {os.geteuid()}"
+        raise EnvironmentUnfit(message) from error
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -23,7 +23,7 @@ def start(level: int = logging.INFO) -> None:
     handler.setFormatter(formatter)
     logging.basicConfig(level=level, handlers=[handler], force=True)
     # One line per scrape is noise; a failed one is reported by who asked for it.
-    for name in ("httpx", "httpcore", "alembic", "asyncio"):
+    for name in ("httpx", "httpcore", "alembic", "asyncio", "uvicorn"):
         logging.getLogger(name).setLevel(logging.WARNING)
 
 

@@ -65,12 +65,14 @@ def _print(lines: "tuple[LevelLine, ...]") -> None:
 
     table = Table(box=None, pad_edge=False)
     for title in ("SLO", "objective", "measured", "budget left", "burn", "state"):
-        table.add_column(title, overflow="fold")
+        table.add_column(title, overflow="fold", no_wrap=title != "state")
     for line in lines:
         name = f"{line.name}\n{line.group}" if line.group else line.name
         style = "" if line.firing in ("ok", "-") else "bold red"
-        state = f"BURNS: {line.firing}" if style else line.firing
-        table.add_row(name, line.objective, line.sli, line.budget, line.burn, state, style=style)
+        state = f"BURNS\n{line.firing}" if style else line.firing
+        words = line.burn.split()
+        burn = "\n".join(" ".join(words[at : at + 2]) for at in range(0, len(words), 2))
+        table.add_row(name, line.objective, line.sli, line.budget, burn, state, style=style)
     console = Console()
     if lines:
         console.print(table)
