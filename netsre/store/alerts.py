@@ -30,7 +30,7 @@ class Alerts:
             "updated_at": alert.updated_at,
             "clearing_since": alert.clearing_since,
         }
-        self._connection.execute(upsert(self._connection, schema.alert), [row])
+        self._connection.execute(upsert(self._connection.dialect, schema.alert), [row])
 
     def active(self) -> dict[str, Alert]:
         """Return the firing alerts by fingerprint."""

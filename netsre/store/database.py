@@ -106,6 +106,10 @@ class Store:
         try:
             yield
         except exc.DBAPIError as error:
+            message = f"database {self._where}: {_advice(error.orig or error)}"
+            raise StoreUnusable(message) from error
+        except (exc.TimeoutError, sqlite3.Error) as error:
+            # The second kind comes from the first statements on a new connection, before SQLAlchemy sees it.
             message = f"database {self._where}: {_advice(error)}"
             raise StoreUnusable(message) from error
 
@@ -138,7 +142,14 @@ def _make_private(directory: Path, path: Path) -> None:
     """Make the directory and an empty database file that only their owner can read."""
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            if os.geteuid() == 0:
+                # `netsre db upgrade` by root must not lock out the user that the controller runs as.
+                owner = directory.stat()
+                os.fchown(descriptor, owner.st_uid, owner.st_gid)
+        finally:
+            os.close(descriptor)
     except OSError as error:
         message = f"data directory {directory}: {os.strerror(error.errno or errno.EIO)}; {_owner_advice()}"
         raise StoreUnusable(message) from error
@@ -148,9 +159,8 @@ def _owner_advice() -> str:
     return f"make it writable for uid {os.geteuid()}, or name another one with --data-dir"
 
 
-def _advice(error: exc.DBAPIError) -> str:
+def _advice(cause: BaseException) -> str:
     """Return what is wrong and what to do about it."""
-    cause = error.orig
     name = getattr(cause, "sqlite_errorname", "")
     text = str(cause).splitlines()[0] if str(cause) else type(cause).__name__
     advice = {

@@ -36,7 +36,7 @@ class History:
             for b in buckets
         ]
         if rows:
-            self._connection.execute(upsert(self._connection, schema.slo_bucket), rows)
+            self._connection.execute(upsert(self._connection.dialect, schema.slo_bucket), rows)
         for cursor in cursors:
             series = canonical(
                 [[key.name, dict(key.labels), f"{value:f}"] for key, value in cursor.values.items()]
@@ -48,7 +48,7 @@ class History:
                 "followed": canonical(sorted(cursor.followed)),
                 "series": series,
             }
-            self._connection.execute(upsert(self._connection, schema.slo_cursor), [row])
+            self._connection.execute(upsert(self._connection.dialect, schema.slo_cursor), [row])
 
     def buckets(self, since: Timestamp) -> list[Bucket]:
         """Return all buckets of minutes that begin at `since` or later, oldest first."""

@@ -41,7 +41,9 @@ class Outbox:
             "attempts": 0,
             "next_attempt_at": at,
         }
-        self._connection.execute(insert_once(self._connection, schema.outbox, ["channel", "key"]), [row])
+        self._connection.execute(
+            insert_once(self._connection.dialect, schema.outbox, ["channel", "key"]), [row]
+        )
 
     def due(self, channel: str, now: Timestamp, limit: int) -> list[Message]:
         """Return messages to deliver now, in the order they were written."""

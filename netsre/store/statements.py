@@ -1,13 +1,15 @@
 """Statements that SQLite and PostgreSQL both know and SQLAlchemy offers per dialect only."""
 
-from sqlalchemy import Connection, Executable, Table
+from sqlalchemy import Table
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import Dialect
+from sqlalchemy.sql.dml import Insert
 
 
-def upsert(connection: Connection, table: Table) -> Executable:
+def upsert(dialect: Dialect, table: Table) -> Insert:
     """Return an insert that overwrites the row with the same primary key."""
     keys = [column.name for column in table.primary_key]
-    if connection.dialect.name == "postgresql":
+    if dialect.name == "postgresql":
         to_postgresql = postgresql.insert(table)
         new = {c.name: c for c in to_postgresql.excluded if c.name not in keys}
         return to_postgresql.on_conflict_do_update(index_elements=keys, set_=new)
@@ -16,8 +18,8 @@ def upsert(connection: Connection, table: Table) -> Executable:
     return to_sqlite.on_conflict_do_update(index_elements=keys, set_=new)
 
 
-def insert_once(connection: Connection, table: Table, keys: list[str]) -> Executable:
+def insert_once(dialect: Dialect, table: Table, keys: list[str]) -> Insert:
     """Return an insert that leaves a row with the same key as it is."""
-    if connection.dialect.name == "postgresql":
+    if dialect.name == "postgresql":
         return postgresql.insert(table).on_conflict_do_nothing(index_elements=keys)
     return sqlite.insert(table).on_conflict_do_nothing(index_elements=keys)
