@@ -1,0 +1,64 @@
+"""Minutes and cursors come back exactly as they went in, and writing them twice is writing them once."""
+
+import pathlib
+from decimal import Decimal
+
+from netsre import clock
+from netsre.clock import Timestamp
+from netsre.model.samples import Series
+from netsre.slo.history import Bucket
+from netsre.slo.increments import Cursor
+from tests.unit import burning
+
+LARGE = Decimal("123456789012345678901234567890.000000000000000000000000000001")
+BUCKET = Bucket("flow-success", burning.NODE, burning.T0, Decimal("0.1"), LARGE, 3)
+OTHER = Bucket(
+    "flow-success", (("node", 'ä"b'),), Timestamp(burning.T0 + clock.MINUTE), Decimal(0), Decimal(7), 1
+)
+CURSOR = Cursor(
+    "a",
+    burning.T0,
+    Timestamp(burning.T0 - 5),
+    frozenset({"x_total", "y_bucket{0.25}"}),
+    {Series("x_total", (("le", "+Inf"), ("z", "1"))): LARGE, Series("a_total", ()): Decimal(1)},
+)
+
+
+def test_decimals_and_labels_survive_exactly(tmp_path: pathlib.Path) -> None:
+    """Neither a float nor a scale comes between, and labels may hold anything."""
+    store = burning.store(tmp_path)
+    with store.write() as transaction:
+        transaction.history.save([BUCKET, OTHER], [CURSOR])
+
+    with store.read() as transaction:
+        assert transaction.history.buckets(Timestamp(0)) == [BUCKET, OTHER]
+        assert transaction.history.cursors() == [CURSOR]
+        assert list(transaction.history.cursors()[0].values) == list(CURSOR.values)
+    store.close()
+
+
+def test_writing_a_minute_again_replaces_it(tmp_path: pathlib.Path) -> None:
+    """Buckets hold full values, so a retried turn counts nothing twice."""
+    store = burning.store(tmp_path)
+    later = Bucket("flow-success", burning.NODE, burning.T0, Decimal(2), Decimal(9), 4)
+    with store.write() as transaction:
+        transaction.history.save([BUCKET], [CURSOR])
+        transaction.history.save([later], [CURSOR])
+
+    with store.read() as transaction:
+        assert transaction.history.buckets(Timestamp(0)) == [later]
+        assert len(transaction.history.cursors()) == 1
+    store.close()
+
+
+def test_pruning_drops_what_began_before(tmp_path: pathlib.Path) -> None:
+    """The minute that is still needed stays."""
+    store = burning.store(tmp_path)
+    with store.write() as transaction:
+        transaction.history.save([BUCKET, OTHER], [])
+        assert transaction.history.prune(OTHER.minute) == 1
+
+    with store.read() as transaction:
+        assert transaction.history.buckets(Timestamp(0)) == [OTHER]
+        assert transaction.history.buckets(Timestamp(OTHER.minute + 1)) == []
+    store.close()

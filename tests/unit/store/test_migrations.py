@@ -1,0 +1,106 @@
+"""Migrations lead a database of any age to the present schema, from memory, all or nothing."""
+
+import pathlib
+import shutil
+
+import pytest
+import sqlalchemy
+from alembic import autogenerate
+from alembic.runtime.migration import MigrationContext
+
+from netsre.app import resources
+from netsre.errors import StoreUnusable
+from netsre.store import schema
+from netsre.store.database import Store
+from netsre.store.migrations import Migrations
+from tests.unit import burning
+
+
+def test_there_is_one_head() -> None:
+    """Two would mean that two changes do not know of each other."""
+    assert burning.MIGRATIONS.script.get_heads() == [burning.MIGRATIONS.head]
+
+
+def test_the_migrations_lead_to_the_tables_of_the_schema(tmp_path: pathlib.Path) -> None:
+    """Alembic finds no difference between the migrated database and the tables in code."""
+    store = burning.store(tmp_path)
+
+    with store._engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        differences = autogenerate.compare_metadata(context, schema.metadata)
+
+    assert differences == []
+    store.close()
+
+
+def test_down_and_up_again_ends_where_it_began(tmp_path: pathlib.Path) -> None:
+    """Every downgrade is the way back of its upgrade."""
+    store = burning.store(tmp_path)
+    with store._engine.begin() as connection:
+        burning.MIGRATIONS.run(connection, "base")
+        assert set(sqlalchemy.inspect(connection).get_table_names()) == {"alembic_version"}
+
+    assert store.upgrade() is True
+    assert store.upgrade() is False
+    store.close()
+
+
+def test_an_upgrade_keeps_what_is_there(tmp_path: pathlib.Path) -> None:
+    """A second start on the same data finds the first one's alerts."""
+    first = burning.store(tmp_path)
+    with first.write() as transaction:
+        transaction.alerts.save(burning.fired().alert)
+    first.close()
+
+    second = burning.store(tmp_path)
+    with second.read() as transaction:
+        assert list(transaction.alerts.active().values()) == [burning.fired().alert]
+    second.close()
+
+
+def test_nothing_is_read_from_disk_after_loading(tmp_path: pathlib.Path) -> None:
+    """The process may have lost the right to read its checkout by then."""
+    copy = tmp_path / "migrations"
+    shutil.copytree(resources.directory("migrations"), copy)
+    loaded = Migrations.load(str(copy))
+    shutil.rmtree(copy)
+
+    store = Store.at(tmp_path / "data", loaded)
+
+    assert store.upgrade() is True
+    store.close()
+
+
+def test_a_database_of_a_newer_version_is_refused_and_left_alone(tmp_path: pathlib.Path) -> None:
+    """One line with both versions and the next step."""
+    store = burning.store(tmp_path)
+    with store._engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+
+    for attempt in (store.upgrade, store.verify):
+        with pytest.raises(StoreUnusable) as refused:
+            attempt()
+        assert "has schema 9999, this netsre knows up to 0001; install the netsre" in str(refused.value)
+    store.close()
+
+
+def test_an_upgrade_that_fails_leaves_nothing_behind(tmp_path: pathlib.Path) -> None:
+    """DDL is part of the transaction."""
+    store = Store.at(tmp_path, burning.MIGRATIONS)
+    with store._engine.begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE audit (in_the_way INTEGER)")
+
+    with pytest.raises(StoreUnusable):
+        store.upgrade()
+
+    with store._engine.connect() as connection:
+        assert sqlalchemy.inspect(connection).get_table_names() == ["audit"]
+    store.close()
+
+
+def test_a_directory_without_migrations_is_an_installation_that_is_broken(tmp_path: pathlib.Path) -> None:
+    """One line, not an empty database."""
+    (tmp_path / "versions").mkdir()
+
+    with pytest.raises(StoreUnusable, match="no migrations found; reinstall netsre"):
+        Migrations.load(str(tmp_path))
