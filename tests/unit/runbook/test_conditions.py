@@ -1,0 +1,81 @@
+"""Conditions are parsed once, mean what they say, and never run anything."""
+
+import dataclasses
+
+import hypothesis
+import pytest
+from hypothesis import strategies
+
+from netsre.model.alerts import AlertState
+from netsre.runbook import conditions
+from tests.unit import burning
+
+ALERT = burning.fired().alert
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('labels.severity == "page"', True),
+        ("labels.severity == 'ticket'", False),
+        ('labels.severity != "ticket"', True),
+        ('labels.absent == ""', True),
+        ('state == "firing"', True),
+        ('labels.severity in ["page", "ticket"]', True),
+        ('labels.severity not in ["page"]', False),
+        ('not labels.severity == "page"', False),
+        ('labels.node == "b" or labels.node == "a" and state == "firing"', True),
+        ('(labels.node == "a" or labels.node == "b") and state == "resolved"', False),
+        ('"page" in [labels.severity]', True),
+        ('annotations.budget_remaining == "50%"', True),
+    ],
+)
+def test_a_condition_means_what_it_says(text: str, expected: bool) -> None:
+    """`and` binds closer than `or`, and `not` closer than both."""
+    assert conditions.holds(conditions.parse(text), ALERT) is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", 'the end at column 1, where labels.NAME, annotations.NAME, state, or "text" belongs'),
+        ("labels.severity", "the end at column 16, where ==, !=, in, or not in belongs"),
+        ('labels.severity = "page"', "cannot read '= \"page\"' at column 17"),
+        ('labels.a == "x" labels.b', "'labels.b' at column 17, where and, or, or the end belongs"),
+        ('__import__("os")', "'__import__' at column 1, where labels.NAME, annotations.NAME, state"),
+        ("labels.a in []", "']' at column 14, where labels.NAME"),
+        ('(labels.a == "x"', "the end at column 17, where ')' belongs"),
+        ("not " * 30 + 'state == "x"', "at most 20 levels"),
+        ("(" * 30 + 'state == "x"' + ")" * 30, "at most 20 levels"),
+    ],
+)
+def test_what_is_no_condition_is_refused_with_its_place(text: str, message: str) -> None:
+    """The column, what stands there, and what belongs there."""
+    with pytest.raises(conditions.ConditionError) as refused:
+        conditions.parse(text)
+
+    assert message in str(refused.value)
+
+
+def test_a_label_cannot_change_the_logic() -> None:
+    """Values are compared, never read as text of the condition."""
+    hostile = dataclasses.replace(ALERT, labels=(("severity", 'x" or state == "firing'),))
+
+    assert conditions.holds(conditions.parse('labels.severity == "page"'), hostile) is False
+
+
+def test_the_state_of_a_resolved_alert_is_resolved() -> None:
+    """One word for one thing."""
+    resolved = dataclasses.replace(ALERT, state=AlertState.RESOLVED)
+
+    assert conditions.holds(conditions.parse('state == "resolved"'), resolved) is True
+
+
+@hypothesis.given(strategies.text(alphabet="labestnodri.=!()[],\"' ", max_size=60))
+def test_any_text_is_parsed_or_refused(text: str) -> None:
+    """Nothing but `ConditionError` ever leaves the parser."""
+    try:
+        condition = conditions.parse(text)
+    except conditions.ConditionError:
+        return
+    assert conditions.holds(condition, ALERT) in (True, False)
