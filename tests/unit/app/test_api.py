@@ -1,0 +1,245 @@
+"""The API says what is known, null with a reason for what is not, and obeys its own name only."""
+
+import asyncio
+import json
+import pathlib
+from collections.abc import Iterator
+from types import MappingProxyType
+from typing import Any
+
+import httpx
+import pytest
+
+from netsre import clock
+from netsre.app import api
+from netsre.clock import Timestamp
+from tests.unit import burning
+from tests.unit.app.fakes import Machine
+
+
+class Client:
+    """Asks an application in this process."""
+
+    def __init__(self, machine: Machine, listen: str = "127.0.0.1") -> None:
+        """Serve what a machine knows."""
+        served = api.Served(
+            board=machine.board,
+            store=machine.store,
+            clock=machine.clock,
+            node="a",
+            interval=15 * clock.SECOND,
+            runbooks=1,
+            pages=MappingProxyType({"network-evidence": "# network-evidence"}),
+            hosts=api.allowed_hosts(listen, f"http://{listen}:8600"),
+        )
+        self._application = api.create(served)
+
+    def get(self, path: str, **headers: str) -> httpx.Response:
+        """Return the answer to one request."""
+
+        async def ask() -> httpx.Response:
+            transport = httpx.ASGITransport(app=self._application)
+            async with httpx.AsyncClient(transport=transport, base_url="http://localhost:8600") as client:
+                return await client.get(path, headers=headers)
+
+        return asyncio.run(ask())
+
+    def json(self, path: str) -> Any:  # noqa: ANN401 - JSON
+        """Return the JSON of a good answer."""
+        answer = self.get(path)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+
+@pytest.fixture
+def machine(tmp_path: pathlib.Path) -> Iterator[Machine]:
+    """Return a controller that took no turn yet."""
+    store = burning.store(tmp_path)
+    yield Machine(store, tmp_path)
+    store.close()
+
+
+def test_an_slo_that_burns_is_told_with_exact_counts(machine: Machine) -> None:
+    """Counts are whole numbers, ratios are numbers, and the recent minutes add up."""
+    machine.burn()
+
+    (slo,) = Client(machine).json("/api/v1/slos")["slos"]
+
+    assert (slo["name"], slo["group"], slo["objective"], slo["window"]) == (
+        "flow-success",
+        {"node": "a"},
+        0.999,
+        "30d",
+    )
+    assert (slo["good"], slo["bad"], slo["total"], slo["sli"]) == (100, 100, 200, 0.5)
+    assert slo["firing"] == ["page", "ticket"]
+    assert slo["burn"]["5m"] == 500
+    assert slo["reasons"] == {}
+    assert sum(bad for _, bad, _ in slo["recent"]) == 100
+
+
+def test_an_slo_that_was_never_measured_is_null_with_reasons(machine: Machine) -> None:
+    """Silence is not health: no number is made up."""
+    machine.source.down = "agent does not answer"
+    machine.turn()
+
+    (slo,) = Client(machine).json("/api/v1/slos")["slos"]
+
+    assert (slo["sli"], slo["total"], slo["budget_remaining"], slo["burn"]["5m"]) == (None, None, None, None)
+    assert (slo["reasons"]["sli"], slo["reasons"]["burn.5m"]) == ("no_history", "no_history")
+
+
+def test_alerts_and_runs_are_listed_newest_first_within_a_limit(machine: Machine) -> None:
+    """With times as text and journals in order."""
+    machine.burn()
+    client = Client(machine)
+
+    alerts = client.json("/api/v1/alerts")["alerts"]
+    (run,) = client.json("/api/v1/runs?limit=1")["runs"]
+
+    assert {alert["labels"]["severity"] for alert in alerts} == {"page", "ticket"}
+    assert {alert["state"] for alert in alerts} == {"firing"}
+    assert alerts[0]["fired_at"] == "2026-01-01T00:00:30.000Z"
+    assert (run["state"], run["result"], run["reason"]) == ("succeeded", "succeeded", "steps_done")
+    assert [entry["kind"] for entry in run["journal"]] == ["intent", "outcome"]
+    assert set(run["journal"][1]["data"]["evidence"]) == {"read_at", "slo", "flows", "conntrack", "agent"}
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/v1/alerts?limit=0", "/api/v1/runs?limit=x", "/api/v1/runs?limit=99999"]
+)
+def test_an_impossible_limit_is_refused(machine: Machine, path: str) -> None:
+    """And not quietly cut."""
+    assert Client(machine).get(path).status_code == 422
+
+
+def test_ready_is_said_after_the_first_turn_and_unsaid_when_turns_stop(machine: Machine) -> None:
+    """503 with the reasons, before and after."""
+    client = Client(machine)
+    before = client.get("/readyz")
+    machine.turn()
+    after = client.get("/readyz")
+    machine.clock.at = Timestamp(machine.clock.at + 5 * clock.MINUTE)
+    late = client.get("/readyz")
+
+    assert (before.status_code, before.json()) == (503, {"ready": False, "reasons": ["no evaluation yet"]})
+    assert (after.status_code, after.json()) == (200, {"ready": True, "reasons": []})
+    assert (late.status_code, late.json()["reasons"]) == (503, ["last evaluation was 5m ago"])
+
+
+def test_the_status_names_the_source_that_is_down(machine: Machine) -> None:
+    """With its reason and the last good reading."""
+    machine.turn()
+    machine.source.down = "agent does not answer"
+    machine.turn()
+
+    status = Client(machine).json("/api/v1/status")
+
+    assert status["sources"] == [
+        {
+            "name": "agent",
+            "up": False,
+            "reason": "agent does not answer",
+            "last_at": "2026-01-01T00:00:15.000Z",
+        }
+    ]
+    assert (status["node"], status["interval_seconds"], status["specs"]) == (
+        "a",
+        15,
+        {"slos": 1, "runbooks": 1},
+    )
+    assert status["outbox"] == {"log": 0, "runbook": 0}
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/api/v1/slos", "/", "/healthz"])
+def test_another_name_is_refused_on_every_path(machine: Machine, path: str) -> None:
+    """A stranger's page whose name points to 127.0.0.1 learns nothing."""
+    client = Client(machine)
+
+    assert client.get(path, host="evil.example:8600").status_code == 421
+    assert client.get(path, host="10.0.0.7:8600").status_code == 421
+    for name in ("localhost:8600", "127.0.0.1:8600", "[::1]:8600", "LOCALHOST"):
+        assert client.get(path, host=name).status_code == 200
+
+
+def test_where_more_than_loopback_is_served_addresses_are_accepted_and_names_are_not(
+    machine: Machine,
+) -> None:
+    """An address cannot be made to point elsewhere."""
+    client = Client(machine, listen="0.0.0.0")
+
+    assert client.get("/healthz", host="10.0.0.7:8600").status_code == 200
+    assert client.get("/healthz", host="evil.example").status_code == 421
+
+
+def test_every_answer_tells_browsers_how_little_they_may_do(machine: Machine) -> None:
+    """Also refusals and pages that do not exist; the page's own policy is not overwritten."""
+    client = Client(machine)
+
+    for answer in (client.get("/healthz"), client.get("/no"), client.get("/metrics", host="evil.example")):
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert "default-src 'none'" in answer.headers["content-security-policy"]
+    assert "script-src 'self'" in client.get("/").headers["content-security-policy"]
+
+
+def test_metrics_are_named_by_the_registry_and_absent_without_data(machine: Machine) -> None:
+    """No burn rate is exposed where nothing was measured, in both formats."""
+    machine.turn()
+    client = Client(machine)
+    silent = client.get("/metrics").text
+    machine.turn(failed=100)
+    text = client.get("/metrics").text
+    open_metrics = client.get("/metrics", accept="application/openmetrics-text; version=1.0.0")
+
+    assert "netsre_slo_burn_rate{" not in silent
+    assert (
+        'netsre_slo_burn_rate{node="a",service="node-datapath",slo="flow-success",window="5m"} 500.0' in text
+    )
+    assert 'netsre_alerts_active{severity="page"} 1.0' in text
+    assert 'netsre_runs_total{result="succeeded",runbook="network-evidence"} 2.0' in text
+    assert open_metrics.headers["content-type"].startswith("application/openmetrics-text")
+    assert open_metrics.text.endswith("# EOF\n")
+
+
+def test_the_page_of_a_runbook_is_where_its_alert_points(machine: Machine) -> None:
+    """An unknown one is a 404 that names those there are."""
+    client = Client(machine)
+
+    assert client.get("/runbooks/network-evidence").text == "# network-evidence"
+    missing = client.get("/runbooks/nothing")
+    assert (missing.status_code, missing.json()["detail"]) == (
+        404,
+        "no page for runbook 'nothing'; there is: network-evidence",
+    )
+
+
+def test_the_api_is_described_and_brings_nothing_from_elsewhere(machine: Machine) -> None:
+    """OpenAPI names the routes; the interactive pages, which load scripts of others, are off."""
+    client = Client(machine)
+
+    paths = client.json("/openapi.json")["paths"]
+
+    assert {"/metrics", "/healthz", "/readyz", "/api/v1/slos", "/api/v1/alerts", "/api/v1/runs"} <= set(paths)
+    assert client.get("/docs").status_code == 404
+    assert "cdn" not in json.dumps(paths)
+
+
+def test_a_database_that_fails_is_503_with_its_line(machine: Machine) -> None:
+    """The rest of the API goes on."""
+    machine.turn()
+    with machine.store._engine.begin() as connection:
+        connection.exec_driver_sql("DROP TABLE alert")
+    client = Client(machine)
+
+    answer = client.get("/api/v1/alerts")
+
+    assert (answer.status_code, client.get("/api/v1/slos").status_code) == (503, 200)
+    assert "no such table: alert" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("header", "host"), [("a:1", "a"), ("[::1]:8600", "::1"), ("[::1]", "::1"), ("A.b", "a.b"), ("", "")]
+)
+def test_the_host_of_a_header_is_found(header: str, host: str) -> None:
+    """With and without port and brackets."""
+    assert api.host_of(header) == host

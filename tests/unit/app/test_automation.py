@@ -1,0 +1,135 @@
+"""Runs go on where a crash left them, and an action that fails ends its own run only."""
+
+import pathlib
+from collections.abc import Iterator
+
+import pytest
+
+from netsre.app.automation import Automation, RunbookChannel
+from netsre.app.dispatch import Dispatcher
+from netsre.app.snapshot import Sight
+from netsre.app.tick import record
+from netsre.model import specs
+from netsre.model.documents import Document
+from netsre.model.runbooks import JournalEntry, JournalKind, Run, RunState
+from netsre.runbook.actions.contract import Action, ActionFailed, Subject, Views
+from netsre.store.database import Store
+from tests.unit import burning
+from tests.unit.app.fakes import RUNBOOKS, SetClock
+
+NAME = "evidence.collect"
+
+
+class Says:
+    """An action that answers, or raises, what it was given."""
+
+    name = NAME
+
+    def __init__(self, answer: Document | Exception) -> None:
+        """Answer this."""
+        self._answer = answer
+        self.asked: list[Subject] = []
+
+    def read(self, parameters: specs.Mapping) -> Document | None:
+        """Take nothing."""
+        del parameters
+        return {}
+
+    def observe(self, subject: Subject, parameters: Document, views: Views) -> Document:
+        """Answer."""
+        del parameters, views
+        self.asked.append(subject)
+        if isinstance(self._answer, Exception):
+            raise self._answer
+        return self._answer
+
+
+@pytest.fixture
+def store(tmp_path: pathlib.Path) -> Iterator[Store]:
+    """Return a store with one gated run."""
+    made = burning.store(tmp_path)
+    with made.write() as transaction:
+        record(transaction, burning.fired(), burning.T0)
+    Dispatcher(made, [RunbookChannel(RUNBOOKS)]).deliver(burning.T0)
+    yield made
+    made.close()
+
+
+def advance(store: Store, action: Action, *, known: bool = True) -> tuple[Run, tuple[JournalEntry, ...]]:
+    """Advance all runs and return the only one with its journal."""
+    books = {book.name: book for book in RUNBOOKS} if known else {}
+    Automation(store, books, {NAME: action}, Sight(), SetClock()).advance()
+    with store.read() as transaction:
+        (run,) = transaction.runs.newest(10)
+        return run, transaction.runs.journal([run.id])[run.id]
+
+
+def test_a_run_ends_with_its_evidence_in_the_journal(store: Store) -> None:
+    """Intent, outcome, succeeded; and a second look finds nothing more to do."""
+    action = Says({"seen": 7})
+
+    run, journal = advance(store, action)
+
+    assert (run.state, run.reason, run.ended_at) == (RunState.SUCCEEDED, "steps_done", burning.T0)
+    assert [entry.kind for entry in journal] == ["intent", "outcome"]
+    assert journal[1].data == {"ok": True, "evidence": {"seen": 7}}
+    advance(store, action)
+    assert len(action.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (ActionFailed("no reading of the source"), "no reading of the source"),
+        (ZeroDivisionError("oops"), "internal error: ZeroDivisionError: oops"),
+    ],
+)
+def test_an_action_that_fails_ends_its_run_as_failed(store: Store, error: Exception, told: str) -> None:
+    """The sentence is in the journal."""
+    run, journal = advance(store, Says(error))
+
+    assert (run.state, run.reason) == (RunState.FAILED, "step_failed")
+    assert journal[-1].data == {"ok": False, "error": told}
+
+
+def test_an_intent_without_an_outcome_is_settled_by_looking_again(store: Store) -> None:
+    """What a crash between the two leaves; the journal says that it was recovered."""
+    with store.write() as transaction:
+        (run,) = transaction.runs.unended()
+        transaction.runs.write(run.id, burning.T0, JournalKind.INTENT, 0, NAME, {})
+
+    ended, journal = advance(store, Says({}))
+
+    assert [entry.kind for entry in journal] == ["intent", "note", "outcome"]
+    assert journal[1].data == {"note": "recovered"}
+    assert ended.state is RunState.SUCCEEDED
+
+
+def test_an_outcome_without_an_end_only_ends(store: Store) -> None:
+    """A crash after the outcome does not make the step happen again."""
+    with store.write() as transaction:
+        (run,) = transaction.runs.unended()
+        transaction.runs.write(run.id, burning.T0, JournalKind.INTENT, 0, NAME, {})
+        transaction.runs.write(run.id, burning.T0, JournalKind.OUTCOME, 0, NAME, {"ok": True})
+    action = Says({})
+
+    ended, journal = advance(store, action)
+
+    assert (ended.state, len(journal), action.asked) == (RunState.SUCCEEDED, 2, [])
+
+
+def test_a_run_whose_runbook_is_gone_fails(store: Store) -> None:
+    """Its file was removed while the run waited."""
+    run, _ = advance(store, Says({}), known=False)
+
+    assert (run.state, run.reason) == (RunState.FAILED, "runbook_removed")
+
+
+def test_every_state_of_a_run_is_in_the_audit(store: Store) -> None:
+    """Received, gated, executing, succeeded: nothing happens off the record."""
+    advance(store, Says({}))
+
+    with store.read() as transaction:
+        verbs = [row.verb for row in transaction.audit.rows() if row.verb.startswith("run.")]
+        assert transaction.audit.first_broken() is None
+    assert verbs == ["run.received", "run.gated", "run.executing", "run.succeeded"]

@@ -1,0 +1,74 @@
+"""Options win over the environment, that over the file, and that over the defaults; nonsense is one line."""
+
+import pathlib
+
+import pytest
+
+from netsre.app import settings
+from netsre.app.settings import Options
+from netsre.errors import BadInput, SpecErrors
+
+FILE = """\
+apiVersion: netsre.dev/v1
+kind: Controller
+metadata: {name: here}
+spec: {listen: '127.0.0.1:1', agent: 'http://file:1', interval: 30s}
+"""
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
+    """Begin without any setting of this machine."""
+    for name in ("LISTEN", "AGENT", "INTERVAL", "DATA_DIR", "USER", "NODE", "EXTERNAL_URL", "CONTROLLER"):
+        monkeypatch.delenv(f"NETSRE_{name}", raising=False)
+    (tmp_path / "controller.yaml").write_text(FILE)
+
+
+def test_defaults_are_loopback_and_shipped_specs() -> None:
+    """Nothing is public, and nothing must be written to begin."""
+    found = settings.settings(Options())
+
+    assert (found.host, found.port, found.interval) == ("127.0.0.1", 8600, 15_000)
+    assert found.agent_url == "http://127.0.0.1:8601"
+    assert [path.name for path in (*found.slos, *found.runbooks)] == ["slos", "runbooks"]
+
+
+def test_the_nearest_word_wins(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
+    """Option, environment, file, default: each decides where the one before is silent."""
+    monkeypatch.setenv("NETSRE_AGENT", "http://environment:2")
+    monkeypatch.setenv("NETSRE_LISTEN", "127.0.0.1:2")
+
+    found = settings.settings(Options(config=str(tmp_path / "controller.yaml"), listen="[::1]:3"))
+
+    assert (found.host, found.port) == ("::1", 3)
+    assert found.agent_url == "http://environment:2"
+    assert found.interval == 30_000
+    assert found.external_url == "http://[::1]:3"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (Options(listen="8600"), "address '8600' is not HOST:PORT"),
+        (Options(listen="127.0.0.1:99999"), "is not HOST:PORT"),
+        (Options(agent="127.0.0.1:8601"), "--agent '127.0.0.1:8601' is not an address"),
+        (Options(interval="15"), "--interval '15' has no unit; write 15s"),
+        (Options(interval="100ms"), "--interval 100ms is outside 1s to 5m"),
+    ],
+)
+def test_nonsense_is_one_line(options: Options, message: str) -> None:
+    """The option, its value, and what to write instead."""
+    with pytest.raises(BadInput) as refused:
+        settings.settings(options)
+
+    assert message in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_an_unknown_key_of_the_file_is_a_finding(tmp_path: pathlib.Path) -> None:
+    """With file, line and the nearest known key."""
+    path = tmp_path / "controller.yaml"
+    path.write_text(FILE.replace("interval", "intervall"))
+
+    with pytest.raises(SpecErrors, match=r"controller.yaml:4: SPEC004 .*did you mean 'interval'"):
+        settings.settings(Options(config=str(path)))

@@ -1,0 +1,210 @@
+"""Turns of the controller: what fails in one is said once, and nothing measured or announced is lost."""
+
+import json
+import logging
+import pathlib
+import sqlite3
+from collections.abc import Iterator
+
+import pytest
+import sqlalchemy
+
+from netsre import clock
+from netsre.app.snapshot import Snapshot
+from netsre.clock import Timestamp
+from netsre.model.alerts import AlertState
+from netsre.store.database import Store
+from tests.unit import burning
+from tests.unit.app.fakes import Machine
+
+
+@pytest.fixture
+def store(tmp_path: pathlib.Path) -> Iterator[Store]:
+    """Return an empty store."""
+    made = burning.store(tmp_path)
+    yield made
+    made.close()
+
+
+def snapshot(machine: Machine) -> Snapshot:
+    """Return the newest snapshot, which must exist."""
+    assert machine.board.current is not None
+    return machine.board.current
+
+
+def alerts(store: Store) -> list[tuple[str, AlertState]]:
+    """Return severity and state of every firing, newest first."""
+    with store.read() as transaction:
+        return [(dict(alert.labels)["severity"], alert.state) for alert in transaction.alerts.newest(100)]
+
+
+def logged(directory: pathlib.Path) -> list[str]:
+    """Return the states in the alert log."""
+    path = directory / "alerts.jsonl"
+    return [json.loads(line)["state"] for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def test_a_burn_travels_from_the_counter_to_the_evidence(store: Store, tmp_path: pathlib.Path) -> None:
+    """Alerts, log lines, runs with journals and audit rows, all after the turn that saw it."""
+    machine = Machine(store, tmp_path)
+
+    machine.burn()
+
+    assert sorted(alerts(store)) == [("page", "firing"), ("ticket", "firing")]
+    assert logged(tmp_path) == ["firing", "firing"]
+    with store.read() as transaction:
+        runs = transaction.runs.newest(10)
+        journals = transaction.runs.journal([run.id for run in runs])
+        assert transaction.audit.first_broken() is None
+        verbs = [row.verb for row in transaction.audit.rows()]
+    assert [run.state for run in runs] == ["succeeded", "succeeded"]
+    for entries in journals.values():
+        assert [entry.kind for entry in entries] == ["intent", "outcome"]
+    assert verbs.count("alert.firing") == verbs.count("run.succeeded") == 2
+
+
+def test_an_alert_survives_a_restart_with_its_time(store: Store, tmp_path: pathlib.Path) -> None:
+    """The second process goes on where the first ended: same firing, no second announcement, no second run."""
+    first = Machine(store, tmp_path)
+    first.burn()
+    with store.read() as transaction:
+        before = {alert.fingerprint: alert.fired_at for alert in transaction.alerts.newest(10)}
+
+    second = Machine(store, tmp_path, first.clock, first.source)
+    second.turn(failed=100)
+
+    with store.read() as transaction:
+        after = {alert.fingerprint: alert.fired_at for alert in transaction.alerts.newest(10)}
+        assert len(transaction.runs.newest(10)) == 2
+    assert after == before
+    assert logged(tmp_path) == ["firing", "firing"]
+
+
+def test_what_happened_while_the_controller_was_away_is_counted_once(
+    store: Store, tmp_path: pathlib.Path
+) -> None:
+    """The cursor is kept with the minutes, so that a restart neither loses nor doubles events."""
+    first = Machine(store, tmp_path)
+    first.turn()
+    first.turn(delivered=10, failed=1)
+
+    second = Machine(store, tmp_path, first.clock, first.source)
+    second.turn(delivered=20, failed=2)
+
+    (evaluation,) = snapshot(second).evaluations
+    assert (int(evaluation.bad), int(evaluation.total)) == (3, 33)
+
+
+def test_a_source_that_is_down_keeps_alerts_and_says_so_once(
+    store: Store, tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Twenty turns without an agent: one line, both alerts still fire, the source is down."""
+    machine = Machine(store, tmp_path)
+    machine.burn()
+    machine.source.down = "agent does not answer"
+    caplog.clear()
+
+    with caplog.at_level(logging.INFO, logger="netsre.controller"):
+        for _ in range(20):
+            machine.turn()
+
+    assert [state for _, state in alerts(store)] == ["firing", "firing"]
+    assert [record.message for record in caplog.records] == [
+        'source source=agent up=0 reason="agent does not answer"'
+    ]
+    (source,) = snapshot(machine).sources
+    assert (source.up, source.reason) == (False, "agent does not answer")
+    assert snapshot(machine).problem is None
+
+
+def test_an_alert_ends_when_it_was_measured_to_be_over(store: Store, tmp_path: pathlib.Path) -> None:
+    """Good traffic until the windows are clean, then the hold, then one announcement per alert."""
+    machine = Machine(store, tmp_path)
+    machine.burn()
+    for _ in range(40):
+        machine.turn(delivered=10_000)
+
+    assert ("page", AlertState.RESOLVED) in alerts(store)
+    assert logged(tmp_path).count("resolved") == [state for _, state in alerts(store)].count(
+        AlertState.RESOLVED
+    )
+
+
+def test_a_database_that_refuses_writes_loses_no_minute_and_no_alert(
+    store: Store, tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Turns fail with one line; when it takes writes again, all that was counted meanwhile is there."""
+    machine = Machine(store, tmp_path)
+    machine.turn()
+    refuses = ["ON"]
+
+    @sqlalchemy.event.listens_for(store._engine, "checkout")
+    def on_checkout(connection: sqlite3.Connection, _record: object, _proxy: object) -> None:
+        connection.execute(f"PRAGMA query_only={refuses[0]}")
+
+    with caplog.at_level(logging.ERROR, logger="netsre.controller"):
+        for _ in range(8):
+            machine.turn(failed=100)
+    assert (snapshot(machine).failures, len(caplog.records)) == (8, 1)
+    assert "readonly database; make it writable" in str(snapshot(machine).problem)
+    assert alerts(store) == []
+    assert not logged(tmp_path)
+
+    refuses[0] = "OFF"
+    machine.turn(failed=100)
+
+    assert snapshot(machine).problem is None
+    assert sorted(alerts(store)) == [("page", "firing"), ("ticket", "firing")]
+    with store.read() as transaction:
+        kept = transaction.history.buckets(Timestamp(0))
+    assert sum(bucket.bad for bucket in kept) == 900
+    assert sum(bucket.total for bucket in kept) == 1800
+
+
+def test_an_alert_of_an_slo_that_is_gone_ends_at_the_first_turn(store: Store, tmp_path: pathlib.Path) -> None:
+    """Its file was removed while the controller was away."""
+    orphan = burning.fired(of=burning.evaluation({"5m": 100, "1h": 100}, of=burning.slo("removed")))
+    with store.write() as transaction:
+        transaction.alerts.save(orphan.alert)
+
+    Machine(store, tmp_path).turn()
+
+    assert alerts(store) == [("page", AlertState.RESOLVED)]
+    assert logged(tmp_path) == ["resolved"]
+
+
+def test_the_first_turn_after_a_burn_is_a_baseline_not_an_alert(store: Store, tmp_path: pathlib.Path) -> None:
+    """Counts from before the first reading happened at an unknown time."""
+    machine = Machine(store, tmp_path)
+
+    machine.turn(failed=1000)
+
+    assert alerts(store) == []
+
+
+def test_a_snapshot_counts_what_is_on_record(store: Store, tmp_path: pathlib.Path) -> None:
+    """Metrics made of it survive a restart."""
+    first = Machine(store, tmp_path)
+    first.burn()
+    second = Machine(store, tmp_path, first.clock, first.source)
+    second.turn()
+
+    counts = snapshot(second).counts
+    assert counts.active == {"page": 1, "ticket": 1}
+    assert counts.pending == {"log": 0, "runbook": 0}
+    assert counts.transitions["ErrorBudgetBurn", "firing"] == 2
+    assert sum(counts.runs.values()) == 2
+
+
+def test_minutes_that_no_window_reaches_are_forgotten(store: Store, tmp_path: pathlib.Path) -> None:
+    """History on disk is bounded by the longest window."""
+    machine = Machine(store, tmp_path)
+    machine.turn()
+    machine.turn()
+    machine.clock.at = Timestamp(machine.clock.at + 31 * clock.DAY)
+    machine.turn()
+
+    with store.read() as transaction:
+        kept = transaction.history.buckets(Timestamp(0))
+    assert kept
+    assert min(bucket.minute for bucket in kept) > machine.clock.at - 30 * clock.DAY
