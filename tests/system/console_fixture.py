@@ -203,6 +203,13 @@ def calm() -> Scene:
     return {"slos": {"slos": slos}, "alerts": {"alerts": []}, "runs": {"runs": []}, "status": _status()}
 
 
+def crowded() -> Scene:
+    """Return a node with a dozen namespaces, of which one is not well."""
+    slos = [_slo("flow-success"), *(_headroom(f"pod-{number}") for number in range(11))]
+    slos.append(_headroom("pod-busy", sli=0.97, budget_remaining=-2.0, firing=["ticket"]))
+    return calm() | {"slos": {"slos": slos}}
+
+
 def stale() -> Scene:
     """Return a controller that answers but has not evaluated for minutes, because its source is away."""
     sources = [{"name": "agent", "up": False, "reason": "connection refused", "last_at": rfc3339(400)}]

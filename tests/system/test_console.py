@@ -135,6 +135,19 @@ def test_hostile_labels_are_text(incident_page: str) -> None:
     assert "<title>owned" not in incident_page
 
 
+def test_many_groups_that_are_well_are_folded_behind_the_worst(browse: Browse) -> None:
+    """Of twelve groups the burning one is a card; the others are counted, and one click away."""
+    with scenes.serve(scenes.application(scenes.crowded)) as address:
+        document = browse(address)
+    shown, more = _element(document, "slos-list"), _element(document, "slos-more-list")
+
+    assert "BURNING ticket conntrack" in " ".join(shown.split())
+    assert "pod-busy" in shown
+    assert "pod-3" not in shown
+    assert "11 more of conntrack-headroom: all OK" in _element(document, "slos-more-title")
+    assert all(f"pod-{number}" in more for number in range(11))
+
+
 def test_a_calm_node_has_no_banner(browse: Browse) -> None:
     """When all is well the headline says so and the banner is hidden."""
     with scenes.serve(scenes.application(scenes.calm)) as address:

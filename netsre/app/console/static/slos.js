@@ -39,15 +39,42 @@ function reasonFor(slo, ...fields) {
 export function showSlos(slos, now, current) {
   const rows = slos.map((slo) => ({ slo, state: stateOf(slo), key: keyOf(slo) }));
   rows.sort((a, b) => STATES[a.state].rank - STATES[b.state].rank || byBudget(a.slo, b.slo) || order(a.key, b.key));
-  reconcile(byId("slos-list"), rows, (row) => row.key, create, (node, row) => update(node, row, now, current));
+  const { shown, folded } = fold(rows);
+  const show = (node, row) => update(node, row, now, current);
+  reconcile(byId("slos-list"), shown, (row) => row.key, create, show);
+  reconcile(byId("slos-more-list"), folded, (row) => row.key, create, show);
+  setHidden(byId("slos-more"), folded.length === 0);
+  setText(byId("slos-more-title"), moreText(folded, current));
   setHidden(byId("slos-empty"), rows.length > 0);
   setText(byId("slos-empty"), "No service levels are measured yet. They appear with the first reading of a source.");
   const counts = Object.fromEntries(Object.keys(STATES).map((state) => [state, 0]));
   for (const row of rows) counts[row.state] += 1;
-  const shown = Object.entries(counts).filter(([, amount]) => amount);
-  const words = shown.map(([state, amount]) => `${amount} ${STATES[state].word}`).join(", ");
+  const found = Object.entries(counts).filter(([, amount]) => amount);
+  const words = found.map(([state, amount]) => `${amount} ${STATES[state].word}`).join(", ");
   setText(byId("slos-count"), words && !current ? `at the last evaluation: ${words}` : words);
   return counts;
+}
+
+/**
+ * A service level with many groups shows its worst, and every one that is not OK; the rest is one click away.
+ * Expects the worst first.
+ */
+function fold(rows) {
+  const known = new Set();
+  const shown = [];
+  const folded = [];
+  for (const row of rows) {
+    (row.state === "ok" && known.has(row.slo.name) ? folded : shown).push(row);
+    known.add(row.slo.name);
+  }
+  return { shown, folded };
+}
+
+function moreText(folded, current) {
+  const groups = new Map();
+  for (const { slo } of folded) groups.set(slo.name, (groups.get(slo.name) ?? 0) + 1);
+  const list = [...groups].map(([name, amount]) => `${amount} more of ${name}`).join(", ");
+  return `${list}: ${current ? "all OK" : "all were OK"}`;
 }
 
 const order = (a, b) => (a < b ? -1 : Number(a > b));
