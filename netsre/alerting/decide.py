@@ -29,9 +29,13 @@ class Reason(StrEnum):
     CLEARING_HELD = "clearing_held"
     NO_OPINION_KEPT = "no_opinion_kept"
     SLO_REMOVED = "slo_removed"
+    GROUP_REMOVED = "group_removed"
+    """Nothing of its group was measured for a whole window, or the SLO groups by other labels now."""
 
 
-ANNOUNCED: Final = frozenset({Reason.BURN_STARTED, Reason.BURN_STOPPED, Reason.SLO_REMOVED})
+ANNOUNCED: Final = frozenset(
+    {Reason.BURN_STARTED, Reason.BURN_STOPPED, Reason.SLO_REMOVED, Reason.GROUP_REMOVED}
+)
 """Reasons with which an alert changes its state; people and runbooks hear of these only."""
 
 
@@ -79,7 +83,9 @@ def decide(
             elif not blind and _worst(evaluation, severity) is not None:
                 found.append(_begin(identity, evaluation, severity, now, links))
     seen = {transition.alert.fingerprint for transition in found}
-    found.extend(_keep(alert, now) for name, alert in active.items() if name not in seen)
+    for name, alert in active.items():
+        if name not in seen:
+            found.append(_keep(alert, now) if blind else _end(alert, now, Reason.GROUP_REMOVED))
     return tuple(found)
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Literal
 
 import netsre
-from netsre.errors import EnvironmentUnfit
+from netsre.errors import BadInput, EnvironmentUnfit
 
 Shipped = Literal["bpf", "slos", "runbooks", "dashboards", "migrations"]
 
@@ -45,7 +45,7 @@ def _text(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except OSError as error:
         message = f"file {path}: {error.strerror}; check the path"
-        raise EnvironmentUnfit(message) from error
+        raise BadInput(message) from error
     except UnicodeDecodeError as error:
         message = f"file {path} is not UTF-8 text; save it as UTF-8"
-        raise EnvironmentUnfit(message) from error
+        raise BadInput(message) from error

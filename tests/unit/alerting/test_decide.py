@@ -96,13 +96,16 @@ def test_a_source_that_is_down_begins_no_alert() -> None:
     assert decide.decide((burning.BURNING,), {}, burning.T0, HOLD, blind=True) == ()
 
 
-def test_an_alert_whose_group_vanished_is_kept() -> None:
-    """A group that is no longer evaluated was not measured to be well."""
+def test_an_alert_whose_group_left_the_history_ends_unless_nobody_looked() -> None:
+    """After a whole window without it, nothing will ever measure that group again."""
     known = burning.active(burning.fired())
+    later = Timestamp(burning.T0 + 1)
 
-    (kept,) = decide.decide((), known, Timestamp(burning.T0 + 1), HOLD)
+    (kept,) = decide.decide((), known, later, HOLD, blind=True)
+    (ended,) = decide.decide((), known, later, HOLD)
 
     assert kept.reason is Reason.NO_OPINION_KEPT
+    assert (ended.reason, ended.alert.state) == (Reason.GROUP_REMOVED, AlertState.RESOLVED)
 
 
 def test_an_alert_of_an_slo_that_was_removed_is_retired() -> None:
