@@ -64,7 +64,7 @@ def test_a_burn_travels_from_the_counter_to_the_evidence(store: Store, tmp_path:
 
 
 def test_an_alert_survives_a_restart_with_its_time(store: Store, tmp_path: pathlib.Path) -> None:
-    """The second process goes on where the first ended: same firing, no second announcement, no second run."""
+    """The second process goes on where the first ended: same firing, no second announcement or run."""
     first = Machine(store, tmp_path)
     first.burn()
     with store.read() as transaction:

@@ -1,0 +1,39 @@
+"""The controller exposes what the registry says, all of it, with exactly those labels."""
+
+import pathlib
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from netsre.app import metrics
+from netsre.metrics.registry import REGISTRY
+from tests.unit import burning
+from tests.unit.app.fakes import Machine
+
+GROUP_LABELS = {"node"}
+
+
+def test_every_metric_of_the_controller_is_exposed_with_its_labels(tmp_path: pathlib.Path) -> None:
+    """After a burn whose second firing is refused, so that refusals are there; SLO series add the group."""
+    store = burning.store(tmp_path)
+    machine = Machine(store, tmp_path)
+    machine.burn()
+    machine.turn(delivered=10_000_000)
+    for _ in range(8):
+        machine.turn(delivered=100)
+    machine.turn(failed=10_000_000)
+    body, _ = metrics.render(machine.board.current, "text/plain")
+    store.close()
+
+    found = {
+        sample.name: set(sample.labels)
+        for family in text_string_to_metric_families(body.decode())
+        for sample in family.samples
+    }
+
+    expected = {name: set(about.labels) for name, about in REGISTRY.items() if about.exporter == "controller"}
+    assert {name: labels - GROUP_LABELS for name, labels in found.items()} == expected
+
+
+def test_before_the_first_turn_there_is_nothing() -> None:
+    """And no zero that looks like a measurement."""
+    assert metrics.render(None, "text/plain")[0] == b""
