@@ -7,14 +7,17 @@ back to the constructor: nothing is then lost or counted twice, whenever the pro
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
-from netsre import clock
+from netsre import clock, conventions
 from netsre.clock import Timestamp
 from netsre.model.levels import SLO, Evaluation
 from netsre.model.samples import Labels, Scrape
 from netsre.slo import evaluate, increments, indicators
 from netsre.slo.history import Bucket, History, minute_of
 from netsre.slo.increments import Cursor, Increments, Reason
+
+_GONE_AFTER: Final = clock.HOUR
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +78,26 @@ class Engine:
         return self._history.groups(slo.name) or (() if slo.group_by else ((),))
 
     def evaluate(self, now: Timestamp) -> tuple[Evaluation, ...]:
-        """Return where every group of every SLO stands, by SLO name and group."""
+        """Return where every group of every SLO stands, by SLO name and group.
+
+        Groups that are gone are left out. A namespace or a workload ends; a node does not just because
+        it is silent. So a group of more than a node is gone when its source was read for an hour since and did
+        not know it any more.
+        """
         return tuple(
             evaluate.evaluate(slo, group, self._history, now)
             for slo in self.slos
             for group in self.groups(slo)
+            if not self._gone(slo, group)
         )
+
+    def _gone(self, slo: SLO, group: Labels) -> bool:
+        if set(slo.group_by) <= {conventions.NODE}:
+            return False
+        node = dict(group).get(conventions.NODE)
+        read = [cursor.at for cursor in self._cursors.values() if node in (None, cursor.node)]
+        last = self._history.last_reading(slo.name, group)
+        return last is not None and bool(read) and max(read) - last > _GONE_AFTER
 
     def prune(self, now: Timestamp) -> Timestamp:
         """Forget the minutes that no window reaches any more; return the first that is still needed."""

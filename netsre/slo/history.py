@@ -135,6 +135,14 @@ class History:
         """Return the groups of an SLO that have any minute, sorted."""
         return tuple(sorted(self._tracks.get(slo, {})))
 
+    def last_reading(self, slo: str, group: Labels) -> Timestamp | None:
+        """Return the last minute in which a group was read; None when it never was."""
+        track = self._tracks.get(slo, {}).get(group)
+        if track is None:
+            return None
+        pairs = zip(reversed(track.minutes), reversed(track.readings), strict=True)
+        return next((Timestamp(minute) for minute, readings in pairs if readings), None)
+
     def prune(self, before: Timestamp) -> None:
         """Forget every minute that begins before a time, and groups without any minute left."""
         for tracks in self._tracks.values():

@@ -226,3 +226,28 @@ def test_evaluations_are_those_of_the_single_groups_in_order() -> None:
         ("latency", None),
     ]
     assert found[0] == evaluate_one(LEVELS[0], NODE, engine._history, after(1))
+
+
+def test_a_group_that_its_source_no_longer_knows_is_gone_after_an_hour() -> None:
+    """A namespace ends: its level is left out, the other's stays; the minutes are kept for its return."""
+    engine = Engine([slo(THRESHOLD, name="headroom", group_by=("netns", "node"))])
+    for at in range(0, 7200, 60):
+        stays, ends = series("used", netns="stays"), series("used", netns="ends")
+        values: dict[Series, int | str] = {stays: "0.1"}
+        engine.observe(scrape(at, values | ({ends: "0.1"} if at < 1800 else {})))
+        found = [dict(one.group)["netns"] for one in engine.evaluate(after(at))]
+
+        assert found == (["ends", "stays"] if at <= 1740 + 3600 else ["stays"])
+    assert len(engine.groups(engine.slos[0])) == 2
+
+
+def test_a_node_that_is_silent_is_not_gone() -> None:
+    """Whole nodes stay, and so do the groups of a node that nobody could read."""
+    levels = [slo(), slo(THRESHOLD, name="headroom", group_by=("netns", "node"))]
+    engine = Engine(levels)
+    for at in (0, 60, 120):
+        engine.observe(scrape(at, {DELIVERED: at, series("used", netns="a"): "0.1"}))
+
+    assert len(engine.evaluate(after(86_400))) == 2
+    engine.observe(scrape(86_400, {}))
+    assert [one.slo.name for one in engine.evaluate(after(86_400))] == ["flow"]
