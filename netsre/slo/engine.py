@@ -80,9 +80,9 @@ class Engine:
     def evaluate(self, now: Timestamp) -> tuple[Evaluation, ...]:
         """Return where every group of every SLO stands, by SLO name and group.
 
-        Groups that are gone are left out. A namespace or a workload ends; a node does not just because
-        it is silent. So a group of more than a node is gone when its source was read for an hour since and did
-        not know it any more.
+        Groups that are gone are left out. A namespace or a workload ends; a node does not just because it is
+        silent. So a group of more than a node is gone when its source was read for an hour since and did not
+        know it any more.
         """
         return tuple(
             evaluate.evaluate(slo, group, self._history, now)
