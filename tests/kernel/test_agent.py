@@ -1,10 +1,8 @@
 """The agent as a process: what it serves, what it keeps, and what it leaves."""
 
-import ctypes
 import functools
 import signal
 import socket
-import struct
 import subprocess
 import sys
 import time
@@ -18,10 +16,10 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from netsre import conventions as c
-from netsre.adapters.bpf import syscalls
 from netsre.app.resources import directory
 from netsre.metrics.registry import REGISTRY
 from tests.kernel import attempts
+from tests.kernel.programs import gone, program_ids
 
 pytestmark = [pytest.mark.requires("nft", "ip", "netns")]
 
@@ -158,30 +156,13 @@ def test_a_path_that_is_not_there_says_what_is(agent: Running) -> None:
 
 def test_kill_9_leaves_no_program_in_the_kernel() -> None:
     """The kernel frees what the dead agent held."""
-    before = _program_ids()
+    before = program_ids()
     running = start()
-    ours = _program_ids() - before
+    ours = program_ids() - before
     running.stop(signal.SIGKILL)
-    deadline = time.monotonic() + 5
-    while _program_ids() & ours and time.monotonic() < deadline:
-        time.sleep(0.05)
 
     assert ours
-    assert not _program_ids() & ours
-
-
-def _program_ids() -> frozenset[int]:
-    """Return the ids of all loaded programs, from the kernel's own list."""
-    next_id_command, last = 11, 0
-    found: set[int] = set()
-    while True:
-        attributes = ctypes.create_string_buffer(struct.pack("<III", last, 0, 0), 12)
-        try:
-            syscalls.bpf(next_id_command, attributes)
-        except FileNotFoundError:
-            return frozenset(found)
-        (last,) = struct.unpack_from("<I", attributes, 4)
-        found.add(last)
+    assert gone(ours)
 
 
 def test_a_taken_port_is_one_line_and_exit_3() -> None:
