@@ -26,7 +26,7 @@ def program_ids() -> frozenset[int]:
 
 
 def gone(ids: frozenset[int], seconds: float = 5.0) -> bool:
-    """Say whether the kernel frees all of these programs in time; it does so a moment after the last holder."""
+    """Say whether the kernel frees all of these programs in time, a moment after their last holder."""
     deadline = time.monotonic() + seconds
     while program_ids() & ids:
         if time.monotonic() > deadline:
