@@ -25,7 +25,7 @@ class Note:
     """Something about a scrape that people may want to know; never an error."""
 
     reason: str
-    """A word: `baseline`, `duplicate`, `late`, `counter_reset`, `not_a_number`, or an anomaly's name."""
+    """A word: `baseline`, `duplicate`, `clock_set_back`, `counter_reset`, `not_a_number` or an anomaly's."""
     subject: str
     """The node, series or SLO it is about."""
 
@@ -55,11 +55,11 @@ class Engine:
         self._cursors = {cursor.node: cursor for cursor in cursors}
 
     def observe(self, scrape: Scrape) -> Observation:
-        """Count one scrape; one that is not newer than the last of its node changes nothing."""
+        """Count one scrape; one of the same time as the last of its node changes nothing."""
         counted, cursor = increments.advance(self._cursors.get(scrape.node), scrape, self._followed)
         self._cursors[scrape.node] = cursor
         notes = _notes(counted, scrape.node)
-        if counted.reason in (Reason.DUPLICATE, Reason.LATE):
+        if counted.reason is Reason.DUPLICATE:
             return Observation((), cursor, notes)
         buckets: list[Bucket] = []
         for slo in self.slos:

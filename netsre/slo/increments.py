@@ -7,13 +7,17 @@
 | series was absent before                    | all of it: it was born at zero since                 |
 | series was not followed before              | nothing: its counts may be older than the last scrape|
 | value fell, same incarnation                | all of it, reported as a reset                       |
-| source restarted (`started_at` is later)    | all of every series: they began at zero              |
-| scrape not newer than the last one          | nothing; the cursor stays                            |
+| source restarted (see `_restarted`)         | all of every series: they began at zero              |
+| scrape older than the last one              | as any other: the clock was set back, and the        |
+|                                             | counters alone say how far their source has come     |
+| scrape of the same time as the last one     | nothing; the cursor stays                            |
 | value negative, infinite or NaN             | nothing; the series stays where it was               |
 
 A series that vanishes keeps its last value while the source lives: counters of a living source do not die, so
 the scrape was incomplete, and counting the series anew when it returns would count its events twice. When the
 source restarts, nothing old can return and everything is forgotten.
+
+Scrapes of one source are given in the order in which they were read; their times need not be in order.
 """
 
 from collections.abc import Mapping
@@ -30,6 +34,9 @@ from netsre.slo import exact
 MOST_VANISHED: Final = 10_000
 """Vanished series whose value is kept; beyond it the longest absent go first. Bounds the cursor."""
 
+JITTER: Final = 500
+"""Milliseconds by which the start of one life may differ between two scrapes."""
+
 _BUCKET: Final = "_bucket"
 
 
@@ -41,8 +48,8 @@ class Reason(StrEnum):
     """First scrape of the source: later ones are compared with it."""
     DUPLICATE = "duplicate"
     """Same time as the last scrape."""
-    LATE = "late"
-    """Older than the last scrape: it arrived late, or the clock stepped back."""
+    CLOCK_SET_BACK = "clock_set_back"
+    """Counted, and older than the last scrape, which was read before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,24 +107,40 @@ def advance(previous: Cursor | None, scrape: Scrape, followed: frozenset[str]) -
     """Count what a scrape adds, for the series whose `key_of` is followed, and move the cursor."""
     if previous is not None and previous.node != scrape.node:
         raise ValueError(f"cursor of {previous.node!r} cannot follow a scrape of {scrape.node!r}")
-    if previous is not None and scrape.at <= previous.at:
-        reason = Reason.DUPLICATE if scrape.at == previous.at else Reason.LATE
-        return Increments(reason, None, scrape.at, {}), previous
+    if previous is not None and scrape.at == previous.at:
+        return Increments(Reason.DUPLICATE, None, scrape.at, {}), previous
     present = {series: value for series, value in scrape.values.items() if key_of(series) in followed}
     good = {series: value for series, value in present.items() if exact.is_usable(value) and value >= 0}
     unusable = tuple(series for series in present if series not in good)
     cursor = Cursor(scrape.node, scrape.at, scrape.started_at, followed, good)
     if previous is None:
         return Increments(Reason.BASELINE, None, scrape.at, {}, unusable=unusable), cursor
-    if scrape.started_at > previous.started_at:
+    reason = Reason.CLOCK_SET_BACK if scrape.at < previous.at else Reason.COUNTED
+    if _restarted(previous, scrape.started_at, good):
         # Nothing of a source happened before it started; its clock may run ahead of ours.
         since = Timestamp(min(max(previous.at, scrape.started_at), scrape.at))
-        return Increments(Reason.COUNTED, since, scrape.at, good, unusable=unusable), cursor
+        return Increments(reason, since, scrape.at, good, unusable=unusable), cursor
     values, resets = _increases(previous, good)
-    increments = Increments(Reason.COUNTED, previous.at, scrape.at, values, resets, unusable)
+    begin = previous.at if reason is Reason.COUNTED else None
+    increments = Increments(reason, begin, scrape.at, values, resets, unusable)
     kept = {**_vanished(previous, good, followed), **good}
-    # An earlier start than before is a clock that was set, not an older life.
-    return increments, replace(cursor, started_at=previous.started_at, values=kept)
+    # The latest start of a life is its own: an earlier one comes from a clock that was set.
+    started_at = max(previous.started_at, scrape.started_at)
+    return increments, replace(cursor, started_at=started_at, values=kept)
+
+
+def _restarted(previous: Cursor, started_at: Timestamp, values: Mapping[Series, Decimal]) -> bool:
+    """Tell whether the counters began anew since the last scrape.
+
+    A later start says so by itself. An earlier one is a clock that was set back: under the same life when
+    every counter is still there and none fell, else under a new one.
+    """
+    later = started_at - previous.started_at
+    if abs(later) <= JITTER:
+        return False
+    return later > 0 or any(
+        series not in values or values[series] < before for series, before in previous.values.items()
+    )
 
 
 def _increases(

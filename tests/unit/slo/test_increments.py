@@ -79,15 +79,58 @@ def test_an_earlier_start_is_a_clock_that_was_set() -> None:
     assert found.values == {FAILED: 5}
 
 
-@pytest.mark.parametrize(("at", "reason"), [(5, Reason.DUPLICATE), (4, Reason.LATE), (-9_999, Reason.LATE)])
-def test_a_scrape_that_is_not_newer_changes_nothing(at: int, reason: Reason) -> None:
-    """It has its reason, and the cursor stays where it was."""
+@pytest.mark.parametrize("jitter", [-0.4, -0.001, 0.001, 0.4])
+def test_a_start_that_jitters_is_no_restart(jitter: float) -> None:
+    """A source that reckons its start anew each time is not counted anew each time."""
+    scrapes = (
+        scrape(0, {FAILED: 500}),
+        scrape(5, {FAILED: 501}, started=-100 + jitter),
+        scrape(10, {FAILED: 503}),
+    )
+
+    assert counted(*scrapes[:2])[0].values == {FAILED: 1}
+    assert counted(*scrapes)[0].values == {FAILED: 2}
+
+
+def test_a_start_that_drifts_slowly_is_no_restart() -> None:
+    """Two clocks that part by 100 ms per scrape are seconds apart after a minute, and still one life."""
+    scrapes = [scrape(5 * at, {FAILED: 500 + at}, started=-100 + at / 10) for at in range(60)]
+
+    found, cursor = counted(*scrapes)
+
+    assert (found.values, cursor.started_at) == ({FAILED: 1}, after(-94.1))
+
+
+@pytest.mark.parametrize("values", [{FAILED: 4, DELIVERED: 900}, {DELIVERED: 900}])
+def test_a_restart_under_a_clock_that_was_set_back_counts_from_zero(values: dict[Series, int]) -> None:
+    """Its start is earlier, and a counter that fell or is gone says that its life is another one."""
+    found, cursor = counted(scrape(0, {FAILED: 500, DELIVERED: 800}), scrape(-3000, values, started=-3010))
+
+    assert (found.reason, found.values, found.resets) == (Reason.CLOCK_SET_BACK, values, ())
+    assert (found.until, cursor.started_at) == (after(-3000), after(-3010))
+
+
+def test_a_scrape_of_the_same_time_changes_nothing() -> None:
+    """It was read already; the cursor stays where it was."""
     before = counted(scrape(0, {FAILED: 1}), scrape(5, {FAILED: 2}))[1]
 
-    found, cursor = advance(before, scrape(at, {FAILED: 100}, started=-1), FLOWS)
+    found, cursor = advance(before, scrape(5, {FAILED: 100}, started=-1), FLOWS)
 
-    assert (found.reason, found.values) == (reason, {})
+    assert (found.reason, found.values) == (Reason.DUPLICATE, {})
     assert cursor is before
+
+
+@pytest.mark.parametrize("back", [1, 3600, 2 * 86_400])
+def test_a_clock_that_was_set_back_loses_no_event(back: int) -> None:
+    """The counters say how far the source has come; when it happened is as good as unknown, so: now."""
+    scrapes = (scrape(0, {FAILED: 1}), scrape(-back, {FAILED: 3}), scrape(5 - back, {FAILED: 10}))
+
+    found, _ = counted(*scrapes[:2])
+    later, _ = counted(*scrapes)
+
+    assert (found.reason, found.since, found.until) == (Reason.CLOCK_SET_BACK, None, after(-back))
+    assert found.values == {FAILED: 2}
+    assert (later.reason, later.since, later.values) == (Reason.COUNTED, after(-back), {FAILED: 7})
 
 
 @pytest.mark.parametrize("value", ["NaN", "-1", "Infinity", "1e999999", "1e-999999"])
@@ -166,7 +209,7 @@ class Source:
 
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(["count", "restart", "hide", "repeat", "late"]),
+        st.sampled_from(["count", "restart", "hide", "repeat", "set back"]),
         st.dictionaries(st.sampled_from("abcde"), st.integers(0, 10**18), max_size=4),
     ),
     max_size=25,
@@ -192,10 +235,11 @@ def test_the_sum_of_increments_is_what_happened(steps: list[tuple[str, dict[str,
         one = scrape(at, shown, started=source.started)
         found, cursor = advance(cursor, one, FLOWS)
         total += sum(found.values.values())
-        for again in {"repeat": [one], "late": [scrape(at - 0.5, shown, started=source.started)]}.get(
-            what, []
-        ):
-            repeated, cursor = advance(cursor, again, FLOWS)
+        if what == "repeat":
+            repeated, cursor = advance(cursor, one, FLOWS)
             assert repeated.values == {}
+        if what == "set back":
+            again, cursor = advance(cursor, scrape(at - 0.5, shown, started=source.started), FLOWS)
+            assert not any(again.values.values())
 
     assert total == source.happened
