@@ -129,7 +129,8 @@ def _continue(
         return Transition(burning, Reason.STILL_BURNING)
     if not all(_measured_false(rule, evaluation) for rule in _rules(evaluation, severity)):
         return _keep(known, now)
-    since = now if known.clearing_since is None else known.clearing_since
+    # A clock that was set back must not make the hold longer by as much.
+    since = now if known.clearing_since is None else min(known.clearing_since, now)
     if now - since >= hold:
         return _end(known, now, Reason.BURN_STOPPED)
     return Transition(replace(known, updated_at=now, clearing_since=since), Reason.CLEARING_HELD)

@@ -77,7 +77,7 @@ class Dispatcher:
         delivered = 0
         for channel in self._channels:
             with self._store.read() as transaction:
-                due = transaction.outbox.due(channel.name, now, _BATCH)
+                due = transaction.outbox.due(channel.name, now, _BATCH, LONGEST_PAUSE)
             delivered += sum(self._deliver(channel, message, now) for message in due)
         return delivered
 

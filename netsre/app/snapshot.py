@@ -83,9 +83,9 @@ class Recent:
             self._minutes.setdefault((bucket.slo, bucket.group), {})[bucket.minute] = bucket
 
     def view(self, now: Timestamp) -> Mapping[GroupKey, Sequence[Bucket]]:
-        """Forget what is older than an hour, and return the rest in order."""
+        """Forget what is older than an hour or of the future, and return the rest in order."""
         for key, minutes in list(self._minutes.items()):
-            kept = {minute: bucket for minute, bucket in minutes.items() if now - minute < self.SPAN}
+            kept = {minute: bucket for minute, bucket in minutes.items() if 0 <= now - minute < self.SPAN}
             if kept:
                 self._minutes[key] = kept
             else:
@@ -106,7 +106,8 @@ class Sight:
     def read(self, scrape: Scrape) -> None:
         """Keep a reading, and let go of those that no action looks back to."""
         self._scrapes.append(scrape)
-        while scrape.at - self._scrapes[0].at > evidence.LOOKBACK:
+        # Readings of a future that the clock was set back from go too, or they would pile up until then.
+        while abs(scrape.at - self._scrapes[0].at) > evidence.LOOKBACK:
             self._scrapes.popleft()
 
     def evaluated(self, evaluations: tuple[Evaluation, ...]) -> None:

@@ -76,7 +76,8 @@ class Loop:
         self._problem: str | None = None
         self._unsaved: dict[tuple[str, Labels, Timestamp], Bucket] = {}
         self._cursors: dict[str, Cursor] = {}
-        self._pruned_at = Timestamp(0)
+        self._turned_at = Timestamp(0)
+        self._prune_at = Timestamp(0)
 
     def tick(self) -> None:
         """Take one turn; never raises but for what ends the process."""
@@ -138,13 +139,18 @@ class Loop:
         self._cursors.clear()
 
     def _prune(self, now: Timestamp) -> None:
-        if now - self._pruned_at < _PRUNE_EVERY:
+        # A clock that was just set may be set again: it deletes nothing before it has gone on for a while.
+        was_set = abs(now - self._turned_at) >= _PRUNE_EVERY
+        self._turned_at = now
+        if was_set:
+            self._prune_at = Timestamp(now + _PRUNE_EVERY)
+        if now < self._prune_at:
             return
         before = self._parts.engine.prune(now)
         with self._parts.store.write() as transaction:
             transaction.history.prune(before)
             transaction.outbox.prune(Timestamp(now - _KEEP_DELIVERED))
-        self._pruned_at = now
+        self._prune_at = Timestamp(now + _PRUNE_EVERY)
 
     def _count(self) -> None:
         with self._parts.store.read() as transaction:

@@ -64,8 +64,9 @@ def _limits(runbook: Runbook, target: str, history: tuple[Run, ...], now: Timest
     if any(run.target == target and not run.ended for run in ran):
         return Gate.ALREADY_RUNNING
     own = [run for run in ran if run.runbook == runbook.name]
-    if any(run.target == target and now - run.started_at < runbook.limits.cooldown for run in own):
+    # Either way in time: a run of the future was begun before the clock was set back; it limits as long.
+    if any(run.target == target and abs(now - run.started_at) < runbook.limits.cooldown for run in own):
         return Gate.COOLDOWN
-    if sum(now - run.started_at < HOUR for run in own) >= runbook.limits.per_hour:
+    if sum(abs(now - run.started_at) < HOUR for run in own) >= runbook.limits.per_hour:
         return Gate.RATE_LIMITED
     return Gate.ACCEPTED

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy import Connection, delete, func, or_, select, update
 
 from netsre.clock import Timestamp
 from netsre.model.documents import Document
@@ -45,12 +45,17 @@ class Outbox:
             insert_once(self._connection.dialect, schema.outbox, ["channel", "key"]), [row]
         )
 
-    def due(self, channel: str, now: Timestamp, limit: int) -> list[Message]:
-        """Return messages to deliver now, in the order they were written."""
+    def due(self, channel: str, now: Timestamp, limit: int, longest: int) -> list[Message]:
+        """Return messages to deliver now, in the order they were written.
+
+        No message is made to wait more than `longest` milliseconds: one that waits longer was put off under a
+        clock that ran ahead, and is due.
+        """
         t = schema.outbox
         query = (
             select(t.c.id, t.c.channel, t.c.key, t.c.payload, t.c.created_at, t.c.attempts)
-            .where(t.c.channel == channel, t.c.delivered_at.is_(None), t.c.next_attempt_at <= now)
+            .where(t.c.channel == channel, t.c.delivered_at.is_(None))
+            .where(or_(t.c.next_attempt_at <= now, t.c.next_attempt_at > now + longest))
             .order_by(t.c.id)
             .limit(limit)
         )

@@ -78,7 +78,7 @@ class Machine:
         self.board = Board(self.clock.now())
         with store.read() as transaction:
             engine = Engine(SLOS, transaction.history.buckets(Timestamp(0)), transaction.history.cursors())
-        sight = Sight()
+        self.sight = sight = Sight()
         channels = (LogChannel(AlertLog(directory / "alerts.jsonl")), RunbookChannel(runbooks))
         self.loop = Loop(
             Parts(
@@ -104,6 +104,15 @@ class Machine:
         self.source.delivered += delivered
         self.source.failed += failed
         self.loop.tick()
+
+    def held(self, severity: str) -> bool:
+        """Tell whether an alert of a severity is being held before it ends."""
+        with self.store.read() as transaction:
+            active = transaction.alerts.active().values()
+        return any(
+            dict(alert.labels)["severity"] == severity and alert.clearing_since is not None
+            for alert in active
+        )
 
     def burn(self) -> None:
         """Take two turns after which page and ticket fire."""

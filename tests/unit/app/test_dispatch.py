@@ -125,7 +125,7 @@ def test_the_same_announcement_makes_one_run(store: Store) -> None:
     channel = RunbookChannel(RUNBOOKS)
     for _ in range(2):
         with store.write() as transaction:
-            (message,) = transaction.outbox.due(messages.RUNBOOK, burning.T0, 10)
+            (message,) = transaction.outbox.due(messages.RUNBOOK, burning.T0, 10, LONGEST_PAUSE)
             channel.deliver(message, transaction, burning.T0)
 
     with store.read() as transaction:

@@ -15,7 +15,7 @@ from netsre.clock import Timestamp
 from netsre.model.alerts import AlertState
 from netsre.store.database import Store
 from tests.unit import burning
-from tests.unit.app.fakes import Machine
+from tests.unit.app.fakes import HOLD, Machine
 
 
 @pytest.fixture
@@ -203,8 +203,73 @@ def test_minutes_that_no_window_reaches_are_forgotten(store: Store, tmp_path: pa
     machine.turn()
     machine.clock.at = Timestamp(machine.clock.at + 31 * clock.DAY)
     machine.turn()
+    for _ in range(2):
+        machine.clock.at = Timestamp(machine.clock.at + 40 * clock.MINUTE)
+        machine.turn()
 
     with store.read() as transaction:
         kept = transaction.history.buckets(Timestamp(0))
     assert kept
     assert min(bucket.minute for bucket in kept) > machine.clock.at - 30 * clock.DAY
+
+
+@pytest.mark.parametrize("back", [clock.HOUR, 2 * clock.DAY])
+def test_a_clock_that_is_set_back_blinds_nobody(store: Store, tmp_path: pathlib.Path, back: int) -> None:
+    """Events are counted on, an outage that begins then is announced, and nothing counted before is lost."""
+    machine = Machine(store, tmp_path)
+    machine.turn()
+    machine.turn()
+    machine.clock.at = Timestamp(machine.clock.at - back)
+
+    machine.turn(failed=100)
+
+    assert sorted(alerts(store)) == [("page", "firing"), ("ticket", "firing")]
+    with store.read() as transaction:
+        kept = transaction.history.buckets(Timestamp(0))
+    assert (sum(bucket.bad for bucket in kept), sum(bucket.total for bucket in kept)) == (100, 300)
+
+
+def test_a_hold_is_no_longer_because_the_clock_was_set_back(store: Store, tmp_path: pathlib.Path) -> None:
+    """The page's windows are clean, its hold began, the clock goes back an hour: it still ends in time."""
+    machine = Machine(store, tmp_path)
+    machine.burn()
+    while not machine.held("page"):
+        machine.turn(delivered=10_000)
+    machine.clock.at = Timestamp(machine.clock.at - clock.HOUR)
+
+    for _ in range(HOLD // (15 * clock.SECOND) + 1):
+        machine.turn(delivered=10_000)
+
+    assert ("page", AlertState.RESOLVED) in alerts(store)
+
+
+def test_readings_of_a_future_do_not_pile_up(store: Store, tmp_path: pathlib.Path) -> None:
+    """A clock that was two days ahead leaves no reading behind that would only be let go of in two days."""
+    machine = Machine(store, tmp_path)
+    machine.turn()
+    machine.clock.at = Timestamp(machine.clock.at - 2 * clock.DAY)
+
+    for _ in range(100):
+        machine.turn()
+
+    assert len(machine.sight.scrapes()) <= 21
+    assert all(
+        bucket.minute <= machine.clock.at for (_, kept) in snapshot(machine).recent.items() for bucket in kept
+    )
+
+
+def test_a_clock_that_jumps_ahead_for_a_moment_deletes_nothing(store: Store, tmp_path: pathlib.Path) -> None:
+    """Ten years ahead for half an hour, then right again: the history is still there."""
+    machine = Machine(store, tmp_path)
+    machine.turn()
+    machine.turn()
+    before = machine.clock.at
+    for minutes in range(30):
+        machine.clock.at = Timestamp(before + 3650 * clock.DAY + minutes * clock.MINUTE)
+        machine.turn()
+    machine.clock.at = before
+
+    machine.turn(failed=1)
+
+    (evaluation,) = snapshot(machine).evaluations
+    assert (int(evaluation.bad), int(evaluation.total)) == (1, 101 + 100)

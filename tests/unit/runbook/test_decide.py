@@ -88,6 +88,12 @@ def test_a_failed_run_counts_and_a_refused_one_does_not() -> None:
     assert gate(ran(1, RunState.REFUSED), ran(2, RunState.REFUSED)) is Gate.ACCEPTED
 
 
+def test_a_run_of_the_future_limits_no_longer_than_one_of_the_past() -> None:
+    """The clock ran two days ahead and was set back: automation does not wait for two days."""
+    assert gate(ran(-2 * clock.DAY), ran(-2 * clock.DAY)) is Gate.ACCEPTED
+    assert gate(ran(-clock.MINUTE)) is Gate.COOLDOWN
+
+
 def test_lookback_covers_every_limit() -> None:
     """A cooldown longer than the hour of the rate is looked back to."""
     patient = dataclasses.replace(BOOK, limits=Limits(clock.DAY, 1))

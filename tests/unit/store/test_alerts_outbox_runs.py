@@ -14,6 +14,7 @@ from netsre.store.database import Store
 from tests.unit import burning
 
 ALERT = burning.fired().alert
+PAUSE = 300_000
 RUN = Run(
     "r1", "look", ALERT.fingerprint, burning.T0, "network/a", RunState.GATED, "accepted", burning.T0, None
 )
@@ -81,13 +82,13 @@ def test_messages_wait_for_their_time_and_leave_when_delivered(store: Store) -> 
     with store.write() as transaction:
         for key in ("a", "b"):
             transaction.outbox.add("log", key, {}, burning.T0)
-        first, second = transaction.outbox.due("log", burning.T0, 10)
+        first, second = transaction.outbox.due("log", burning.T0, 10, PAUSE)
         transaction.outbox.delivered(first, burning.T0)
         transaction.outbox.failed(second, "no space", Timestamp(burning.T0 + 5))
 
     with store.read() as transaction:
-        assert transaction.outbox.due("log", Timestamp(burning.T0 + 4), 10) == []
-        (waiting,) = transaction.outbox.due("log", Timestamp(burning.T0 + 5), 10)
+        assert transaction.outbox.due("log", Timestamp(burning.T0 + 4), 10, PAUSE) == []
+        (waiting,) = transaction.outbox.due("log", Timestamp(burning.T0 + 5), 10, PAUSE)
         assert (waiting.key, waiting.attempts) == ("b", 1)
         assert transaction.outbox.pending() == {"log": 1}
 
@@ -97,10 +98,10 @@ def test_pruning_never_drops_what_was_not_delivered(store: Store) -> None:
     with store.write() as transaction:
         for key in ("old", "done"):
             transaction.outbox.add("log", key, {}, Timestamp(0))
-        done = transaction.outbox.due("log", burning.T0, 10)[1]
+        done = transaction.outbox.due("log", burning.T0, 10, PAUSE)[1]
         transaction.outbox.delivered(done, Timestamp(1))
         assert transaction.outbox.prune(burning.T0) == 1
-        assert [message.key for message in transaction.outbox.due("log", burning.T0, 10)] == ["old"]
+        assert [message.key for message in transaction.outbox.due("log", burning.T0, 10, PAUSE)] == ["old"]
 
 
 def test_a_journal_is_numbered_in_order_and_kept_apart(store: Store) -> None:
@@ -131,3 +132,15 @@ def test_limits_see_recent_runs_and_all_that_are_not_over(store: Store) -> None:
             ("look", RunState.GATED, "accepted"): 1,
             ("look", RunState.SUCCEEDED, "accepted"): 2,
         }
+
+
+def test_a_message_put_off_under_a_clock_that_ran_ahead_is_due(store: Store) -> None:
+    """The clock was set back by two days since: nobody waits two days for a page."""
+    ahead = Timestamp(burning.T0 + 2 * 86_400_000)
+    with store.write() as transaction:
+        transaction.outbox.add("log", "k", {}, ahead)
+        (message,) = transaction.outbox.due("log", ahead, 10, PAUSE)
+        transaction.outbox.failed(message, "no space", Timestamp(ahead + 1000))
+
+        assert [found.key for found in transaction.outbox.due("log", burning.T0, 10, PAUSE)] == ["k"]
+        assert transaction.outbox.due("log", ahead, 10, PAUSE) == []
