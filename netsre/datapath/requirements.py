@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-OLDEST_KERNEL: Final = (5, 8)
-"""The first with CAP_BPF, batch reads of per-CPU maps, and run-time statistics on demand."""
+OLDEST_KERNEL: Final = (5, 9)
+"""The first with all of CAP_BPF, batch reads of per-CPU maps, and the cast from a socket to a TCP socket."""
 AGENT_CAPABILITIES: Final = ("BPF", "PERFMON", "SYS_ADMIN", "SYS_PTRACE")
 LAB_CAPABILITIES: Final = ("CHOWN", "KILL", "NET_ADMIN", "SETGID", "SETPCAP", "SETUID")
 

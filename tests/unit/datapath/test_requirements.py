@@ -57,8 +57,8 @@ def test_a_node_with_everything_is_ok() -> None:
 @pytest.mark.parametrize(
     ("name", "changes", "status", "word"),
     [
-        ("kernel", {"kernel": "5.8.0"}, Status.OK, "5.8"),
-        ("kernel", {"kernel": "5.7.19-generic"}, Status.NO, "5.7.19"),
+        ("kernel", {"kernel": "5.9.0"}, Status.OK, "5.9"),
+        ("kernel", {"kernel": "5.8.19-generic"}, Status.NO, "5.8.19"),
         ("kernel", {"kernel": "4.19.0"}, Status.NO, "4.19"),
         ("kernel", {"kernel": "5.10.0"}, Status.OK, "5.10"),
         ("kernel", {"kernel": "custom"}, Status.DEGRADED, "custom"),
