@@ -98,7 +98,8 @@ def test_a_start_that_drifts_slowly_is_no_restart() -> None:
 
     found, cursor = counted(*scrapes)
 
-    assert (found.values, cursor.started_at) == ({FAILED: 1}, after(-94.1))
+    assert found.values == {FAILED: 1}
+    assert cursor.started_at == after(-94.1)
 
 
 @pytest.mark.parametrize("values", [{FAILED: 4, DELIVERED: 900}, {DELIVERED: 900}])
@@ -106,7 +107,8 @@ def test_a_restart_under_a_clock_that_was_set_back_counts_from_zero(values: dict
     """Its start is earlier, and a counter that fell or is gone says that its life is another one."""
     found, cursor = counted(scrape(0, {FAILED: 500, DELIVERED: 800}), scrape(-3000, values, started=-3010))
 
-    assert (found.reason, found.values, found.resets) == (Reason.CLOCK_SET_BACK, values, ())
+    assert found.values == values
+    assert (found.reason, found.resets) == (Reason.CLOCK_SET_BACK, ())
     assert (found.until, cursor.started_at) == (after(-3000), after(-3010))
 
 
@@ -130,7 +132,8 @@ def test_a_clock_that_was_set_back_loses_no_event(back: int) -> None:
 
     assert (found.reason, found.since, found.until) == (Reason.CLOCK_SET_BACK, None, after(-back))
     assert found.values == {FAILED: 2}
-    assert (later.reason, later.since, later.values) == (Reason.COUNTED, after(-back), {FAILED: 7})
+    assert later.values == {FAILED: 7}
+    assert (later.reason, later.since) == (Reason.COUNTED, after(-back))
 
 
 @pytest.mark.parametrize("value", ["NaN", "-1", "Infinity", "1e999999", "1e-999999"])
