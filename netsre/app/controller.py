@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType, MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import uvicorn
 
@@ -31,13 +31,14 @@ from netsre.adapters.alert_log import FILE_NAME as ALERT_LOG
 from netsre.adapters.alert_log import AlertLog
 from netsre.alerting.describe import Links
 from netsre.app import api, datadir, privileges, resources
-from netsre.app.automation import ACTOR, Automation, RunbookChannel
+from netsre.app.automation import Automation, RunbookChannel
 from netsre.app.dispatch import Dispatcher, LogChannel
 from netsre.app.logs import pairs
+from netsre.app.resume import resume
 from netsre.app.settings import Settings
 from netsre.app.snapshot import Board, Recent, Sight
 from netsre.app.tick import Loop, Parts
-from netsre.clock import SystemClock, Timestamp
+from netsre.clock import SystemClock
 from netsre.datapath.buckets import CONNECT_BOUNDS
 from netsre.errors import EnvironmentUnfit
 from netsre.model.levels import SLO
@@ -48,9 +49,6 @@ from netsre.slo import parsing as slo_parsing
 from netsre.slo.engine import Engine
 from netsre.store.database import Store
 from netsre.store.migrations import Migrations
-
-if TYPE_CHECKING:
-    from netsre.model.documents import Document
 
 _log: Final = logging.getLogger("netsre.controller")
 
@@ -196,23 +194,14 @@ def _alone(data_dir: Path) -> Iterator[None]:
 def _loop(settings: Settings, loaded: Loaded, store: Store, board: Board) -> Loop:
     the_clock = SystemClock()
     now = the_clock.now()
-    longest = max((slo.window for slo in loaded.slos), default=clock.DAY)
-    with store.write() as transaction:
-        buckets = transaction.history.buckets(Timestamp(now - longest - clock.HOUR))
-        cursors = transaction.history.cursors()
-        started: Document = {
-            "node": settings.node,
-            "slos": len(loaded.slos),
-            "runbooks": len(loaded.runbooks),
-        }
-        transaction.audit.append(now, ACTOR, "controller.started", settings.node, started)
+    kept = resume(store, loaded.slos, settings.node, len(loaded.runbooks), now)
     recent, sight = Recent(), Sight()
-    recent.add(bucket for bucket in buckets if now - bucket.minute < Recent.SPAN)
+    recent.add(bucket for bucket in kept.buckets if now - bucket.minute < Recent.SPAN)
     log_channel = LogChannel(AlertLog(settings.data_dir / ALERT_LOG))
     return Loop(
         Parts(
             client=AgentClient(settings.agent_url, settings.node, the_clock),
-            engine=Engine(loaded.slos, buckets, cursors),
+            engine=Engine(loaded.slos, kept.buckets, kept.cursors),
             store=store,
             dispatcher=Dispatcher(store, (log_channel, RunbookChannel(loaded.runbooks))),
             automation=Automation(

@@ -6,14 +6,14 @@ back to the constructor: nothing is then lost or counted twice, whenever the pro
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from netsre import clock, conventions
 from netsre.clock import Timestamp
 from netsre.model.levels import SLO, Evaluation
 from netsre.model.samples import Labels, Scrape
-from netsre.slo import evaluate, increments, indicators
+from netsre.slo import definition, evaluate, increments, indicators
 from netsre.slo.history import Bucket, History, minute_of
 from netsre.slo.increments import Cursor, Increments, Reason
 
@@ -46,12 +46,16 @@ class Engine:
     def __init__(
         self, slos: Iterable[SLO], history: Iterable[Bucket] = (), cursors: Iterable[Cursor] = ()
     ) -> None:
-        """Start where the stored minutes and cursors ended; those of SLOs that are gone are left aside."""
+        """Start where the stored minutes and cursors ended.
+
+        Minutes of SLOs that are gone, or that measured something else under the same name, are left aside.
+        """
         self.slos = tuple(sorted(slos, key=lambda slo: slo.name))
-        names = {slo.name for slo in self.slos}
+        self._definitions = {slo.name: definition.of(slo) for slo in self.slos}
+        known = (bucket for bucket in history if bucket.definition == self._definitions.get(bucket.slo))
         self._keep = max((slo.window for slo in self.slos), default=clock.DAY)
         self._followed = indicators.followed(self.slos)
-        self._history = History((bucket for bucket in history if bucket.slo in names), self._keep)
+        self._history = History(known, self._keep)
         self._cursors = {cursor.node: cursor for cursor in cursors}
 
     def observe(self, scrape: Scrape) -> Observation:
@@ -67,7 +71,8 @@ class Engine:
                 notes += tuple(Note(anomaly, subject(slo, group)) for anomaly in sorted(measure.anomalies))
                 if measure.anomalies and not measure.total:
                     continue  # the source answered, but not about this: no reading, so that coverage shows it
-                buckets += self._history.add(slo.name, group, counted.since, counted.until, measure)
+                changed = self._history.add(slo.name, group, counted.since, counted.until, measure)
+                buckets += (replace(bucket, definition=self._definitions[slo.name]) for bucket in changed)
         return Observation(tuple(buckets), cursor, notes)
 
     def groups(self, slo: SLO) -> tuple[Labels, ...]:

@@ -31,6 +31,8 @@ class Bucket:
     total: Decimal
     readings: int
     """Successful readings of a source in this minute; 0 where events of a gap were spread."""
+    definition: str = ""
+    """What was measured (`definition.of`); empty where nobody kept it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,10 @@
 """Measured history: minute buckets, and the cursor of every source."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, delete, select, update
 
 from netsre.clock import Timestamp
 from netsre.model.documents import canonical
@@ -27,6 +27,7 @@ class History:
         rows = [
             {
                 "slo": b.slo,
+                "definition": b.definition,
                 "labels": b.group,
                 "minute": b.minute,
                 "bad": b.bad,
@@ -53,14 +54,9 @@ class History:
     def buckets(self, since: Timestamp) -> list[Bucket]:
         """Return all buckets of minutes that begin at `since` or later, oldest first."""
         table = schema.slo_bucket
-        query = select(
-            table.c.slo, table.c.labels, table.c.minute, table.c.bad, table.c.total, table.c.readings
-        )
-        found = self._connection.execute(query.where(table.c.minute >= since).order_by(table.c.minute))
-        return [
-            Bucket(slo=slo, group=group, minute=Timestamp(minute), bad=bad, total=total, readings=readings)
-            for slo, group, minute, bad, total, readings in found
-        ]
+        columns = (table.c.slo, table.c.labels, table.c.minute, table.c.bad, table.c.total, table.c.readings)
+        query = select(*columns, table.c.definition).where(table.c.minute >= since)
+        return [Bucket(*row) for row in self._connection.execute(query.order_by(table.c.minute))]
 
     def cursors(self) -> list[Cursor]:
         """Return the cursor of every source."""
@@ -77,6 +73,13 @@ class History:
             )
             for row in self._connection.execute(select(schema.slo_cursor))
         ]
+
+    def adopt(self, definitions: Mapping[str, str]) -> None:
+        """Say what the minutes of SLOs measured that were kept before definitions were."""
+        table = schema.slo_bucket
+        for slo, definition in definitions.items():
+            nameless = update(table).where(table.c.slo == slo, table.c.definition == "")
+            self._connection.execute(nameless.values(definition=definition))
 
     def prune(self, before: Timestamp) -> int:
         """Drop the buckets of minutes that began before a time; return how many."""

@@ -77,6 +77,8 @@ slo_bucket: Final = Table(
     "slo_bucket",
     metadata,
     Column("slo", Text, primary_key=True),
+    # What was measured under that name.
+    Column("definition", Text, primary_key=True),
     Column("labels", LabelSet, primary_key=True),
     Column("minute", BigInteger, primary_key=True),
     Column("bad", ExactDecimal, nullable=False),

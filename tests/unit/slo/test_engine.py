@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from netsre import clock
 from netsre.model.levels import BurnPolicy, Measured, NoData
 from netsre.model.samples import Series
+from netsre.slo import definition
 from netsre.slo.engine import Engine, Note, Observation
 from netsre.slo.evaluate import evaluate as evaluate_one
 from netsre.slo.history import Bucket
@@ -97,10 +98,11 @@ def test_an_observation_carries_whole_minutes_of_every_slo_that_was_measured() -
     seen = engine.observe(scrape(5, {FAILED: 2, used: "0.9"}))
 
     group = (("netns", "blue"), ("node", "n1"))
+    measures = {level.name: definition.of(level) for level in LEVELS}
     assert seen.buckets == (
-        Bucket("flow", NODE, after(0), Decimal(2), Decimal(2), 2),
-        Bucket("headroom", group, after(0), Decimal(1), Decimal(2), 2),
-        Bucket("latency", NODE, after(0), Decimal(0), Decimal(0), 2),
+        Bucket("flow", NODE, after(0), Decimal(2), Decimal(2), 2, measures["flow"]),
+        Bucket("headroom", group, after(0), Decimal(1), Decimal(2), 2, measures["headroom"]),
+        Bucket("latency", NODE, after(0), Decimal(0), Decimal(0), 2, measures["latency"]),
     )
     assert seen.cursor.at == after(5)
 

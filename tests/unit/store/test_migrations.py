@@ -80,7 +80,8 @@ def test_a_database_of_a_newer_version_is_refused_and_left_alone(tmp_path: pathl
     for attempt in (store.upgrade, store.verify):
         with pytest.raises(StoreUnusable) as refused:
             attempt()
-        assert "has schema 9999, this netsre knows up to 0001; install the netsre" in str(refused.value)
+        known = f"has schema 9999, this netsre knows up to {burning.MIGRATIONS.head}; install the netsre"
+        assert known in str(refused.value)
     store.close()
 
 
@@ -104,3 +105,24 @@ def test_a_directory_without_migrations_is_an_installation_that_is_broken(tmp_pa
 
     with pytest.raises(StoreUnusable, match="no migrations found; reinstall netsre"):
         Migrations.load(str(tmp_path))
+
+
+def test_minutes_of_the_first_schema_survive_the_way_up_and_down(tmp_path: pathlib.Path) -> None:
+    """They have no definition on the way up; on the way down one definition of each SLO stays."""
+    store = Store.at(tmp_path, burning.MIGRATIONS)
+    old = "INSERT INTO slo_bucket (slo, labels, minute, bad, total, readings) VALUES ('a', '{}', 60000, 1, 7, 3)"
+    new = "INSERT INTO slo_bucket VALUES ('a', '{}', 60000, 1, 9, 3, 'new')"
+    with store._engine.begin() as connection:
+        burning.MIGRATIONS.run(connection, "0001")
+        connection.exec_driver_sql(old)
+    store.upgrade()
+
+    with store._engine.begin() as connection:
+        assert connection.exec_driver_sql("SELECT * FROM slo_bucket").mappings().one() == {
+            "slo": "a", "definition": "", "labels": "{}", "minute": 60_000, "bad": "1", "total": "7",
+            "readings": 3,
+        }  # fmt: skip
+        connection.exec_driver_sql(new)
+        burning.MIGRATIONS.run(connection, "0001")
+        assert connection.exec_driver_sql("SELECT total FROM slo_bucket").scalars().all() == ["9"]
+    store.close()

@@ -50,7 +50,10 @@ def test_columns_have_the_types_of_the_tables() -> None:
             kind = (
                 "SERIAL" if table.name == "outbox" and column.name == "id" else column.type.compile(dialect)
             )
-            assert f"{column.name} {kind}" in block, (table.name, column.name)
+            added = f"ALTER TABLE {table.name} ADD COLUMN {column.name} {kind}" in script
+            assert added or f"{column.name} {kind}" in block, (table.name, column.name)
+        key = f"PRIMARY KEY ({', '.join(column.name for column in table.primary_key)})"
+        assert key in block or f"ALTER TABLE {table.name} ADD CONSTRAINT pk_{table.name} {key}" in script
 
 
 def test_upserts_are_written_for_postgresql() -> None:

@@ -1,0 +1,39 @@
+"""What an SLO measures, in a word: minutes of one definition are never added to those of another.
+
+Name, objective, window, policy and words of an SLO may change, and its history stays. What it counts and by
+which labels may not: a sum over two different questions answers neither.
+"""
+
+import hashlib
+from decimal import Decimal
+
+from netsre.model.levels import SLO, LatencyIndicator, Matcher, RatioIndicator, Selector, ThresholdIndicator
+
+_LENGTH = 12
+
+
+def of(slo: SLO) -> str:
+    """Return the definition of an SLO: equal for equal measurements, however they are written."""
+    text = f"{_indicator(slo)} by {','.join(sorted(slo.group_by))}"
+    return hashlib.sha256(text.encode()).hexdigest()[:_LENGTH]
+
+
+def _indicator(slo: SLO) -> str:
+    match slo.indicator:
+        case RatioIndicator(bad, total):
+            return f"ratio {_selector(bad)} of {_selector(total)}"
+        case LatencyIndicator(selector, below):
+            return f"latency {_selector(selector)} below {_number(below)}"
+        case ThresholdIndicator(selector, op, value):
+            return f"threshold {_selector(selector)} {op} {_number(value)}"
+
+
+def _selector(selector: Selector) -> str:
+    def order(matcher: Matcher) -> tuple[str, str, str]:
+        return matcher.label, matcher.op, matcher.value
+
+    return str(Selector(selector.metric, tuple(sorted(set(selector.matchers), key=order))))
+
+
+def _number(value: Decimal) -> str:
+    return f"{value.normalize():f}"
