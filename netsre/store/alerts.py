@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import Connection, Row, literal_column, select
 
 from netsre.clock import Timestamp
 from netsre.model.alerts import Alert, AlertState
-from netsre.store import schema
+from netsre.store import schema, tallies
 from netsre.store.statements import upsert
 
 
@@ -19,7 +19,8 @@ class Alerts:
         self._connection = connection
 
     def save(self, alert: Alert) -> None:
-        """Write one firing of an alert over what was known of it."""
+        """Write one firing of an alert over what was known of it, and count that it began or ended."""
+        before = self.find(alert.fingerprint, alert.fired_at)
         row = {
             "fingerprint": alert.fingerprint,
             "fired_at": alert.fired_at,
@@ -31,10 +32,13 @@ class Alerts:
             "clearing_since": alert.clearing_since,
         }
         self._connection.execute(upsert(self._connection.dialect, schema.alert), [row])
+        self._count(alert, before)
 
     def active(self) -> dict[str, Alert]:
         """Return the firing alerts by fingerprint."""
-        query = select(schema.alert).where(schema.alert.c.state == AlertState.FIRING.value)
+        # A literal: with a parameter SQLite would not know that the index of firing alerts answers this.
+        firing = schema.alert.c.state == literal_column(f"'{AlertState.FIRING.value}'")
+        query = select(schema.alert).where(firing)
         return {row.fingerprint: _alert(row) for row in self._connection.execute(query)}
 
     def find(self, fingerprint: str, fired_at: Timestamp) -> Alert | None:
@@ -52,15 +56,15 @@ class Alerts:
 
     def transitions(self) -> Mapping[tuple[str, str], int]:
         """Return how often alerts began and ended, ever, by alert name and transition."""
-        table = schema.alert
-        query = select(table.c.labels, func.count(), func.count(table.c.resolved_at)).group_by(table.c.labels)
-        counts: dict[tuple[str, str], int] = {}
-        for pairs, fired, resolved in self._connection.execute(query):
-            name = dict(pairs)["alertname"]
-            for transition, count in ((AlertState.FIRING, fired), (AlertState.RESOLVED, resolved)):
-                key = (name, transition.value)
-                counts[key] = counts.get(key, 0) + count
-        return MappingProxyType(counts)
+        found = tallies.read(self._connection, tallies.ALERT)
+        return MappingProxyType({(tally.name, tally.state): tally.count for tally in found})
+
+    def _count(self, alert: Alert, before: Alert | None) -> None:
+        name = dict(alert.labels)["alertname"]
+        if before is None:
+            tallies.count(self._connection, tallies.ALERT, name, AlertState.FIRING.value)
+        if alert.resolved_at is not None and (before is None or before.resolved_at is None):
+            tallies.count(self._connection, tallies.ALERT, name, AlertState.RESOLVED.value)
 
 
 def _alert(row: Row[tuple[object, ...]]) -> Alert:

@@ -1,15 +1,18 @@
 """Runs of runbooks and their append-only journal."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import Final
 
-from sqlalchemy import Connection, Row, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, Select, func, insert, or_, select, update
 
 from netsre.clock import Timestamp
 from netsre.model.documents import Document
 from netsre.model.runbooks import ENDED, JournalEntry, JournalKind, Run, RunState
-from netsre.store import schema
+from netsre.store import schema, tallies
 
-_ENDED = sorted(state.value for state in ENDED)
+# Named one by one, and not by what they are not: only that way an index finds them.
+_GOING_ON: Final = sorted(state.value for state in RunState if state not in ENDED)
 
 
 class Runs:
@@ -32,25 +35,27 @@ class Runs:
                 state=run.state.value, reason=run.reason, started_at=run.started_at, ended_at=run.ended_at,
             )
         )  # fmt: skip
+        self._count(run)
 
     def change(self, run: Run) -> None:
-        """Record the new state of a run."""
+        """Record the new state of a run, and count it when that is its last."""
         change = update(schema.run).where(schema.run.c.id == run.id)
         self._connection.execute(
             change.values(state=run.state.value, reason=run.reason, ended_at=run.ended_at)
         )
+        self._count(run)
 
     def unended(self) -> list[Run]:
         """Return the runs that are not over, oldest first."""
         table = schema.run
-        query = select(table).where(table.c.state.not_in(_ENDED)).order_by(table.c.started_at, table.c.id)
-        return [_run(row) for row in self._connection.execute(query)]
+        return self._oldest_first(select(table).where(table.c.state.in_(_GOING_ON)))
 
     def since(self, start: Timestamp) -> list[Run]:
         """Return what limits are counted from: runs begun since a time, and all that are not over."""
         table = schema.run
-        query = select(table).where(or_(table.c.started_at >= start, table.c.state.not_in(_ENDED)))
-        return [_run(row) for row in self._connection.execute(query.order_by(table.c.started_at, table.c.id))]
+        return self._oldest_first(
+            select(table).where(or_(table.c.started_at >= start, table.c.state.in_(_GOING_ON)))
+        )
 
     def newest(self, limit: int, runbook: str | None = None) -> list[Run]:
         """Return the latest runs, newest first."""
@@ -89,13 +94,19 @@ class Runs:
 
     def counts(self) -> Mapping[tuple[str, RunState, str], int]:
         """Return how many runs there were, ever, by runbook, state and reason."""
-        table = schema.run
-        query = select(table.c.runbook, table.c.state, table.c.reason, func.count())
-        grouped = query.group_by(table.c.runbook, table.c.state, table.c.reason)
-        return {
-            (runbook, RunState(state), reason): count
-            for runbook, state, reason, count in self._connection.execute(grouped)
-        }
+        counts = Counter((run.runbook, run.state, run.reason) for run in self.unended())
+        for tally in tallies.read(self._connection, tallies.RUN):
+            counts[tally.name, RunState(tally.state), tally.reason] += tally.count
+        return counts
+
+    def _oldest_first(self, query: Select[tuple[object, ...]]) -> list[Run]:
+        # Sorted here: asked for an order, SQLite reads all runs in that order instead of finding these.
+        found = [_run(row) for row in self._connection.execute(query)]
+        return sorted(found, key=lambda run: (run.started_at, run.id))
+
+    def _count(self, run: Run) -> None:
+        if run.ended:
+            tallies.count(self._connection, tallies.RUN, run.runbook, run.state.value, run.reason)
 
 
 def _run(row: Row[tuple[object, ...]]) -> Run:

@@ -177,6 +177,16 @@ audit: Final = Table(
     Column("hash", Text, nullable=False),
 )
 
+tally: Final = Table(
+    "tally",
+    metadata,
+    Column("kind", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("state", Text, primary_key=True),
+    Column("reason", Text, primary_key=True),
+    Column("count", BigInteger, nullable=False),
+)
+
 meta: Final = Table(
     "meta",
     metadata,

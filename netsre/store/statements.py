@@ -23,3 +23,15 @@ def insert_once(dialect: Dialect, table: Table, keys: list[str]) -> Insert:
     if dialect.name == "postgresql":
         return postgresql.insert(table).on_conflict_do_nothing(index_elements=keys)
     return sqlite.insert(table).on_conflict_do_nothing(index_elements=keys)
+
+
+def increase(dialect: Dialect, table: Table, counter: str) -> Insert:
+    """Return an insert that adds to the counter of the row with the same primary key."""
+    keys = [column.name for column in table.primary_key]
+    if dialect.name == "postgresql":
+        to_postgresql = postgresql.insert(table)
+        more = {counter: table.c[counter] + to_postgresql.excluded[counter]}
+        return to_postgresql.on_conflict_do_update(index_elements=keys, set_=more)
+    to_sqlite = sqlite.insert(table)
+    more = {counter: table.c[counter] + to_sqlite.excluded[counter]}
+    return to_sqlite.on_conflict_do_update(index_elements=keys, set_=more)

@@ -5,6 +5,7 @@ import logging
 import pathlib
 import sqlite3
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import sqlalchemy
@@ -13,7 +14,7 @@ from netsre import clock
 from netsre.app.snapshot import Snapshot
 from netsre.clock import Timestamp
 from netsre.model.alerts import AlertState
-from netsre.store.database import Store
+from netsre.store.database import FILE_NAME, Store
 from tests.unit import burning
 from tests.unit.app.fakes import HOLD, Machine
 
@@ -273,3 +274,30 @@ def test_a_clock_that_jumps_ahead_for_a_moment_deletes_nothing(store: Store, tmp
 
     (evaluation,) = snapshot(machine).evaluations
     assert (int(evaluation.bad), int(evaluation.total)) == (1, 101 + 100)
+
+
+def test_no_turn_reads_a_table_from_end_to_end(store: Store, tmp_path: pathlib.Path) -> None:
+    """Alerts, runs, messages and minutes of years make no turn slower: every statement finds its rows."""
+    machine = Machine(store, tmp_path)
+    executed: list[tuple[str, Any]] = []
+
+    @sqlalchemy.event.listens_for(store._engine, "before_cursor_execute")
+    def on_execute(
+        _connection: object, _cursor: object, statement: str, parameters: Any, *_rest: object
+    ) -> None:
+        executed.append((statement, parameters))
+
+    machine.burn()
+    machine.turn(failed=100)
+    sqlalchemy.event.remove(store._engine, "before_cursor_execute", on_execute)
+
+    scans = set()
+    with sqlite3.connect(tmp_path / FILE_NAME) as database:
+        for statement, parameters in executed:
+            if statement.startswith(("SELECT", "UPDATE", "DELETE")):
+                values = parameters[0] if isinstance(parameters, list) else parameters
+                for *_, step in database.execute(f"EXPLAIN QUERY PLAN {statement}", values):
+                    scans.add(step)
+    assert len(scans) > 10
+    # The index of firing alerts holds nothing but firing alerts.
+    assert {step for step in scans if step.startswith("SCAN")} <= {"SCAN alert USING INDEX uq_alert_firing"}

@@ -110,7 +110,7 @@ def test_a_directory_without_migrations_is_an_installation_that_is_broken(tmp_pa
 def test_minutes_of_the_first_schema_survive_the_way_up_and_down(tmp_path: pathlib.Path) -> None:
     """They have no definition on the way up; on the way down one definition of each SLO stays."""
     store = Store.at(tmp_path, burning.MIGRATIONS)
-    old = "INSERT INTO slo_bucket (slo, labels, minute, bad, total, readings) VALUES ('a', '{}', 60000, 1, 7, 3)"
+    old = "INSERT INTO slo_bucket VALUES ('a', '{}', 60000, 1, 7, 3)"
     new = "INSERT INTO slo_bucket VALUES ('a', '{}', 60000, 1, 9, 3, 'new')"
     with store._engine.begin() as connection:
         burning.MIGRATIONS.run(connection, "0001")
@@ -125,4 +125,28 @@ def test_minutes_of_the_first_schema_survive_the_way_up_and_down(tmp_path: pathl
         connection.exec_driver_sql(new)
         burning.MIGRATIONS.run(connection, "0001")
         assert connection.exec_driver_sql("SELECT total FROM slo_bucket").scalars().all() == ["9"]
+    store.close()
+
+
+def test_alerts_and_runs_of_an_older_schema_are_counted(tmp_path: pathlib.Path) -> None:
+    """No total falls because of an upgrade."""
+    store = Store.at(tmp_path, burning.MIGRATIONS)
+    alert = "INSERT INTO alert VALUES ('f', {}, '{{\"alertname\":\"Burn\"}}', '{{}}', 'x', {}, 0, NULL)"
+    run = "INSERT INTO run VALUES ('{}', 'look', 'f', 1, 't', '{}', 'why', 1, NULL)"
+    with store._engine.begin() as connection:
+        burning.MIGRATIONS.run(connection, "0002")
+        for at, ended in ((1, "NULL"), (2, "5")):
+            connection.exec_driver_sql(alert.format(at, ended))
+        for name, state in (("a", "failed"), ("b", "failed"), ("c", "refused"), ("d", "gated")):
+            connection.exec_driver_sql(run.format(name, state))
+
+    store.upgrade()
+
+    with store.read() as transaction:
+        assert transaction.alerts.transitions() == {("Burn", "firing"): 2, ("Burn", "resolved"): 1}
+        assert transaction.runs.counts() == {
+            ("look", "failed", "why"): 2,
+            ("look", "refused", "why"): 1,
+            ("look", "gated", "why"): 1,
+        }
     store.close()

@@ -1,0 +1,39 @@
+"""How often things happened, ever: counted as they happen, so that nobody has to count rows later."""
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from sqlalchemy import Connection, select
+
+from netsre.store import schema
+from netsre.store.statements import increase
+
+Kind = Literal["alert", "run"]
+ALERT: Final[Kind] = "alert"
+RUN: Final[Kind] = "run"
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What happened, and how often."""
+
+    name: str
+    """Of the alert or the runbook."""
+    state: str
+    """The state that was reached."""
+    reason: str
+    """Why; empty for alerts."""
+    count: int
+
+
+def count(connection: Connection, kind: Kind, name: str, state: str, reason: str = "") -> None:
+    """Count one more, in the transaction in which it happened."""
+    row = {"kind": kind, "name": name, "state": state, "reason": reason, "count": 1}
+    connection.execute(increase(connection.dialect, schema.tally, "count"), [row])
+
+
+def read(connection: Connection, kind: Kind) -> list[Tally]:
+    """Return every tally of a kind."""
+    table = schema.tally
+    query = select(table.c.name, table.c.state, table.c.reason, table.c.count).where(table.c.kind == kind)
+    return [Tally(*row) for row in connection.execute(query)]
