@@ -28,18 +28,18 @@ def upgrade() -> None:
         op.execute(sa.insert(tally).from_select(["kind", "name", "state", "reason", "count"], counts))
 
 
-def _alerts(state: str, since: str) -> sa.Select[tuple[str, str, str, str, int]]:
+def _alerts(state: str, since: str) -> sa.SelectBase:
     alert = sa.table("alert", sa.column("labels"), sa.column(since))
     postgresql = op.get_context().dialect.name == "postgresql"
     name: sa.ColumnElement[str] = sa.literal_column(
         "labels::json ->> 'alertname'" if postgresql else "labels ->> '$.alertname'"
     )
-    words = (sa.literal(word) for word in (state, ""))
-    rows = sa.select(sa.literal("alert"), name, *words, sa.func.count()).select_from(alert)
-    return rows.where(alert.c[since].is_not(None)).group_by(name)
+    nothing = sa.literal("")
+    rows = sa.select(sa.literal("alert"), name, sa.literal(state), nothing, sa.func.count())
+    return rows.select_from(alert).where(alert.c[since].is_not(None)).group_by(name)
 
 
-def _runs() -> sa.Select[tuple[str, str, str, str, int]]:
+def _runs() -> sa.SelectBase:
     run = sa.table("run", sa.column("runbook"), sa.column("state"), sa.column("reason"))
     key = (run.c.runbook, run.c.state, run.c.reason)
     over = run.c.state.in_(["succeeded", "failed", "refused"])

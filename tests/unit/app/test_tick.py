@@ -5,7 +5,7 @@ import logging
 import pathlib
 import sqlite3
 from collections.abc import Iterator
-from typing import Any
+from typing import cast
 
 import pytest
 import sqlalchemy
@@ -279,13 +279,14 @@ def test_a_clock_that_jumps_ahead_for_a_moment_deletes_nothing(store: Store, tmp
 def test_no_turn_reads_a_table_from_end_to_end(store: Store, tmp_path: pathlib.Path) -> None:
     """Alerts, runs, messages and minutes of years make no turn slower: every statement finds its rows."""
     machine = Machine(store, tmp_path)
-    executed: list[tuple[str, Any]] = []
+    executed: list[tuple[str, tuple[str, ...]]] = []
 
     @sqlalchemy.event.listens_for(store._engine, "before_cursor_execute")
     def on_execute(
-        _connection: object, _cursor: object, statement: str, parameters: Any, *_rest: object
+        _connection: object, _cursor: object, statement: str, parameters: object, *_rest: object
     ) -> None:
-        executed.append((statement, parameters))
+        one = parameters[0] if isinstance(parameters, list) else parameters
+        executed.append((statement, cast("tuple[str, ...]", one)))
 
     machine.burn()
     machine.turn(failed=100)
@@ -295,8 +296,7 @@ def test_no_turn_reads_a_table_from_end_to_end(store: Store, tmp_path: pathlib.P
     with sqlite3.connect(tmp_path / FILE_NAME) as database:
         for statement, parameters in executed:
             if statement.startswith(("SELECT", "UPDATE", "DELETE")):
-                values = parameters[0] if isinstance(parameters, list) else parameters
-                for *_, step in database.execute(f"EXPLAIN QUERY PLAN {statement}", values):
+                for *_, step in database.execute(f"EXPLAIN QUERY PLAN {statement}", parameters):
                     scans.add(step)
     assert len(scans) > 10
     # The index of firing alerts holds nothing but firing alerts.
