@@ -1,5 +1,6 @@
 """The tables, once, for SQLite and PostgreSQL. `migrations/` leads a database of any age to this shape."""
 
+import functools
 import json
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final, cast
@@ -22,6 +23,17 @@ NAMING: Final = {
 metadata: Final = MetaData(naming_convention=NAMING)
 
 
+# Months of minutes repeat few numbers and fewer groups: each is read once, and then shared.
+@functools.lru_cache(maxsize=16_384)
+def _decimal(text: str) -> Decimal:
+    return Decimal(text)
+
+
+@functools.lru_cache(maxsize=16_384)
+def _labels(text: str) -> Labels:
+    return labels(json.loads(text))
+
+
 class ExactDecimal(TypeDecorator[Decimal]):
     """A decimal as text: SQLite would make it a float, and PostgreSQL's scale would round it."""
 
@@ -36,7 +48,7 @@ class ExactDecimal(TypeDecorator[Decimal]):
     def process_result_value(self, value: str | None, dialect: Dialect) -> Decimal | None:
         """Read the digits."""
         del dialect
-        return None if value is None else Decimal(value)
+        return None if value is None else _decimal(value)
 
 
 class LabelSet(TypeDecorator[Labels]):
@@ -53,7 +65,7 @@ class LabelSet(TypeDecorator[Labels]):
     def process_result_value(self, value: str | None, dialect: Dialect) -> Labels | None:
         """Read the labels."""
         del dialect
-        return None if value is None else labels(json.loads(value))
+        return None if value is None else _labels(value)
 
 
 class JsonText(TypeDecorator[Document]):
