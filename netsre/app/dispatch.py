@@ -49,12 +49,14 @@ class LogChannel:
     def deliver(self, message: Message, transaction: Transaction, now: Timestamp) -> None:
         """Append the line unless it is there, and say it on the log of this process."""
         del transaction, now
-        if self._alert_log.append(message.key, messages.line(message.key, message.payload)):
-            alert = messages.read_alert(message.payload)
+        payload = message.payload
+        # Before the line is written: a message that cannot be read leaves none.
+        alert = messages.read_alert(payload)
+        if self._alert_log.append(message.key, messages.line(message.key, payload)):
             said = pairs(
                 alert=alert.fingerprint,
                 state=alert.state,
-                reason=message.payload.get("reason"),
+                reason=payload.get("reason"),
                 summary=alert.annotations.get("summary"),
                 **{name: value for name, value in alert.labels if name in ("severity", "slo", "node")},
             )

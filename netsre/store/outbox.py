@@ -1,9 +1,10 @@
 """Messages that must reach a channel: written with the change they tell of, marked when delivered."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, delete, func, or_, select, update
+from sqlalchemy import Connection, Text, delete, func, or_, select, type_coerce, update
 
 from netsre.clock import Timestamp
 from netsre.model.documents import Document
@@ -19,9 +20,22 @@ class Message:
     channel: str
     key: str
     """Identity within the channel: the channel must treat the same key twice as once."""
-    payload: Document
+    text: str
+    """The payload as stored."""
     created_at: Timestamp
     attempts: int
+
+    @property
+    def payload(self) -> Document:
+        """Return the payload; raises `ValueError` where something else is stored.
+
+        Read here and not with the row: one message that is broken must not hold up the others.
+        """
+        payload = json.loads(self.text)
+        if not isinstance(payload, dict):
+            message = "message is no JSON object; it was written by another version, or by hand"
+            raise ValueError(message)
+        return payload
 
 
 class Outbox:
@@ -52,8 +66,9 @@ class Outbox:
         clock that ran ahead, and is due.
         """
         t = schema.outbox
+        text = type_coerce(t.c.payload, Text)
         query = (
-            select(t.c.id, t.c.channel, t.c.key, t.c.payload, t.c.created_at, t.c.attempts)
+            select(t.c.id, t.c.channel, t.c.key, text, t.c.created_at, t.c.attempts)
             .where(t.c.channel == channel, t.c.delivered_at.is_(None))
             .where(or_(t.c.next_attempt_at <= now, t.c.next_attempt_at > now + longest))
             .order_by(t.c.id)

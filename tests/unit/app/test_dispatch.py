@@ -87,6 +87,30 @@ def test_a_message_that_fails_does_not_hold_up_the_others(store: Store) -> None:
     assert channel.taken == [other.key]
 
 
+@pytest.mark.parametrize(
+    "payload", ["not json", "", "null", "[]", "{}", '{"labels": 1}', '{"labels": {}, "annotations": {}}']
+)
+def test_a_message_that_is_broken_holds_up_nobody(store: Store, tmp_path: pathlib.Path, payload: str) -> None:
+    """It keeps its place and its error, and the alert behind it is announced."""
+    with store._engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE outbox SET id = id + 100")
+        for channel in (messages.LOG, messages.RUNBOOK):
+            connection.exec_driver_sql(
+                "INSERT INTO outbox (channel, key, payload, created_at, attempts, next_attempt_at) "
+                "VALUES (?, 'broken', ?, 0, 0, 0)",
+                (channel, payload),
+            )
+    path = tmp_path / "alerts.jsonl"
+    dispatcher = Dispatcher(store, [LogChannel(AlertLog(path)), RunbookChannel(RUNBOOKS)])
+
+    assert dispatcher.deliver(burning.T0) == 2
+
+    with store.read() as transaction:
+        assert transaction.outbox.pending() == {"log": 1, "runbook": 1}
+        assert len(transaction.runs.newest(10)) == 1
+    assert [json.loads(line)["key"] for line in path.read_text().splitlines()] == [burning.fired().key]
+
+
 def test_the_alert_log_takes_a_key_once_over_restarts(tmp_path: pathlib.Path) -> None:
     """The mark of a delivery can be lost in a crash; the line cannot be doubled."""
     path = tmp_path / "alerts.jsonl"
