@@ -39,11 +39,17 @@ class Transaction:
 class Store:
     """The database of the controller."""
 
-    def __init__(self, engine: Engine, where: str, migrations: Migrations) -> None:
-        """Use an engine; call `upgrade` or `verify` before anything else."""
+    def __init__(
+        self, engine: Engine, where: str, migrations: Migrations, identity: tuple[int, int] | None = None
+    ) -> None:
+        """Use an engine; call `upgrade` or `verify` before anything else.
+
+        `identity` is device and inode of the file `where`, None where the database is no file.
+        """
         self._engine = engine
         self._where = where
         self._migrations = migrations
+        self._identity = identity
 
     @classmethod
     def at(cls, data_dir: Path, migrations: Migrations, *, create: bool = True) -> "Store":
@@ -55,7 +61,7 @@ class Store:
         if create:
             _make_private(data_dir, path)
         engine = sqlalchemy.create_engine(sqlalchemy.URL.create("sqlite", database=str(path)))
-        return cls(_prepare(engine), str(path), migrations)
+        return cls(_prepare(engine), str(path), migrations, _identity(path))
 
     @property
     def where(self) -> str:
@@ -83,12 +89,14 @@ class Store:
     @contextlib.contextmanager
     def write(self) -> Iterator[Transaction]:
         """Open a transaction that may write; leaving it normally commits to disk, an exception undoes all."""
+        self._refuse_another_file()
         with self._translated(), self._engine.begin() as connection:
             yield Transaction(connection)
 
     @contextlib.contextmanager
     def read(self) -> Iterator[Transaction]:
         """Open a view of one moment; it never waits for a writer."""
+        self._refuse_another_file()
         with self._translated(), self._reading() as connection:
             yield Transaction(connection)
 
@@ -100,6 +108,20 @@ class Store:
     def _reading(self) -> Iterator[Connection]:
         with self._engine.connect() as connection:
             yield connection.execution_options(**{_READ_ONLY: True})
+
+    def _refuse_another_file(self) -> None:
+        """Raise `StoreUnusable` when the file is not the one that was opened.
+
+        Whoever deletes an open database sees no error, and neither would we: all that is written from then on
+        would go to a file without a name, and be gone with this process.
+        """
+        if self._identity is None:
+            return
+        found = _identity(Path(self._where))
+        if found != self._identity:
+            what = "was deleted" if found is None else "was replaced by another file"
+            message = f"database {self._where} {what} while netsre runs; put it back, or start netsre again"
+            raise StoreUnusable(message)
 
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:
@@ -153,6 +175,14 @@ def _make_private(directory: Path, path: Path) -> None:
     except OSError as error:
         message = f"data directory {directory}: {os.strerror(error.errno or errno.EIO)}; {_owner_advice()}"
         raise StoreUnusable(message) from error
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _owner_advice() -> str:

@@ -156,3 +156,25 @@ def test_a_locked_database_is_one_line(tmp_path: pathlib.Path) -> None:
         pass
     other.close()
     store.close()
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_database_that_is_deleted_under_us_takes_no_more(tmp_path: pathlib.Path, *, replaced: bool) -> None:
+    """What went to a file without a name would be lost in silence; put back, it goes on."""
+    store = burning.store(tmp_path)
+    with store.write() as transaction:
+        transaction.alerts.save(burning.fired().alert)
+    path = tmp_path / FILE_NAME
+    path.rename(tmp_path / "aside")
+    if replaced:
+        path.write_bytes((tmp_path / "aside").read_bytes())
+
+    why = "was replaced by another file" if replaced else "was deleted"
+    for opened in (store.write, store.read):
+        with pytest.raises(StoreUnusable, match=f"{why} while netsre runs; put it back"), opened():
+            pass
+
+    (tmp_path / "aside").rename(path)
+    with store.read() as transaction:
+        assert len(transaction.alerts.active()) == 1
+    store.close()
