@@ -124,6 +124,9 @@ class Guard:
             detail = "this server is not called that; use its address, or set --external-url"
             await JSONResponse({"detail": detail}, HTTPStatus.MISDIRECTED_REQUEST)(scope, receive, guarded)
             return
+        if scope.get("method") == "HEAD":
+            # Load balancers ask like that; the server leaves the body out by itself.
+            scope = {**scope, "method": "GET"}
         await self._app(scope, receive, guarded)
 
     def _accepts(self, host: str) -> bool:

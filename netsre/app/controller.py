@@ -29,6 +29,7 @@ from netsre.adapters import processes
 from netsre.adapters.agent_client import AgentClient
 from netsre.adapters.alert_log import FILE_NAME as ALERT_LOG
 from netsre.adapters.alert_log import AlertLog
+from netsre.adapters.http_protocol import BoundedProtocol
 from netsre.alerting.describe import Links
 from netsre.app import api, datadir, privileges, resources
 from netsre.app.automation import Automation, RunbookChannel
@@ -237,7 +238,7 @@ def _serving(listener: socket.socket, application: api.Asgi) -> Iterator[None]:
     config = uvicorn.Config(
         application,
         loop="asyncio",
-        http="h11",
+        http=BoundedProtocol,
         ws="none",
         lifespan="off",
         log_config=None,
