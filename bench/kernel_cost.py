@@ -30,7 +30,9 @@ class Cost:
     what: str
     changes_per_connection: float
     probe_ns: float
+    """Of all programs of the probe together."""
     empty_ns: float
+    """Of the empty program, run as often as the probe's."""
 
     @property
     def added_ns(self) -> float:
@@ -92,8 +94,9 @@ def _cost(what: str, connect: Callable[[], None], session: Session, empty: _Empt
             connect()
         after = (*session.run_statistics(), *empty.run_statistics())
         runs, time_ns, empty_runs, empty_time_ns = (b - a for a, b in zip(before, after, strict=True))
-        probe_ns.append(time_ns / runs)
-        empty_ns.append(empty_time_ns / empty_runs)
-        changes.append(runs / _CONNECTIONS)
+        programs = len(session.program_fds)
+        probe_ns.append(time_ns / runs * programs)
+        empty_ns.append(empty_time_ns / empty_runs * programs)
+        changes.append(runs / programs / _CONNECTIONS)
     median = statistics.median
     return Cost(what, median(changes), median(probe_ns), median(empty_ns))

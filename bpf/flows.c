@@ -2,11 +2,16 @@
 /*
  * Connection attempts of every TCP client on this kernel, by outcome and connect latency.
  *
- * One program on the tracepoint inet_sock_set_state. An attempt begins when a socket enters SYN_SENT and
- * ends when it leaves it: to ESTABLISHED (or SYN_RECV, a simultaneous open) it was answered, to CLOSE it
- * failed and sk_err says why. An attempt older than STALL_NS is `stalled` and nothing else. The reader looks
+ * On the tracepoint inet_sock_set_state. An attempt begins when a socket enters SYN_SENT and ends when it
+ * leaves it: to ESTABLISHED (or SYN_RECV, a simultaneous open) it was answered, to CLOSE it failed and sk_err
+ * says why. An attempt older than STALL_NS is `stalled` and nothing else. The reader looks
  * for those that still wait; whoever inserts the claim first, program or reader, counts it, so it is counted
  * once.
+ *
+ * Two programs, because the kernel leaves out a run of a program that interrupts the same program on the same
+ * CPU: a packet that is received in the middle of a state change of another socket. One of them was then not
+ * interrupted and runs. Whichever comes first ends the attempt and leaves nothing to the other. There is no
+ * third level: packets do not interrupt packets.
  *
  * Given by the loader: OFF_* (member offsets from this kernel's BTF), CONNECT_BUCKETS, STALL_NS, MAX_ATTEMPTS,
  * MAX_FLOWS.
@@ -152,57 +157,73 @@ ALWAYS_INLINE __u8 error_of(const void *sk)
 	return error;
 }
 
+/* Atomic though the slot is this CPU's own: the other program may interrupt this one between load and store. */
+ALWAYS_INLINE void add(struct flow_value *value, __u64 ns)
+{
+	__sync_fetch_and_add(&value->count, 1);
+	if (ns)
+		__sync_fetch_and_add(&value->sum_ns, ns);
+}
+
 ALWAYS_INLINE void count(struct flow_key *key, __u64 ns)
 {
 	struct flow_value *value = flows.lookup(key);
 	struct flow_value first = {.count = 1, .sum_ns = ns};
-	int slot;
+	int slot = key->outcome;
 
-	if (value) {
-		value->count++;
-		value->sum_ns += ns;
-		return;
+	if (!value) {
+		/* Never over an entry that has come to be meanwhile: its count would be lost. */
+		if (flows.insert(key, &first) == 0)
+			return;
+		value = flows.lookup(key);
 	}
-	if (flows.update(key, &first) == 0)
-		return;
-	slot = key->outcome;
-	value = flows_overflow.lookup(&slot);
-	if (value) {
-		value->count++;
-		value->sum_ns += ns;
-	}
+	if (!value)
+		value = flows_overflow.lookup(&slot);
+	if (value)
+		add(value, ns);
 }
 
-ALWAYS_INLINE void attempt_ends(const void *sk, int newstate)
+/* An attempt whose beginning was not seen: its outcome is counted, in nobody's namespace, without a latency. */
+ALWAYS_INLINE void unknown_ends(const void *sk, int answered)
 {
-	int answered = newstate == TCP_ESTABLISHED || newstate == TCP_SYN_RECV;
 	struct flow_key key = {.outcome = answered ? FLOW_DELIVERED : FLOW_FAILED};
-	struct stall_claim claim = {.sock = (__u64)sk};
-	struct attempt *known = attempts.lookup(&claim.sock);
-	__u64 end, waited = 0;
 
-	if (known && known->start_ns) {
-		claim.start_ns = known->start_ns;
-		key.netns = known->netns;
-		key.destination = known->destination;
-		known->start_ns = 0;
-		end = answered ? answered_ns(sk) : bpf_ktime_get_ns();
-		/* Both clocks are cut to their own resolution: an answer may seem to come before its question. */
-		waited = end > claim.start_ns ? end - claim.start_ns : 0;
-	} else if (!is_tcp(sk)) {
+	if (!is_tcp(sk))
 		return;
-	}
+	if (answered)
+		key.bucket = UNKNOWN_BUCKET;
+	else
+		key.error = error_of(sk);
+	count(&key, 0);
+}
+
+ALWAYS_INLINE void known_ends(const void *sk, int answered, struct attempt *known)
+{
+	struct flow_key key = {
+		.outcome = answered ? FLOW_DELIVERED : FLOW_FAILED,
+		.netns = known->netns,
+		.destination = known->destination,
+	};
+	struct stall_claim claim = {.sock = (__u64)sk, .start_ns = known->start_ns};
+	__u64 end = answered ? answered_ns(sk) : bpf_ktime_get_ns();
+	/* Both clocks are cut to their own resolution: an answer may seem to come before its question. */
+	__u64 waited = end > claim.start_ns ? end - claim.start_ns : 0;
 
 	if (waited >= STALL_NS) {
 		__u64 one = 1;
+		long refused = stalls.insert(&claim, &one);
 
-		if (stalls.insert(&claim, &one) == -EEXIST_CODE)
+		/* Only now: the reader forgets the claims of attempts that wait no more. */
+		known->start_ns = 0;
+		if (refused == -EEXIST_CODE)
 			return;
 		key.outcome = FLOW_STALLED;
 		waited = 0;
 	} else if (answered) {
-		key.bucket = claim.start_ns ? bucket_of(waited) : UNKNOWN_BUCKET;
+		known->start_ns = 0;
+		key.bucket = bucket_of(waited);
 	} else {
+		known->start_ns = 0;
 		key.error = error_of(sk);
 		waited = 0;
 	}
@@ -210,17 +231,54 @@ ALWAYS_INLINE void attempt_ends(const void *sk, int newstate)
 }
 
 /* Attached by the loader as a typed raw tracepoint: sk is a struct sock that the verifier knows. */
-int inet_sock_set_state(struct bpf_raw_tracepoint_args *ctx)
+ALWAYS_INLINE const void *socket_of(struct bpf_raw_tracepoint_args *ctx)
 {
 	const void *sk;
-	int oldstate = ctx->args[1];
-	int newstate = ctx->args[2];
 
 	/* Through a register, or the compiler front end would turn each load into a guarded copy. */
 	asm volatile("%0 = %1" : "=r"(sk) : "r"(ctx->args[0]));
-	if (newstate == TCP_SYN_SENT)
+	return sk;
+}
+
+int inet_sock_set_state(struct bpf_raw_tracepoint_args *ctx)
+{
+	int oldstate = ctx->args[1];
+	int newstate = ctx->args[2];
+	int answered = newstate == TCP_ESTABLISHED || newstate == TCP_SYN_RECV;
+	const void *sk = socket_of(ctx);
+	__u64 key = (__u64)sk;
+	struct attempt *known;
+
+	if (newstate == TCP_SYN_SENT) {
+		/* Never left out: connect() is a call, it interrupts nothing. */
 		attempt_begins(sk);
-	else if (oldstate == TCP_SYN_SENT)
-		attempt_ends(sk, newstate);
+		return 0;
+	}
+	if (oldstate != TCP_SYN_SENT)
+		return 0;
+	known = attempts.lookup(&key);
+	if (!known)
+		unknown_ends(sk, answered);
+	else if (known->start_ns)
+		known_ends(sk, answered, known);
+	return 0;
+}
+
+/* Ends the attempts that the first program could not. What neither knows is left to the first alone. */
+int inet_sock_set_state_again(struct bpf_raw_tracepoint_args *ctx)
+{
+	int oldstate = ctx->args[1];
+	int newstate = ctx->args[2];
+	const void *sk;
+	struct attempt *known;
+	__u64 key;
+
+	if (oldstate != TCP_SYN_SENT)
+		return 0;
+	sk = socket_of(ctx);
+	key = (__u64)sk;
+	known = attempts.lookup(&key);
+	if (known && known->start_ns)
+		known_ends(sk, newstate == TCP_ESTABLISHED || newstate == TCP_SYN_RECV, known);
 	return 0;
 }

@@ -24,8 +24,8 @@ _VMLINUX: Final = Path("/sys/kernel/btf/vmlinux")
 _DISTRIBUTION_PACKAGES: Final = "/usr/lib/python3/dist-packages"
 _MAPS: Final = ("attempts", "stalls", "flows", "flows_overflow", "attempts_overflow")
 _TRACEPOINT: Final = "inet_sock_set_state"
-"""Also the name of the function in the source."""
-_PROGRAM: Final = "netsre_flows"
+_PROGRAMS: Final = {"netsre_flows": "inet_sock_set_state", "netsre_flows_b": "inet_sock_set_state_again"}
+"""Names in the kernel, and the functions of the source; attached, and so run, in this order."""
 
 
 class _Failure(Exception):
@@ -101,16 +101,24 @@ def _load(source: Path) -> tuple[dict[str, Any], list[int]]:
     except Exception as error:  # bcc raises bare Exception for every failure
         raise _Failure("compile_failed", f"bcc could not compile flows.c: {error}") from error
     try:
-        loaded = programs.load_tracing(_PROGRAM, module.dump_func(_TRACEPOINT.encode()), tracepoint_type)
-        attachment = programs.attach_tracing(loaded.fd)
+        loaded = [
+            programs.load_tracing(name, module.dump_func(function.encode()), tracepoint_type)
+            for name, function in _PROGRAMS.items()
+        ]
+        attachments = [programs.attach_tracing(program.fd) for program in loaded]
     except (programs.LoadRefused, OSError) as error:
         raise _Failure("load_failed", f"the kernel does not take the flow probe: {error}") from error
     description = {
         "maps": list(_MAPS),
-        "verifier_seconds": loaded.verifier_seconds,
-        "verifier_instructions": loaded.verifier_instructions,
+        "programs": len(loaded),
+        "verifier_seconds": sum(program.verifier_seconds for program in loaded),
+        "verifier_instructions": sum(program.verifier_instructions for program in loaded),
     }
-    return description, [*(module[name].map_fd for name in _MAPS), loaded.fd, attachment]
+    return description, [
+        *(module[name].map_fd for name in _MAPS),
+        *(program.fd for program in loaded),
+        *attachments,
+    ]
 
 
 def main(arguments: Sequence[str]) -> None:

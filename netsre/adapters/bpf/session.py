@@ -37,19 +37,21 @@ class Session:
     """The loaded and attached flow probe."""
 
     maps: dict[str, BpfMap]
-    program_fd: int
-    attachment_fd: int
+    program_fds: tuple[int, ...]
+    """Every state change runs each of them once."""
+    attachment_fds: tuple[int, ...]
     verifier_seconds: float
     verifier_instructions: int
 
     def run_statistics(self) -> tuple[int, int]:
-        """Return (runs, nanoseconds) of the program, as far as the kernel counts them."""
-        info = fdinfo(self.program_fd)
-        return int(info.get("run_cnt", "0")), int(info.get("run_time_ns", "0"))
+        """Return (runs, nanoseconds) of all programs together, as far as the kernel counts them."""
+        infos = [fdinfo(fd) for fd in self.program_fds]
+        runs = sum(int(info.get("run_cnt", "0")) for info in infos)
+        return runs, sum(int(info.get("run_time_ns", "0")) for info in infos)
 
     def close(self) -> None:
         """Detach the probe and free its maps."""
-        for fd in (self.attachment_fd, self.program_fd, *(m.fd for m in self.maps.values())):
+        for fd in (*self.attachment_fds, *self.program_fds, *(m.fd for m in self.maps.values())):
             with contextlib.suppress(OSError):
                 os.close(fd)
 
@@ -103,11 +105,11 @@ def _session(message: bytes, fds: list[int], complaint: bytes, status: int) -> S
         raise ProbeUnfit(str(reply["reason"]), str(reply["message"]) + (f" ({detail})" if detail else ""))
     names = list(reply["maps"])
     maps = {name: BpfMap.of(name, fd) for name, fd in zip(names, fds, strict=False)}
-    program_fd, attachment_fd = fds[len(names) :]
+    programs, attachments = fds[len(names) :][: reply["programs"]], fds[len(names) + reply["programs"] :]
     return Session(
         maps,
-        program_fd,
-        attachment_fd,
+        tuple(programs),
+        tuple(attachments),
         float(reply["verifier_seconds"]),
         int(reply["verifier_instructions"]),
     )

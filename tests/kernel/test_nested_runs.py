@@ -1,0 +1,108 @@
+"""Packets that interrupt a state change on its own CPU: the kernel leaves out a program, we count on."""
+
+import contextlib
+import os
+import select
+import socket
+import struct
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from netsre.adapters import namespaces, processes
+from netsre.adapters.bpf.probe import FlowProbe
+from netsre.adapters.bpf.session import open_session
+from netsre.adapters.bpf.syscalls import fdinfo
+from netsre.adapters.namespaces import Address, End
+from netsre.app.resources import directory
+
+pytestmark = [pytest.mark.requires("nft", "ip", "netns")]
+
+_SERVER, _CLIENT, _PORT = "198.18.77.1", "198.18.77.2", 7000
+_CLIENTS, _BURST, _BURSTS = 3, 64, 250
+# Packets that arrive are handed to both CPUs in turn, by interrupting them. A mount of its own shows the
+# queues of the namespace; it ends with the shell.
+_STEER = (
+    "mount -t sysfs steer /sys; for queue in /sys/class/net/*/queues/rx-0/rps_cpus; do echo 3 >$queue; done"
+)
+
+
+@contextlib.contextmanager
+def _link() -> Iterator[tuple[str, str]]:
+    """Make two namespaces and a link whose packets are steered to every CPU."""
+    owner = processes.this_process()
+    server, client = owner.name("test", "nested-srv"), owner.name("test", "nested-cli")
+    try:
+        for name in (server, client):
+            namespaces.create(name)
+        namespaces.connect(
+            End(server, "eth0", (Address(_SERVER, 24),)), End(client, "eth0", (Address(_CLIENT, 24),))
+        )
+        for name in (server, client):
+            namespaces.run(name, ["unshare", "-m", "sh", "-c", _STEER]).check_returncode()
+        yield server, client
+    finally:
+        for name in (server, client):
+            namespaces.remove(name)
+
+
+def _abrupt(connection: socket.socket) -> None:
+    """Close without the long goodbye, so that ports do not run out."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
+
+
+def _serve(namespace: str) -> None:
+    namespaces.enter(namespace)
+    with socket.create_server((_SERVER, _PORT), backlog=4096) as server:
+        while True:
+            _abrupt(server.accept()[0])
+
+
+def _connect_in_bursts(namespace: str) -> None:
+    """Open connections while the answers to earlier ones arrive."""
+    namespaces.enter(namespace)
+    for _ in range(_BURSTS):
+        burst = [socket.socket() for _ in range(_BURST)]
+        for client in burst:
+            client.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                client.connect((_SERVER, _PORT))
+        for client in burst:
+            poll = select.poll()
+            poll.register(client, select.POLLOUT)
+            poll.poll(10_000)
+            _abrupt(client)
+
+
+def _fork(work: object, namespace: str) -> int:
+    pid = os.fork()
+    if pid == 0:
+        try:
+            work(namespace)  # type: ignore[operator]
+        finally:
+            os._exit(0)
+    return pid
+
+
+@pytest.mark.skipif(os.cpu_count() == 1, reason="one CPU has nobody to steer packets to")
+def test_an_end_that_interrupts_another_state_change_is_counted() -> None:
+    """What the first program had to leave out, the second makes good, nearly all of it."""
+    with _link() as (server, client):
+        session = open_session(directory("bpf"))
+        probe = FlowProbe(session)
+        serving = _fork(_serve, server)
+        time.sleep(0.3)
+        for pid in [_fork(_connect_in_bursts, client) for _ in range(_CLIENTS)]:
+            os.waitpid(pid, 0)
+        os.kill(serving, 9)
+        os.waitpid(serving, 0)
+        identity = namespaces.identity(client)
+        counted = sum(count.count for count in probe.counts() if identity and count.netns == identity[1])
+        left_out = int(fdinfo(session.program_fds[0])["recursion_misses"])
+        session.close()
+
+    made = _CLIENTS * _BURST * _BURSTS
+    assert counted <= made
+    assert made - counted <= max(20, left_out * 0.15)
