@@ -2,13 +2,14 @@
 
 It hands the descriptors of maps, programs and attachments to the agent over a Unix socket and exits, so
 that the serving process never has a compiler in memory. Run as
-`python -m netsre.adapters.bpf.loader SOCKET_FD SOURCE_DIRECTORY`; bcc finds its headers through
+`python -P -m netsre.adapters.bpf.loader SOCKET_FD SOURCE_DIRECTORY PARENT_PID`; bcc finds its headers through
 BCC_KERNEL_SOURCE, which the agent sets to the shim.
 """
 
 import json
 import os
 import platform
+import signal
 import socket
 import sys
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
+from netsre.adapters import privileges
 from netsre.adapters.bpf import programs
 from netsre.datapath import btf, buckets, offsets
 from netsre.datapath.flows import DEFINES
@@ -123,6 +125,7 @@ def _load(source: Path) -> tuple[dict[str, Any], list[int]]:
 
 def main(arguments: Sequence[str]) -> None:
     """Load everything, hand it over, and leave without the clean-up that would detach it again."""
+    privileges.die_with_parent(int(arguments[2]), signal.SIGKILL)
     channel = socket.socket(fileno=int(arguments[0]))
     try:
         description, fds = _load(Path(arguments[1]))

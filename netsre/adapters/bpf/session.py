@@ -21,6 +21,8 @@ from netsre.errors import EnvironmentUnfit
 _LOADER_TIMEOUT_SECONDS: Final = 30.0
 _MESSAGE_BYTES: Final = 65536
 _DESCRIPTORS: Final = 64
+_COMPLAINT_BYTES: Final = 1 << 20
+"""Of what the loader says beside its reply, this much is read; the first error is at the front."""
 
 
 class ProbeUnfit(EnvironmentUnfit):
@@ -56,49 +58,56 @@ class Session:
                 os.close(fd)
 
 
-def open_session(source: Path) -> Session:
-    """Load and attach the flow probe from the C files below `source`.
+def open_session(source: Path, timeout: float = _LOADER_TIMEOUT_SECONDS) -> Session:
+    """Load and attach the flow probe from the C files below `source`, within `timeout` seconds.
 
     Raises `ProbeUnfit` with the reason and the next step when this node cannot run it.
     """
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        ours.settimeout(_LOADER_TIMEOUT_SECONDS)
-        with _loader(theirs, source) as process:
+    # Whole messages only, and a memory file for what is said beside them: a pipe that nobody reads fills up.
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, theirs, os.fdopen(os.memfd_create("loader"), "w+b") as complaints:
+        ours.settimeout(timeout)
+        with _loader(theirs, source, complaints.fileno()) as process:
             theirs.close()
             try:
                 message, fds, _, _ = socket.recv_fds(ours, _MESSAGE_BYTES, _DESCRIPTORS)
             except TimeoutError:
                 message, fds = b"", []
-            if not message:
-                process.kill()
-            _, complaint = process.communicate()
-    return _session(message, fds, complaint, process.returncode)
+                ending = f"did not answer within {timeout:.0f} s and was ended"
+            else:
+                ending = "ended without a word"
+            # It has said everything that it has to say, or never will.
+            process.kill()
+        complaints.seek(0)
+        complaint = complaints.read(_COMPLAINT_BYTES)
+    return _session(message, fds, complaint, ending)
 
 
 @contextlib.contextmanager
-def _loader(channel: socket.socket, source: Path) -> Iterator[subprocess.Popen[bytes]]:
+def _loader(channel: socket.socket, source: Path, complaints: int) -> Iterator[subprocess.Popen[bytes]]:
     environment = {
         "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
         "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry),
         "BCC_KERNEL_SOURCE": str(source / "shim"),
     }
-    command = [sys.executable, "-m", "netsre.adapters.bpf.loader", str(channel.fileno()), str(source)]
+    # -P: it runs as root, and the directory that somebody happens to stand in may be anybody's.
+    module = (sys.executable, "-P", "-m", "netsre.adapters.bpf.loader")
+    command = [*module, str(channel.fileno()), str(source), str(os.getpid())]
     with subprocess.Popen(  # our own interpreter and module
         command,
         env=environment,
         pass_fds=[channel.fileno()],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
+        stderr=complaints,
     ) as process:
         yield process
 
 
-def _session(message: bytes, fds: list[int], complaint: bytes, status: int) -> Session:
+def _session(message: bytes, fds: list[int], complaint: bytes, ending: str) -> Session:
     if not message:
         last = complaint.decode(errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
-        raise ProbeUnfit("load_failed", f"the BPF loader ended with status {status}: {last[0]}")
+        raise ProbeUnfit("load_failed", f"the BPF loader {ending}: {last[0]}")
     reply = json.loads(message)
     if "reason" in reply:
         detail = _first_complaint(complaint)
