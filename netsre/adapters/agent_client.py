@@ -21,6 +21,8 @@ from netsre.errors import SourceUnreachable
 from netsre.model.samples import Scrape, Series, labels
 
 _ACCEPT: Final = "text/plain;version=0.0.4"
+_LATEST_START: Final = 253_402_300_800
+"""The year 10000, in seconds since the Unix epoch: beyond it nothing is a time."""
 _START: Final = Series(conventions.PROCESS_START_TIME, ())
 
 
@@ -61,6 +63,8 @@ class AgentClient:
         started = values.get(_START)
         if started is None:
             raise self._unreachable(f"answered without {conventions.PROCESS_START_TIME}")
+        if not 0 < started < _LATEST_START:
+            raise self._unreachable(f"answered with {conventions.PROCESS_START_TIME} {started:.6g}")
         return Scrape(at, self._node, Timestamp(int(started * SECOND)), MappingProxyType(values))
 
     async def _fetch(self) -> bytes:

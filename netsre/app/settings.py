@@ -8,6 +8,7 @@ spec: {listen: 127.0.0.1:8600, agent: 'http://127.0.0.1:8601', interval: 15s, da
 
 import os
 import socket
+import urllib.parse
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -119,12 +120,31 @@ def address(text: str) -> tuple[str, int]:
 
 
 def _url(what: str, text: str) -> str:
-    if not text.startswith(("http://", "https://")):
-        message = (
-            f"{what} {text!r} is not an address; write one such as http://127.0.0.1:{conventions.AGENT_PORT}"
-        )
-        raise BadInput(message)
+    port = conventions.AGENT_PORT if what == "--agent" else conventions.CONTROLLER_PORT
+    try:
+        problem = _url_problem(text)
+    except ValueError as error:
+        problem = f"is not an address ({error})"
+    if problem:
+        raise BadInput(f"{what} {literals.shown(text)} {problem}; write one such as http://127.0.0.1:{port}")
     return text.rstrip("/")
+
+
+def _url_problem(text: str) -> str | None:
+    """Return what is wrong with an address; raises `ValueError` where not even its parts can be told."""
+    parts = urllib.parse.urlsplit(text)
+    host = parts.hostname or ""
+    if parts.scheme not in ("http", "https") or not host:
+        return "is not an address"
+    if any(character.isspace() or not character.isprintable() for character in text):
+        return "is not an address: it has a blank in it"
+    if parts.username is not None or parts.password is not None:
+        return "has a name or password in it, which every log would repeat"
+    if parts.query or parts.fragment:
+        return "has more than host, port and path"
+    # Both raise where they are none, and say why.
+    _ = parts.port, host.encode("idna")
+    return None
 
 
 def _interval(text: str) -> int:

@@ -65,6 +65,43 @@ def test_nonsense_is_one_line(options: Options, message: str) -> None:
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("address", "problem"),
+    [
+        ("http://", "is not an address"),
+        ("http://:80", "is not an address"),
+        ("ftp://a", "is not an address"),
+        ("127.0.0.1:8601", "is not an address"),
+        ("http://127.0.0.1:99999", "is not an address (Port out of range 0-65535)"),
+        ("http://127.0.0.1:abc", "is not an address (Port could not be cast"),
+        ("http://[::1", "is not an address (Invalid IPv6 URL)"),
+        (f"http://{'a' * 64}", "is not an address ("),
+        ("http://a b", "is not an address: it has a blank in it"),
+        ("http://a\x00b", "is not an address: it has a blank in it"),
+        ("http://me:secret@a", "has a name or password in it"),
+        ("http://a/?b=c", "has more than host, port and path"),
+        ("http://a/#b", "has more than host, port and path"),
+    ],
+)
+def test_an_address_that_cannot_work_is_refused_at_the_start(address: str, problem: str) -> None:
+    """And not as a source that is down for ever."""
+    with pytest.raises(BadInput) as refused:
+        settings.settings(Options(agent=address))
+
+    assert str(refused.value).startswith("--agent ")
+    assert problem in str(refused.value)
+    assert str(refused.value).endswith("; write one such as http://127.0.0.1:8601")
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "address", ["http://a", "https://a.example:1/under", "http://[::1]:8601", "http://a_b:1"]
+)
+def test_an_address_that_can_work_is_taken(address: str) -> None:
+    """As it was written, without a slash at its end."""
+    assert settings.settings(Options(agent=f"{address}/")).agent_url == address
+
+
 def test_an_unknown_key_of_the_file_is_a_finding(tmp_path: pathlib.Path) -> None:
     """With file, line and the nearest known key."""
     path = tmp_path / "controller.yaml"
