@@ -24,14 +24,14 @@ from typing import Final
 
 import uvicorn
 
-from netsre import clock, conventions
+from netsre import clock
 from netsre.adapters import processes
 from netsre.adapters.agent_client import AgentClient
 from netsre.adapters.alert_log import FILE_NAME as ALERT_LOG
 from netsre.adapters.alert_log import AlertLog
 from netsre.adapters.http_protocol import BoundedProtocol
 from netsre.alerting.describe import Links
-from netsre.app import api, datadir, privileges, resources
+from netsre.app import api, datadir, privileges, resources, service_levels
 from netsre.app.automation import Automation, RunbookChannel
 from netsre.app.dispatch import Dispatcher, LogChannel
 from netsre.app.logs import pairs
@@ -40,13 +40,11 @@ from netsre.app.settings import Settings
 from netsre.app.snapshot import Board, Recent, Sight
 from netsre.app.tick import Loop, Parts
 from netsre.clock import SystemClock
-from netsre.datapath.buckets import CONNECT_BOUNDS
-from netsre.errors import EnvironmentUnfit
+from netsre.errors import BadInput, EnvironmentUnfit
 from netsre.model.levels import SLO
 from netsre.model.runbooks import Runbook
 from netsre.runbook import parsing as runbook_parsing
 from netsre.runbook.actions.catalogue import ACTIONS
-from netsre.slo import parsing as slo_parsing
 from netsre.slo.engine import Engine
 from netsre.store.database import Store
 from netsre.store.migrations import Migrations
@@ -115,11 +113,12 @@ def load(settings: Settings) -> Loaded:
 
 
 def read_slos(paths: tuple[Path, ...]) -> tuple[SLO, ...]:
-    """Read SLO files, with the shipped burn policies beside those in the files."""
-    shipped = resources.texts([resources.directory("slos")], ".yaml", ".yml")
-    bounds = {conventions.FLOW_CONNECT_SECONDS: CONNECT_BOUNDS}
-    known = slo_parsing.parse(shipped, bounds).policies
-    return slo_parsing.parse(resources.texts(list(paths), ".yaml", ".yml"), bounds, known).slos
+    """Read SLO files; none at all raises `BadInput`, because every alert would end, asked for by nobody."""
+    found = service_levels.load(paths).slos
+    if not found:
+        where = ", ".join(map(str, paths))
+        raise BadInput(f"no SLO in {where}; name a file with one, or leave --slos out for those shipped")
+    return found
 
 
 def read_runbooks(paths: tuple[Path, ...]) -> tuple[Runbook, ...]:

@@ -1,12 +1,16 @@
 """Finds the data that ships with netsre: in the wheel beside the package, in a checkout at its top level."""
 
+import os
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import netsre
 from netsre.errors import BadInput, EnvironmentUnfit
 
 Shipped = Literal["bpf", "slos", "runbooks", "dashboards", "migrations"]
+
+LARGEST_FILE: Final = 1024 * 1024
+"""Bytes; a file that people write has a few thousand."""
 
 _PACKAGE = Path(netsre.__file__).parent
 
@@ -30,22 +34,51 @@ def runbook_pages() -> dict[str, str]:
 def texts(paths: list[Path], *suffixes: str) -> dict[str, str]:
     """Return the text of every file, and of every file with one of the suffixes under every directory.
 
-    Keys are the paths as given, so that a finding names a file the way its reader knows it.
+    Keys are the paths as given, so that a finding names a file the way its reader knows it. What is hidden is
+    left out: editors keep their copies there, and Kubernetes the generations of a mounted volume. A path
+    under which there is nothing to read raises `BadInput`, and so does a file that cannot be read.
     """
     found: dict[str, str] = {}
     for path in paths:
-        files = sorted(p for p in path.rglob("*") if p.suffix in suffixes) if path.is_dir() else [path]
+        files = _files(path, suffixes) if _is_directory(path) else [path]
+        if not files:
+            raise BadInput(f"no {suffixes[0]} file in {path}; name a file, or another directory")
         for file in files:
             found[str(file)] = _text(file)
     return found
 
 
+def _is_directory(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:
+        return False  # whoever reads it learns why not
+
+
+def _files(directory: Path, suffixes: tuple[str, ...]) -> list[Path]:
+    def refuse(error: OSError) -> None:
+        # Left out in silence, a directory that cannot be read would take its service levels with it.
+        raise BadInput(f"directory {error.filename}: {error.strerror}; check its permissions") from error
+
+    found: list[Path] = []
+    for here, below, names in os.walk(directory, onerror=refuse):
+        below[:] = [name for name in below if not name.startswith(".")]
+        shown = (Path(here) / name for name in names if not name.startswith("."))
+        found += (path for path in shown if path.suffix.lower() in suffixes)
+    return sorted(found)
+
+
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            content = file.read(LARGEST_FILE + 1)
     except OSError as error:
         message = f"file {path}: {error.strerror}; check the path"
         raise BadInput(message) from error
+    if len(content) > LARGEST_FILE:
+        raise BadInput(f"file {path} is larger than {LARGEST_FILE >> 20} MiB; is it the one you mean?")
+    try:
+        return content.decode("utf-8")
     except UnicodeDecodeError as error:
         message = f"file {path} is not UTF-8 text; save it as UTF-8"
         raise BadInput(message) from error

@@ -9,7 +9,6 @@ from typing import Final
 from netsre import conventions
 from netsre.app import resources
 from netsre.datapath.buckets import CONNECT_BOUNDS
-from netsre.errors import BadInput
 from netsre.slo import parsing
 
 BOUNDS: Final[Mapping[str, Sequence[Decimal]]] = MappingProxyType(
@@ -27,12 +26,5 @@ def load(paths: Sequence[Path] = (), policies: Path | None = None) -> parsing.Sp
     `SpecErrors` with every finding.
     """
     shipped = resources.directory("slos")
-    known = parsing.parse(_texts([policies or shipped / "policies"]), BOUNDS)
-    return parsing.parse(_texts(list(paths) or [shipped]), BOUNDS, known.policies)
-
-
-def _texts(paths: list[Path]) -> dict[str, str]:
-    found = resources.texts(paths, *_SUFFIXES)
-    if not found:
-        raise BadInput(f"no .yaml file in {', '.join(map(str, paths))}; name a file, or another directory")
-    return found
+    known = parsing.parse(resources.texts([policies or shipped / "policies"], *_SUFFIXES), BOUNDS)
+    return parsing.parse(resources.texts(list(paths) or [shipped], *_SUFFIXES), BOUNDS, known.policies)
