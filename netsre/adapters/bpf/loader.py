@@ -6,6 +6,7 @@ that the serving process never has a compiler in memory. Run as
 BCC_KERNEL_SOURCE, which the agent sets to the shim.
 """
 
+import ctypes
 import json
 import os
 import platform
@@ -17,7 +18,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
-from netsre.adapters import privileges
 from netsre.adapters.bpf import programs
 from netsre.datapath import btf, buckets, offsets
 from netsre.datapath.flows import DEFINES
@@ -25,6 +25,7 @@ from netsre.datapath.flows import DEFINES
 _VMLINUX: Final = Path("/sys/kernel/btf/vmlinux")
 _DISTRIBUTION_PACKAGES: Final = "/usr/lib/python3/dist-packages"
 _MAPS: Final = ("attempts", "stalls", "flows", "flows_overflow", "attempts_overflow")
+_PR_SET_PDEATHSIG: Final = 1
 _TRACEPOINT: Final = "inet_sock_set_state"
 _PROGRAMS: Final = {"netsre_flows": "inet_sock_set_state", "netsre_flows_b": "inet_sock_set_state_again"}
 """Names in the kernel, and the functions of the source; attached, and so run, in this order."""
@@ -123,9 +124,16 @@ def _load(source: Path) -> tuple[dict[str, Any], list[int]]:
     ]
 
 
+def _die_with_parent(parent: int) -> None:
+    """Have the kernel end this process with its parent; at once if that is gone already."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
 def main(arguments: Sequence[str]) -> None:
     """Load everything, hand it over, and leave without the clean-up that would detach it again."""
-    privileges.die_with_parent(int(arguments[2]), signal.SIGKILL)
+    _die_with_parent(int(arguments[2]))
     channel = socket.socket(fileno=int(arguments[0]))
     try:
         description, fds = _load(Path(arguments[1]))
