@@ -5,18 +5,26 @@ it (`/run/netns`, as `ip netns` and CNI plugins do; `/run/docker/netns`). `host`
 own where the init process may not be looked at.
 """
 
+import ctypes
+import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
 
-from pyroute2.netns import setns
+from netsre.conventions import OTHER
 
 HOST: Final = "host"
 _PROC: Final = Path("/proc")
 _BOUND: Final = (Path("/run/netns"), Path("/run/docker/netns"))
+_CLONE_NEWNET: Final = 0x40000000
+_libc = ctypes.CDLL(None, use_errno=True)
 T = TypeVar("T")
+
+
+class NamespaceGone(FileNotFoundError):
+    """What was seen a moment ago is not there any more: no failure, only news."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +40,7 @@ class Namespace:
 def inventory() -> Mapping[int, Namespace]:
     """Return the network namespaces of this host by inode number; what may not be seen is left out."""
     found: dict[int, Namespace] = {}
-    bound = dict(_bound())
+    bound = _named()
     host = _inode_of("1") or _inode_of("self")
     for pid, inode in _of_processes():
         if inode not in found:
@@ -43,6 +51,18 @@ def inventory() -> Mapping[int, Namespace]:
     return found
 
 
+def _named() -> dict[int, tuple[str, Path]]:
+    """Return (name, path) by inode. A name that is ours, or another namespace's already, gives way.
+
+    Two namespaces under one name would be one series twice, which no reader of metrics accepts.
+    """
+    named: dict[int, tuple[str, Path]] = {}
+    for inode, (name, path) in dict(_bound()).items():
+        taken = {HOST, OTHER, *(other for other, _ in named.values())}
+        named[inode] = (f"net:{inode}" if name in taken else name, path)
+    return named
+
+
 def _bound() -> Iterator[tuple[int, tuple[str, Path]]]:
     for directory in _BOUND:
         try:
@@ -51,7 +71,8 @@ def _bound() -> Iterator[tuple[int, tuple[str, Path]]]:
             continue
         for path in entries:
             try:
-                yield path.stat().st_ino, (path.name, path)
+                # Any bytes may be a file's name; a label is text.
+                yield path.stat().st_ino, (os.fsencode(path.name).decode(errors="backslashreplace"), path)
             except OSError:
                 continue
 
@@ -74,14 +95,25 @@ def _inode_of(process: str) -> int | None:
 
 
 def statistics_text(namespace: Namespace) -> str:
-    """Return the conntrack statistics of a namespace; raises `OSError` when it cannot be looked into.
+    """Return the conntrack statistics of a namespace.
 
     Through a process's `/proc/PID/net` no privilege is needed; a namespace without a process has to be
-    entered, which needs CAP_SYS_ADMIN.
+    entered, which needs CAP_SYS_ADMIN. Raises `NamespaceGone` when it went away since it was listed, and
+    `OSError` when it cannot be looked into.
     """
     if namespace.pid is not None:
-        return Path(f"/proc/{namespace.pid}/net/stat/nf_conntrack").read_text(encoding="ascii")
-    return _inside(namespace, _own_statistics)
+        try:
+            text = Path(f"/proc/{namespace.pid}/net/stat/nf_conntrack").read_text(encoding="ascii")
+        except OSError:
+            if _inode_of(str(namespace.pid)) == namespace.inode:
+                raise
+        else:
+            # The process may have ended or moved meanwhile: these are then another namespace's numbers.
+            if _inode_of(str(namespace.pid)) == namespace.inode:
+                return text
+    if namespace.path is None:
+        raise NamespaceGone(namespace.name)
+    return _inside(namespace.path, namespace.inode, _own_statistics)
 
 
 def _own_statistics() -> str:
@@ -93,22 +125,37 @@ def conntrack_limit() -> int:
     return int(Path("/proc/sys/net/netfilter/nf_conntrack_max").read_text(encoding="ascii"))
 
 
-def _inside(namespace: Namespace, read: Callable[[], T]) -> T:
+def _inside(path: Path, inode: int, read: Callable[[], T]) -> T:
     """Run `read` in a thread that has entered the namespace, and end the thread with it."""
     results: list[T] = []
-    errors: list[OSError] = []
+    errors: list[Exception] = []
 
     def enter() -> None:
         try:
-            # Without this it would make the namespace anew when it went away since we saw it.
-            setns(str(namespace.path), flags=0)
+            _enter(path, inode)
             results.append(read())
-        except OSError as error:
+        except Exception as error:  # noqa: BLE001  raised again in the caller's thread
             errors.append(error)
 
-    thread = threading.Thread(target=enter, name=f"netns-{namespace.inode}")
+    thread = threading.Thread(target=enter, name=f"netns-{inode}")
     thread.start()
     thread.join()
     if errors:
         raise errors[0]
     return results[0]
+
+
+def _enter(path: Path, inode: int) -> None:
+    """Move the calling thread into the namespace bound to `path`, if it is still the one with this inode."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError as error:
+        raise NamespaceGone(error.errno, error.strerror, str(path)) from error
+    try:
+        if os.fstat(descriptor).st_ino != inode:
+            raise NamespaceGone(str(path))
+        if _libc.setns(descriptor, _CLONE_NEWNET) != 0:
+            code = ctypes.get_errno()
+            raise OSError(code, os.strerror(code), str(path))
+    finally:
+        os.close(descriptor)

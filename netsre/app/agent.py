@@ -174,7 +174,7 @@ class Agent:
     def _read_conntrack(self, readings: Readings) -> None:
         try:
             limit = netns.conntrack_limit()
-        except OSError as error:
+        except (OSError, ValueError) as error:
             self._failed("conntrack", error)
             return
         tables = []
@@ -185,9 +185,10 @@ class Agent:
                     self._tracking.add(namespace.inode)
                 if namespace.inode in self._tracking:
                     tables.append((namespace.name, counters))
+            except netns.NamespaceGone:
+                continue
             except (OSError, ValueError) as error:
-                if namespace.pid is None or Path(f"/proc/{namespace.pid}").exists():
-                    self._failed("conntrack", error)
+                self._failed("conntrack", error)
         tables.sort(key=lambda table: (-table[1].entries, table[0]))
         for name, counters in sorted(tables[:_MOST_TABLES], key=lambda table: table[0]):
             put_conntrack(readings, name, counters, limit)
@@ -229,7 +230,8 @@ def run(settings: AgentSettings, *, announce: Callable[[str], None]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     threading.Thread(target=server.serve_forever, name="http", daemon=True).start()
-    announce(f"agent serves http://{settings.host}:{server.server_port}/metrics")
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    announce(f"agent serves http://{host}:{server.server_port}/metrics")
     while not stop.wait(_SCAN_SECONDS):
         agent.scan()
     server.shutdown()

@@ -1,10 +1,18 @@
 """Looking into a network namespace never makes one."""
 
+import contextlib
+import os
 import pathlib
+import subprocess
+from collections.abc import Iterator
 
 import pytest
 
-from netsre.adapters import netns
+from netsre import conventions
+from netsre.adapters import exposition, namespaces, netns, processes
+from netsre.datapath.conntrack import ConntrackCounters
+from netsre.datapath.exposition import Readings, put_conntrack
+from tests.kernel import attempts
 
 
 def test_a_namespace_that_went_away_is_an_error_and_stays_away() -> None:
@@ -15,3 +23,56 @@ def test_a_namespace_that_went_away_is_an_error_and_stays_away() -> None:
     with pytest.raises(FileNotFoundError):
         netns.statistics_text(gone)
     assert not path.exists()
+
+
+@contextlib.contextmanager
+def _bound_as(name: bytes) -> Iterator[int]:
+    """Make a namespace of any name, and return its inode."""
+    subprocess.run([b"ip", b"netns", b"add", name], check=True)
+    try:
+        yield pathlib.Path("/run/netns", os.fsdecode(name)).stat().st_ino
+    finally:
+        subprocess.run([b"ip", b"netns", b"del", name], check=True)
+
+
+@pytest.mark.requires("ip", "netns")
+def test_a_namespace_of_any_name_is_read_and_served() -> None:
+    """Names are bytes of anybody's choice; they must not take the numbers of all others away."""
+    prefix = processes.this_process().name("test", "odd").encode()
+    with _bound_as(prefix + b'-\xff "q" \\ \n{}') as odd, _bound_as(prefix + "-ü".encode()) as umlaut:
+        found = netns.inventory()
+        texts = [netns.statistics_text(found[inode]) for inode in (odd, umlaut)]
+        readings = Readings()
+        for inode in (odd, umlaut):
+            put_conntrack(readings, found[inode].name, ConntrackCounters(1, 0, 0, 0), 10)
+        body, _ = exposition.render(readings, "")
+
+    assert all(text.startswith("entries") for text in texts)
+    assert body.decode().count(f"\n{conventions.CONNTRACK_ENTRIES}{{") == 2
+
+
+@pytest.mark.requires("ip", "netns")
+@pytest.mark.parametrize("name", [netns.HOST, conventions.OTHER])
+def test_a_name_that_is_ours_is_not_taken_over(name: str) -> None:
+    """A namespace called like our own labels would be added to them, or be one series twice."""
+    if name in namespaces.names():
+        pytest.skip("somebody has a namespace of this name")
+    with _bound_as(name.encode()) as inode:
+        found = netns.inventory()
+
+    assert found[inode].name == f"net:{inode}"
+    assert len({namespace.name for namespace in found.values()}) == len(found)
+
+
+@pytest.mark.requires("ip", "netns")
+def test_a_name_that_leads_elsewhere_now_is_news_and_not_a_reading() -> None:
+    """Deleted and made again between list and look: the numbers of the new one are not the old one's."""
+    with attempts.place() as place:
+        seen = netns.inventory()[place.inode]
+        other = netns.Namespace(place.inode + 1, seen.name, None, seen.path)
+        moved = netns.Namespace(place.inode, "gone", os.getpid(), None)
+
+        assert netns.statistics_text(seen).startswith("entries")
+        for stale in (other, moved):
+            with pytest.raises(netns.NamespaceGone):
+                netns.statistics_text(stale)
