@@ -53,5 +53,8 @@ def render(readings: Readings, accept: str) -> tuple[bytes, str]:
     """
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Snapshot(readings))
-    encode, content_type = choose_encoder(accept)
+    try:
+        encode, content_type = choose_encoder(accept)
+    except (TypeError, ValueError):  # the library's, about a version that is no number
+        encode, content_type = choose_encoder("")
     return encode(registry), content_type

@@ -13,7 +13,7 @@ def address(text: str) -> tuple[str, int]:
     """Read `HOST:PORT` (IPv6 in brackets); a wrong one raises `click.BadParameter` with the right form."""
     host, _, port = text.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
-    if not host or not port.isdigit() or not 0 <= int(port) <= 65535:
+    if not host or not port.isdecimal() or not 0 <= int(port) <= 65535:
         message = f"{text!r} is not HOST:PORT; write 127.0.0.1:{conventions.AGENT_PORT}"
         raise click.BadParameter(message)
     return host, int(port)
