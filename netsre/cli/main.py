@@ -4,6 +4,7 @@ Command modules are imported when their command is called, so that `netsre docto
 """
 
 import importlib
+import os
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
@@ -100,6 +101,11 @@ def cli(*, debug: bool) -> None:
 
 def main() -> NoReturn:
     """Run the command line of this process and exit with its code."""
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        if getattr(sys, name) is None:
+            # Closed by whoever started us (`>&-`): the next file that is opened would be written into.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), number)
+            setattr(sys, name, os.fdopen(number, "w", encoding="utf-8"))
     code = run(sys.argv[1:])
     try:
         # A reader that went away is noticed here; while the interpreter ends it would be a traceback.

@@ -3,6 +3,7 @@
 import importlib
 import os
 import pathlib
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -177,3 +178,13 @@ def test_the_module_is_the_same_command() -> None:
     with_script = subprocess.run([console_script, "--version"], capture_output=True, text=True, check=True)
 
     assert python("-m", "netsre", "--version").stdout == with_script.stdout
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_closed_outputs_are_no_error(closed: str) -> None:
+    """Started by something that gives no outputs at all, a command does its work and says nothing."""
+    command = f"{shlex.quote(sys.executable)} -m netsre slo validate slos {closed}"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0
+    assert done.stderr == ""
