@@ -3,6 +3,7 @@
 import errno
 import os
 import socket
+import struct
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ import pytest
 from netsre.adapters.bpf.probe import FlowProbe
 from netsre.adapters.bpf.session import open_session
 from netsre.app.resources import directory
-from netsre.datapath.flows import UNKNOWN_BUCKET
+from netsre.datapath.flows import ATTEMPT, UNKNOWN_BUCKET
 from tests.kernel import attempts
 from tests.kernel.attempts import COUNT, Place
 
@@ -176,3 +177,26 @@ def test_retired_namespaces_are_forgotten(probe: FlowProbe, place: Place) -> Non
 
         assert outcomes(probe, place) == {}
         assert outcomes(probe, other) == {("delivered", "none"): COUNT}
+
+
+def test_clearing_a_full_table_forgets_no_attempt_that_has_begun_meanwhile(
+    probe: FlowProbe, place: Place
+) -> None:
+    """Sockets come back at known addresses all the time, also while the reader removes idle entries."""
+    pid = os.fork()
+    if pid == 0:
+        deadline = time.monotonic() + 4
+        while time.monotonic() < deadline:
+            with attempts.waiting(place, socket.AF_INET):
+                time.sleep(0.01)
+        os._exit(0)
+    table = probe.session.maps["attempts"]
+    for _ in range(4):
+        for address in range(8, 8 * 52_000, 8):
+            table.insert(struct.pack("<Q", address), ATTEMPT.pack(0, 0, 0))
+        probe.scan(time.monotonic_ns())
+    os.waitpid(pid, 0)
+
+    found = outcomes(probe, place)
+    assert set(found) == {("failed", "abandoned")}
+    assert [c for c in probe.counts() if c.netns == 0 and c.reason == "abandoned"] == []

@@ -57,10 +57,17 @@ class FlowProbe:
             if claim not in alive:
                 stalls.delete(claim)
         if used > attempts.capacity * _IDLE_SHARE:
-            for key in idle:
-                attempts.delete(key)
+            self._remove_idle(idle)
         self.in_flight = len(waiting)
         self._entries |= {"attempts": used, "stalls": len(claims)}
+
+    def _remove_idle(self, keys: Iterable[bytes]) -> None:
+        """Remove entries that are idle still: since they were read, a socket may have begun again."""
+        attempts = self.session.maps["attempts"]
+        for key in keys:
+            value = attempts.lookup(key)
+            if value is not None and not flows.ATTEMPT.unpack(value)[0]:
+                attempts.delete(key)
 
     def counts(self) -> list[FlowCount]:
         """Return every counter: the kernel's, those without detail, and the stalled that we found."""
