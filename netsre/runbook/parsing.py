@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Final
 
-from netsre import clock
+from netsre import clock, conventions
 from netsre.alerting import describe
+from netsre.metrics.registry import REGISTRY
 from netsre.model import literals, specs
 from netsre.model.alerts import AlertState
 from netsre.model.conditions import Condition
@@ -13,6 +14,10 @@ from netsre.runbook import codes, conditions, targets
 from netsre.runbook.actions.contract import Action
 
 KIND: Final = "Runbook"
+ALERT_LABELS: Final = frozenset({"alertname", "severity", "service", "slo", conventions.NODE}) | {
+    label for metric in REGISTRY.values() for label in metric.labels
+}
+"""Labels that an alert can have: those of every alert, and whatever an SLO can group by."""
 DEFAULT_LIMITS: Final = Limits(cooldown=15 * clock.MINUTE, per_hour=3)
 _ALERTS: Final = (describe.ALERT_NAME,)
 
@@ -83,6 +88,11 @@ def _lock(spec: specs.Mapping) -> str | None:
     lock = spec.text("lock")
     if lock is not None and (problem := targets.problem(lock)) is not None:
         spec.wrong("lock", codes.TARGET, problem)
+    for name in targets.places(lock or ""):
+        if name not in ALERT_LABELS:
+            hint = literals.nearest(name, ALERT_LABELS)
+            message = f"needs the label {name!r}, which no alert has, so that it would never run{hint}"
+            spec.wrong("lock", codes.TARGET, message)
     return lock
 
 

@@ -10,10 +10,17 @@ _PLACE: Final = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 def problem(template: str) -> str | None:
     """Return what is wrong with a target, or None."""
+    if not template.strip():
+        return "is empty; write what two runs must never share, such as network/{node}"
     rest = _PLACE.sub("", template)
     if "{" in rest or "}" in rest:
         return f"{template!r} has a bracket that names no label; write {{node}}"
     return None
+
+
+def places(template: str) -> tuple[str, ...]:
+    """Return the labels that a target is filled with, in order."""
+    return tuple(_PLACE.findall(template))
 
 
 def resolve(template: str, labels: Labels) -> str | None:
@@ -22,6 +29,6 @@ def resolve(template: str, labels: Labels) -> str | None:
     A value that looks like a place (`{node}`) stays as it is: values are never read as templates.
     """
     values = dict(labels)
-    if any(not values.get(name) for name in _PLACE.findall(template)):
+    if any(not values.get(name) for name in places(template)):
         return None
     return _PLACE.sub(lambda match: values[match[1]], template)

@@ -99,7 +99,7 @@ class _Reader:
     def _slo(self, document: specs.Document) -> SLO | None:
         before = len(self.findings)
         spec = document.spec
-        service, description = spec.text("service"), spec.text("description", required=False)
+        service, description = _service(spec), spec.text("description", required=False)
         objective, window = _objective(spec), _window(spec)
         indicator_part = spec.mapping("indicator")
         indicator = indicator_specs.read(indicator_part, self.bounds) if indicator_part else None
@@ -146,6 +146,13 @@ class _Reader:
         if policy is not None and objective is not None and window is not None:
             _check_reach(alerting, policy, objective, window)
         return policy
+
+
+def _service(spec: specs.Mapping) -> str | None:
+    service = spec.text("service")
+    if service is not None and not service.strip():
+        spec.wrong("service", specs.MISSING, "is empty; write whose promise it is, such as node-datapath")
+    return service
 
 
 def _objective(spec: specs.Mapping) -> Fraction | None:

@@ -72,6 +72,8 @@ def test_limits_that_are_left_out_have_safe_values() -> None:
         ),
         ("severity ==", "severity =", "look.yaml:6: RUN001 spec.when cannot be read: cannot read"),
         ("{node}", "{node", "look.yaml:7: RUN005 spec.lock 'network/{node' has a bracket"),
+        ("'network/{node}'", "' '", "look.yaml:7: RUN005 spec.lock is empty; write what two runs"),
+        ("{node}", "{nodes}", "look.yaml:7: RUN005 spec.lock needs the label 'nodes', which no alert has"),
         ("perHour: 2", "perHour: 0", "look.yaml:8: RUN009 spec.limits.perHour 0 would refuse every run"),
         ("lock:", "locks:", "look.yaml:7: SPEC004 key spec.locks is unknown; did you mean 'lock'?"),
         (
