@@ -1,12 +1,9 @@
 """`netsre runbook`: the runbooks, and what they did."""
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 
 import click
-
-from netsre import clock
 
 _RUNBOOKS = click.option(
     "--runbooks", multiple=True, metavar="PATH", help="Runbook files (default: the shipped ones)."
@@ -83,27 +80,15 @@ def lint(context: click.Context, paths: tuple[Path, ...], *, as_json: bool) -> N
 def history(name: str | None, controller: str | None, limit: int, *, as_json: bool) -> None:
     """Show the latest runs with their journals, newest first."""
     from netsre.adapters import controller_client  # noqa: PLC0415
-    from netsre.app import settings  # noqa: PLC0415
+    from netsre.app import run_lines, settings  # noqa: PLC0415
 
     chosen = {"runbook": name} if name else {}
     document = controller_client.ask(
         settings.controller_url(controller), "/api/v1/runs", limit=limit, **chosen
     )
+    lines = run_lines.read_runs(document)
     if as_json:
         click.echo(json.dumps(document))
         return
-    runs = document.get("runs", []) if isinstance(document, Mapping) else []
-    for run in runs:
-        _print_run(run)
-    if not runs:
-        click.echo("no runs yet")
-
-
-def _print_run(run: Mapping[str, object]) -> None:
-    what = f"{run['runbook']}  {run['target']}  {run['state']} ({run['reason']})"
-    click.echo(f"{run['started_at']}  {what}  {run['id']}")
-    journal = run.get("journal")
-    for entry in journal if isinstance(journal, list) else ():
-        shown = json.dumps(entry["data"], ensure_ascii=False)
-        at = clock.rfc3339(clock.parse_rfc3339(str(entry["at"])))
-        click.echo(f"  {at}  {entry['seq']} {entry['kind']} {entry['action']}  {shown}")
+    for line in lines or ("no runs yet",):
+        click.echo(line)

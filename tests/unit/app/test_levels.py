@@ -3,6 +3,7 @@
 import pytest
 
 from netsre.app.levels import read_levels, worst
+from netsre.app.run_lines import read_runs
 from netsre.errors import SourceUnreachable
 
 LEVEL = {
@@ -61,3 +62,31 @@ def test_an_answer_that_is_none_is_refused(document: object) -> None:
     """An answer of something else on that port is an error and not an empty list."""
     with pytest.raises(SourceUnreachable):
         read_levels(document)
+
+
+RUN = {
+    "id": "1f", "runbook": "look", "target": "network/a", "state": "refused", "reason": "cooldown",
+    "started_at": "2026-01-01T00:00:00.000Z",
+    "journal": [
+        {"seq": 1, "at": "2026-01-01T00:00:01.000Z", "kind": "note", "action": "look", "data": {"a": "b"}}
+    ],
+}  # fmt: skip
+
+
+def test_a_run_is_a_line_and_each_entry_of_its_journal_another() -> None:
+    """Whoever reads them on a terminal has everything in order."""
+    assert read_runs({"runs": [RUN]}) == (
+        "2026-01-01T00:00:00.000Z  look  network/a  refused (cooldown)  1f",
+        '  2026-01-01T00:00:01.000Z  1 note look  {"a": "b"}',
+    )
+    assert read_runs({"runs": []}) == ()
+
+
+@pytest.mark.parametrize(
+    "document",
+    [None, [], {}, {"runs": 3}, {"runs": [{}]}, {"runs": [1]}, {"runs": [RUN | {"journal": [{"at": "x"}]}]}],
+)
+def test_runs_of_something_else_are_one_line(document: object) -> None:
+    """Another version, or another program altogether."""
+    with pytest.raises(SourceUnreachable, match="list of runs is not readable: is it of this version"):
+        read_runs(document)
