@@ -104,7 +104,12 @@ class Sight:
         self._evaluations: tuple[Evaluation, ...] = ()
 
     def read(self, scrape: Scrape) -> None:
-        """Keep a reading, and let go of those that no action looks back to."""
+        """Keep a reading, and let go of those that no action looks back to.
+
+        Of older readings one a minute is kept: large ones every few seconds would fill the memory.
+        """
+        if len(self._scrapes) > 1 and abs(self._scrapes[-1].at - self._scrapes[-2].at) < clock.MINUTE:
+            self._scrapes.pop()
         self._scrapes.append(scrape)
         # Readings of a future that the clock was set back from go too, or they would pile up until then.
         while abs(scrape.at - self._scrapes[0].at) > evidence.LOOKBACK:
