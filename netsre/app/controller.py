@@ -201,7 +201,7 @@ def _loop(settings: Settings, loaded: Loaded, store: Store, board: Board) -> Loo
     return Loop(
         Parts(
             client=AgentClient(settings.agent_url, settings.node, the_clock),
-            engine=Engine(loaded.slos, kept.buckets, kept.cursors),
+            engine=Engine(loaded.slos, kept.buckets, kept.cursors, {settings.node}),
             store=store,
             dispatcher=Dispatcher(store, (log_channel, RunbookChannel(loaded.runbooks))),
             automation=Automation(

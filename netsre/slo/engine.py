@@ -5,7 +5,7 @@ its buckets (by SLO, group and minute, replacing) and its cursor (by node) in on
 back to the constructor: nothing is then lost or counted twice, whenever the process ends.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -44,11 +44,16 @@ class Engine:
     """Evaluates SLOs over scrapes of any number of nodes."""
 
     def __init__(
-        self, slos: Iterable[SLO], history: Iterable[Bucket] = (), cursors: Iterable[Cursor] = ()
+        self,
+        slos: Iterable[SLO],
+        history: Iterable[Bucket] = (),
+        cursors: Iterable[Cursor] = (),
+        nodes: Collection[str] | None = None,
     ) -> None:
         """Start where the stored minutes and cursors ended.
 
         Minutes of SLOs that are gone, or that measured something else under the same name, are left aside.
+        `nodes` are all that will be read, None when that is not known: groups of other nodes are gone.
         """
         self.slos = tuple(sorted(slos, key=lambda slo: slo.name))
         self._definitions = {slo.name: definition.of(slo) for slo in self.slos}
@@ -57,6 +62,7 @@ class Engine:
         self._followed = indicators.followed(self.slos)
         self._history = History(known, self._keep)
         self._cursors = {cursor.node: cursor for cursor in cursors}
+        self._nodes = nodes
 
     def observe(self, scrape: Scrape) -> Observation:
         """Count one scrape; one of the same time as the last of its node changes nothing."""
@@ -85,9 +91,9 @@ class Engine:
     def evaluate(self, now: Timestamp) -> tuple[Evaluation, ...]:
         """Return where every group of every SLO stands, by SLO name and group.
 
-        Groups that are gone are left out. A namespace or a workload ends; a node does not just because it is
-        silent. So a group of more than a node is gone when its source was read for an hour since and did not
-        know it any more.
+        Groups that are gone are left out. A namespace or a workload ends: a group of more than a node is gone
+        when its source was read for an hour since and did not know it any more. A node is not gone because it
+        is silent, but one that nobody reads any more, or that has another name now, will never speak again.
         """
         return tuple(
             evaluate.evaluate(slo, group, self._history, now)
@@ -97,9 +103,11 @@ class Engine:
         )
 
     def _gone(self, slo: SLO, group: Labels) -> bool:
+        node = dict(group).get(conventions.NODE)
+        if node is not None and self._nodes is not None and node not in self._nodes:
+            return True
         if set(slo.group_by) <= {conventions.NODE}:
             return False
-        node = dict(group).get(conventions.NODE)
         read = [cursor.at for cursor in self._cursors.values() if node in (None, cursor.node)]
         last = self._history.last_reading(slo.name, group)
         return last is not None and bool(read) and max(read) - last > _GONE_AFTER

@@ -253,3 +253,17 @@ def test_a_node_that_is_silent_is_not_gone() -> None:
     assert len(engine.evaluate(after(86_400))) == 2
     engine.observe(scrape(86_400, {}))
     assert [one.slo.name for one in engine.evaluate(after(86_400))] == ["flow"]
+
+
+def test_a_node_that_is_not_read_any_more_is_gone() -> None:
+    """It was given another name: its page must not stay for a window, and its past begin no other."""
+    first = Engine([slo()])
+    kept = [first.observe(scrape(at, {FAILED: at, DELIVERED: at})) for at in (0, 5)]
+    buckets = {bucket.minute: bucket for seen in kept for bucket in seen.buckets}.values()
+
+    renamed = Engine([slo()], buckets, [kept[-1].cursor], {"n2"})
+    renamed.observe(scrape(10, {FAILED: 11, DELIVERED: 11}, node="n2"))
+
+    assert [one.group for one in renamed.evaluate(after(10))] == [node_group("n2")]
+    again = Engine([slo()], buckets, [kept[-1].cursor], {"n1"})
+    assert [one.total for one in again.evaluate(after(10))] == [10]
