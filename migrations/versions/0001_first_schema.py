@@ -1,4 +1,4 @@
-"""First schema: history, alerts, outbox, runs, journal, audit.
+"""First schema: history, alerts, outbox, runs, journal, tallies, audit.
 
 Revision ID: 0001
 Revises:
@@ -18,6 +18,7 @@ def upgrade() -> None:
     _history()
     _alerts()
     _runs()
+    _tallies()
     _audit()
 
 
@@ -25,12 +26,13 @@ def _history() -> None:
     op.create_table(
         "slo_bucket",
         sa.Column("slo", sa.Text, nullable=False),
+        sa.Column("definition", sa.Text, nullable=False),
         sa.Column("labels", sa.Text, nullable=False),
         sa.Column("minute", sa.BigInteger, nullable=False),
         sa.Column("bad", sa.Text, nullable=False),
         sa.Column("total", sa.Text, nullable=False),
         sa.Column("readings", sa.Integer, nullable=False),
-        sa.PrimaryKeyConstraint("slo", "labels", "minute", name="pk_slo_bucket"),
+        sa.PrimaryKeyConstraint("slo", "definition", "labels", "minute", name="pk_slo_bucket"),
     )
     op.create_index("ix_slo_bucket_minute", "slo_bucket", ["minute"])
     op.create_table(
@@ -108,6 +110,18 @@ def _runs() -> None:
     )
 
 
+def _tallies() -> None:
+    op.create_table(
+        "tally",
+        sa.Column("kind", sa.Text, nullable=False),
+        sa.Column("name", sa.Text, nullable=False),
+        sa.Column("state", sa.Text, nullable=False),
+        sa.Column("reason", sa.Text, nullable=False),
+        sa.Column("count", sa.BigInteger, nullable=False),
+        sa.PrimaryKeyConstraint("kind", "name", "state", "reason", name="pk_tally"),
+    )
+
+
 def _audit() -> None:
     op.create_table(
         "audit",
@@ -132,5 +146,5 @@ def _audit() -> None:
 
 def downgrade() -> None:
     """Drop every table, and with them everything that was recorded."""
-    for table in ("meta", "audit", "journal", "run", "outbox", "alert", "slo_cursor", "slo_bucket"):
+    for table in ("meta", "audit", "tally", "journal", "run", "outbox", "alert", "slo_cursor", "slo_bucket"):
         op.drop_table(table)

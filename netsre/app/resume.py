@@ -34,17 +34,14 @@ def resume(store: Store, slos: Sequence[SLO], node: str, runbooks: int, now: Tim
     An SLO that measures something else than before begins anew: its old minutes stay on disk, for as long as
     a window would need them, and come back with the old definition. The log and the audit say so, once.
     """
-    definitions = {slo.name: definition.of(slo) for slo in slos}
     with store.write() as transaction:
-        transaction.history.adopt(definitions)
         # All of it, whatever the clock says now: it may be set yet.
         buckets = transaction.history.buckets(Timestamp(0))
         _tell_redefined(transaction, slos, buckets, now)
         started: Document = {"node": node, "slos": len(slos), "runbooks": runbooks}
         transaction.audit.append(now, ACTOR, "controller.started", node, started)
         cursors = transaction.history.cursors()
-    same = (bucket for bucket in buckets if bucket.definition == definitions.get(bucket.slo))
-    return Resumed(tuple(same), tuple(cursors))
+    return Resumed(definition.current(slos, buckets), tuple(cursors))
 
 
 def _tell_redefined(

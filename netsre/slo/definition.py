@@ -5,9 +5,11 @@ which labels may not: a sum over two different questions answers neither.
 """
 
 import hashlib
+from collections.abc import Iterable
 from decimal import Decimal
 
 from netsre.model.levels import SLO, LatencyIndicator, Matcher, RatioIndicator, Selector, ThresholdIndicator
+from netsre.slo.history import Bucket
 
 _LENGTH = 12
 
@@ -16,6 +18,12 @@ def of(slo: SLO) -> str:
     """Return the definition of an SLO: equal for equal measurements, however they are written."""
     text = f"{_indicator(slo)} by {','.join(sorted(slo.group_by))}"
     return hashlib.sha256(text.encode()).hexdigest()[:_LENGTH]
+
+
+def current(slos: Iterable[SLO], buckets: Iterable[Bucket]) -> tuple[Bucket, ...]:
+    """Return the minutes of what these SLOs measure now; SLOs and definitions that are gone have none."""
+    definitions = {slo.name: of(slo) for slo in slos}
+    return tuple(bucket for bucket in buckets if bucket.definition == definitions.get(bucket.slo))
 
 
 def _indicator(slo: SLO) -> str:

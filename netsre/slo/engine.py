@@ -6,7 +6,7 @@ back to the constructor: nothing is then lost or counted twice, whenever the pro
 """
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from netsre import clock, conventions
@@ -52,15 +52,14 @@ class Engine:
     ) -> None:
         """Start where the stored minutes and cursors ended.
 
-        Minutes of SLOs that are gone, or that measured something else under the same name, are left aside.
-        `nodes` are all that will be read, None when that is not known: groups of other nodes are gone.
+        The minutes must be of what these SLOs measure (`definition.current`). `nodes` are all that will be
+        read, None when that is not known: groups of other nodes are gone.
         """
         self.slos = tuple(sorted(slos, key=lambda slo: slo.name))
         self._definitions = {slo.name: definition.of(slo) for slo in self.slos}
-        known = (bucket for bucket in history if bucket.definition == self._definitions.get(bucket.slo))
         self._keep = max((slo.window for slo in self.slos), default=clock.DAY)
         self._followed = indicators.followed(self.slos)
-        self._history = History(known, self._keep)
+        self._history = History(history, self._keep)
         self._cursors = {cursor.node: cursor for cursor in cursors}
         self._nodes = nodes
 
@@ -77,8 +76,8 @@ class Engine:
                 notes += tuple(Note(anomaly, subject(slo, group)) for anomaly in sorted(measure.anomalies))
                 if measure.anomalies and not measure.total:
                     continue  # the source answered, but not about this: no reading, so that coverage shows it
-                changed = self._history.add(slo.name, group, counted.since, counted.until, measure)
-                buckets += (replace(bucket, definition=self._definitions[slo.name]) for bucket in changed)
+                name, what = slo.name, self._definitions[slo.name]
+                buckets += self._history.add(name, what, group, counted.since, counted.until, measure)
         return Observation(tuple(buckets), cursor, notes)
 
     def groups(self, slo: SLO) -> tuple[Labels, ...]:

@@ -31,8 +31,8 @@ class Bucket:
     total: Decimal
     readings: int
     """Successful readings of a source in this minute; 0 where events of a gap were spread."""
-    definition: str = ""
-    """What was measured (`definition.of`); empty where nobody kept it."""
+    definition: str
+    """What was measured under the name of the SLO (`definition.of`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,13 @@ class History:
             )
 
     def add(
-        self, slo: str, group: Labels, since: Timestamp | None, until: Timestamp, measure: Measure
+        self,
+        slo: str,
+        definition: str,
+        group: Labels,
+        since: Timestamp | None,
+        until: Timestamp,
+        measure: Measure,
     ) -> tuple[Bucket, ...]:
         """Add the events of one reading, made at `until`, that happened after `since`.
 
@@ -126,7 +132,7 @@ class History:
             track.add(minute, exact.ZERO, share, 0)
             touched.add(minute)
         track.add(here, exact.ZERO, exact.ZERO, 1)
-        return tuple(self._bucket(slo, group, track, minute) for minute in sorted(touched))
+        return tuple(_bucket(slo, definition, group, track, minute) for minute in sorted(touched))
 
     def sums(self, slo: str, group: Labels, since: Timestamp, until: Timestamp) -> Sums:
         """Return the sums over the minutes that begin in `[since, until)`."""
@@ -159,10 +165,11 @@ class History:
             tracks[group] = _Track()
         return tracks[group]
 
-    def _bucket(self, slo: str, group: Labels, track: _Track, minute: int) -> Bucket:
-        at = bisect_left(track.minutes, minute)
-        sums = track.sums(minute, minute + 1)
-        return Bucket(slo, group, Timestamp(minute), sums.bad, sums.total, track.readings[at])
+
+def _bucket(slo: str, definition: str, group: Labels, track: _Track, minute: int) -> Bucket:
+    at = bisect_left(track.minutes, minute)
+    sums = track.sums(minute, minute + 1)
+    return Bucket(slo, group, Timestamp(minute), sums.bad, sums.total, track.readings[at], definition)
 
 
 def minute_of(at: int) -> Timestamp:

@@ -1,10 +1,10 @@
 """Measured history: minute buckets, and the cursor of every source."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from decimal import Decimal
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, delete, select
 
 from netsre.clock import Timestamp
 from netsre.model.documents import canonical
@@ -73,13 +73,6 @@ class History:
             )
             for row in self._connection.execute(select(schema.slo_cursor))
         ]
-
-    def adopt(self, definitions: Mapping[str, str]) -> None:
-        """Say what the minutes of SLOs measured that were kept before definitions were."""
-        table = schema.slo_bucket
-        for slo, definition in definitions.items():
-            nameless = update(table).where(table.c.slo == slo, table.c.definition == "")
-            self._connection.execute(nameless.values(definition=definition))
 
     def prune(self, before: Timestamp) -> int:
         """Drop the buckets of minutes that began before a time; return how many."""

@@ -3,7 +3,6 @@
 import dataclasses
 import pathlib
 from collections.abc import Iterator
-from decimal import Decimal
 
 import pytest
 
@@ -11,7 +10,6 @@ from netsre.app.resume import Resumed, resume
 from netsre.clock import Timestamp
 from netsre.model.levels import SLO, RatioIndicator, Selector
 from netsre.slo.engine import Engine
-from netsre.slo.history import Bucket
 from netsre.store.database import Store
 from tests.unit import burning
 from tests.unit.app.fakes import SLOS, SetClock, Source
@@ -92,17 +90,3 @@ def test_another_objective_keeps_the_history(store: Store) -> None:
 
     assert sums(engine, node.clock.at) == [(0, 300)]
     assert node.told() == []
-
-
-def test_minutes_from_before_definitions_belong_to_the_first_that_asks(store: Store) -> None:
-    """A database of the first schema goes on as it was."""
-    node = Node(store)
-    nameless = Bucket(FLOWS.name, burning.NODE, burning.T0, Decimal(1), Decimal(9), 4)
-    with store.write() as transaction:
-        transaction.history.save([nameless], [])
-
-    engine = node.life(FLOWS)
-
-    assert sums(engine, node.clock.at) == [(1, 109)]
-    assert sum(found.total for found in node.resumed(FLOWS).buckets) == 109
-    assert node.resumed(ALL_BAD).buckets == ()

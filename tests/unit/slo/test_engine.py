@@ -1,5 +1,6 @@
 """Claims about the whole engine: from scrapes to what fires, across pauses and restarts."""
 
+from dataclasses import replace
 from decimal import Decimal
 
 from hypothesis import given
@@ -171,10 +172,13 @@ def test_pruning_returns_the_first_minute_that_a_window_needs() -> None:
 
 
 def test_stored_minutes_of_an_slo_that_is_gone_are_left_aside() -> None:
-    """They neither show nor fail the start."""
-    gone = Bucket("gone", NODE, after(0), Decimal(1), Decimal(1), 1)
+    """They neither show nor fail the start, and neither do those of another definition."""
+    level = slo()
+    now = Bucket(level.name, NODE, after(0), Decimal(1), Decimal(1), 1, definition.of(level))
+    gone, other = replace(now, slo="gone"), replace(now, definition="another")
 
-    assert Engine([slo()], [gone]).evaluate(after(5)) == ()
+    assert definition.current([level], [gone, other, now]) == (now,)
+    assert Engine([level], [gone]).evaluate(after(5)) == ()
 
 
 SCRAPES = st.lists(

@@ -21,7 +21,7 @@ NOW = after(30)
 def minutes(*spans: tuple[int, int, int, int]) -> History:
     """Return a history of (first, last, bad, total): minutes before START's, the same in each, all read."""
     return History(
-        Bucket("flow", NODE, after(-60 * ago), Decimal(bad), Decimal(total), 1)
+        Bucket("flow", NODE, after(-60 * ago), Decimal(bad), Decimal(total), 1, "what")
         for first, last, bad, total in spans
         for ago in range(first, last + 1)
     )
@@ -112,7 +112,9 @@ def test_a_silent_source_is_named_in_the_windows_it_missed() -> None:
 
 def test_coverage_is_measured_minutes_over_all_minutes() -> None:
     """Events that were spread over a gap do not make it measured."""
-    spread = [Bucket("flow", NODE, after(-60 * ago), Decimal(0), Decimal(9), 0) for ago in range(100, 200)]
+    spread = [
+        Bucket("flow", NODE, after(-60 * ago), Decimal(0), Decimal(9), 0, "what") for ago in range(100, 200)
+    ]
     history = minutes((0, 59, 0, 0))
     history.load(spread)
 
@@ -194,7 +196,7 @@ def test_the_evaluation_agrees_with_a_reference_over_raw_increments(
     history = History()
     for ago, bad, good in events:
         minute = (NOW - ago) // clock.MINUTE * clock.MINUTE
-        history.load([Bucket("flow", NODE, Timestamp(minute), Decimal(bad), Decimal(bad + good), 1)])
+        history.load([Bucket("flow", NODE, Timestamp(minute), Decimal(bad), Decimal(bad + good), 1, "what")])
 
     def reference(length: int) -> tuple[int, Fraction | None]:
         floor = NOW - NOW % 60_000 + 60_000 - length

@@ -23,18 +23,18 @@ def events(bad: int, total: int) -> Measure:
 def test_readings_of_one_minute_add_up() -> None:
     """Each returns the whole minute, so that writing it again changes nothing."""
     history = History()
-    history.add("flow", NODE, after(0), after(5), events(1, 10))
+    history.add("flow", "what", NODE, after(0), after(5), events(1, 10))
 
-    (bucket,) = history.add("flow", NODE, after(5), after(10), events(2, 20))
+    (bucket,) = history.add("flow", "what", NODE, after(5), after(10), events(2, 20))
 
-    assert bucket == Bucket("flow", NODE, START, Decimal(3), Decimal(30), 2)
+    assert bucket == Bucket("flow", NODE, START, Decimal(3), Decimal(30), 2, "what")
 
 
 def test_a_reading_without_events_is_kept() -> None:
     """Idle is measured; it is not a hole."""
     history = History()
 
-    (bucket,) = history.add("flow", NODE, after(0), after(5), events(0, 0))
+    (bucket,) = history.add("flow", "what", NODE, after(0), after(5), events(0, 0))
 
     assert (int(bucket.total), bucket.readings) == (0, 1)
     assert history.sums("flow", NODE, START, after(60)) == Sums(Decimal(0), Decimal(0), 1)
@@ -42,14 +42,14 @@ def test_a_reading_without_events_is_kept() -> None:
 
 def test_a_gap_of_two_minutes_counts_in_its_last_minute() -> None:
     """Scrapes may be slow without the history becoming blurred."""
-    found = History().add("flow", NODE, after(0), after(120), events(1, 2))
+    found = History().add("flow", "what", NODE, after(0), after(120), events(1, 2))
 
     assert [(bucket.minute, int(bucket.total)) for bucket in found] == [(after(120), 2)]
 
 
 def test_a_longer_gap_is_spread_evenly_in_time() -> None:
     """From 0:30 to 5:30: half a minute, four whole ones, half a minute; only the last was read."""
-    found = History().add("flow", NODE, after(30), after(330), events(10, 100))
+    found = History().add("flow", "what", NODE, after(30), after(330), events(10, 100))
 
     assert [(b.minute, int(b.bad), int(b.total), b.readings) for b in found] == [
         (after(0), 1, 10, 0),
@@ -63,7 +63,7 @@ def test_a_longer_gap_is_spread_evenly_in_time() -> None:
 
 def test_a_gap_longer_than_the_history_keeps_only_what_is_remembered() -> None:
     """Ten minutes away with five minutes of memory: the older half is left out, not squeezed in."""
-    found = History(keep=5 * clock.MINUTE).add("flow", NODE, after(0), after(600), events(0, 1000))
+    found = History(keep=5 * clock.MINUTE).add("flow", "what", NODE, after(0), after(600), events(0, 1000))
 
     assert sum(bucket.total for bucket in found) == 500
     assert found[0].minute == after(300)
@@ -84,7 +84,7 @@ def test_shares_of_a_gap_sum_to_the_whole_and_lie_in_it(amount: Decimal, start: 
 @given(bad=st.integers(0, 500), good=st.integers(0, 500), gap=st.integers(3 * 60, 3600))
 def test_no_minute_of_a_gap_has_more_bad_events_than_events(bad: int, good: int, gap: int) -> None:
     """Good and bad events are spread apart."""
-    found = History().add("flow", NODE, after(17), after(17 + gap), events(bad, bad + good))
+    found = History().add("flow", "what", NODE, after(17), after(17 + gap), events(bad, bad + good))
 
     assert all(0 <= bucket.bad <= bucket.total for bucket in found)
     assert sum(bucket.bad for bucket in found) == bad
@@ -104,9 +104,9 @@ def test_sums_agree_with_adding_up_and_any_partition_sums_to_the_whole(
     for minute, bad, good, measured in adds:
         at = after(60 * minute)
         if measured:
-            history.add("flow", NODE, at, at, events(bad, bad + good))
+            history.add("flow", "what", NODE, at, at, events(bad, bad + good))
         else:
-            history.load([Bucket("flow", NODE, at, Decimal(bad), Decimal(bad + good), 0)])
+            history.load([Bucket("flow", NODE, at, Decimal(bad), Decimal(bad + good), 0, "what")])
         sums = reference.setdefault(minute, [0, 0, 0])
         sums[0], sums[1], sums[2] = sums[0] + bad, sums[1] + bad + good, max(sums[2], measured)
 
@@ -131,7 +131,7 @@ def test_pruning_changes_no_sum_that_begins_later(
     """And what was loaded back after a restart sums as it did."""
     history, buckets = History(), dict[int, Bucket]()
     for minute, bad, good, _ in adds:
-        for bucket in history.add("flow", NODE, None, after(60 * minute), events(bad, bad + good)):
+        for bucket in history.add("flow", "what", NODE, None, after(60 * minute), events(bad, bad + good)):
             buckets[bucket.minute] = bucket
     later = (after(60 * before), after(60 * 61))
     expected = history.sums("flow", NODE, *later)
@@ -146,7 +146,7 @@ def test_pruning_changes_no_sum_that_begins_later(
 def test_a_group_is_known_while_it_has_minutes() -> None:
     """A namespace that is gone leaves with its last minute."""
     history = History()
-    history.add("flow", NODE, None, after(0), events(0, 1))
+    history.add("flow", "what", NODE, None, after(0), events(0, 1))
 
     assert history.groups("flow") == (NODE,)
     history.prune(after(60))
@@ -157,6 +157,6 @@ def test_sums_are_exact_beyond_any_default_precision() -> None:
     """10^30 and 0.001 add up to both."""
     history = History()
     for amount in ("1e30", "0.001"):
-        history.add("flow", NODE, None, after(0), Measure(Decimal(0), Decimal(amount)))
+        history.add("flow", "what", NODE, None, after(0), Measure(Decimal(0), Decimal(amount)))
 
     assert str(history.sums("flow", NODE, START, after(60)).total) == "1" + "0" * 30 + ".001"

@@ -11,9 +11,15 @@ from netsre.slo.increments import Cursor
 from tests.unit import burning
 
 LARGE = Decimal("123456789012345678901234567890.000000000000000000000000000001")
-BUCKET = Bucket("flow-success", burning.NODE, burning.T0, Decimal("0.1"), LARGE, 3)
+BUCKET = Bucket("flow-success", burning.NODE, burning.T0, Decimal("0.1"), LARGE, 3, "what")
 OTHER = Bucket(
-    "flow-success", (("node", 'ä"b'),), Timestamp(burning.T0 + clock.MINUTE), Decimal(0), Decimal(7), 1
+    "flow-success",
+    (("node", 'ä"b'),),
+    Timestamp(burning.T0 + clock.MINUTE),
+    Decimal(0),
+    Decimal(7),
+    1,
+    "what",
 )
 CURSOR = Cursor(
     "a",
@@ -40,7 +46,7 @@ def test_decimals_and_labels_survive_exactly(tmp_path: pathlib.Path) -> None:
 def test_writing_a_minute_again_replaces_it(tmp_path: pathlib.Path) -> None:
     """Buckets hold full values, so a retried turn counts nothing twice."""
     store = burning.store(tmp_path)
-    later = Bucket("flow-success", burning.NODE, burning.T0, Decimal(2), Decimal(9), 4)
+    later = Bucket("flow-success", burning.NODE, burning.T0, Decimal(2), Decimal(9), 4, "what")
     with store.write() as transaction:
         transaction.history.save([BUCKET], [CURSOR])
         transaction.history.save([later], [CURSOR])

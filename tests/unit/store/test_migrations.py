@@ -58,6 +58,46 @@ def test_an_upgrade_keeps_what_is_there(tmp_path: pathlib.Path) -> None:
     second.close()
 
 
+LATER = """
+import sqlalchemy as sa
+from alembic import op
+
+revision, down_revision, branch_labels, depends_on = "later", {head!r}, None, None
+
+
+def upgrade():
+    with op.batch_alter_table("alert") as table:
+        table.add_column(sa.Column("note", sa.Text, nullable=False, server_default="none"))
+
+
+def downgrade():
+    with op.batch_alter_table("alert") as table:
+        table.drop_column("note")
+"""
+
+
+def test_a_later_revision_finds_the_data_and_leaves_it(tmp_path: pathlib.Path) -> None:
+    """Rows survive the way up, which rebuilds their table, and the way down."""
+    first = burning.store(tmp_path)
+    with first.write() as transaction:
+        transaction.alerts.save(burning.fired().alert)
+    first.close()
+    copy = tmp_path / "migrations"
+    shutil.copytree(resources.directory("migrations"), copy)
+    (copy / "versions" / "later.py").write_text(LATER.format(head=burning.MIGRATIONS.head))
+    loaded = Migrations.load(str(copy))
+    later = Store.at(tmp_path, loaded)
+
+    assert later.upgrade() is True
+
+    with later._engine.begin() as connection:
+        assert connection.exec_driver_sql("SELECT note FROM alert").scalars().all() == ["none"]
+        loaded.run(connection, burning.MIGRATIONS.head)
+    with later.read() as transaction:
+        assert list(transaction.alerts.active().values()) == [burning.fired().alert]
+    later.close()
+
+
 def test_nothing_is_read_from_disk_after_loading(tmp_path: pathlib.Path) -> None:
     """The process may have lost the right to read its checkout by then."""
     copy = tmp_path / "migrations"
@@ -105,48 +145,3 @@ def test_a_directory_without_migrations_is_an_installation_that_is_broken(tmp_pa
 
     with pytest.raises(StoreUnusable, match="no migrations found; reinstall netsre"):
         Migrations.load(str(tmp_path))
-
-
-def test_minutes_of_the_first_schema_survive_the_way_up_and_down(tmp_path: pathlib.Path) -> None:
-    """They have no definition on the way up; on the way down one definition of each SLO stays."""
-    store = Store.at(tmp_path, burning.MIGRATIONS)
-    old = "INSERT INTO slo_bucket VALUES ('a', '{}', 60000, 1, 7, 3)"
-    new = "INSERT INTO slo_bucket VALUES ('a', '{}', 60000, 1, 9, 3, 'new')"
-    with store._engine.begin() as connection:
-        burning.MIGRATIONS.run(connection, "0001")
-        connection.exec_driver_sql(old)
-    store.upgrade()
-
-    with store._engine.begin() as connection:
-        assert connection.exec_driver_sql("SELECT * FROM slo_bucket").mappings().one() == {
-            "slo": "a", "definition": "", "labels": "{}", "minute": 60_000, "bad": "1", "total": "7",
-            "readings": 3,
-        }  # fmt: skip
-        connection.exec_driver_sql(new)
-        burning.MIGRATIONS.run(connection, "0001")
-        assert connection.exec_driver_sql("SELECT total FROM slo_bucket").scalars().all() == ["9"]
-    store.close()
-
-
-def test_alerts_and_runs_of_an_older_schema_are_counted(tmp_path: pathlib.Path) -> None:
-    """No total falls because of an upgrade."""
-    store = Store.at(tmp_path, burning.MIGRATIONS)
-    alert = "INSERT INTO alert VALUES ('f', {}, '{{\"alertname\":\"Burn\"}}', '{{}}', 'x', {}, 0, NULL)"
-    run = "INSERT INTO run VALUES ('{}', 'look', 'f', 1, 't', '{}', 'why', 1, NULL)"
-    with store._engine.begin() as connection:
-        burning.MIGRATIONS.run(connection, "0002")
-        for at, ended in ((1, "NULL"), (2, "5")):
-            connection.exec_driver_sql(alert.format(at, ended))
-        for name, state in (("a", "failed"), ("b", "failed"), ("c", "refused"), ("d", "gated")):
-            connection.exec_driver_sql(run.format(name, state))
-
-    store.upgrade()
-
-    with store.read() as transaction:
-        assert transaction.alerts.transitions() == {("Burn", "firing"): 2, ("Burn", "resolved"): 1}
-        assert transaction.runs.counts() == {
-            ("look", "failed", "why"): 2,
-            ("look", "refused", "why"): 1,
-            ("look", "gated", "why"): 1,
-        }
-    store.close()
