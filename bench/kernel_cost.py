@@ -51,6 +51,7 @@ class _Empty:
         self._fd = function.fd
 
     def run_statistics(self) -> tuple[int, int]:
+        """Return (runs, nanoseconds)."""
         info = syscalls.fdinfo(self._fd)
         return int(info["run_cnt"]), int(info["run_time_ns"])
 
@@ -86,13 +87,19 @@ def _connect(address: tuple[str, int]) -> None:
             client.recv(1)
 
 
+def _together(session: Session) -> tuple[int, int]:
+    """Return (runs, nanoseconds) of all programs of the probe."""
+    figures = session.run_statistics().values()
+    return sum(each.runs for each in figures), sum(each.nanoseconds for each in figures)
+
+
 def _cost(what: str, connect: Callable[[], None], session: Session, empty: _Empty) -> Cost:
     probe_ns, empty_ns, changes = [], [], []
     for _ in range(_ROUNDS):
-        before = (*session.run_statistics(), *empty.run_statistics())
+        before = (*_together(session), *empty.run_statistics())
         for _ in range(_CONNECTIONS):
             connect()
-        after = (*session.run_statistics(), *empty.run_statistics())
+        after = (*_together(session), *empty.run_statistics())
         runs, time_ns, empty_runs, empty_time_ns = (b - a for a, b in zip(before, after, strict=True))
         programs = len(session.program_fds)
         probe_ns.append(time_ns / runs * programs)

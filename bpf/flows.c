@@ -257,10 +257,11 @@ int inet_sock_set_state(struct bpf_raw_tracepoint_args *ctx)
 	if (oldstate != TCP_SYN_SENT)
 		return 0;
 	known = attempts.lookup(&key);
-	if (!known)
-		unknown_ends(sk, answered);
-	else if (known->start_ns)
+	/* Idle here means that the beginning was missed: this program is called before the other one. */
+	if (known && known->start_ns)
 		known_ends(sk, answered, known);
+	else
+		unknown_ends(sk, answered);
 	return 0;
 }
 

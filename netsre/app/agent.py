@@ -26,6 +26,7 @@ from netsre.clock import SECOND, SystemClock
 from netsre.datapath.attribution import FlowTotals
 from netsre.datapath.conntrack import parse_statistics
 from netsre.datapath.exposition import Readings, put_conntrack, put_flows
+from netsre.datapath.requirements import AGENT_CAPABILITIES
 from netsre.errors import EnvironmentUnfit
 
 _log: Final = logging.getLogger("netsre.agent")
@@ -38,8 +39,6 @@ _RETIRE_SECONDS: Final = 300.0
 """A namespace unseen for this long is gone: its counters were read many times by then."""
 _MOST_TABLES: Final = 256
 """Conntrack tables exposed at most, the fullest first; a bound on series, not on what exists."""
-_KEPT: Final = ("BPF", "PERFMON", "SYS_PTRACE", "SYS_ADMIN")
-"""BPF and PERFMON read maps, SYS_PTRACE and SYS_ADMIN look into other network namespaces."""
 _OWNER: Final = "netsre"
 _PROGRAM_TYPE: Final = "tracing"
 
@@ -165,9 +164,10 @@ class Agent:
                 readings.put(c.BPF_MAP_CAPACITY, (usage.name, _OWNER), usage.capacity)
                 readings.put(c.BPF_MAP_MEMORY, (usage.name, _OWNER), usage.memory_bytes)
                 readings.put(c.BPF_MAP_OVERFLOWS, (usage.name,), usage.overflows)
-            runs, nanoseconds = session.run_statistics()
-            readings.put(c.BPF_RUNS, ("flows",), runs)
-            readings.put(c.BPF_RUN_SECONDS, ("flows",), nanoseconds / 1e9)
+            for program, figures in session.run_statistics().items():
+                readings.put(c.BPF_RUNS, (program,), figures.runs)
+                readings.put(c.BPF_RUN_SECONDS, (program,), figures.nanoseconds / 1e9)
+                readings.put(c.BPF_MISSED_RUNS, (program,), figures.missed)
         except OSError as error:
             self._failed("flows", error)
 
@@ -219,11 +219,11 @@ def run(settings: AgentSettings, *, announce: Callable[[str], None]) -> None:
     started = SystemClock().now() / SECOND
     _require_capabilities()
     server = AgentServer(settings.host, settings.port, {})
-    statistics_fd = syscalls.enable_run_time_statistics() if settings.run_statistics else None
+    statistics_fd = _run_statistics(announce) if settings.run_statistics else None
     probe, absence = _attach(settings.programs)
     if absence is not None:
         announce(f"flows are not measured: {absence.reason}: {absence}")
-    privileges.limit_capabilities(_KEPT)
+    privileges.limit_capabilities(AGENT_CAPABILITIES)
     agent = Agent(probe, absence, started)
     server.routes = {"/metrics": agent.metrics, "/healthz": agent.healthy, "/readyz": agent.ready}
     stop = threading.Event()
@@ -241,8 +241,16 @@ def run(settings: AgentSettings, *, announce: Callable[[str], None]) -> None:
         os.close(statistics_fd)
 
 
+def _run_statistics(announce: Callable[[str], None]) -> int | None:
+    try:
+        return syscalls.enable_run_time_statistics()
+    except OSError as error:
+        announce(f"BPF run-time statistics stay off: the kernel says {error.strerror}")
+        return None
+
+
 def _require_capabilities() -> None:
-    missing = set(_KEPT) - privileges.effective_capabilities()
+    missing = set(AGENT_CAPABILITIES) - privileges.effective_capabilities()
     if missing:
         names = ", ".join(f"CAP_{name}" for name in sorted(missing))
         message = f"the agent lacks {names}; run it as root: sudo netsre agent"

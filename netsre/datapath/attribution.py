@@ -9,10 +9,13 @@ and stays there.
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from netsre.conventions import OTHER
 from netsre.datapath.flows import FlowCount
+
+MOST_NAMES: Final = 256
+"""Names kept apart at most, first come, first served; all others are `~other`. A bound on series."""
 
 
 class FlowKind(NamedTuple):
@@ -38,10 +41,12 @@ class FlowTotals:
     _read: dict[tuple[int, FlowKind], _Amount] = field(default_factory=dict)
     """What the kernel said last, by namespace number; the name in the key is left empty."""
     _totals: dict[FlowKind, _Amount] = field(default_factory=lambda: defaultdict(_Amount))
+    _names: set[str] = field(default_factory=set)
 
     def add(self, counts: Iterable[FlowCount], names: Mapping[int, str]) -> frozenset[int]:
         """Add what is new since the last reading; return the numbers of the namespaces that had anything new.
 
+        What belongs to no namespace (0) is never among them, because it cannot go away with one.
         `counts` may name one kind several times. A count lower than before (its table was emptied) begins
         again from zero.
         """
@@ -53,10 +58,10 @@ class FlowTotals:
             self._read[(netns, kind)] = now
             if now.count > last.count:
                 active.add(netns)
-                total = self._totals[kind._replace(src=names.get(netns, OTHER))]
+                total = self._totals[kind._replace(src=self._admitted(names.get(netns, OTHER)))]
                 total.count += now.count - last.count
                 total.sum_ns += now.sum_ns - last.sum_ns
-        return frozenset(active)
+        return frozenset(active - {0})
 
     def forget(self, namespaces: frozenset[int], living_names: Iterable[str]) -> None:
         """Drop the readings of namespaces that are gone, and the totals of names that nobody has any more.
@@ -70,6 +75,13 @@ class FlowTotals:
         for kind in list(self._totals):
             if kind.src not in kept:
                 del self._totals[kind]
+        self._names &= kept
+
+    def _admitted(self, name: str) -> str:
+        if name not in self._names and len(self._names) >= MOST_NAMES:
+            return OTHER
+        self._names.add(name)
+        return name
 
     def amounts(self) -> list[tuple[FlowKind, int, int]]:
         """Return (kind, count, nanoseconds) of every total, in order."""

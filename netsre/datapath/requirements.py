@@ -12,6 +12,7 @@ from typing import Final
 OLDEST_KERNEL: Final = (5, 9)
 """The first with all of CAP_BPF, batch reads of per-CPU maps, and the cast from a socket to a TCP socket."""
 AGENT_CAPABILITIES: Final = ("BPF", "PERFMON", "SYS_ADMIN", "SYS_PTRACE")
+"""BPF and PERFMON read maps, SYS_ADMIN and SYS_PTRACE look into other network namespaces."""
 LAB_CAPABILITIES: Final = ("CHOWN", "KILL", "NET_ADMIN", "SETGID", "SETPCAP", "SETUID")
 
 _TESTED_MACHINES: Final = ("x86_64",)

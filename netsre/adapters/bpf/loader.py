@@ -113,7 +113,7 @@ def _load(source: Path) -> tuple[dict[str, Any], list[int]]:
         raise _Failure("load_failed", f"the kernel does not take the flow probe: {error}") from error
     description = {
         "maps": list(_MAPS),
-        "programs": len(loaded),
+        "programs": list(_PROGRAMS),
         "verifier_seconds": sum(program.verifier_seconds for program in loaded),
         "verifier_instructions": sum(program.verifier_instructions for program in loaded),
     }

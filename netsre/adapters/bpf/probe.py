@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from netsre.adapters.bpf.session import Session
+from netsre.adapters.bpf.syscalls import MapFull
 from netsre.datapath import flows
 from netsre.datapath.flows import UNKNOWN_BUCKET, Attempt, FlowCount
 
@@ -39,6 +40,7 @@ class FlowProbe:
         self._entries = {"attempts": 0, "stalls": 0, "flows": 0}
         # Counted here and not in the kernel: nobody but us notices that nothing happens.
         self._stalled: Counter[tuple[int, str]] = Counter()
+        self._unclaimed = 0
 
     def scan(self, now_ns: int) -> None:
         """Count attempts that became stalled; call it about twice a second.
@@ -49,9 +51,7 @@ class FlowProbe:
         stalls, attempts = self.session.maps["stalls"], self.session.maps["attempts"]
         claims = [key for key, _ in stalls.entries()]
         waiting, idle, used = flows.decode_attempts(attempts.entries())
-        for attempt in flows.stalled(waiting, now_ns):
-            if stalls.insert(_claim(attempt), _CLAIMED):
-                self._stalled[(attempt.netns, attempt.destination)] += 1
+        self._count_stalled(flows.stalled(waiting, now_ns))
         alive = {_claim(attempt) for attempt in waiting}
         for claim in claims:
             if claim not in alive:
@@ -60,6 +60,18 @@ class FlowProbe:
             self._remove_idle(idle)
         self.in_flight = len(waiting)
         self._entries |= {"attempts": used, "stalls": len(claims)}
+
+    def _count_stalled(self, attempts: Iterable[Attempt]) -> None:
+        stalls = self.session.maps["stalls"]
+        for attempt in attempts:
+            try:
+                claimed = stalls.insert(_claim(attempt), _CLAIMED)
+            except MapFull:
+                # Without a claim it would be counted twice. The kernel side counts it when it ends.
+                self._unclaimed += 1
+                return
+            if claimed:
+                self._stalled[(attempt.netns, attempt.destination)] += 1
 
     def _remove_idle(self, keys: Iterable[bytes]) -> None:
         """Remove entries that are idle still: since they were read, a socket may have begun again."""
@@ -98,7 +110,7 @@ class FlowProbe:
         overflows = {
             "flows": sum(count.count for count in self._overflowed()),
             "attempts": self._attempts_lost(),
-            "stalls": 0,
+            "stalls": self._unclaimed,
         }
         for name, entries in self._entries.items():
             table = self.session.maps[name]

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from netsre.adapters.bpf.syscalls import BpfMap, fdinfo
 from netsre.errors import EnvironmentUnfit
@@ -34,26 +34,37 @@ class ProbeUnfit(EnvironmentUnfit):
         super().__init__(message)
 
 
+class Runs(NamedTuple):
+    """What the kernel counted of one program."""
+
+    runs: int
+    nanoseconds: int
+    missed: int
+
+
 @dataclass(frozen=True, slots=True)
 class Session:
     """The loaded and attached flow probe."""
 
     maps: dict[str, BpfMap]
-    program_fds: tuple[int, ...]
-    """Every state change runs each of them once."""
+    program_fds: dict[str, int]
+    """By name; every state change runs each of them once."""
     attachment_fds: tuple[int, ...]
     verifier_seconds: float
     verifier_instructions: int
 
-    def run_statistics(self) -> tuple[int, int]:
-        """Return (runs, nanoseconds) of all programs together, as far as the kernel counts them."""
-        infos = [fdinfo(fd) for fd in self.program_fds]
-        runs = sum(int(info.get("run_cnt", "0")) for info in infos)
-        return runs, sum(int(info.get("run_time_ns", "0")) for info in infos)
+    def run_statistics(self) -> dict[str, Runs]:
+        """Return what the kernel counted of each program; runs and their time only while it is told to."""
+        found = {}
+        for name, fd in self.program_fds.items():
+            info = fdinfo(fd)
+            counted = (int(info.get(key, "0")) for key in ("run_cnt", "run_time_ns", "recursion_misses"))
+            found[name] = Runs(*counted)
+        return found
 
     def close(self) -> None:
         """Detach the probe and free its maps."""
-        for fd in (*self.attachment_fds, *self.program_fds, *(m.fd for m in self.maps.values())):
+        for fd in (*self.attachment_fds, *self.program_fds.values(), *(m.fd for m in self.maps.values())):
             with contextlib.suppress(OSError):
                 os.close(fd)
 
@@ -114,11 +125,12 @@ def _session(message: bytes, fds: list[int], complaint: bytes, ending: str) -> S
         raise ProbeUnfit(str(reply["reason"]), str(reply["message"]) + (f" ({detail})" if detail else ""))
     names = list(reply["maps"])
     maps = {name: BpfMap.of(name, fd) for name, fd in zip(names, fds, strict=False)}
-    programs, attachments = fds[len(names) :][: reply["programs"]], fds[len(names) + reply["programs"] :]
+    programs = list(reply["programs"])
+    program_fds = dict(zip(programs, fds[len(names) :], strict=False))
     return Session(
         maps,
-        tuple(programs),
-        tuple(attachments),
+        program_fds,
+        tuple(fds[len(names) + len(programs) :]),
         float(reply["verifier_seconds"]),
         int(reply["verifier_instructions"]),
     )

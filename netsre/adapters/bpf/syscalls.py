@@ -28,6 +28,10 @@ _CURSOR_BYTES: Final = 64
 """At least the size of any key, as the kernel's batch cursor for hash maps is one u32."""
 
 
+class MapFull(OSError):
+    """A map has no room for another key."""
+
+
 @functools.cache
 def _libc() -> ctypes.CDLL:
     return ctypes.CDLL(None, use_errno=True)
@@ -113,7 +117,10 @@ class BpfMap:
         return value.raw
 
     def insert(self, key: bytes, value: bytes) -> bool:
-        """Add a key that is not there; return whether we were the one to add it."""
+        """Add a key that is not there; return whether we were the one to add it.
+
+        A full map raises `MapFull`.
+        """
         keys = ctypes.create_string_buffer(key, len(key))
         values = ctypes.create_string_buffer(value, len(value))
         try:
@@ -121,6 +128,8 @@ class BpfMap:
         except OSError as error:
             if error.errno == errno.EEXIST:
                 return False
+            if error.errno == errno.E2BIG:
+                raise MapFull(*error.args) from error
             raise
         return True
 

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from netsre.conventions import OTHER
-from netsre.datapath.attribution import FlowTotals
+from netsre.datapath.attribution import MOST_NAMES, FlowTotals
 from netsre.datapath.flows import UNKNOWN_BUCKET, FlowCount
 
 
@@ -90,3 +90,24 @@ def test_names_may_come_and_go_and_the_sum_is_what_the_kernel_counted(
         assert sum(now.values()) == sum(kernel.values())
         assert all(now[name] >= count for name, count in last.items())
         last = now
+
+
+def test_what_belongs_to_no_namespace_is_never_forgotten_and_counted_again() -> None:
+    """Number 0 is nobody's: it is not among the active, so it cannot be taken for gone."""
+    totals = FlowTotals()
+
+    assert totals.add([_failed(0, 10), _failed(7, 1)], {}) == frozenset({7})
+
+
+def test_names_beyond_the_bound_are_other_and_nothing_is_lost() -> None:
+    """The first names are kept apart; room that a forgotten name leaves is given out again."""
+    totals = FlowTotals()
+    many = MOST_NAMES + 5
+    names = {number: f"pod-{number}" for number in range(1, many + 1)}
+    totals.add([_failed(number, 1) for number in names], names)
+
+    assert len(_by_name(totals)) == MOST_NAMES + 1
+    assert _by_name(totals)[OTHER] == 5
+    totals.forget(frozenset({1}), [f"pod-{number}" for number in range(2, many + 1)])
+    totals.add([_failed(number, 2) for number in names if number != 1], names)
+    assert sum(_by_name(totals).values()) == 2 * (many - 1) + 0
