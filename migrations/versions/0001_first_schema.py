@@ -63,7 +63,7 @@ def _alerts() -> None:
     op.create_index(
         "uq_alert_firing", "alert", ["fingerprint"], unique=True, sqlite_where=firing, postgresql_where=firing
     )
-    op.create_index("ix_alert_fired_at", "alert", ["fired_at"])
+    op.create_index("ix_alert_resolved_at", "alert", ["resolved_at"])
     op.create_table(
         "outbox",
         sa.Column("id", sa.Integer, nullable=False, autoincrement=True),

@@ -59,7 +59,7 @@ class AlertView(BaseModel):
 
 
 class Alerts(BaseModel):
-    """Firings, newest first."""
+    """Every alert that fires, newest first, then those that ended, newest first."""
 
     alerts: list[AlertView]
 

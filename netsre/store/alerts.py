@@ -49,10 +49,13 @@ class Alerts:
         return None if row is None else _alert(row)
 
     def newest(self, limit: int) -> list[Alert]:
-        """Return the latest firings, newest first."""
+        """Return every alert that fires, newest first, and behind them the last ended, up to `limit` in all."""
+        firing = sorted(self.active().values(), key=lambda alert: (-alert.fired_at, alert.fingerprint))
         table = schema.alert
-        query = select(table).order_by(table.c.fired_at.desc(), table.c.fingerprint).limit(limit)
-        return [_alert(row) for row in self._connection.execute(query)]
+        ended = select(table).where(table.c.resolved_at.is_not(None))
+        ended = ended.order_by(table.c.resolved_at.desc(), table.c.fingerprint)
+        rows = self._connection.execute(ended.limit(max(0, limit - len(firing))))
+        return [*firing, *(_alert(row) for row in rows)]
 
     def transitions(self) -> Mapping[tuple[str, str], int]:
         """Return how often alerts began and ended, ever, by alert name and transition."""

@@ -129,7 +129,7 @@ alert: Final = Table(
         sqlite_where=text("state = 'firing'"),
         postgresql_where=text("state = 'firing'"),
     ),
-    Index(None, "fired_at"),
+    Index(None, "resolved_at"),
 )
 
 outbox: Final = Table(

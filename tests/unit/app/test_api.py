@@ -1,6 +1,7 @@
 """The API says what is known, null with a reason for what is not, and obeys its own name only."""
 
 import asyncio
+import dataclasses
 import json
 import pathlib
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import pytest
 from netsre import clock
 from netsre.app import api
 from netsre.clock import Timestamp
+from netsre.model.alerts import AlertState
 from tests.unit import burning
 from tests.unit.app.fakes import Machine
 
@@ -103,6 +105,31 @@ def test_alerts_and_runs_are_listed_newest_first_within_a_limit(machine: Machine
     assert (run["state"], run["result"], run["reason"]) == ("succeeded", "succeeded", "steps_done")
     assert [entry["kind"] for entry in run["journal"]] == ["intent", "outcome"]
     assert set(run["journal"][1]["data"]["evidence"]) == {"read_at", "slo", "flows", "conntrack", "agent"}
+
+
+def test_an_old_alert_that_fires_is_listed_before_any_that_ended(machine: Machine) -> None:
+    """However many others began and ended since."""
+    old = burning.fired().alert
+    later = [
+        dataclasses.replace(
+            old,
+            fingerprint=f"{number:016x}",
+            state=AlertState.RESOLVED,
+            fired_at=Timestamp(burning.T0 + number),
+            resolved_at=Timestamp(burning.T0 + 1000 - number),
+        )
+        for number in range(1, 5)
+    ]
+    with machine.store.write() as transaction:
+        for alert in (old, *later):
+            transaction.alerts.save(alert)
+    client = Client(machine)
+
+    found = [alert["fingerprint"] for alert in client.json("/api/v1/alerts?limit=3")["alerts"]]
+    least = [alert["state"] for alert in client.json("/api/v1/alerts?limit=1")["alerts"]]
+
+    assert found == [old.fingerprint, f"{1:016x}", f"{2:016x}"]
+    assert least == ["firing"]
 
 
 @pytest.mark.parametrize(
