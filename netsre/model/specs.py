@@ -12,7 +12,7 @@ finding by then. Ask `Findings.raise_if_any` before using what was read.
     findings.raise_if_any()
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from types import MappingProxyType
@@ -374,3 +374,14 @@ def _document(root: Value, kinds: Collection[str]) -> Document | None:
         return None
     # A wrong name does not hide what else is wrong: the document is read on under an empty one.
     return Document(kind.value, name or "", metadata, spec, root.origin)
+
+
+def refuse_duplicates(documents: Iterable[Document], code: str, what: str, findings: Findings) -> None:
+    """Report every document whose name another one of its kind has; a name that was refused is none."""
+    first: dict[str, Document] = {}
+    for document in documents:
+        earlier = first.setdefault(document.name, document)
+        if document.name and earlier is not document:
+            origin = earlier.metadata.line_of("name")
+            message = f"{what} {document.name} already stands in {origin.file}:{origin.line}; rename one"
+            findings.add(document.metadata.line_of("name"), code, message)

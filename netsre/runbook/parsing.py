@@ -25,20 +25,15 @@ _ALERTS: Final = (describe.ALERT_NAME,)
 def parse(texts: Mapping[str, str], actions: Mapping[str, Action]) -> tuple[Runbook, ...]:
     """Read files (name to text) strictly, by name of the runbook; raises `SpecErrors` with all findings."""
     findings = specs.Findings()
-    found: dict[str, Runbook] = {}
-    names: dict[str, specs.Document] = {}
-    for file, text in sorted(texts.items()):
-        for document in specs.documents(text, file, {KIND}, findings):
-            first = names.setdefault(document.name, document)
-            if first is not document:
-                where = f"{first.origin.file}:{first.origin.line}"
-                message = f"runbook {document.name} already stands in {where}; rename one"
-                findings.add(document.metadata.line_of("name"), codes.DUPLICATE, message)
-            runbook = _runbook(document, actions)
-            if runbook is not None:
-                found[runbook.name] = runbook
+    documents = [
+        document
+        for file, text in sorted(texts.items())
+        for document in specs.documents(text, file, {KIND}, findings)
+    ]
+    specs.refuse_duplicates(documents, codes.DUPLICATE, "runbook", findings)
+    read = [_runbook(document, actions) for document in documents]
     findings.raise_if_any()
-    return tuple(found[name] for name in sorted(found))
+    return tuple(sorted((book for book in read if book is not None), key=lambda book: book.name))
 
 
 def _runbook(document: specs.Document, actions: Mapping[str, Action]) -> Runbook | None:

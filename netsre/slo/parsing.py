@@ -60,25 +60,13 @@ def parse(
 
 def _policies(documents: Sequence[specs.Document], findings: specs.Findings) -> dict[str, PolicySpec]:
     of_kind = [document for document in documents if document.kind == policies.KIND]
-    _refuse_duplicates(of_kind, codes.DUPLICATE_POLICY, "burn policy", findings)
+    specs.refuse_duplicates(of_kind, codes.DUPLICATE_POLICY, "burn policy", findings)
     for document in of_kind:
         if document.name == NO_POLICY:
             message = "'none' is the word for no policy at all; choose another name"
             document.metadata.wrong("name", specs.NAME, message)
     read = [policies.read(document) for document in of_kind]
     return {policy.name: policy for policy in read if policy is not None}
-
-
-def _refuse_duplicates(
-    documents: Sequence[specs.Document], code: str, what: str, findings: specs.Findings
-) -> None:
-    first: dict[str, specs.Document] = {}
-    for document in documents:
-        earlier = first.setdefault(document.name, document)
-        if document.name and earlier is not document:
-            origin = earlier.metadata.line_of("name")
-            message = f"{what} {document.name} already stands in {origin.file}:{origin.line}; rename one"
-            findings.add(document.metadata.line_of("name"), code, message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +80,7 @@ class _Reader:
 
     def slos(self, documents: Sequence[specs.Document]) -> list[SLO]:
         of_kind = [document for document in documents if document.kind == KIND]
-        _refuse_duplicates(of_kind, codes.DUPLICATE_SLO, "SLO", self.findings)
+        specs.refuse_duplicates(of_kind, codes.DUPLICATE_SLO, "SLO", self.findings)
         read = [self._slo(document) for document in of_kind]
         return [slo for slo in read if slo is not None]
 

@@ -49,7 +49,7 @@ class Alerts:
         return None if row is None else _alert(row)
 
     def newest(self, limit: int) -> list[Alert]:
-        """Return every alert that fires, newest first, and behind them the last ended, up to `limit` in all."""
+        """Return every alert that fires, newest first, then those that ended last, up to `limit` in all."""
         firing = sorted(self.active().values(), key=lambda alert: (-alert.fired_at, alert.fingerprint))
         table = schema.alert
         ended = select(table).where(table.c.resolved_at.is_not(None))

@@ -5,6 +5,7 @@ import pytest
 from netsre import clock
 from netsre.app import resources
 from netsre.errors import SpecErrors
+from netsre.model import specs
 from netsre.model.alerts import AlertState
 from netsre.model.runbooks import Limits, Runbook, Trigger
 from netsre.runbook import codes, parsing
@@ -103,6 +104,16 @@ def test_two_runbooks_of_one_name_are_refused() -> None:
         parsing.parse({"a.yaml": GOOD, "b.yaml": GOOD}, ACTIONS)
 
     assert "runbook look already stands in a.yaml:" in str(refused.value)
+
+
+def test_two_names_that_are_refused_are_not_called_one() -> None:
+    """Each finding is true by itself, so that mending it helps."""
+    bad = {"a.yaml": GOOD.replace("name: look", "name: A_"), "b.yaml": GOOD.replace("name: look", "name: B_")}
+
+    with pytest.raises(SpecErrors) as refused:
+        parsing.parse(bad, ACTIONS)
+
+    assert [finding.code for finding in refused.value.findings] == [specs.NAME, specs.NAME]
 
 
 def test_the_shipped_runbooks_are_right_and_have_a_page() -> None:
