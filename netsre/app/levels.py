@@ -24,6 +24,10 @@ class LevelLine:
     events: str
     firing: str
     """Severities of the burn rules that hold, `ok` when none does, `-` when nothing is known."""
+    burns: bool
+    """Whether a burn rule holds."""
+    trouble: str
+    """Why this is not known to be well: a rule that holds, a spent budget, no data; empty when it is well."""
     badness: tuple[bool, Decimal]
     """Compares lines of one service level: the largest is the one to look at."""
 
@@ -36,6 +40,11 @@ def read_levels(document: object) -> tuple[LevelLine, ...]:
             "the controller's list of service levels is not readable: is it of this version?"
         )
     return tuple(_line(level) for level in levels if isinstance(level, Mapping))
+
+
+def all_well(levels: tuple[LevelLine, ...]) -> bool:
+    """Tell whether every service level is known to be well; without any nothing is known."""
+    return bool(levels) and not any(line.trouble for line in levels)
 
 
 def worst(levels: tuple[LevelLine, ...]) -> tuple[LevelLine, ...]:
@@ -64,9 +73,26 @@ def _line(level: Mapping[str, object]) -> LevelLine:
         burn=_burn(level.get("burn")),
         events=_count(_number(level.get("total"))),
         firing=", ".join(severities) or ("-" if sli is None else "ok"),
+        burns=bool(severities),
+        trouble=_trouble(level, severities),
         # Without a number there is nothing to look at, unless a rule holds nevertheless.
         badness=(bool(severities), Decimal(-1) if sli is None else 1 - sli),
     )
+
+
+def _trouble(level: Mapping[str, object], severities: list[str]) -> str:
+    budget = _number(level.get("budget_remaining"))
+    burn, reasons = level.get("burn"), level.get("reasons")
+    if severities:
+        return f"burns: {', '.join(severities)}"
+    if budget is None:
+        return _reason(level, "budget_remaining")
+    if budget <= 0:
+        return "budget spent"
+    # The whole window may be full of good numbers while nobody has looked for an hour.
+    windows = [f"burn.{window}" for window in burn] if isinstance(burn, Mapping) else []
+    blind = isinstance(reasons, Mapping) and "source_down" in {reasons.get(window) for window in windows}
+    return "source down" if blind else ""
 
 
 def _group(value: object) -> str:

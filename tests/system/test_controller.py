@@ -394,12 +394,20 @@ def test_slo_status_reads_the_running_controller(home: pathlib.Path, agent: Agen
 
 
 def test_without_a_controller_slo_status_is_one_line_and_exit_3() -> None:
-    """And a source that is not supported is bad usage."""
+    """There is nothing else to ask."""
     code, said = refused("slo", "status", "--controller", f"http://127.0.0.1:{free_port()}")
     assert code == 3
     assert "does not answer" in said
     assert said.count("\n") == 1
 
-    code, said = refused("slo", "status", "--source", "http://127.0.0.1:9090")
-    assert code == 2
-    assert "not supported yet" in said
+
+def test_what_was_never_measured_is_not_called_well(home: pathlib.Path) -> None:
+    """Without an agent the exit code is 1, and the table says why."""
+    with running(home / "data", f"http://127.0.0.1:{free_port()}") as controller:
+        controller.until(ready)
+        url = f"http://127.0.0.1:{controller.port}"
+        asked = (*NETSRE, "slo", "status", "--controller", url, "--exit-code")
+        table = subprocess.run(asked, capture_output=True, text=True, check=False)
+
+    assert table.returncode == 1
+    assert "no history" in table.stdout

@@ -2,7 +2,7 @@
 
 import pytest
 
-from netsre.app.levels import read_levels, worst
+from netsre.app.levels import all_well, read_levels, worst
 from netsre.app.run_lines import read_runs
 from netsre.errors import SourceUnreachable
 
@@ -55,6 +55,35 @@ def test_the_worst_group_speaks_for_its_service_level() -> None:
     ]
     assert worst(read_levels({"slos": [calm, LEVEL | low | {"sli": "0.5"}]}))[0].sli == "50 %"
     assert worst(read_levels({"slos": [calm | {"sli": None}, calm]}))[0].sli == "99.999 %"
+
+
+WELL: dict[str, object] = LEVEL | {"firing": []}
+
+
+@pytest.mark.parametrize(
+    ("change", "trouble"),
+    [
+        ({}, ""),
+        ({"firing": ["page"]}, "burns: page"),
+        ({"budget_remaining": "0"}, "budget spent"),
+        ({"budget_remaining": "-0.5"}, "budget spent"),
+        ({"budget_remaining": None, "reasons": {"budget_remaining": "no_history"}}, "no history"),
+        ({"budget_remaining": None}, "no data"),
+        ({"reasons": {"burn.30m": "no_traffic"}}, ""),
+        ({"reasons": {"burn.30m": "source_down"}}, "source down"),
+    ],
+)
+def test_only_what_is_known_to_be_well_is_well(change: dict[str, object], trouble: str) -> None:
+    """Silence is no yes; an idle quarter of an hour that was watched is no trouble."""
+    levels = read_levels({"slos": [WELL, WELL | change]})
+
+    assert levels[1].trouble == trouble
+    assert all_well(levels) is not bool(trouble)
+
+
+def test_without_any_service_level_nothing_is_well() -> None:
+    """A controller that evaluated nothing yet has nothing to say yes to."""
+    assert not all_well(read_levels({"slos": []}))
 
 
 @pytest.mark.parametrize("document", [None, [], {}, {"slos": None}, "slos", {"detail": "not found"}])
