@@ -5,16 +5,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from prometheus_client import CollectorRegistry
-from prometheus_client.core import (
-    CounterMetricFamily,
-    GaugeMetricFamily,
-    HistogramMetricFamily,
-    Metric,
-)
+from prometheus_client.core import Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from netsre.datapath.exposition import Readings
+from netsre.metrics.readings import Readings
 from netsre.metrics.registry import REGISTRY
 
 _TOTAL: Final = "_total"
@@ -28,22 +23,24 @@ class _Snapshot(Collector):
 
     def collect(self) -> Iterator[Metric]:
         for name, samples in self.readings.numbers.items():
-            metric = REGISTRY[name]
-            family: CounterMetricFamily | GaugeMetricFamily
-            if metric.kind == "counter":
-                family = CounterMetricFamily(name.removesuffix(_TOTAL), metric.help, labels=metric.labels)
-            else:
-                family = GaugeMetricFamily(name, metric.help, labels=metric.labels)
+            family = _family(name)
             for labels, value in samples:
-                family.add_metric(labels, value)
+                family.add_sample(name, dict(labels), value)
             yield family
         for name, histograms in self.readings.histograms.items():
-            metric = REGISTRY[name]
-            histogram = HistogramMetricFamily(name, metric.help, labels=metric.labels)
+            family = _family(name)
             for labels, shape in histograms:
-                pairs = list(zip(shape.bounds, map(float, shape.cumulative), strict=True))
-                histogram.add_metric(labels, pairs, shape.sum_seconds)
-            yield histogram
+                for bound, count in zip(shape.bounds, shape.cumulative, strict=True):
+                    family.add_sample(f"{name}_bucket", {**labels, "le": bound}, float(count))
+                family.add_sample(f"{name}_count", dict(labels), float(shape.cumulative[-1]))
+                family.add_sample(f"{name}_sum", dict(labels), shape.sum_seconds)
+            yield family
+
+
+def _family(name: str) -> Metric:
+    about = REGISTRY[name]
+    # The library adds the ending of a counter itself.
+    return Metric(name.removesuffix(_TOTAL) if about.kind == "counter" else name, about.help, about.kind)
 
 
 def render(readings: Readings, accept: str) -> tuple[bytes, str]:

@@ -25,9 +25,10 @@ from netsre.adapters.bpf.session import ProbeUnfit, open_session
 from netsre.clock import SECOND, SystemClock
 from netsre.datapath.attribution import FlowTotals
 from netsre.datapath.conntrack import parse_statistics
-from netsre.datapath.exposition import Readings, put_conntrack, put_flows
 from netsre.datapath.requirements import AGENT_CAPABILITIES
 from netsre.errors import EnvironmentUnfit
+from netsre.metrics.node import put_conntrack, put_flows
+from netsre.metrics.readings import Readings
 
 _log: Final = logging.getLogger("netsre.agent")
 

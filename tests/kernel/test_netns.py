@@ -11,7 +11,8 @@ import pytest
 from netsre import conventions
 from netsre.adapters import exposition, namespaces, netns, processes
 from netsre.datapath.conntrack import ConntrackCounters
-from netsre.datapath.exposition import Readings, put_conntrack
+from netsre.metrics.node import put_conntrack
+from netsre.metrics.readings import Readings
 from tests.kernel import attempts
 
 

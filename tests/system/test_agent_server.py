@@ -13,7 +13,7 @@ import pytest
 from netsre.adapters import exposition
 from netsre.adapters.agent_server import AgentServer, Reply
 from netsre.adapters.endpoints import Endpoint, get
-from netsre.datapath.exposition import Readings
+from netsre.metrics.readings import Readings
 
 
 @contextlib.contextmanager

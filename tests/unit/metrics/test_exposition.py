@@ -7,8 +7,9 @@ from netsre.adapters.exposition import render
 from netsre.datapath.attribution import FlowTotals
 from netsre.datapath.buckets import CONNECT_BOUNDS
 from netsre.datapath.conntrack import ConntrackCounters
-from netsre.datapath.exposition import Readings, put_conntrack, put_flows
 from netsre.datapath.flows import UNKNOWN_BUCKET, FlowCount
+from netsre.metrics.node import put_conntrack, put_flows
+from netsre.metrics.readings import Readings
 
 
 def _parsed(readings: Readings) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
@@ -51,7 +52,8 @@ def test_a_namespace_without_a_name_is_other() -> None:
     put_flows(readings, totals.amounts())
 
     [(labels, value)] = readings.numbers[c.FLOWS]
-    assert (labels, value) == (("failed", "reset", "egress", c.OTHER, "public", "tcp"), 1)
+    expected = {"outcome": "failed", "reason": "reset", "src": c.OTHER, "dst": "public"}
+    assert (labels, value) == ({**expected, "direction": "egress", "protocol": "tcp"}, 1)
 
 
 def test_hostile_names_stay_label_values() -> None:

@@ -1,8 +1,7 @@
-"""What the agent knows at one moment, as readings of registered metrics."""
+"""What was counted on a node, as readings."""
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Final
 
 from netsre import conventions as c
@@ -10,32 +9,10 @@ from netsre.datapath.attribution import FlowKind
 from netsre.datapath.buckets import CONNECT_BOUNDS
 from netsre.datapath.conntrack import ConntrackCounters
 from netsre.datapath.flows import UNKNOWN_BUCKET
+from netsre.metrics.readings import Histogram, Readings
 
 _DIRECTION: Final = "egress"
 _PROTOCOL: Final = "tcp"
-
-
-@dataclass(frozen=True, slots=True)
-class Histogram:
-    """Cumulative bucket counts in the order of the bounds, +Inf last, and the sum in seconds."""
-
-    bounds: tuple[str, ...]
-    cumulative: tuple[int, ...]
-    sum_seconds: float
-
-
-@dataclass(slots=True)
-class Readings:
-    """Readings by metric name: label values in the registry's order, and a number or a histogram."""
-
-    numbers: dict[str, list[tuple[tuple[str, ...], float]]] = field(default_factory=lambda: defaultdict(list))
-    histograms: dict[str, list[tuple[tuple[str, ...], Histogram]]] = field(
-        default_factory=lambda: defaultdict(list)
-    )
-
-    def put(self, metric: str, labels: tuple[str, ...], value: float) -> None:
-        """Add one number."""
-        self.numbers[metric].append((labels, value))
 
 
 def put_flows(readings: Readings, amounts: Iterable[tuple[FlowKind, int, int]]) -> None:
@@ -52,7 +29,7 @@ def put_flows(readings: Readings, amounts: Iterable[tuple[FlowKind, int, int]]) 
     for labels, total in sorted(outcomes.items()):
         readings.put(c.FLOWS, labels, total)
     for ends, by_bucket in sorted(buckets.items()):
-        readings.histograms[c.FLOW_CONNECT_SECONDS].append((ends, _cumulate(by_bucket, sums[ends])))
+        readings.put_histogram(c.FLOW_CONNECT_SECONDS, ends, _cumulate(by_bucket, sums[ends]))
 
 
 def _cumulate(counts: list[int], sum_ns: int) -> Histogram:
