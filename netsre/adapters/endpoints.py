@@ -3,12 +3,20 @@
 import errno
 import http.client
 import json
+import re
 import socket
 from dataclasses import dataclass
+from typing import Final, Self
 
-from netsre.errors import EnvironmentUnfit
+from netsre import conventions
+from netsre.errors import BadInput, EnvironmentUnfit
+from netsre.model import literals
 
-_MOST_BYTES = 16 * 1024 * 1024
+_MOST_BYTES: Final = 16 * 1024 * 1024
+_HOST_AND_PORT: Final = re.compile(
+    r"(?:\[(?P<ipv6>[^\[\]\s]*:[^\[\]\s]*)\]|(?P<host>[^:\[\]\s]+)):(?P<port>[0-9]{1,5})"
+)
+_LARGEST_PORT: Final = 65535
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +25,15 @@ class Endpoint:
 
     host: str
     port: int
+
+    @classmethod
+    def parse(cls, text: str, what: str, usual_port: int = conventions.CONTROLLER_PORT) -> Self:
+        """Read `HOST:PORT`, IPv6 in brackets; `BadInput` names `what` it was meant for, and a right form."""
+        found = _HOST_AND_PORT.fullmatch(text)
+        if found is None or int(found["port"]) > _LARGEST_PORT:
+            right = f"127.0.0.1:{usual_port} or [::1]:{usual_port}"
+            raise BadInput(f"{what} {literals.shown(text)} is not HOST:PORT; write one such as {right}")
+        return cls(found["ipv6"] or found["host"], int(found["port"]))
 
     def __str__(self) -> str:
         """Return `HOST:PORT`, IPv6 in brackets."""

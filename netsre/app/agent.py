@@ -17,11 +17,13 @@ from typing import Final
 
 from netsre import __version__
 from netsre import conventions as c
-from netsre.adapters import exposition, netns, privileges
+from netsre.adapters import exposition, privileges
 from netsre.adapters.agent_server import AgentServer, Reply
 from netsre.adapters.bpf import syscalls
 from netsre.adapters.bpf.probe import FlowProbe
 from netsre.adapters.bpf.session import ProbeUnfit, open_session
+from netsre.adapters.namespaces import inventory
+from netsre.adapters.namespaces.entering import NamespaceGone
 from netsre.clock import SECOND, SystemClock
 from netsre.datapath.attribution import FlowTotals
 from netsre.datapath.conntrack import parse_statistics
@@ -67,7 +69,7 @@ class Agent:
         self._lock = threading.Lock()
         self._errors = {"flows": 0, "conntrack": 0}
         self._collect_seconds = 0.0
-        self._namespaces: Mapping[int, netns.Namespace] = {}
+        self._namespaces: Mapping[int, inventory.Namespace] = {}
         self._inventory_at = float("-inf")
         self._seen: dict[int, float] = {}
         self._totals = FlowTotals()
@@ -120,7 +122,7 @@ class Agent:
 
     def _refresh_inventory(self, now: float, longest: float = _INVENTORY_SECONDS) -> None:
         if now - self._inventory_at >= longest:
-            self._namespaces = netns.inventory()
+            self._namespaces = inventory.namespaces()
             self._inventory_at = now
             self._tracking &= set(self._namespaces)
             self._seen |= dict.fromkeys(self._namespaces, now)
@@ -174,19 +176,19 @@ class Agent:
 
     def _read_conntrack(self, readings: Readings) -> None:
         try:
-            limit = netns.conntrack_limit()
+            limit = inventory.conntrack_limit()
         except (OSError, ValueError) as error:
             self._failed("conntrack", error)
             return
         tables = []
         for namespace in list(self._namespaces.values()):
             try:
-                counters = parse_statistics(netns.statistics_text(namespace))
-                if namespace.name == netns.HOST or counters.in_use:
+                counters = parse_statistics(inventory.statistics_text(namespace))
+                if namespace.name == inventory.HOST or counters.in_use:
                     self._tracking.add(namespace.inode)
                 if namespace.inode in self._tracking:
                     tables.append((namespace.name, counters))
-            except netns.NamespaceGone:
+            except NamespaceGone:
                 continue
             except (OSError, ValueError) as error:
                 self._failed("conntrack", error)

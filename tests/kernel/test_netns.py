@@ -9,7 +9,9 @@ from collections.abc import Iterator
 import pytest
 
 from netsre import conventions
-from netsre.adapters import exposition, namespaces, netns, processes
+from netsre.adapters import exposition, namespaces, processes
+from netsre.adapters.namespaces import inventory
+from netsre.adapters.namespaces.entering import NamespaceGone
 from netsre.datapath.conntrack import ConntrackCounters
 from netsre.metrics.node import put_conntrack
 from netsre.metrics.readings import Readings
@@ -19,10 +21,10 @@ from tests.kernel import attempts
 def test_a_namespace_that_went_away_is_an_error_and_stays_away() -> None:
     """Between seeing a name and entering it, its owner may remove it: it must not come back through us."""
     path = pathlib.Path("/run/netns/netsre-test-4194305-1-gone")
-    gone = netns.Namespace(inode=1, name=path.name, pid=None, path=path)
+    gone = inventory.Namespace(inode=1, name=path.name, pid=None, path=path)
 
     with pytest.raises(FileNotFoundError):
-        netns.statistics_text(gone)
+        inventory.statistics_text(gone)
     assert not path.exists()
 
 
@@ -41,8 +43,8 @@ def test_a_namespace_of_any_name_is_read_and_served() -> None:
     """Names are bytes of anybody's choice; they must not take the numbers of all others away."""
     prefix = processes.this_process().name("test", "odd").encode()
     with _bound_as(prefix + b'-\xff "q" \\ \n{}') as odd, _bound_as(prefix + "-ü".encode()) as umlaut:
-        found = netns.inventory()
-        texts = [netns.statistics_text(found[inode]) for inode in (odd, umlaut)]
+        found = inventory.namespaces()
+        texts = [inventory.statistics_text(found[inode]) for inode in (odd, umlaut)]
         readings = Readings()
         for inode in (odd, umlaut):
             put_conntrack(readings, found[inode].name, ConntrackCounters(1, 0, 0, 0), 10)
@@ -53,13 +55,13 @@ def test_a_namespace_of_any_name_is_read_and_served() -> None:
 
 
 @pytest.mark.requires("ip", "netns")
-@pytest.mark.parametrize("name", [netns.HOST, conventions.OTHER])
+@pytest.mark.parametrize("name", [inventory.HOST, conventions.OTHER])
 def test_a_name_that_is_ours_is_not_taken_over(name: str) -> None:
     """A namespace called like our own labels would be added to them, or be one series twice."""
     if name in namespaces.names():
         pytest.skip("somebody has a namespace of this name")
     with _bound_as(name.encode()) as inode:
-        found = netns.inventory()
+        found = inventory.namespaces()
 
     assert found[inode].name == f"net:{inode}"
     assert len({namespace.name for namespace in found.values()}) == len(found)
@@ -69,11 +71,11 @@ def test_a_name_that_is_ours_is_not_taken_over(name: str) -> None:
 def test_a_name_that_leads_elsewhere_now_is_news_and_not_a_reading() -> None:
     """Deleted and made again between list and look: the numbers of the new one are not the old one's."""
     with attempts.place() as place:
-        seen = netns.inventory()[place.inode]
-        other = netns.Namespace(place.inode + 1, seen.name, None, seen.path)
-        moved = netns.Namespace(place.inode, "gone", os.getpid(), None)
+        seen = inventory.namespaces()[place.inode]
+        other = inventory.Namespace(place.inode + 1, seen.name, None, seen.path)
+        moved = inventory.Namespace(place.inode, "gone", os.getpid(), None)
 
-        assert netns.statistics_text(seen).startswith("entries")
+        assert inventory.statistics_text(seen).startswith("entries")
         for stale in (other, moved):
-            with pytest.raises(netns.NamespaceGone):
-                netns.statistics_text(stale)
+            with pytest.raises(NamespaceGone):
+                inventory.statistics_text(stale)

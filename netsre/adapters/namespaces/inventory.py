@@ -5,26 +5,19 @@ it (`/run/netns`, as `ip netns` and CNI plugins do; `/run/docker/netns`). `host`
 own where the init process may not be looked at.
 """
 
-import ctypes
 import os
-import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
+from netsre.adapters.namespaces import entering
+from netsre.adapters.namespaces.entering import NamespaceGone
 from netsre.conventions import OTHER
 
 HOST: Final = "host"
 _PROC: Final = Path("/proc")
 _BOUND: Final = (Path("/run/netns"), Path("/run/docker/netns"))
-_CLONE_NEWNET: Final = 0x40000000
-_libc = ctypes.CDLL(None, use_errno=True)
-T = TypeVar("T")
-
-
-class NamespaceGone(FileNotFoundError):
-    """What was seen a moment ago is not there any more: no failure, only news."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +30,7 @@ class Namespace:
     path: Path | None
 
 
-def inventory() -> Mapping[int, Namespace]:
+def namespaces() -> Mapping[int, Namespace]:
     """Return the network namespaces of this host by inode number; what may not be seen is left out."""
     found: dict[int, Namespace] = {}
     bound = _named()
@@ -113,7 +106,7 @@ def statistics_text(namespace: Namespace) -> str:
                 return text
     if namespace.path is None:
         raise NamespaceGone(namespace.name)
-    return _inside(namespace.path, namespace.inode, _own_statistics)
+    return entering.inside(namespace.path, _own_statistics, namespace.inode)
 
 
 def _own_statistics() -> str:
@@ -123,39 +116,3 @@ def _own_statistics() -> str:
 def conntrack_limit() -> int:
     """Return how many entries each namespace's table may hold; 0 means no limit."""
     return int(Path("/proc/sys/net/netfilter/nf_conntrack_max").read_text(encoding="ascii"))
-
-
-def _inside(path: Path, inode: int, read: Callable[[], T]) -> T:
-    """Run `read` in a thread that has entered the namespace, and end the thread with it."""
-    results: list[T] = []
-    errors: list[Exception] = []
-
-    def enter() -> None:
-        try:
-            _enter(path, inode)
-            results.append(read())
-        except Exception as error:  # noqa: BLE001  raised again in the caller's thread
-            errors.append(error)
-
-    thread = threading.Thread(target=enter, name=f"netns-{inode}")
-    thread.start()
-    thread.join()
-    if errors:
-        raise errors[0]
-    return results[0]
-
-
-def _enter(path: Path, inode: int) -> None:
-    """Move the calling thread into the namespace bound to `path`, if it is still the one with this inode."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError as error:
-        raise NamespaceGone(error.errno, error.strerror, str(path)) from error
-    try:
-        if os.fstat(descriptor).st_ino != inode:
-            raise NamespaceGone(str(path))
-        if _libc.setns(descriptor, _CLONE_NEWNET) != 0:
-            code = ctypes.get_errno()
-            raise OSError(code, os.strerror(code), str(path))
-    finally:
-        os.close(descriptor)

@@ -5,23 +5,19 @@ change, and they end with their namespaces.
 """
 
 import contextlib
-import ctypes
-import os
 import socket
 import subprocess
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from netsre.adapters.namespaces import entering
 from netsre.errors import EnvironmentUnfit
 
 _NAMED: Final = Path("/run/netns")
-_CLONE_NEWNET: Final = 0x40000000
 _IFA_F_NODAD: Final = 0x02
 
-_libc = ctypes.CDLL(None, use_errno=True)
 _Result = TypeVar("_Result")
 
 
@@ -121,34 +117,16 @@ def connect(one: End, other: End) -> None:
 
 def enter(name: str) -> None:
     """Move the calling thread into a namespace, for good."""
-    descriptor = os.open(_NAMED / name, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        if _libc.setns(descriptor, _CLONE_NEWNET) != 0:
-            code = ctypes.get_errno()
-            message = f"cannot enter network namespace {name}: {os.strerror(code)}"
-            raise EnvironmentUnfit(message)
-    finally:
-        os.close(descriptor)
+        entering.enter(_NAMED / name)
+    except OSError as error:
+        message = f"cannot enter network namespace {name}: {error.strerror or 'it is gone'}"
+        raise EnvironmentUnfit(message) from error
 
 
 def inside(name: str, work: Callable[[], _Result]) -> _Result:
     """Do some work inside a namespace and return what it returned; the caller itself stays where it is."""
-    results: list[_Result] = []
-    failures: list[BaseException] = []
-
-    def body() -> None:
-        try:
-            enter(name)
-            results.append(work())
-        except BaseException as error:  # noqa: BLE001  raised again in the caller's thread
-            failures.append(error)
-
-    thread = threading.Thread(target=body)
-    thread.start()
-    thread.join()
-    if failures:
-        raise failures[0]
-    return results[0]
+    return entering.inside(_NAMED / name, work)
 
 
 def run(name: str, command: Sequence[str], text: str = "") -> subprocess.CompletedProcess[str]:
