@@ -58,7 +58,7 @@ def validate(ctx: click.Context, paths: tuple[Path, ...], policies: Path | None,
     """Check service level files, by default the shipped ones.
 
     Burn policies are checked with them. Exits 1 when there are findings; their
-    codes are explained in docs/slo-codes.md.
+    codes are explained in docs/codes.md.
     """
     from netsre.app import service_levels  # noqa: PLC0415  # only when the command runs
 

@@ -1,4 +1,4 @@
-"""The codes of findings in runbook files; stable, never reused."""
+"""The codes of findings in runbook files; explained for people in `docs/codes.md`."""
 
 from types import MappingProxyType
 from typing import Final
@@ -12,7 +12,6 @@ NO_STEPS: Final = "RUN006"
 NO_TRIGGER: Final = "RUN007"
 DUPLICATE: Final = "RUN008"
 LIMIT: Final = "RUN009"
-UNKNOWN_ALERT: Final = "RUN010"
 
 CODES: Final = MappingProxyType(
     {
@@ -20,12 +19,11 @@ CODES: Final = MappingProxyType(
         UNKNOWN_ACTION: "The action of a step does not exist.",
         PARAMETER: "A parameter of a step is missing or impossible.",
         MODE: "The approval mode is not supported yet.",
-        TARGET: "The target in `lock` cannot be read.",
+        TARGET: "The target in `lock` cannot be read, or needs a label that no alert has.",
         NO_STEPS: "A runbook without a step does nothing.",
         NO_TRIGGER: "A runbook without a trigger never runs.",
         DUPLICATE: "Two runbooks have one name.",
         LIMIT: "A limit of zero would refuse every run.",
-        UNKNOWN_ALERT: "No alert of this name is ever made.",
     }
 )
-"""Every code, with what it says."""
+"""Every code, with what it says; stable, never reused."""

@@ -1,4 +1,4 @@
-"""The codes of findings in SLO and burn policy files; explained for people in `docs/slo-codes.md`."""
+"""The codes of findings in SLO and burn policy files; explained for people in `docs/codes.md`."""
 
 from types import MappingProxyType
 from typing import Final

@@ -8,6 +8,9 @@ from typing import Final
 import pytest
 
 from netsre.cli import main
+from netsre.model import specs
+from netsre.runbook import codes as runbook_codes
+from netsre.slo import codes as slo_codes
 
 CHECKOUT: Final = pathlib.Path(__file__).resolve().parents[3]
 PAGES: Final = sorted(
@@ -48,6 +51,16 @@ def test_every_target_that_is_named_exists(page: str) -> None:
     targets = set(re.findall(r"^([a-z]+):", text_of("Makefile"), re.MULTILINE))
 
     assert named <= targets
+
+
+def test_the_documentation_lists_every_code_with_its_meaning() -> None:
+    """`docs/codes.md` and the code agree word for word, and each row says what to do."""
+    rows = [line.strip("| ").split(" | ") for line in text_of("docs/codes.md").splitlines()]
+    documented = {row[0]: row[1:] for row in rows if re.fullmatch(r"[A-Z]{3,4}\d{3}", row[0])}
+    known = {**specs.CODES, **slo_codes.CODES, **runbook_codes.CODES}
+
+    assert {code: row[0] for code, row in documented.items()} == known
+    assert all(len(row) == 2 and row[1] for row in documented.values())
 
 
 def test_the_readme_names_every_package_that_make_installs() -> None:

@@ -84,6 +84,7 @@ def test_limits_that_are_left_out_have_safe_values() -> None:
         ),
         ("alert: ErrorBudgetBurn", "alert: ErrorBudgetBurns", "did you mean 'ErrorBudgetBurn'?"),
         ("[{alert: ErrorBudgetBurn, transition: firing}]", "[]", "look.yaml:5: RUN007 spec.on is empty"),
+        ("steps:\n    -", "steps: []\n  x:", "look.yaml:10: RUN006 spec.steps is empty"),
     ],
 )
 def test_every_mistake_has_its_line_and_its_code(old: str, new: str, expected: str) -> None:

@@ -17,7 +17,6 @@ from netsre.slo.policies import PolicySpec
 
 BAD = pathlib.Path(__file__).parent / "bad"
 SHIPPED = resources.directory("slos")
-DOCS = pathlib.Path(__file__).parents[3] / "docs" / "slo-codes.md"
 
 
 def policies() -> tuple[PolicySpec, ...]:
@@ -59,14 +58,6 @@ def test_a_histogram_without_known_bounds_is_a_finding() -> None:
         parsing.parse({"f": text}, {}, policies())
 
     assert [finding.code for finding in caught.value.findings] == [codes.BOUNDS_UNKNOWN]
-
-
-def test_the_documentation_lists_every_code_with_its_meaning() -> None:
-    """`docs/slo-codes.md` and the code agree word for word."""
-    rows = [line.split(" | ") for line in DOCS.read_text().splitlines() if line.startswith(("| S",))]
-    documented = {row[0].removeprefix("| "): row[1] for row in rows}
-
-    assert documented == {**specs.CODES, **codes.CODES}
 
 
 def test_findings_of_all_files_come_sorted_by_file_and_line() -> None:
