@@ -141,6 +141,7 @@ def _live_value(slo: SLO, indicator: ThresholdIndicator, links: Links) -> Panel:
 def burn(slo: SLO, links: Links) -> Panel:
     """Return the burn rates by window, with the factors that alert."""
     worst = promql.aggregate("max", ("window",), _engine(slo, conventions.SLO_BURN_RATE))
+    windows = slo.policy.windows if slo.policy else ()
     return Panel(
         f"slo/{slo.name}/burn",
         "timeseries",
@@ -152,17 +153,9 @@ def burn(slo: SLO, links: Links) -> Panel:
         height=7,
         steps=_burn_steps(slo),
         lowest=0,
-        names=tuple(zip(_windows(slo), panels.PALETTE, strict=False)),
+        names=tuple(zip(map(clock.duration_text, windows), panels.PALETTE, strict=False)),
         links=_links(slo, links),
     )
-
-
-def _windows(slo: SLO) -> list[str]:
-    """Return the windows of the SLO's burn rules, shortest first."""
-    lengths = {
-        length for rule in (slo.policy.rules if slo.policy else ()) for length in (rule.short, rule.long)
-    }
-    return [clock.duration_text(length) for length in sorted(lengths)]
 
 
 def _engine(slo: SLO, name: str) -> Expr:

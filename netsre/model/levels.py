@@ -104,6 +104,11 @@ class BurnPolicy:
     minimum_bad_events: int
     """Fewer bad events than this in the long window never alert, whatever the ratio."""
 
+    @property
+    def windows(self) -> tuple[int, ...]:
+        """Return the windows of all rules in milliseconds, shortest first, each once."""
+        return tuple(sorted({length for rule in self.rules for length in (rule.short, rule.long)}))
+
 
 @dataclass(frozen=True, slots=True)
 class SLO:
@@ -133,7 +138,12 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class NoData:
-    """Nothing was measured, and why: `no_traffic`, `no_history`, `no_budget`, `source_down`."""
+    """Nothing was measured, and why.
+
+    `no_traffic`: the source was read, and there were no events. `source_down`: it was read before, and not in
+    this window. `no_history`: it was never read within the period. `not_evaluated`: the policy does not have
+    this window any more.
+    """
 
     reason: str
 

@@ -14,7 +14,7 @@ from fractions import Fraction
 
 from netsre import clock
 from netsre.clock import Timestamp
-from netsre.model.levels import SLO, Burning, BurnPolicy, BurnRule, Evaluation, Measured, NoData, Ratio
+from netsre.model.levels import SLO, Burning, BurnRule, Evaluation, Measured, NoData, Ratio
 from netsre.model.samples import Labels
 from netsre.slo.history import History, Sums, minute_of
 
@@ -38,7 +38,7 @@ def evaluate(slo: SLO, group: Labels, history: History, now: Timestamp) -> Evalu
     errors = _error_ratio(whole, ever=ever)
     windows = {
         length: _window(_sums(slo, group, history, now, length), budget, ever=ever)
-        for length in _lengths(slo.policy)
+        for length in (slo.policy.windows if slo.policy else ())
     }
     return Evaluation(
         slo=slo,
@@ -57,11 +57,6 @@ def evaluate(slo: SLO, group: Labels, history: History, now: Timestamp) -> Evalu
 def _sums(slo: SLO, group: Labels, history: History, now: Timestamp, length: int) -> Sums:
     end = minute_of(now) + clock.MINUTE
     return history.sums(slo.name, group, Timestamp(end - length), Timestamp(end))
-
-
-def _lengths(policy: BurnPolicy | None) -> list[int]:
-    rules = policy.rules if policy else ()
-    return sorted({length for rule in rules for length in (rule.short, rule.long)})
 
 
 def _window(sums: Sums, budget: Fraction, *, ever: bool) -> _Window:
