@@ -6,6 +6,7 @@ Every answer comes from the newest snapshot, or from a view of the database that
 import ipaddress
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
+from fractions import Fraction
 from http import HTTPStatus
 from types import MappingProxyType
 from typing import Annotated, Any, Final
@@ -213,9 +214,9 @@ def _add_lists(app: FastAPI, served: Served) -> None:
             version=__version__,
             node=served.node,
             started_at=clock.rfc3339(served.board.started_at),
-            interval_seconds=served.interval / SECOND,
+            interval_seconds=wire.number(Fraction(served.interval, SECOND)),
             last_tick_at=clock.rfc3339(snapshot.at) if snapshot else None,
-            tick_seconds=snapshot.seconds if snapshot else None,
+            tick_seconds=round(snapshot.seconds, 6) if snapshot else None,
             tick_failures=snapshot.failures if snapshot else 0,
             problem=snapshot.problem if snapshot else None,
             sources=wire.sources(snapshot),

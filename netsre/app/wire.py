@@ -1,8 +1,9 @@
 """The JSON of the API: its shapes, and how values get there. Here, and not before, numbers are rounded."""
 
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
-from typing import Any
+from decimal import ROUND_FLOOR, Context, Decimal
+from fractions import Fraction
+from typing import Any, Final
 
 from pydantic import BaseModel
 
@@ -18,6 +19,8 @@ Number = int | float
 Minute = tuple[str, Number, Number]
 """Where the minute begins (RFC 3339), bad events, all events."""
 
+_TWELVE_DIGITS: Final = Context(prec=12, rounding=ROUND_FLOOR)
+
 
 class SloView(BaseModel):
     """Where one group of an SLO stands; null has its reason in `reasons`."""
@@ -26,6 +29,8 @@ class SloView(BaseModel):
     service: str
     description: str
     group: dict[str, str]
+    labels: dict[str, str]
+    """What the file of the SLO says of it."""
     objective: Number
     window: str
     good: Number | None
@@ -33,7 +38,7 @@ class SloView(BaseModel):
     total: Number | None
     sli: Number | None
     budget_remaining: Number | None
-    coverage: Number
+    coverage: Number | None
     burn: dict[str, Number | None]
     firing: list[str]
     reasons: dict[str, str]
@@ -208,56 +213,65 @@ def _slo(evaluation: Evaluation, recent: Mapping[GroupKey, Sequence[Bucket]]) ->
         service=slo.service,
         description=slo.description,
         group=dict(evaluation.group),
-        objective=float(slo.objective),
+        labels=dict(slo.labels),
+        objective=number(slo.objective),
         window=clock.duration_text(slo.window),
-        good=_number(evaluation.total - evaluation.bad),
-        bad=_number(evaluation.bad),
-        total=_number(evaluation.total),
+        good=number(evaluation.total - evaluation.bad),
+        bad=number(evaluation.bad),
+        total=number(evaluation.total),
         sli=_ratio(evaluation.sli),
         budget_remaining=_ratio(evaluation.budget_remaining),
-        coverage=float(evaluation.coverage),
+        coverage=number(evaluation.coverage),
         burn={window: _ratio(burn) for window, burn in evaluation.burn.items()},
         firing=list(dict.fromkeys(burning.rule.severity for burning in evaluation.firing)),
         reasons={name: ratio.reason for name, ratio in ratios.items() if not isinstance(ratio, Measured)},
         recent=[
-            (clock.rfc3339(bucket.minute), _number(bucket.bad), _number(bucket.total))
+            (clock.rfc3339(bucket.minute), number(bucket.bad), number(bucket.total))
             for bucket in recent.get((slo.name, evaluation.group), ())
         ],
     )
 
 
 def _unmeasured(slo: SLO) -> SloView:
-    lengths = sorted(
-        {length for rule in (slo.policy.rules if slo.policy else ()) for length in (rule.short, rule.long)}
-    )
-    burn: dict[str, Number | None] = {clock.duration_text(length): None for length in lengths}
-    fields = ("good", "bad", "total", "sli", "budget_remaining", *(f"burn.{window}" for window in burn))
+    windows = slo.policy.windows if slo.policy else ()
+    burn: dict[str, Number | None] = {clock.duration_text(length): None for length in windows}
+    fields = ("good", "bad", "total", "sli", "budget_remaining", "coverage")
+    unknown = (*fields, *(f"burn.{window}" for window in burn))
     return SloView(
         name=slo.name,
         service=slo.service,
         description=slo.description,
         group={},
-        objective=float(slo.objective),
+        labels=dict(slo.labels),
+        objective=number(slo.objective),
         window=clock.duration_text(slo.window),
         good=None,
         bad=None,
         total=None,
         sli=None,
         budget_remaining=None,
-        coverage=0,
+        coverage=None,
         burn=burn,
         firing=[],
-        reasons=dict.fromkeys(fields, "no_history"),
+        reasons=dict.fromkeys(unknown, "no_history"),
         recent=[],
     )
 
 
+def number(value: Fraction | Decimal) -> Number:
+    """Return a number for JSON: a whole one as an integer, any other with twelve significant digits.
+
+    Doubles keep fifteen digits, so that what is written is the decimal itself. Digits are cut, because a
+    share of 0.9999999999999 must not read as 1.
+    """
+    numerator, denominator = value.as_integer_ratio()
+    if denominator == 1:
+        return numerator
+    return float(_TWELVE_DIGITS.divide(Decimal(numerator), Decimal(denominator)))
+
+
 def _ratio(ratio: Ratio) -> Number | None:
-    return float(ratio.value) if isinstance(ratio, Measured) else None
-
-
-def _number(value: Decimal) -> Number:
-    return int(value) if value == value.to_integral_value() else float(value)
+    return number(ratio.value) if isinstance(ratio, Measured) else None
 
 
 def _time(at: Timestamp | None) -> str | None:

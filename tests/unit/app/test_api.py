@@ -5,6 +5,8 @@ import dataclasses
 import json
 import pathlib
 from collections.abc import Iterator
+from decimal import Decimal
+from fractions import Fraction
 from types import MappingProxyType
 from typing import Any
 
@@ -12,7 +14,8 @@ import httpx
 import pytest
 
 from netsre import clock
-from netsre.app import api
+from netsre.app import api, wire
+from netsre.app.snapshot import Counts, Snapshot
 from netsre.clock import Timestamp
 from netsre.model.alerts import AlertState
 from tests.unit import burning
@@ -89,6 +92,41 @@ def test_an_slo_that_was_never_measured_is_null_with_reasons(machine: Machine) -
 
     assert (slo["sli"], slo["total"], slo["budget_remaining"], slo["burn"]["5m"]) == (None, None, None, None)
     assert (slo["reasons"]["sli"], slo["reasons"]["burn.5m"]) == ("no_history", "no_history")
+    nulls = {name for name, value in slo.items() if value is None}
+    assert nulls == {name for name in slo["reasons"] if not name.startswith("burn.")}
+    assert "coverage" in nulls
+
+
+def test_the_labels_of_an_slo_are_told_measured_or_not() -> None:
+    """A team or a tier that a file names is there to be filtered by."""
+    slo = dataclasses.replace(burning.slo(), labels=(("team", "network"),))
+    measured = burning.evaluation({}, of=slo)
+    other = dataclasses.replace(slo, name="other")
+    snapshot = Snapshot(
+        at=burning.T0, seconds=0.1, slos=(slo, other), evaluations=(measured,), recent={}, sources=(),
+        counts=Counts(), failures=0, problem=None,
+    )  # fmt: skip
+
+    assert [view.labels for view in wire.slos(snapshot).slos] == [{"team": "network"}] * 2
+
+
+@pytest.mark.parametrize(
+    ("exact", "written"),
+    [
+        (Fraction(1, 43_200), "2.31481481481e-05"),
+        (Fraction(3), "3"),
+        (Decimal("7.0"), "7"),
+        (Decimal(10) ** 30, "1" + "0" * 30),
+        (Fraction(1, 3), "0.333333333333"),
+        (Fraction(-1, 3), "-0.333333333334"),
+        (Fraction(999, 1000), "0.999"),
+        (1 - Fraction(1, 10**15), "0.999999999999"),
+        (Fraction(144, 10), "14.4"),
+    ],
+)
+def test_numbers_are_written_as_short_decimals(exact: Fraction | Decimal, written: str) -> None:
+    """No binary noise, whole numbers whole, and never up."""
+    assert json.dumps(wire.number(exact)) == written
 
 
 def test_alerts_and_runs_are_listed_newest_first_within_a_limit(machine: Machine) -> None:
