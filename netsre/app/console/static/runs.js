@@ -17,7 +17,7 @@ export function showRuns(runs, now) {
   const shown = sorted.slice(0, SHOWN);
   reconcile(byId("runs-list"), shown, (run) => String(run.id), create, (node, run) => update(node, run, now));
   setHidden(byId("runs-empty"), shown.length > 0);
-  setText(byId("runs-empty"), "No runbook has run. A run starts when an alert that names a runbook fires.");
+  setText(byId("runs-empty"), "No runbook has run. A run starts when an alert fires or ends that a runbook lists under its “on”.");
   setText(byId("runs-count"), runs.length > SHOWN ? `newest ${SHOWN} of ${runs.length}` : "");
 }
 
