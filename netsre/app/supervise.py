@@ -8,17 +8,18 @@ from typing import Final
 
 from netsre.adapters import children, privileges, processes
 from netsre.adapters.children import Child
-from netsre.clock import MINUTE, SECOND, Clock, Timestamp
 from netsre.errors import EnvironmentUnfit
 from netsre.gameday.ownership import Owner
 
-FIRST_PAUSE: Final = 1 * SECOND
-LONGEST_PAUSE: Final = 30 * SECOND
-FORGIVEN_AFTER: Final = 5 * MINUTE
+FIRST_PAUSE: Final = 1.0
+LONGEST_PAUSE: Final = 30.0
+FORGIVEN_AFTER: Final = 300.0
+"""All of these in seconds, by a clock that nobody can set."""
 MOST_FAILURES: Final = 5
+STEADY_AFTER: Final = 60.0
+"""A child that kept ending and has run for this long is said to run again."""
 GRACE_SECONDS: Final = 5.0
 GRACE_WHEN_IMPATIENT: Final = 1.0
-_AT_ONCE: Final = Timestamp(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,36 +30,42 @@ class Program:
     command: tuple[str, ...]
     environment: Mapping[str, str] = field(default_factory=dict)
     """Beside what the parent passes on."""
+    essential: bool = False
+    """Without it the others are of no use: when it keeps ending, everything ends."""
 
 
-def pause_before(failures: Sequence[Timestamp], now: Timestamp) -> int | None:
-    """Return the milliseconds to wait before a child that failed at these times is started again.
+def recent(failures: Sequence[float], now: float) -> list[float]:
+    """Return the failures that are not forgiven yet."""
+    return [at for at in failures if now - at < FORGIVEN_AFTER]
 
-    Doubles from 1 s to 30 s with every failure of the last 5 minutes; None when there were five of them and
-    the child is given up.
+
+def pause_before(failures: Sequence[float], now: float) -> float:
+    """Return the seconds to wait before a child that failed at these times is started again.
+
+    Doubles from 1 s with every failure of the last 5 minutes; from the fifth on it is the longest, 30 s.
     """
-    recent = sum(1 for at in failures if now - at < FORGIVEN_AFTER)
-    if recent >= MOST_FAILURES:
-        return None
-    return min(LONGEST_PAUSE, FIRST_PAUSE << max(0, recent - 1))
+    count = len(recent(failures, now))
+    return LONGEST_PAUSE if count >= MOST_FAILURES else FIRST_PAUSE * 2 ** max(0, count - 1)
 
 
 @dataclass(slots=True)
 class _Kept:
     program: Program
     child: Child | None = None
-    failures: list[Timestamp] = field(default_factory=list)
-    due: Timestamp = _AT_ONCE
+    failures: list[float] = field(default_factory=list)
+    due: float = 0.0
+    began: float = 0.0
+    keeps_ending: bool = False
+    """Said once; from then on there is silence about it until it runs again for a while."""
 
 
 class Supervisor:
     """The children of this process. One thread only: the kernel watches for that thread's end."""
 
-    def __init__(self, owner: Owner, kind: str, clock: Clock, say: Callable[[str], None]) -> None:
+    def __init__(self, owner: Owner, kind: str, say: Callable[[str], None]) -> None:
         """`say` gets one line for everything a person should know."""
         self._owner = owner
         self._kind = kind
-        self._clock = clock
         self._say = say
         self._kept: dict[str, _Kept] = {}
 
@@ -77,10 +84,11 @@ class Supervisor:
         for child in self:
             self._listen(child)
 
-    def watch(self) -> None:
+    def watch(self, now: float) -> None:
         """Pass on what the children said, and start again those that ended.
 
-        Raises `EnvironmentUnfit` when one of them failed too often.
+        `now` is in seconds of a clock that nobody sets: pauses must not grow when the wall clock goes back.
+        Raises `EnvironmentUnfit` when an essential one failed too often.
         """
         for kept in self._kept.values():
             if kept.child is not None:
@@ -88,10 +96,15 @@ class Supervisor:
                 ended = kept.child.exit_code is not None
                 self._listen(kept.child)
                 if ended:
-                    self._bury(kept, kept.child)
-            elif self._clock.now() >= kept.due:
+                    self._bury(kept, kept.child, now)
+                elif kept.keeps_ending and now - kept.began >= STEADY_AFTER:
+                    kept.keeps_ending = False
+                    self._say(f"{kept.program.name}: runs again, pid {kept.child.pid}")
+            elif now >= kept.due:
                 kept.child = self._spawn(kept.program)
-                self._say(f"{kept.program.name}: started again, pid {kept.child.pid}")
+                kept.began = now
+                if not kept.keeps_ending:
+                    self._say(f"{kept.program.name}: started again, pid {kept.child.pid}")
 
     def stop(self, impatient: Callable[[], bool]) -> None:
         """End all children, and wait for it; a second wish to stop, meanwhile, shortens their grace."""
@@ -105,22 +118,28 @@ class Supervisor:
             child.close()
         self._kept.clear()
 
-    def _bury(self, kept: _Kept, child: Child) -> None:
-        now = self._clock.now()
-        kept.failures = [at for at in kept.failures if now - at < FORGIVEN_AFTER] + [now]
+    def _bury(self, kept: _Kept, child: Child, now: float) -> None:
+        kept.failures = [*recent(kept.failures, now), now]
         kept.child = None
         child.close()
-        ending = f"{child.name} (pid {child.pid}) ended: {describe_exit(child)}"
         pause = pause_before(kept.failures, now)
-        if pause is None:
+        kept.due = now + pause
+        ending = f"{child.name} (pid {child.pid}) ended: {describe_exit(child)}"
+        often = len(kept.failures) >= MOST_FAILURES
+        if often and kept.program.essential:
             message = f"{ending}; it was the {MOST_FAILURES}th time in 5 minutes, giving up"
             raise EnvironmentUnfit(message)
-        kept.due = Timestamp(now + pause)
-        self._say(f"{ending}; starting it again in {pause / SECOND:.0f} s")
+        if not often:
+            kept.keeps_ending = False
+            self._say(f"{ending}; starting it again in {pause:.0f} s")
+        elif not kept.keeps_ending:
+            kept.keeps_ending = True
+            self._say(f"{ending}; it keeps ending; still trying every {pause:.0f} s")
 
     def _listen(self, child: Child) -> None:
         for line in child.lines():
-            self._say(f"{child.name}: {line}")
+            if not self._kept[child.name].keeps_ending:
+                self._say(f"{child.name}: {line}")
 
     def _spawn(self, program: Program) -> Child:
         mark = self._owner.name(self._kind, program.name)

@@ -19,7 +19,6 @@ from netsre.app.levels import LevelLine, read_levels
 from netsre.app.privileges import ServiceUser, require_root
 from netsre.app.supervise import Program, Supervisor
 from netsre.app.sweep import sweep
-from netsre.clock import SystemClock
 from netsre.conventions import EXIT_USAGE
 from netsre.errors import BadInput, EnvironmentUnfit, NetsreError
 from netsre.gameday.ownership import Owner
@@ -113,7 +112,7 @@ def run(options: UpOptions, screen: Screen) -> None:
             screen.say(f"left by an earlier run and removed: {thing.kind} {thing.name} ({thing.detail})")
         stack.callback(screen.say, f"stopped; kept: {options.data_dir} (history, alerts, runs)")
         network = stack.enter_context(_network(options, owner, screen)) if options.with_lab else None
-        supervisor = Supervisor(owner, _KIND, SystemClock(), screen.say)
+        supervisor = Supervisor(owner, _KIND, screen.say)
         stack.callback(_stop, supervisor, wishes, screen)
         _start(options, supervisor, network)
         if _become_ready(options, supervisor, wishes, screen):
@@ -159,7 +158,7 @@ def _start(options: UpOptions, supervisor: Supervisor, network: lab.Lab | None) 
         *("--data-dir", str(options.data_dir), *parent),
     )
     home = {"HOME": str(options.data_dir)}
-    supervisor.start(Program(CONTROLLER, (*netsre, *controller), home))
+    supervisor.start(Program(CONTROLLER, (*netsre, *controller), home, essential=True))
     if network is not None:
         lab.start_traffic(network, supervisor)
 
@@ -242,8 +241,8 @@ class _Session:
         """Watch over the children and show the service levels, until asked to stop."""
         show_at = health_at = time.monotonic()
         while not self._wishes.to_stop:
-            self._supervisor.watch()
             now = time.monotonic()
+            self._supervisor.watch(now)
             if now >= health_at:
                 health_at = now + _HEALTH_SECONDS
                 self._end_hanging()

@@ -10,7 +10,6 @@ from typing import Final
 from netsre.adapters import processes
 from netsre.app import lab
 from netsre.app.supervise import Supervisor
-from netsre.clock import SystemClock
 
 KIND: Final = "test"
 
@@ -24,7 +23,7 @@ def main() -> None:
     """Own a lab until told to end."""
     owner = processes.this_process()
     with lab.network(owner, "nobody", kind=KIND) as network:
-        supervisor = Supervisor(owner, KIND, SystemClock(), complain)
+        supervisor = Supervisor(owner, KIND, complain)
         try:
             lab.start_traffic(network, supervisor)
             namespaces = [network.server, *network.clients]
