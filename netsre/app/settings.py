@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from netsre import clock, conventions
+from netsre.adapters.endpoints import Endpoint
 from netsre.app import resources
 from netsre.errors import BadInput
 from netsre.model import literals, specs
@@ -67,7 +68,7 @@ def settings(options: Options) -> Settings:
         return option or os.environ.get(variable) or written.get(key) or default
 
     listen = first(options.listen, "NETSRE_LISTEN", "listen", f"127.0.0.1:{conventions.CONTROLLER_PORT}")
-    host, port = address(listen)
+    where = Endpoint.parse(listen, "address")
     agent = first(options.agent, "NETSRE_AGENT", "agent", f"http://127.0.0.1:{conventions.AGENT_PORT}")
     interval = first(options.interval, "NETSRE_INTERVAL", "interval", "15s")
     slos = options.slos or _one(written.get("slos"))
@@ -75,8 +76,8 @@ def settings(options: Options) -> Settings:
     url = first(options.external_url, "NETSRE_EXTERNAL_URL", "externalUrl", f"http://{listen}")
     return Settings(
         data_dir=Path(first(options.data_dir, "NETSRE_DATA_DIR", "dataDir", str(default_data_dir()))),
-        host=host,
-        port=port,
+        host=where.host,
+        port=where.port,
         agent_url=_url("--agent", agent),
         interval=_interval(interval),
         slos=tuple(Path(path) for path in slos) or (resources.directory("slos"),),
@@ -105,18 +106,6 @@ def controller_url(option: str | None) -> str:
     """Return the address of the running controller."""
     default = f"http://127.0.0.1:{conventions.CONTROLLER_PORT}"
     return _url("--controller", option or os.environ.get("NETSRE_CONTROLLER") or default)
-
-
-def address(text: str) -> tuple[str, int]:
-    """Read `HOST:PORT`, IPv6 in brackets; raises `BadInput`."""
-    host, _, port = text.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if not host or not (port.isascii() and port.isdigit()) or int(port) > 65535:
-        message = (
-            f"address {text!r} is not HOST:PORT; write one such as 127.0.0.1:{conventions.CONTROLLER_PORT}"
-        )
-        raise BadInput(message)
-    return host, int(port)
 
 
 def _url(what: str, text: str) -> str:

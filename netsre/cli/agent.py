@@ -9,16 +9,6 @@ import click
 from netsre import conventions
 
 
-def address(text: str) -> tuple[str, int]:
-    """Read `HOST:PORT` (IPv6 in brackets); a wrong one raises `click.BadParameter` with the right form."""
-    host, _, port = text.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if not host or not port.isdecimal() or not 0 <= int(port) <= 65535:
-        message = f"{text!r} is not HOST:PORT; write 127.0.0.1:{conventions.AGENT_PORT}"
-        raise click.BadParameter(message)
-    return host, int(port)
-
-
 @click.command()
 @click.option(
     "--listen",
@@ -43,12 +33,13 @@ def agent(
 ) -> None:
     """Measure this node: connection outcomes and latency, conntrack, and our own cost."""
     from netsre.adapters import privileges  # noqa: PLC0415  # only when the command runs
+    from netsre.adapters.endpoints import Endpoint  # noqa: PLC0415
     from netsre.app import agent as app  # noqa: PLC0415
     from netsre.app.resources import directory  # noqa: PLC0415
 
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="level=%(levelname)s %(message)s")
     if parent_pid is not None:
         privileges.die_with_parent(parent_pid)
-    host, port = address(listen)
-    settings = app.AgentSettings(host, port, programs or directory("bpf"), run_statistics)
+    where = Endpoint.parse(listen, "--listen", conventions.AGENT_PORT)
+    settings = app.AgentSettings(where.host, where.port, programs or directory("bpf"), run_statistics)
     app.run(settings, announce=lambda line: click.echo(line, err=True))

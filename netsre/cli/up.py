@@ -16,7 +16,6 @@ from netsre.adapters.endpoints import Endpoint
 from netsre.app import up as app
 from netsre.app.levels import LevelLine, worst
 from netsre.app.privileges import service_user
-from netsre.cli.agent import address
 
 _DATA: Final = Path("/var/lib/netsre")
 _LAB_DATA: Final = Path("/var/lib/netsre-lab")
@@ -137,8 +136,8 @@ def up(
     options = app.UpOptions(
         with_lab=with_lab,
         data_dir=(data_dir or (_LAB_DATA if with_lab else _DATA)).absolute(),
-        listen=Endpoint(*address(listen)),
-        agent_listen=Endpoint(*address(agent_listen)),
+        listen=Endpoint.parse(listen, "--listen"),
+        agent_listen=Endpoint.parse(agent_listen, "--agent-listen", conventions.AGENT_PORT),
         user=service_user(user),
         interval=interval or ("5s" if with_lab else "15s"),
     )
