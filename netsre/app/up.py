@@ -105,11 +105,12 @@ def run(options: UpOptions, screen: Screen) -> None:
     require_root("netsre up", "for BPF and network namespaces")
     owner = processes.this_process()
     with Wishes().heard() as wishes, contextlib.ExitStack() as stack:
+        # First of all: what a killed run left may still hold the ports and the data directory.
+        _remove_leftovers(screen)
         _check_ports(options)
         datadir.prepare(options.data_dir, options.user, owner)
         stack.enter_context(datadir.locked(options.data_dir))
-        for thing in sweep(options.data_dir):
-            screen.say(f"left by an earlier run and removed: {thing.kind} {thing.name} ({thing.detail})")
+        _remove_leftovers(screen, options.data_dir)
         stack.callback(screen.say, f"stopped; kept: {options.data_dir} (history, alerts, runs)")
         network = stack.enter_context(_network(options, owner, screen)) if options.with_lab else None
         supervisor = Supervisor(owner, _KIND, screen.say)
@@ -118,6 +119,11 @@ def run(options: UpOptions, screen: Screen) -> None:
         if _become_ready(options, supervisor, wishes, screen):
             _introduce(options, supervisor, network, screen)
             _Session(options, supervisor, wishes, screen).run()
+
+
+def _remove_leftovers(screen: Screen, data_dir: Path | None = None) -> None:
+    for thing in sweep(data_dir):
+        screen.say(f"left by an earlier run and removed: {thing.kind} {thing.name} ({thing.detail})")
 
 
 def _check_ports(options: UpOptions) -> None:
