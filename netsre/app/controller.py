@@ -40,7 +40,7 @@ from netsre.app.settings import Settings
 from netsre.app.snapshot import Board, Recent, Sight
 from netsre.app.tick import Loop, Parts
 from netsre.clock import SystemClock
-from netsre.errors import BadInput, EnvironmentUnfit
+from netsre.errors import EnvironmentUnfit
 from netsre.model.levels import SLO
 from netsre.model.runbooks import Runbook
 from netsre.runbook import parsing as runbook_parsing
@@ -114,11 +114,7 @@ def load(settings: Settings) -> Loaded:
 
 def read_slos(paths: tuple[Path, ...]) -> tuple[SLO, ...]:
     """Read SLO files; none at all raises `BadInput`, because every alert would end, asked for by nobody."""
-    found = service_levels.load(paths).slos
-    if not found:
-        where = ", ".join(map(str, paths))
-        raise BadInput(f"no SLO in {where}; name a file with one, or leave --slos out for those shipped")
-    return found
+    return service_levels.required(paths)
 
 
 def read_runbooks(paths: tuple[Path, ...]) -> tuple[Runbook, ...]:

@@ -9,6 +9,8 @@ from typing import Final
 from netsre import conventions
 from netsre.app import resources
 from netsre.datapath.buckets import CONNECT_BOUNDS
+from netsre.errors import BadInput
+from netsre.model.levels import SLO
 from netsre.slo import parsing
 
 BOUNDS: Final[Mapping[str, Sequence[Decimal]]] = MappingProxyType(
@@ -28,3 +30,12 @@ def load(paths: Sequence[Path] = (), policies: Path | None = None) -> parsing.Sp
     shipped = resources.directory("slos")
     known = parsing.parse(resources.texts([policies or shipped / "policies"], *_SUFFIXES), BOUNDS)
     return parsing.parse(resources.texts(list(paths) or [shipped], *_SUFFIXES), BOUNDS, known.policies)
+
+
+def required(paths: Sequence[Path]) -> tuple[SLO, ...]:
+    """Read SLO files; none at all raises `BadInput`, because every alert would end, asked for by nobody."""
+    found = load(paths).slos
+    if not found:
+        where = ", ".join(map(str, paths))
+        raise BadInput(f"no SLO in {where}; name a file with one, or leave --slos out for those shipped")
+    return found

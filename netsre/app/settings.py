@@ -60,22 +60,27 @@ class Settings:
     parent_pid: int | None
 
 
-def settings(options: Options) -> Settings:
-    """Return the set-up that the options, the environment and the file ask for; raises `BadInput`."""
+def settings(options: Options, defaults: Options = Options()) -> Settings:
+    """Return the set-up that the options, the environment and the file ask for; raises `BadInput`.
+
+    `defaults` are what is usual for whoever asks, where it is not what is usual for a controller.
+    """
     written = _file(options.config)
 
     def first(option: str | None, variable: str, key: str, default: str) -> str:
         return option or os.environ.get(variable) or written.get(key) or default
 
-    listen = first(options.listen, "NETSRE_LISTEN", "listen", f"127.0.0.1:{conventions.CONTROLLER_PORT}")
+    usual_data_dir = defaults.data_dir or str(default_data_dir())
+    usual_listen = f"127.0.0.1:{conventions.CONTROLLER_PORT}"
+    listen = first(options.listen, "NETSRE_LISTEN", "listen", usual_listen)
     where = Endpoint.parse(listen, "address")
     agent = first(options.agent, "NETSRE_AGENT", "agent", f"http://127.0.0.1:{conventions.AGENT_PORT}")
-    interval = first(options.interval, "NETSRE_INTERVAL", "interval", "15s")
+    interval = first(options.interval, "NETSRE_INTERVAL", "interval", defaults.interval or "15s")
     slos = options.slos or _one(written.get("slos"))
     runbooks = options.runbooks or _one(written.get("runbooks"))
     url = first(options.external_url, "NETSRE_EXTERNAL_URL", "externalUrl", f"http://{listen}")
     return Settings(
-        data_dir=Path(first(options.data_dir, "NETSRE_DATA_DIR", "dataDir", str(default_data_dir()))),
+        data_dir=Path(first(options.data_dir, "NETSRE_DATA_DIR", "dataDir", usual_data_dir)),
         host=where.host,
         port=where.port,
         agent_url=_url("--agent", agent),

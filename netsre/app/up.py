@@ -14,11 +14,13 @@ from typing import Final, Protocol
 
 from netsre.adapters import endpoints, processes
 from netsre.adapters.endpoints import Answer, Endpoint
-from netsre.app import datadir, lab
+from netsre.app import datadir, lab, runbooks, service_levels
 from netsre.app.levels import LevelLine, read_levels
 from netsre.app.privileges import ServiceUser, require_root
+from netsre.app.settings import Settings
 from netsre.app.supervise import Program, Supervisor
 from netsre.app.sweep import sweep
+from netsre.clock import duration_text
 from netsre.conventions import EXIT_USAGE
 from netsre.errors import BadInput, EnvironmentUnfit, NetsreError
 from netsre.gameday.ownership import Owner
@@ -41,12 +43,20 @@ class UpOptions:
     """What `netsre up` was asked for."""
 
     with_lab: bool
-    data_dir: Path
-    listen: Endpoint
     agent_listen: Endpoint
     user: ServiceUser
-    interval: str
-    """Between two evaluations, as the controller's `--interval` takes it."""
+    controller: Settings
+    """How the controller is set up; its user and its agent are those of this very run."""
+
+    @property
+    def data_dir(self) -> Path:
+        """Where history, alerts and runs are kept."""
+        return self.controller.data_dir.absolute()
+
+    @property
+    def listen(self) -> Endpoint:
+        """Where the controller serves."""
+        return Endpoint(self.controller.host, self.controller.port)
 
 
 class Screen(Protocol):
@@ -99,10 +109,12 @@ class Wishes:
 def run(options: UpOptions, screen: Screen) -> None:
     """Run until asked to stop; then nothing is left but the data directory.
 
-    Raises `EnvironmentUnfit` without root, when a port or the data directory cannot be used, or when a part
-    fails again and again. What was made until then is taken away in every case.
+    Raises `EnvironmentUnfit` without root, when a port or the data directory cannot be used, or when the
+    controller fails again and again; `BadInput` when a file is wrong. What was made until then is taken away
+    in every case.
     """
     require_root("netsre up", "for BPF and network namespaces")
+    _check_files(options.controller)
     owner = processes.this_process()
     with Wishes().heard() as wishes, contextlib.ExitStack() as stack:
         # First of all: what a killed run left may still hold the ports and the data directory.
@@ -119,6 +131,12 @@ def run(options: UpOptions, screen: Screen) -> None:
         if _become_ready(options, supervisor, wishes, screen):
             _introduce(options, supervisor, network, screen)
             _Session(options, supervisor, wishes, screen).run()
+
+
+def _check_files(settings: Settings) -> None:
+    """Read what the controller will read, so that a mistake in a file is told before anything is made."""
+    service_levels.required(settings.slos)
+    runbooks.read(settings.runbooks)
 
 
 def _remove_leftovers(screen: Screen, data_dir: Path | None = None) -> None:
@@ -158,15 +176,24 @@ def _start(options: UpOptions, supervisor: Supervisor, network: lab.Lab | None) 
     netsre = (sys.executable, "-P", "-m", "netsre")
     parent = ("--parent-pid", str(os.getpid()))
     supervisor.start(Program(AGENT, (*netsre, AGENT, "--listen", str(options.agent_listen), *parent)))
-    controller = (
-        *(CONTROLLER, "--user", options.user.name, "--listen", str(options.listen)),
-        *("--agent", options.agent_listen.url, "--interval", options.interval),
-        *("--data-dir", str(options.data_dir), *parent),
-    )
     home = {"HOME": str(options.data_dir)}
-    supervisor.start(Program(CONTROLLER, (*netsre, *controller), home, essential=True))
+    controller = (*netsre, CONTROLLER, *_controller_options(options), *parent)
+    supervisor.start(Program(CONTROLLER, controller, home, essential=True))
     if network is not None:
         lab.start_traffic(network, supervisor)
+
+
+def _controller_options(options: UpOptions) -> tuple[str, ...]:
+    """Write a complete set-up as options: they win over what the controller would find by itself."""
+    settings = options.controller
+    return (
+        *("--user", options.user.name, "--listen", str(options.listen)),
+        *("--agent", options.agent_listen.url, "--interval", duration_text(settings.interval)),
+        *("--data-dir", str(options.data_dir), "--node", settings.node),
+        *("--external-url", settings.external_url),
+        *(word for path in settings.slos for word in ("--slos", str(path))),
+        *(word for path in settings.runbooks for word in ("--runbooks", str(path))),
+    )
 
 
 def _become_ready(options: UpOptions, supervisor: Supervisor, wishes: Wishes, screen: Screen) -> bool:

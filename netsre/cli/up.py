@@ -16,6 +16,7 @@ from netsre.adapters.endpoints import Endpoint
 from netsre.app import up as app
 from netsre.app.levels import LevelLine, worst
 from netsre.app.privileges import service_user
+from netsre.app.settings import Options, settings
 
 _DATA: Final = Path("/var/lib/netsre")
 _LAB_DATA: Final = Path("/var/lib/netsre-lab")
@@ -104,15 +105,13 @@ def table(levels: tuple[LevelLine, ...]) -> Table:
 @click.option("--lab", "with_lab", is_flag=True, help="Also make a small network with real traffic.")
 @click.option(
     "--data-dir",
-    type=click.Path(path_type=Path),
+    metavar="DIR",
     help=f"Where history, alerts and runs are kept.  [default: {_DATA}, with --lab {_LAB_DATA}]",
 )
 @click.option(
     "--listen",
-    default=f"127.0.0.1:{conventions.CONTROLLER_PORT}",
-    show_default=True,
     metavar="HOST:PORT",
-    help="Where the controller serves the page and the API.",
+    help=f"Where the page and the API are served.  [default: 127.0.0.1:{conventions.CONTROLLER_PORT}]",
 )
 @click.option(
     "--agent-listen",
@@ -121,26 +120,47 @@ def table(levels: tuple[LevelLine, ...]) -> Table:
     metavar="HOST:PORT",
     help="Where the agent serves its metrics.",
 )
+@click.option("--slos", multiple=True, metavar="PATH", help="SLO files.  [default: those shipped]")
+@click.option("--runbooks", multiple=True, metavar="PATH", help="Runbook files.  [default: those shipped]")
+@click.option("--external-url", metavar="URL", help="Where people reach the page, for links in alerts.")
+@click.option("--config", metavar="FILE", help="A file with any of these (kind: Controller).")
 @click.option("--user", help="Account of the controller and the lab.  [default: netsre, else nobody]")
 @click.option("--interval", help="Between two evaluations.  [default: 15s, with --lab 5s]")
-def up(
+def up(  # noqa: PLR0913
     *,
     with_lab: bool,
-    data_dir: Path | None,
-    listen: str,
+    data_dir: str | None,
+    listen: str | None,
     agent_listen: str,
+    slos: tuple[str, ...],
+    runbooks: tuple[str, ...],
+    external_url: str | None,
+    config: str | None,
     user: str | None,
     interval: str | None,
 ) -> None:
-    """Run agent, controller and page on this node; Ctrl-C leaves the node as it was."""
-    options = app.UpOptions(
-        with_lab=with_lab,
-        data_dir=(data_dir or (_LAB_DATA if with_lab else _DATA)).absolute(),
-        listen=Endpoint.parse(listen, "--listen"),
-        agent_listen=Endpoint.parse(agent_listen, "--agent-listen", conventions.AGENT_PORT),
-        user=service_user(user),
-        interval=interval or ("5s" if with_lab else "15s"),
+    """Run agent, controller and page on this node; Ctrl-C leaves the node as it was.
+
+    An option wins over NETSRE_* in the environment, and that over --config.
+    """
+    agent = Endpoint.parse(agent_listen, "--agent-listen", conventions.AGENT_PORT)
+    asked = Options(
+        data_dir=data_dir,
+        listen=listen,
+        agent=agent.url,
+        interval=interval,
+        slos=slos,
+        runbooks=runbooks,
+        user=user,
+        external_url=external_url,
+        config=config,
     )
+    usual = Options(data_dir=str(_LAB_DATA), interval="5s") if with_lab else Options(data_dir=str(_DATA))
+    found = settings(asked, usual)
+    _run(app.UpOptions(with_lab, agent, service_user(found.user), found))
+
+
+def _run(options: app.UpOptions) -> None:
     if sys.stdout.isatty():
         # Drawn by our own loop: a thread of the terminal's would be one too many where children are started.
         with Live(console=Console(), auto_refresh=False, transient=True) as live:

@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import itertools
 import json
 import os
 import pathlib
@@ -20,7 +21,8 @@ import pytest
 
 import netsre
 from netsre.adapters import namespaces, processes
-from tests.system.up_process import Up, command, free_port, open_directory, up
+from tests.machine import free_port, gone, wait_until
+from tests.system.up_process import Up, command, open_directory, up
 
 pytestmark = pytest.mark.requires("root", "bpf", "btf", "bcc", "netns")
 
@@ -50,14 +52,6 @@ def uid(pid: int) -> int:
     return int(next(line for line in lines if line.startswith("Uid:")).split()[2])
 
 
-def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
-    """Return whether something became true in time."""
-    deadline = time.monotonic() + seconds
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return condition()
-
-
 def ours(running: Up) -> list[str]:
     """Return the namespaces that this very `up` made."""
     return [name for name in namespaces.names() if f"-{running.process.pid}-" in name]
@@ -67,11 +61,6 @@ def parts(running: Up) -> list[int]:
     """Return the process ids of all five children."""
     names = ("agent", "controller", "lab-server", "lab-client-a", "lab-client-b")
     return [running.pid(name) for name in names]
-
-
-def gone(pids: list[int]) -> bool:
-    """Say whether none of the processes runs any more."""
-    return all(processes.start_time(pid) is None for pid in pids)
 
 
 def test_live_numbers_appear_and_an_orderly_stop_leaves_nothing(data_dir: pathlib.Path) -> None:
@@ -107,12 +96,27 @@ def test_after_kill_9_the_children_end_and_the_next_start_removes_the_rest(data_
         children, left = parts(killed), ours(killed)
         killed.process.kill()
         killed.process.wait()
-        assert wait_until(lambda: gone(children), 10)
+        assert wait_until(lambda: gone(children))
         assert ours(killed) == left
         with up(data_dir) as following:
             following.wait_for(LIVE)
             assert all(f"removed: namespace {name}" in following.printed for name in left)
             assert ours(killed) == []
+            following.stop()
+
+
+def test_what_still_holds_the_ports_after_kill_9_is_removed_by_the_next_start(data_dir: pathlib.Path) -> None:
+    """A part that hangs hears no SIGTERM and keeps its port: the next `up` there ends it, says so, and runs."""
+    with up(data_dir) as killed:
+        agent = killed.pid("agent")
+        os.kill(agent, signal.SIGSTOP)
+        killed.process.kill()
+        killed.process.wait()
+        assert processes.listener(killed.agent_listen) == agent
+        with up(data_dir, ports=(killed.listen, killed.agent_listen)) as following:
+            following.wait_for(rf"^left by an earlier run and removed: process \S+-agent \(pid {agent} ")
+            following.wait_for(LIVE)
+            assert gone([agent])
             following.stop()
 
 
@@ -123,9 +127,9 @@ def test_a_part_that_dies_is_started_again_beside_the_others(data_dir: pathlib.P
         running.wait_for(LIVE)
         before = parts(running)
         os.kill(running.pid(part), signal.SIGKILL)
-        running.wait_for(rf"^{part} \(pid \d+\) ended: signal SIGKILL.*starting it again in 1 s$", 10)
-        again = running.wait_for(rf"^{part}: started again, pid (\d+)$", 10)
-        running.wait_for(LIVE, 20, after=again.end())
+        running.wait_for(rf"^{part} \(pid \d+\) ended: signal SIGKILL.*starting it again in 1 s$")
+        again = running.wait_for(rf"^{part}: started again, pid (\d+)$")
+        running.wait_for(LIVE, after=again.end())
         after = parts(running)
         assert sum(old == new for old, new in zip(before, after, strict=True)) == 4
         running.stop()
@@ -133,28 +137,26 @@ def test_a_part_that_dies_is_started_again_beside_the_others(data_dir: pathlib.P
 
 
 def test_a_part_that_hangs_is_ended_and_started_again(data_dir: pathlib.Path) -> None:
-    """An agent that runs and does not answer is noticed within half a minute."""
+    """An agent that runs and does not answer is noticed and replaced."""
     with up(data_dir) as running:
         running.wait_for(LIVE)
         os.kill(running.pid("agent"), signal.SIGSTOP)
-        running.wait_for(r"^agent \(pid \d+\) has not answered", 30)
-        again = running.wait_for(r"^agent: started again", 10)
-        running.wait_for(LIVE, 20, after=again.end())
+        running.wait_for(r"^agent \(pid \d+\) has not answered")
+        again = running.wait_for(r"^agent: started again")
+        running.wait_for(LIVE, after=again.end())
         running.stop()
 
 
-def test_a_second_ctrl_c_is_faster_and_still_clean(data_dir: pathlib.Path) -> None:
-    """A part that does not hear SIGTERM delays the stop; asking again cuts it short, and nothing is left."""
+def test_a_second_ctrl_c_is_still_clean(data_dir: pathlib.Path) -> None:
+    """A part that does not hear SIGTERM delays the stop; asking again leaves neither it nor a namespace."""
     with up(data_dir) as running:
         running.wait_for(LIVE)
         children = parts(running)
         os.kill(running.pid("controller"), signal.SIGSTOP)
         running.process.send_signal(signal.SIGINT)
-        began = time.monotonic()
-        running.wait_for(r"^stopping ", 10)
+        running.wait_for(r"^stopping ")
         running.process.send_signal(signal.SIGINT)
         assert running.wait() == 0
-        assert time.monotonic() - began < 4
         assert gone(children)
         assert ours(running) == []
 
@@ -177,11 +179,11 @@ def test_two_may_run_but_not_on_one_data_directory(data_dir: pathlib.Path) -> No
         with up(data_dir) as second:
             assert second.wait() == 3
             assert f"{data_dir} is in use by pid {running.process.pid}" in second.printed
-            assert second.printed.count("\n") == 1
+            assert len(second.refusal) == 1
         with up(data_dir.parent / "other") as third:
             third.wait_for(LIVE)
             third.stop()
-        running.wait_for(LIVE, 10, after=len(running.printed))
+        running.wait_for(LIVE, after=len(running.printed))
         running.stop()
 
 
@@ -196,7 +198,7 @@ def test_a_taken_port_is_refused_with_its_holder(data_dir: pathlib.Path, part: i
     assert f"127.0.0.1:{ports[part]}" in refused.printed
     assert f"in use by pid {os.getpid()}" in refused.printed
     assert flag in refused.printed
-    assert refused.printed.count("\n") == 1
+    assert len(refused.refusal) == 1
     assert not data_dir.exists()
 
 
@@ -244,7 +246,7 @@ def test_an_unfit_data_directory_is_refused_and_left_alone(
         assert refused.wait() == 3
     assert words in refused.printed
     assert "--data-dir" in refused.printed
-    assert refused.printed.count("\n") == 1
+    assert len(refused.refusal) == 1
     after = data_dir.stat()
     if prepare is not _below_a_closed_one:
         assert (after.st_uid, after.st_mode) == (before.st_uid, before.st_mode)
@@ -267,6 +269,60 @@ def test_bad_input_is_one_line_and_leaves_nothing(
         assert refused.wait() == code
     assert words in refused.printed
     assert ours(refused) == []
+
+
+SPEC = """\
+apiVersion: netsre.dev/v1
+kind: SLO
+metadata: {name: all-connections}
+spec:
+  service: lab
+  description: Connections are answered.
+  objective: 99
+  window: 1d
+  indicator:
+    ratio:
+      bad:   {metric: netsre_flows_total, match: 'outcome="failed"'}
+      total: {metric: netsre_flows_total}
+  alerting: {policy: none}
+"""
+
+
+def test_service_levels_of_ones_own_take_the_place_of_those_shipped(data_dir: pathlib.Path) -> None:
+    """From files and directories, by an option or a file with options; links go where they are told to."""
+    specs = data_dir.parent / "slos"
+    specs.mkdir()
+    (specs / "own.yaml").write_text(SPEC)
+    config = data_dir.parent / "controller.yaml"
+    config.write_text(
+        "apiVersion: netsre.dev/v1\nkind: Controller\nmetadata: {name: here}\n"
+        "spec: {node: rack-7, externalUrl: 'http://file.example', listen: '127.0.0.1:1'}\n"
+    )
+    more = ("--slos", str(specs), "--external-url", "http://page.example/", "--config", str(config))
+    with up(data_dir, *more) as running:
+        running.wait_for(LIVE.replace("flow-success", "all-connections"))
+        levels: dict[str, Any] = json.loads(get(running.listen, "/api/v1/slos")[1])
+        assert {level["name"] for level in levels["slos"]} == {"all-connections"}
+        arguments = pathlib.Path(f"/proc/{running.pid('controller')}/cmdline").read_text().split("\0")
+        given = dict(itertools.pairwise(arguments))
+        assert (given["--external-url"], given["--node"]) == ("http://page.example", "rack-7")
+        running.stop()
+
+
+@pytest.mark.parametrize("option", ["--slos", "--runbooks"])
+def test_a_mistake_in_a_file_is_told_before_anything_is_made(data_dir: pathlib.Path, option: str) -> None:
+    """Exit 2 with every finding at its line, as from the command that validates; nothing is made."""
+    broken = data_dir.parent / "broken.yaml"
+    kind = "SLO" if option == "--slos" else "Runbook"
+    broken.write_text(
+        f"apiVersion: netsre.dev/v1\nkind: {kind}\nmetadata: {{name: x}}\nspec: {{unheard: of}}\n"
+    )
+    with up(data_dir, option, str(broken)) as refused:
+        assert refused.wait() == 2
+    assert refused.refusal
+    assert all(line.startswith(f"{broken}:") for line in refused.refusal), refused.printed
+    assert any("unheard" in line for line in refused.refusal)
+    assert not data_dir.exists()
 
 
 @pytest.mark.requires("setpriv")

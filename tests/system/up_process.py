@@ -7,7 +7,6 @@ import re
 import select
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -17,16 +16,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from netsre.app.sweep import sweep
+from tests.machine import free_port
 
 START_SECONDS: Final = 60.0
 """What a person may have to wait for live numbers."""
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextlib.contextmanager
@@ -61,6 +54,15 @@ class Up:
             self._read(min(rest, 0.5))
         return found
 
+    @property
+    def refusal(self) -> list[str]:
+        """The lines printed, without those about what others on this machine had left behind."""
+        return [
+            line
+            for line in self.printed.splitlines()
+            if not line.startswith("left by an earlier run and removed")
+        ]
+
     def pid(self, name: str) -> int:
         """Return the process id of a part, as it was introduced or started again last."""
         found = re.findall(rf"^{name}: started again, pid (\d+)$", self.printed, re.MULTILINE)
@@ -70,7 +72,7 @@ class Up:
         found = re.findall(rf"{name}:? .*?\(pid (\d+)|{name} (\d+)", self.printed)
         return int(next(filter(None, found[0])))
 
-    def wait(self, seconds: float = 20) -> int:
+    def wait(self, seconds: float = 40) -> int:
         """Read until it ends; return its exit code."""
         deadline = time.monotonic() + seconds
         while self._open and time.monotonic() < deadline:
