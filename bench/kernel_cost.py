@@ -101,7 +101,7 @@ def _cost(what: str, connect: Callable[[], None], session: Session, empty: _Empt
             connect()
         after = (*_together(session), *empty.run_statistics())
         runs, time_ns, empty_runs, empty_time_ns = (b - a for a, b in zip(before, after, strict=True))
-        programs = len(session.program_fds)
+        programs = session.attached
         probe_ns.append(time_ns / runs * programs)
         empty_ns.append(empty_time_ns / empty_runs * programs)
         changes.append(runs / programs / _CONNECTIONS)

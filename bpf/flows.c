@@ -11,7 +11,7 @@
  * Two programs, because the kernel leaves out a run of a program that interrupts the same program on the same
  * CPU: a packet that is received in the middle of a state change of another socket. One of them was then not
  * interrupted and runs. Whichever comes first ends the attempt and leaves nothing to the other. There is no
- * third level: packets do not interrupt packets.
+ * third level: packets do not interrupt packets. The reader attaches the second when the first missed a run.
  *
  * Given by the loader: OFF_* (member offsets from this kernel's BTF), CONNECT_BUCKETS, STALL_NS, MAX_ATTEMPTS,
  * MAX_FLOWS.

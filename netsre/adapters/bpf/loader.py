@@ -108,7 +108,8 @@ def _load(source: Path) -> tuple[dict[str, Any], list[int]]:
             programs.load_tracing(name, module.dump_func(function.encode()), tracepoint_type)
             for name, function in _PROGRAMS.items()
         ]
-        attachments = [programs.attach_tracing(program.fd) for program in loaded]
+        # The others stay where they are until they are needed: see Session.reinforce.
+        attachment = programs.attach_tracing(loaded[0].fd)
     except (programs.LoadRefused, OSError) as error:
         raise _Failure("load_failed", f"the kernel does not take the flow probe: {error}") from error
     description = {
@@ -120,7 +121,7 @@ def _load(source: Path) -> tuple[dict[str, Any], list[int]]:
     return description, [
         *(module[name].map_fd for name in _MAPS),
         *(program.fd for program in loaded),
-        *attachments,
+        attachment,
     ]
 
 

@@ -48,6 +48,9 @@ class FlowProbe:
         The order matters. Claims are listed before attempts are read, and only listed claims are removed:
         a claim that the kernel side made after our reading cannot be removed and made a second time by us.
         """
+        # Most nodes never get here. Where packets interrupt state changes, exactness is worth a second run.
+        if self.session.attached < len(self.session.program_fds) and self.session.missed_runs():
+            self.session.reinforce()
         stalls, attempts = self.session.maps["stalls"], self.session.maps["attempts"]
         claims = [key for key, _ in stalls.entries()]
         waiting, idle, used = flows.decode_attempts(attempts.entries())

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from netsre.adapters.bpf.programs import attach_tracing
 from netsre.adapters.bpf.syscalls import BpfMap, fdinfo
 from netsre.errors import EnvironmentUnfit
 
@@ -48,25 +49,39 @@ class Session:
 
     maps: dict[str, BpfMap]
     program_fds: dict[str, int]
-    """By name; every state change runs each of them once."""
-    attachment_fds: tuple[int, ...]
+    """By name; the first is attached, the others are when they are needed."""
+    attachment_fds: list[int]
     verifier_seconds: float
     verifier_instructions: int
 
     def run_statistics(self) -> dict[str, Runs]:
         """Return what the kernel counted of each program; runs and their time only while it is told to."""
-        found = {}
-        for name, fd in self.program_fds.items():
-            info = fdinfo(fd)
-            counted = (int(info.get(key, "0")) for key in ("run_cnt", "run_time_ns", "recursion_misses"))
-            found[name] = Runs(*counted)
-        return found
+        return {name: _runs(fd) for name, fd in self.program_fds.items()}
+
+    @property
+    def attached(self) -> int:
+        """How many programs every state change runs."""
+        return len(self.attachment_fds)
+
+    def missed_runs(self) -> int:
+        """Return how often the kernel left the first program out, as it would have interrupted itself."""
+        return _runs(next(iter(self.program_fds.values()))).missed
+
+    def reinforce(self) -> None:
+        """Attach the programs that make good what the first misses; each state change pays from then on."""
+        for fd in list(self.program_fds.values())[self.attached :]:
+            self.attachment_fds.append(attach_tracing(fd))
 
     def close(self) -> None:
         """Detach the probe and free its maps."""
         for fd in (*self.attachment_fds, *self.program_fds.values(), *(m.fd for m in self.maps.values())):
             with contextlib.suppress(OSError):
                 os.close(fd)
+
+
+def _runs(program_fd: int) -> Runs:
+    info = fdinfo(program_fd)
+    return Runs(*(int(info.get(key, "0")) for key in ("run_cnt", "run_time_ns", "recursion_misses")))
 
 
 def open_session(source: Path, timeout: float = _LOADER_TIMEOUT_SECONDS) -> Session:
@@ -130,7 +145,7 @@ def _session(message: bytes, fds: list[int], complaint: bytes, ending: str) -> S
     return Session(
         maps,
         program_fds,
-        tuple(fds[len(names) + len(programs) :]),
+        fds[len(names) + len(programs) :],
         float(reply["verifier_seconds"]),
         int(reply["verifier_instructions"]),
     )
