@@ -15,7 +15,7 @@ from fastapi import FastAPI, Header, HTTPException, Query, Request, Response
 from fastapi.responses import JSONResponse
 
 from netsre import __version__, clock
-from netsre.app import console, metrics, wire
+from netsre.app import console, headers, metrics, wire
 from netsre.app.snapshot import Board
 from netsre.clock import SECOND, Clock
 from netsre.errors import StoreUnusable
@@ -25,17 +25,6 @@ _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _MOST_ROWS: Final = 1000
 _STALE_TURNS: Final = 4
 """Turns that may be missed before the controller stops calling itself ready."""
-
-_SECURITY: Final = MappingProxyType(
-    {
-        b"x-content-type-options": b"nosniff",
-        b"x-frame-options": b"DENY",
-        b"referrer-policy": b"no-referrer",
-        b"content-security-policy": b"default-src 'none'; frame-ancestors 'none'",
-        b"cross-origin-resource-policy": b"same-origin",
-        b"cache-control": b"no-store",
-    }
-)
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -115,12 +104,11 @@ class Guard:
         async def guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
                 sent = {name.lower() for name, _ in message["headers"]}
-                added = [(name, value) for name, value in _SECURITY.items() if name not in sent]
-                message["headers"] = [*message["headers"], *added]
+                safe = ((name.encode(), value.encode()) for name, value in headers.SAFE.items())
+                message["headers"] += [(name, value) for name, value in safe if name not in sent]
             await send(message)
 
-        headers = dict(scope.get("headers", ()))
-        host = host_of(headers.get(b"host", b"").decode("latin-1"))
+        host = host_of(dict(scope.get("headers", ())).get(b"host", b"").decode("latin-1"))
         if scope["type"] == "http" and not self._accepts(host):
             detail = "this server is not called that; use its address, or set --external-url"
             await JSONResponse({"detail": detail}, HTTPStatus.MISDIRECTED_REQUEST)(scope, receive, guarded)

@@ -13,6 +13,8 @@ from typing import Annotated, Final
 
 from fastapi import APIRouter, Header, HTTPException, Response
 
+from netsre.app import headers
+
 _MEDIA_TYPES: Final = MappingProxyType(
     {
         "html": "text/html; charset=utf-8",
@@ -30,13 +32,10 @@ CONTENT_SECURITY_POLICY: Final = (
 
 _HEADERS: Final = MappingProxyType(
     {
-        "Content-Security-Policy": CONTENT_SECURITY_POLICY,
-        "X-Content-Type-Options": "nosniff",
-        "Referrer-Policy": "no-referrer",
-        "Cross-Origin-Opener-Policy": "same-origin",
-        "Cross-Origin-Resource-Policy": "same-origin",
+        **headers.SAFE,
+        "content-security-policy": CONTENT_SECURITY_POLICY,
         # Revalidate each time: a page of yesterday's version against today's API helps nobody.
-        "Cache-Control": "no-cache",
+        "cache-control": "no-cache",
     }
 )
 
@@ -84,7 +83,7 @@ def _answer(name: str, if_none_match: str) -> Response:
     found = ASSETS.get(name)
     if found is None:
         raise HTTPException(404, f"the console has no file {name!r}")
-    headers = {**_HEADERS, "ETag": found.etag}
+    told = {**_HEADERS, "etag": found.etag}
     if found.etag in if_none_match:
-        return Response(status_code=304, headers=headers)
-    return Response(found.content, media_type=found.media_type, headers=headers)
+        return Response(status_code=304, headers=told)
+    return Response(found.content, media_type=found.media_type, headers=told)
