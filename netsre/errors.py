@@ -4,9 +4,10 @@ NetsreError                 something a person can act on; one line: thing, valu
 ├── BadInput                what was given is wrong (exit 2)
 │   └── SpecErrors          files that people write, with every finding at its file and line
 ├── EnvironmentUnfit        the machine or a server cannot do it (exit 3)
+│   ├── ProbeUnfit          a probe cannot run on this kernel; the agent says so and serves the rest
 │   ├── SourceUnreachable   a source of measurements did not answer, or answered nonsense
 │   └── StoreUnusable       the database cannot be opened, is newer than we are, or lost its chain
-└── Refused                 a rule of automation says no; `reason` is the word used everywhere
+└── MessageUnreadable       a stored message is not of this version; it stays, and is tried again
 """
 
 from collections.abc import Sequence
@@ -55,12 +56,3 @@ class SourceUnreachable(EnvironmentUnfit):
 
 class StoreUnusable(EnvironmentUnfit):
     """The database cannot be opened, is of a newer version, or is not whole."""
-
-
-class Refused(NetsreError):
-    """A rule of automation says no."""
-
-    def __init__(self, reason: str, message: str) -> None:
-        """Keep the named reason, the same word in metric, log and audit, beside the sentence."""
-        self.reason = reason
-        super().__init__(message)

@@ -30,7 +30,7 @@ class Reason(StrEnum):
     NO_OPINION_KEPT = "no_opinion_kept"
     SLO_REMOVED = "slo_removed"
     GROUP_REMOVED = "group_removed"
-    """Nothing of its group was measured for a whole window, or the SLO groups by other labels now."""
+    """Its group is gone: unseen for an hour of readings, of a node that is not read, or grouped otherwise."""
 
 
 ANNOUNCED: Final = frozenset(

@@ -40,7 +40,6 @@ def ending_with(monkeypatch: pytest.MonkeyPatch) -> Callable[[BaseException], in
         (errors.BadInput("objective '100' leaves no budget; write less than 100"), 2),
         (errors.EnvironmentUnfit("port 8600 is taken; choose another with --listen"), 3),
         (errors.SourceUnreachable("agent at 127.0.0.1:8601 did not answer; is it running?"), 3),
-        (errors.Refused("cooldown", "runbook ran 2m ago; wait 13m"), 1),
         (errors.NetsreError("something else"), 1),
     ],
 )

@@ -30,6 +30,12 @@ def tree_of(module: str) -> ast.Module:
     return ast.parse((CHECKOUT / module).read_text(encoding="utf-8"))
 
 
+def raised(module: str) -> set[str]:
+    """Return the names of the errors that a module makes."""
+    calls = (node.func for node in ast.walk(tree_of(module)) if isinstance(node, ast.Call))
+    return {ast.unparse(call).rpartition(".")[2] for call in calls}
+
+
 def dotted_names(tree: ast.Module) -> set[str]:
     """Return every `a.b` and `a.b.c` that a module mentions."""
     return {ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
@@ -91,15 +97,34 @@ def test_emitted_names_live_in_the_conventions(module: str) -> None:
 
 
 def test_the_errors_are_drawn_as_they_are() -> None:
-    """The tree in the docstring of `netsre.errors` is the tree of its classes."""
-    drawn = re.findall(r"^[ │]*(?:[├└]── )?([A-Z]\w+) {2,}\S", errors.__doc__ or "", re.MULTILINE)
-    classes = [
-        value
-        for value in vars(errors).values()
-        if isinstance(value, type) and issubclass(value, errors.NetsreError)
-    ]
+    """The tree in the docstring of `netsre.errors` holds every error of ours, wherever its class stands."""
+    drawn: dict[str, str] = {}
+    above: list[str] = []
+    for line in (errors.__doc__ or "").splitlines():
+        if found := re.match(r"([ │├└─]*)([A-Z]\w+) {2,}\S", line):
+            depth = len(found[1]) // 4
+            above[depth:] = [found[2]]
+            drawn[found[2]] = above[depth - 1] if depth else "Exception"
+    bases = {
+        node.name: ast.unparse(node.bases[0]).rpartition(".")[2]
+        for module in MODULES
+        for node in ast.walk(tree_of(module))
+        if isinstance(node, ast.ClassDef) and node.bases
+    }
+    ours = {"NetsreError"}
+    while more := {name for name, base in bases.items() if base in ours} - ours:
+        ours |= more
 
-    assert drawn == [kind.__name__ for kind in classes]
+    assert drawn == {name: bases[name] for name in ours}
+
+
+def test_every_error_is_raised_somewhere() -> None:
+    """An error that nothing raises misleads whoever reads the tree."""
+    made = set[str]().union(*map(raised, MODULES))
+    names = {name for name, value in vars(errors).items() if isinstance(value, type)}
+    kinds = {name for name in names if issubclass(getattr(errors, name), errors.NetsreError)}
+
+    assert kinds - made == {"NetsreError"}
 
 
 def test_the_layers_of_the_architecture_page_are_those_of_the_law() -> None:
