@@ -33,10 +33,11 @@ test: dev-packages .venv/.dev ## every test; names what it skipped
 
 lint: dev-packages .venv/.dev ## layout, types, import law, generated files, the wheel
 	@echo "lint: ruff" && $(BIN)/ruff check --quiet . && $(BIN)/ruff format --quiet --check .
-	@echo "lint: types" && $(BIN)/mypy --no-error-summary $(wildcard netsre tests tools bench)
+	@echo "lint: types" && $(BIN)/mypy --no-error-summary $(wildcard netsre tests tools bench migrations)
 	@echo "lint: import law" && said=$$($(BIN)/lint-imports) || { echo "$$said"; false; }
 	@echo "lint: layout of bpf/" && $(MAKE) check-bpf-format
 	@echo "lint: generated files" && $(BIN)/netsre generate dashboards --check
+	@$(BIN)/python tools/metrics_page.py --check
 	@echo "lint: the wheel, installed elsewhere" && $(BIN)/python tools/check_wheel.py
 
 check-bpf-format:

@@ -1,4 +1,4 @@
-"""Every name that netsre emits or reserves, so that no two places can disagree on one.
+"""Names on which several places must agree: metrics, ports, exit codes, and words of labels and files.
 
 Metric names live here as constants; their meaning, labels and kind live in `netsre.metrics.registry`.
 """

@@ -1,6 +1,6 @@
 """The metric registry: one entry for every metric that netsre exposes.
 
-Exposition, dashboards, documentation and tests all read this table; nothing is exposed that is not in it.
+Exposition, dashboards, `docs/metrics.md` and tests all read this table; nothing is exposed that is not in it.
 """
 
 from collections.abc import Mapping

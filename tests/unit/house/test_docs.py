@@ -11,6 +11,7 @@ from netsre.cli import main
 from netsre.model import specs
 from netsre.runbook import codes as runbook_codes
 from netsre.slo import codes as slo_codes
+from tools import metrics_page
 
 CHECKOUT: Final = pathlib.Path(__file__).resolve().parents[3]
 PAGES: Final = sorted(
@@ -61,6 +62,11 @@ def test_the_documentation_lists_every_code_with_its_meaning() -> None:
 
     assert {code: row[0] for code, row in documented.items()} == known
     assert all(len(row) == 2 and row[1] for row in documented.values())
+
+
+def test_the_page_of_metrics_is_what_the_registry_says() -> None:
+    """Whoever reads about a metric reads what is exposed."""
+    assert text_of("docs/metrics.md") == metrics_page.text()
 
 
 def test_the_readme_names_every_package_that_make_installs() -> None:
