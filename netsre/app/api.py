@@ -4,11 +4,10 @@ Every answer comes from the newest snapshot, or from a view of the database that
 """
 
 import ipaddress
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from fractions import Fraction
 from http import HTTPStatus
-from types import MappingProxyType
 from typing import Annotated, Any, Final
 
 from fastapi import FastAPI, Header, HTTPException, Query, Request, Response
@@ -44,7 +43,7 @@ class Served:
     interval: int
     """Milliseconds."""
     runbooks: int
-    pages: MappingProxyType[str, str]
+    pages: Mapping[str, str]
     """The page of every runbook, by name."""
     hosts: frozenset[str]
     """Names under which this server may be called."""

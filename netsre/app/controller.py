@@ -16,10 +16,10 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType, MappingProxyType
+from types import FrameType
 from typing import Final
 
 import uvicorn
@@ -31,7 +31,7 @@ from netsre.adapters.alert_log import FILE_NAME as ALERT_LOG
 from netsre.adapters.alert_log import AlertLog
 from netsre.adapters.http_protocol import BoundedProtocol
 from netsre.alerting.describe import Links
-from netsre.app import api, datadir, privileges, resources, service_levels
+from netsre.app import api, datadir, privileges, resources, runbooks, service_levels
 from netsre.app.automation import Automation, RunbookChannel
 from netsre.app.dispatch import Dispatcher, LogChannel
 from netsre.app.logs import pairs
@@ -43,7 +43,6 @@ from netsre.clock import SystemClock
 from netsre.errors import EnvironmentUnfit
 from netsre.model.levels import SLO
 from netsre.model.runbooks import Runbook
-from netsre.runbook import parsing as runbook_parsing
 from netsre.runbook.actions.catalogue import ACTIONS
 from netsre.slo.engine import Engine
 from netsre.store.database import Store
@@ -76,7 +75,7 @@ class Loaded:
     slos: tuple[SLO, ...]
     runbooks: tuple[Runbook, ...]
     migrations: Migrations
-    pages: MappingProxyType[str, str]
+    pages: Mapping[str, str]
 
 
 def run(settings: Settings) -> None:
@@ -104,22 +103,15 @@ def run(settings: Settings) -> None:
 
 def load(settings: Settings) -> Loaded:
     """Read specs, migrations and pages; raises `SpecErrors` with every finding."""
+    books = runbooks.read(settings.runbooks)
+    pages = runbooks.pages(books)
     return Loaded(
-        slos=read_slos(settings.slos),
-        runbooks=read_runbooks(settings.runbooks),
+        # What has a page can be named: that is where an alert's link leads.
+        slos=service_levels.required(settings.slos, pages.keys()),
+        runbooks=books,
         migrations=Migrations.load(str(resources.directory("migrations"))),
-        pages=MappingProxyType(resources.runbook_pages()),
+        pages=pages,
     )
-
-
-def read_slos(paths: tuple[Path, ...]) -> tuple[SLO, ...]:
-    """Read SLO files; none at all raises `BadInput`, because every alert would end, asked for by nobody."""
-    return service_levels.required(paths)
-
-
-def read_runbooks(paths: tuple[Path, ...]) -> tuple[Runbook, ...]:
-    """Read runbook files."""
-    return runbook_parsing.parse(resources.texts(list(paths), ".yaml", ".yml"), ACTIONS)
 
 
 def preload() -> None:

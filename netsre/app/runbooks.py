@@ -1,7 +1,8 @@
 """What `netsre runbook` reads from files."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from netsre import clock
@@ -17,6 +18,12 @@ def read(paths: Sequence[str | Path]) -> tuple[Runbook, ...]:
     """Read runbooks, the shipped ones when no path is given; raises `SpecErrors`."""
     chosen = [Path(path) for path in paths] or [resources.directory("runbooks")]
     return parsing.parse(resources.texts(chosen, ".yaml", ".yml"), ACTIONS)
+
+
+def pages(books: Iterable[Runbook]) -> Mapping[str, str]:
+    """Return the page of every runbook by name: the shipped ones as written, of others what they do."""
+    plain = {book.name: f"# {book.name}\n\n" + "".join(_lines(book)) for book in books}
+    return MappingProxyType({**plain, **resources.runbook_pages()})
 
 
 def find(name: str, paths: Sequence[str | Path]) -> Runbook:
@@ -53,3 +60,8 @@ def describe(book: Runbook) -> dict[str, Any]:
         "steps": [step.action for step in book.steps],
         "file": f"{book.origin.file}:{book.origin.line}",
     }
+
+
+def _lines(book: Runbook) -> Iterator[str]:
+    for key, value in describe(book).items():
+        yield f"- {key}: {', '.join(map(str, value)) if isinstance(value, list) else value}\n"

@@ -52,21 +52,35 @@ def slo() -> None:
     type=click.Path(exists=True, path_type=Path),
     help="Burn policies beside those in PATH.  [default: those shipped with netsre]",
 )
+@click.option(
+    "--runbooks",
+    multiple=True,
+    type=click.Path(exists=True, path_type=Path),
+    help="Runbooks that service levels may name beside those shipped.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
 @click.pass_context
-def validate(ctx: click.Context, paths: tuple[Path, ...], policies: Path | None, *, as_json: bool) -> None:
+def validate(
+    ctx: click.Context,
+    paths: tuple[Path, ...],
+    policies: Path | None,
+    runbooks: tuple[Path, ...],
+    *,
+    as_json: bool,
+) -> None:
     """Check service level files, by default the shipped ones.
 
     Burn policies are checked with them. Exits 1 when there are findings; their
     codes are explained in docs/codes.md.
     """
-    from netsre.app import service_levels  # noqa: PLC0415  # only when the command runs
+    from netsre.app import runbooks as books  # noqa: PLC0415  # only when the command runs
+    from netsre.app import service_levels  # noqa: PLC0415
 
     findings: tuple[Finding, ...] = ()
     slos: list[str] = []
     names: list[str] = []
     try:
-        found = service_levels.load(paths, policies)
+        found = service_levels.load(paths, policies, books.pages(books.read(runbooks)).keys())
         slos, names = [one.name for one in found.slos], [one.name for one in found.policies]
     except SpecErrors as error:
         findings = error.findings

@@ -23,6 +23,7 @@ RESERVED_LABEL: Final = "SLO017"
 BAD_OUTSIDE_TOTAL: Final = "SLO018"
 BURN_RULE: Final = "SLO019"
 BOUNDS_UNKNOWN: Final = "SLO020"
+UNKNOWN_RUNBOOK: Final = "SLO021"
 
 CODES: Final = MappingProxyType(
     {
@@ -46,6 +47,7 @@ CODES: Final = MappingProxyType(
         BAD_OUTSIDE_TOTAL: "Bad events are not part of the total.",
         BURN_RULE: "A value of a burn rule is impossible.",
         BOUNDS_UNKNOWN: "The bucket bounds of the histogram are not known.",
+        UNKNOWN_RUNBOOK: "The runbook does not exist.",
     }
 )
 """Every code, with what it says; stable, never reused."""

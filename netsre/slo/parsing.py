@@ -1,7 +1,7 @@
 """SLO and burn policy files become `SLO`s: everything or, with every finding, nothing."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final
@@ -32,12 +32,16 @@ class SpecSet:
 
 
 def parse(
-    texts: Mapping[str, str], bounds: indicator_specs.Bounds, known: Sequence[PolicySpec] = ()
+    texts: Mapping[str, str],
+    bounds: indicator_specs.Bounds,
+    known: Sequence[PolicySpec] = (),
+    runbooks: Collection[str] | None = None,
 ) -> SpecSet:
     """Read files (name to text) strictly; raises `SpecErrors` with all findings by file and line.
 
     `bounds` are the bucket bounds of the histograms that latency SLOs may use. `known` are burn policies that
-    exist beside those in the files; a policy of the same name in a file replaces one of them.
+    exist beside those in the files; a policy of the same name in a file replaces one of them. `runbooks` are
+    the names that an SLO may name, None where any will do.
     """
     findings = specs.Findings()
     documents = [
@@ -49,7 +53,7 @@ def parse(
     # A policy with findings of its own still exists: its SLOs are not to blame.
     names = {document.name for document in documents if document.kind == policies.KIND}
     usable = {**{policy.name: policy for policy in known if policy.name not in names}, **written}
-    reader = _Reader(bounds, usable, frozenset({*usable, *names}), findings)
+    reader = _Reader(bounds, usable, frozenset({*usable, *names}), runbooks, findings)
     slos = reader.slos(documents)
     findings.raise_if_any()
     return SpecSet(
@@ -76,6 +80,7 @@ class _Reader:
     bounds: indicator_specs.Bounds
     policies: Mapping[str, PolicySpec]
     policy_names: frozenset[str]
+    runbooks: Collection[str] | None
     findings: specs.Findings
 
     def slos(self, documents: Sequence[specs.Document]) -> list[SLO]:
@@ -95,7 +100,7 @@ class _Reader:
         labels = _labels(document.metadata, group_by)
         alerting = spec.mapping("alerting")
         policy = self._policy(alerting, objective, window) if alerting else None
-        runbook = alerting.name("runbook", required=False) if alerting else None
+        runbook = self._runbook(alerting) if alerting else None
         if alerting:
             alerting.end()
         spec.end()
@@ -120,6 +125,13 @@ class _Reader:
             runbook,
             document.origin,
         )
+
+    def _runbook(self, alerting: specs.Mapping) -> str | None:
+        name = alerting.name("runbook", required=False)
+        if name is not None and self.runbooks is not None and name not in self.runbooks:
+            hint = literals.nearest(name, self.runbooks)
+            alerting.wrong("runbook", codes.UNKNOWN_RUNBOOK, f"{literals.shown(name)} does not exist{hint}")
+        return name
 
     def _policy(
         self, alerting: specs.Mapping, objective: Fraction | None, window: int | None

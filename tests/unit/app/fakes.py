@@ -7,9 +7,8 @@ from decimal import Decimal
 from netsre import clock
 from netsre.adapters.alert_log import AlertLog
 from netsre.alerting.describe import Links
-from netsre.app import resources
+from netsre.app import resources, runbooks, service_levels
 from netsre.app.automation import Automation, RunbookChannel
-from netsre.app.controller import read_runbooks, read_slos
 from netsre.app.dispatch import Dispatcher, LogChannel
 from netsre.app.snapshot import Board, Recent, Sight
 from netsre.app.tick import Loop, Parts
@@ -22,8 +21,10 @@ from netsre.slo.engine import Engine
 from netsre.store.database import Store
 from tests.unit import burning
 
-SLOS = tuple(slo for slo in read_slos((resources.directory("slos"),)) if slo.name == "flow-success")
-RUNBOOKS = read_runbooks((resources.directory("runbooks"),))
+SLOS = tuple(
+    slo for slo in service_levels.required((resources.directory("slos"),)) if slo.name == "flow-success"
+)
+RUNBOOKS = runbooks.read((resources.directory("runbooks"),))
 HOLD = clock.MINUTE
 
 

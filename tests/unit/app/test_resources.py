@@ -7,8 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from netsre.app import resources
-from netsre.app.controller import read_slos
+from netsre.app import resources, service_levels
 from netsre.errors import BadInput
 
 
@@ -124,4 +123,4 @@ def test_a_controller_without_any_slo_does_not_begin(tmp_path: pathlib.Path) -> 
     (tmp_path / "policy.yaml").write_text(next(policy).read_text())
 
     with pytest.raises(BadInput, match=r"no SLO in .*; name a file with one"):
-        read_slos((tmp_path,))
+        service_levels.required((tmp_path,))

@@ -28,7 +28,7 @@ def policies() -> tuple[PolicySpec, ...]:
 def findings_of(texts: dict[str, str]) -> list[str]:
     """Return what is wrong with these files, one line each."""
     with pytest.raises(SpecErrors) as caught:
-        parsing.parse(texts, service_levels.BOUNDS, policies())
+        parsing.parse(texts, service_levels.BOUNDS, policies(), {"network-evidence"})
     return [str(finding) for finding in caught.value.findings]
 
 

@@ -1,11 +1,14 @@
 """Claims about `netsre slo validate`."""
 
+import dataclasses
 import json
 import pathlib
 
 import pytest
 
+from netsre.app import controller, settings
 from netsre.cli import main
+from netsre.errors import SpecErrors
 
 BAD = pathlib.Path(__file__).parent / "bad"
 
@@ -91,3 +94,43 @@ def test_policies_of_another_directory_replace_the_shipped_ones(
 
     assert main.run(["slo", "validate", "--policies", str(own), str(flow)]) == 1
     assert "'workbook' does not exist" in capsys.readouterr().out
+
+
+RUNBOOK = """\
+apiVersion: netsre.dev/v1
+kind: Runbook
+metadata: {name: network-evidense}
+spec:
+  on: [{alert: ErrorBudgetBurn, transition: firing}]
+  lock: 'network/{node}'
+  approval: {mode: observe}
+  steps:
+    - {action: evidence.collect, with: {what: [flows]}}
+"""
+
+
+def test_a_runbook_that_nobody_has_is_a_finding_until_it_is_given(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The link of an alert must lead somewhere at night, and the typing error shows by day."""
+    path, own = BAD / "runbook-unknown.yaml", tmp_path / "own.yaml"
+    own.write_text(RUNBOOK)
+
+    assert main.run(["slo", "validate", str(path)]) == 1
+    assert ":13: SLO021 " in capsys.readouterr().out
+    assert main.run(["slo", "validate", "--runbooks", str(own), str(path)]) == 0
+
+
+def test_the_controller_refuses_a_runbook_that_nobody_has(tmp_path: pathlib.Path) -> None:
+    """It serves a page for every runbook that an SLO may name, also for one that brought none."""
+    own = tmp_path / "own.yaml"
+    own.write_text(RUNBOOK)
+    options = settings.Options(slos=(str(BAD / "runbook-unknown.yaml"),))
+
+    with pytest.raises(SpecErrors, match="SLO021"):
+        controller.load(settings.settings(options))
+    loaded = controller.load(settings.settings(dataclasses.replace(options, runbooks=(str(own),))))
+
+    assert [slo.runbook for slo in loaded.slos] == ["network-evidense"]
+    assert "- steps: evidence.collect\n" in loaded.pages["network-evidense"]
+    assert "## What you do next" in loaded.pages["network-evidence"]
