@@ -8,6 +8,7 @@ from typing import Final
 import pytest
 
 from netsre.cli import main
+from netsre.datapath import flows
 from netsre.model import specs
 from netsre.runbook import codes as runbook_codes
 from netsre.slo import codes as slo_codes
@@ -67,6 +68,13 @@ def test_the_documentation_lists_every_code_with_its_meaning() -> None:
 def test_the_page_of_metrics_is_what_the_registry_says() -> None:
     """Whoever reads about a metric reads what is exposed."""
     assert text_of("docs/metrics.md") == metrics_page.text()
+
+
+def test_the_page_of_a_runbook_explains_every_reason_of_a_failed_attempt() -> None:
+    """Whoever reads a word in the evidence at night finds it on the page."""
+    named = set(re.findall(r"`([a-z_~]+)`", text_of("docs/runbooks/network-evidence.md")))
+
+    assert flows.REASONS <= named
 
 
 def test_the_readme_names_every_package_that_make_installs() -> None:
