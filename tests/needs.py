@@ -84,6 +84,8 @@ NEEDS: Final[Mapping[str, Probe]] = MappingProxyType(
                 "conntrack",
                 "clang-format",
                 "setpriv",
+                "unshare",
+                "nsenter",
                 "cc",
             )
         },

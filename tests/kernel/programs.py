@@ -1,18 +1,27 @@
-"""What the kernel says of loaded BPF programs."""
+"""What the kernel says of loaded BPF programs, and who holds them."""
 
+import contextlib
 import ctypes
+import os
+import pathlib
 import struct
-import time
 from typing import Final
 
 from netsre.adapters.bpf import syscalls
+from tests.machine import wait_until
 
 _NEXT_ID: Final = 11
 """The bpf(2) command that walks over the ids of all loaded programs."""
+_DESCRIPTOR_OF_ID: Final = 13
+_INFO_OF_DESCRIPTOR: Final = 15
+_NAME: Final = slice(64, 80)
+"""Where `struct bpf_prog_info` has the program's name."""
+_OURS: Final = "inet_sock_set_s"
+"""How the names of our programs begin, as the kernel keeps them."""
 
 
-def program_ids() -> frozenset[int]:
-    """Return the ids of all loaded programs."""
+def ids_of_our_kind() -> frozenset[int]:
+    """Return the ids of all loaded programs that are called as ours are, whoever loaded them."""
     found: set[int] = set()
     last = 0
     while True:
@@ -22,14 +31,45 @@ def program_ids() -> frozenset[int]:
         except FileNotFoundError:
             return frozenset(found)
         (last,) = struct.unpack_from("<I", attributes, 4)
-        found.add(last)
+        if _name(last).startswith(_OURS):
+            found.add(last)
 
 
-def gone(ids: frozenset[int], seconds: float = 5.0) -> bool:
+def _name(program: int) -> str:
+    """Return the name of a program; empty when it is gone meanwhile."""
+    try:
+        descriptor = syscalls.bpf(
+            _DESCRIPTOR_OF_ID, ctypes.create_string_buffer(struct.pack("<III", program, 0, 0))
+        )
+    except FileNotFoundError:
+        return ""
+    try:
+        info = ctypes.create_string_buffer(_NAME.stop)
+        where = struct.pack("<IIQ", descriptor, len(info), ctypes.addressof(info))
+        syscalls.bpf(_INFO_OF_DESCRIPTOR, ctypes.create_string_buffer(where))
+    finally:
+        os.close(descriptor)
+    return info.raw[_NAME].rstrip(b"\0").decode()
+
+
+def held_by(pid: int) -> frozenset[int]:
+    """Return the ids of the programs that a process has descriptors of; none when it is gone."""
+    found = set()
+    with contextlib.suppress(OSError):
+        for entry in pathlib.Path(f"/proc/{pid}/fdinfo").iterdir():
+            # A descriptor may be closed meanwhile, and one always is: that of this very listing.
+            with contextlib.suppress(OSError):
+                lines = entry.read_text(encoding="ascii").splitlines()
+                found |= {int(line.split()[1]) for line in lines if line.startswith("prog_id:")}
+    return frozenset(found)
+
+
+def held_by_others() -> frozenset[int]:
+    """Return the ids of the programs that some other process on this machine holds."""
+    others = (int(path.name) for path in pathlib.Path("/proc").iterdir() if path.name.isdecimal())
+    return frozenset().union(*(held_by(pid) for pid in others if pid != os.getpid()))
+
+
+def freed(ids: frozenset[int]) -> bool:
     """Say whether the kernel frees all of these programs in time, a moment after their last holder."""
-    deadline = time.monotonic() + seconds
-    while program_ids() & ids:
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.05)
-    return True
+    return wait_until(lambda: not ids_of_our_kind() & ids)

@@ -5,7 +5,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -19,7 +18,8 @@ from netsre import conventions as c
 from netsre.app.resources import directory
 from netsre.metrics.registry import REGISTRY
 from tests.kernel import attempts
-from tests.kernel.programs import gone, program_ids
+from tests.kernel.programs import freed, held_by
+from tests.machine import free_port, wait_until
 
 pytestmark = [pytest.mark.requires("nft", "ip", "netns")]
 
@@ -35,7 +35,7 @@ class Running:
         """End the agent by a signal and return its status."""
         with self.process:
             self.process.send_signal(number)
-            return self.process.wait(timeout=10)
+            return self.process.wait(timeout=30)
 
     def get(self, path: str) -> tuple[int, str]:
         """Return (status, body) of a path."""
@@ -66,15 +66,14 @@ class Running:
 
 def start(*options: str) -> Running:
     """Start an agent on a free port and wait until it says where it serves."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "netsre", "agent", "--listen", f"127.0.0.1:{port}", *options]
+    address = f"127.0.0.1:{free_port()}"
+    command = [sys.executable, "-m", "netsre", "agent", "--listen", address, *options]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     for line in process.stderr:
         if "agent serves" in line:
             break
-    return Running(process, f"127.0.0.1:{port}")
+    return Running(process, address)
 
 
 @pytest.fixture
@@ -92,7 +91,9 @@ def test_scripted_attempts_arrive_on_the_wire_by_outcome_in_both_families(agent:
             place.run(functools.partial(attempts.accepted, family))
             place.run(functools.partial(attempts.failing, family, attempts.REFUSED_PORT))
         with attempts.waiting(place, socket.AF_INET), attempts.waiting(place, socket.AF_INET6):
-            time.sleep(4)
+            # However late it is noticed, nothing but stalls may come of them.
+            stalled = ("failed", "stalled")
+            assert wait_until(lambda: agent.outcomes(place.name).get(stalled, 0) >= 2 * attempts.COUNT)
             counted = agent.outcomes(place.name)
         after = agent.outcomes(place.name)
 
@@ -124,8 +125,9 @@ def test_kernel_conntrack_is_read_in_each_namespace(agent: Running) -> None:
     """A namespace without any process has its own table, and entries made there are seen there."""
     with attempts.place() as place:
         place.run(lambda: attempts.accepted(socket.AF_INET))
-        time.sleep(5.1)  # the list of namespaces is refreshed every five seconds
         labels = (("netns", place.name), ("table", "kernel"))
+        # The list of namespaces is refreshed every five seconds.
+        assert wait_until(lambda: (c.CONNTRACK_ENTRIES, labels) in agent.samples())
         entries = agent.samples()[(c.CONNTRACK_ENTRIES, labels)]
         limit = agent.samples()[(c.CONNTRACK_LIMIT, labels)]
 
@@ -156,13 +158,12 @@ def test_a_path_that_is_not_there_says_what_is(agent: Running) -> None:
 
 def test_kill_9_leaves_no_program_in_the_kernel() -> None:
     """The kernel frees what the dead agent held."""
-    before = program_ids()
     running = start()
-    ours = program_ids() - before
+    ours = held_by(running.process.pid)
     running.stop(signal.SIGKILL)
 
     assert ours
-    assert gone(ours)
+    assert freed(ours)
 
 
 def test_a_taken_port_is_one_line_and_exit_3() -> None:

@@ -2,6 +2,8 @@
 
 import errno
 import os
+import pathlib
+import select
 import socket
 import struct
 import time
@@ -13,7 +15,7 @@ import pytest
 from netsre.adapters.bpf.probe import FlowProbe
 from netsre.adapters.bpf.session import open_session
 from netsre.app.resources import directory
-from netsre.datapath.flows import ATTEMPT, UNKNOWN_BUCKET
+from netsre.datapath.flows import ATTEMPT, STALL_CLAIM, STALL_NS, UNKNOWN_BUCKET, decode_attempts
 from tests.kernel import attempts
 from tests.kernel.attempts import COUNT, Place
 
@@ -43,6 +45,17 @@ def outcomes(probe: FlowProbe, place: Place) -> dict[tuple[str, str], int]:
         if count.netns == place.inode:
             found[(count.outcome, count.reason)] += count.count
     return dict(found)
+
+
+def in_flight(probe: FlowProbe, place: Place) -> set[bytes]:
+    """Return the attempts of one namespace that wait, as they would be claimed."""
+    waiting, _, _ = decode_attempts(probe.session.maps["attempts"].entries())
+    return {STALL_CLAIM.pack(each.sock, each.start_ns) for each in waiting if each.netns == place.inode}
+
+
+def claims(probe: FlowProbe) -> set[bytes]:
+    """Return the attempts, anyone's, that are claimed."""
+    return {key for key, _ in probe.session.maps["stalls"].entries()}
 
 
 @families
@@ -83,13 +96,12 @@ def test_an_attempt_without_an_answer_is_stalled_after_three_seconds_and_once(
     probe: FlowProbe, place: Place, family: socket.AddressFamily
 ) -> None:
     """Nothing before the limit, each once after it, and nothing more when the caller gives up."""
+    before_the_first = time.monotonic_ns()
     with attempts.waiting(place, family):
-        began = time.monotonic()
-        time.sleep(2)
-        probe.scan(time.monotonic_ns())
-        assert time.monotonic() - began < 3
+        after_the_last = time.monotonic_ns()
+        probe.scan(before_the_first + STALL_NS - 1)
         early = outcomes(probe, place)
-        time.sleep(1.5)
+        time.sleep((after_the_last + STALL_NS - time.monotonic_ns()) / 1e9)
         probe.scan(time.monotonic_ns())
         late = outcomes(probe, place)
         probe.scan(time.monotonic_ns())
@@ -120,7 +132,7 @@ def test_an_attempt_given_up_before_the_limit_is_a_failure_of_its_own_kind(
 ) -> None:
     """Closed by the caller: abandoned; ended by the kernel's timer: timed out."""
     with attempts.waiting(place, family):
-        time.sleep(0.2)
+        pass
     seen: list[int] = []
     place.run(lambda: seen.extend(attempts.failing(family, attempts.DROPPED_PORT, milliseconds=1200)))
 
@@ -134,24 +146,32 @@ def test_claims_and_attempts_leave_nothing_behind(probe: FlowProbe, place: Place
         time.sleep(3.2)
         probe.scan(time.monotonic_ns())
         assert probe.in_flight >= COUNT
+        ours = in_flight(probe, place)
+        assert len(ours) == COUNT
+        assert ours <= claims(probe)
     for _ in range(2):
         probe.scan(time.monotonic_ns())
 
-    assert list(probe.session.maps["stalls"].entries()) == []
+    assert in_flight(probe, place) == set()
+    assert not ours & claims(probe)
 
 
 def test_an_attempt_begun_before_the_probe_is_counted_without_a_latency(place: Place) -> None:
     """The outcome is known, the beginning is not; it belongs to nobody's namespace."""
-    with attempts.waiting(place, socket.AF_INET, count=1):
+    with attempts.waiting(place, socket.AF_INET):
         session = open_session(directory("bpf"))
     try:
-        unknown = [c for c in FlowProbe(session).counts() if c.netns == 0]
+        probe = FlowProbe(session)
+        unknown = [count for count in probe.counts() if count.netns == 0]
+        named = outcomes(probe, place)
     finally:
         session.close()
 
-    assert [(c.outcome, c.reason, c.bucket, c.count) for c in unknown] == [
-        ("failed", "abandoned", UNKNOWN_BUCKET, 1)
-    ]
+    assert named == {}
+    assert {count.bucket for count in unknown} == {UNKNOWN_BUCKET}
+    # Others on this machine may give up as well, but not as often as to pass for our own counted twice.
+    ours = [count for count in unknown if count.reason == "abandoned"]
+    assert COUNT <= sum(count.count for count in ours) < 2 * COUNT
 
 
 def test_many_outcomes_at_once_are_as_many(probe: FlowProbe, place: Place) -> None:
@@ -180,23 +200,31 @@ def test_retired_namespaces_are_forgotten(probe: FlowProbe, place: Place) -> Non
 
 
 def test_clearing_a_full_table_forgets_no_attempt_that_has_begun_meanwhile(
-    probe: FlowProbe, place: Place
+    probe: FlowProbe, place: Place, tmp_path: pathlib.Path
 ) -> None:
     """Sockets come back at known addresses all the time, also while the reader removes idle entries."""
+    report = tmp_path / "made"
+    told, tell = os.pipe()
     pid = os.fork()
     if pid == 0:
-        deadline = time.monotonic() + 4
-        while time.monotonic() < deadline:
+        os.close(tell)
+        made = 0
+        while not select.select([told], [], [], 0)[0]:
             with attempts.waiting(place, socket.AF_INET):
                 time.sleep(0.01)
+            made += COUNT
+        report.write_text(str(made), encoding="ascii")
         os._exit(0)
     table = probe.session.maps["attempts"]
     for _ in range(4):
         for address in range(8, 8 * 52_000, 8):
             table.insert(struct.pack("<Q", address), ATTEMPT.pack(0, 0, 0))
         probe.scan(time.monotonic_ns())
+    os.close(tell)
     os.waitpid(pid, 0)
+    os.close(told)
 
-    found = outcomes(probe, place)
-    assert set(found) == {("failed", "abandoned")}
-    assert [c for c in probe.counts() if c.netns == 0 and c.reason == "abandoned"] == []
+    # An attempt that was forgotten would not be of this namespace.
+    made = int(report.read_text(encoding="ascii"))
+    assert made
+    assert outcomes(probe, place) == {("failed", "abandoned"): made}
