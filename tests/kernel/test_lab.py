@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,12 +18,13 @@ from netsre.adapters import namespaces, processes
 from netsre.app import lab
 from netsre.app.sweep import Removed, sweep
 from netsre.errors import EnvironmentUnfit
+from tests.machine import gone, wait_until
 
 HERE = pathlib.Path(__file__).parent
 
 
-@dataclass(frozen=True)
-class Host:
+@dataclass(frozen=True, slots=True)
+class Left:
     """What a lab could leave on a machine, as sets that can be compared."""
 
     namespaces: frozenset[str]
@@ -31,12 +32,30 @@ class Host:
     rules: str
 
 
-def host() -> Host:
-    """Look at the machine; other labs that come and go meanwhile are theirs, so only kind `test` counts."""
-    links = json.loads(subprocess.check_output(["ip", "-json", "link"]))
-    rules = subprocess.check_output(["nft", "list", "ruleset"], text=True)
-    ours = frozenset(name for name in namespaces.names() if name.startswith("netsre-test-"))
-    return Host(ours, frozenset(link["ifname"] for link in links), rules)
+@dataclass(frozen=True, slots=True)
+class Host:
+    """A network namespace that is the host's to the labs started in it, and nobody else's."""
+
+    name: str
+
+    def left(self, *owners: "RunningLab") -> Left:
+        """Look at its links and rules, and at the namespaces that these labs made."""
+        links = json.loads(namespaces.run(self.name, ["ip", "-json", "link"]).stdout)
+        rules = namespaces.run(self.name, ["nft", "list", "ruleset"]).stdout
+        made = frozenset(name for owner in owners for name in owner.namespaces())
+        return Left(made, frozenset(link["ifname"] for link in links), rules)
+
+
+@pytest.fixture
+def host() -> Iterator[Host]:
+    """Make a namespace with a rule in it, and remove it again."""
+    name = processes.this_process().name("test", "host")
+    namespaces.create(name)
+    try:
+        namespaces.run(name, ["nft", "add", "table", "inet", "precious"]).check_returncode()
+        yield Host(name)
+    finally:
+        namespaces.remove(name)
 
 
 @dataclass
@@ -56,87 +75,102 @@ class RunningLab:
         """Process ids of the traffic."""
         return dict(self.report["children"])
 
+    def namespaces(self) -> set[str]:
+        """Return the namespaces that are there now and this lab's."""
+        return {name for name in namespaces.names() if name.startswith(f"netsre-test-{self.process.pid}-")}
+
     def accepted(self) -> int:
         """Return how many connections the kernel of the server has accepted, IPv4 and IPv6."""
-        text = pathlib.Path(f"/proc/{self.children['lab-server']}/net/snmp").read_text()
-        names, values = (line.split() for line in text.splitlines() if line.startswith("Tcp:"))
-        return int(dict(zip(names, values, strict=True))["PassiveOpens"])
+        return tcp(pathlib.Path(f"/proc/{self.children['lab-server']}/net/snmp").read_text())["PassiveOpens"]
+
+    def requested(self, client: str) -> dict[str, int]:
+        """Return what the kernel counts of TCP where a client is, also before it is there."""
+        return tcp(namespaces.run(client, ["cat", "/proc/net/snmp"]).stdout)
+
+    def tracked(self) -> tuple[set[str], set[str]]:
+        """Return the tracked connections, and those of them that got no answer yet, as `family ports…`."""
+        listed = namespaces.run(self.server, ["cat", "/proc/net/nf_conntrack"]).stdout.splitlines()
+        lines = [line for line in listed if line.split()[2] == "tcp"]
+        found = {_connection(line): "[UNREPLIED]" in line for line in lines}
+        return set(found), {connection for connection, unanswered in found.items() if unanswered}
 
     def stop(self) -> None:
         """Take the lab down in the orderly way."""
-        self.process.communicate("", timeout=15)
+        self.process.communicate("", timeout=30)
         assert self.process.returncode == 0
 
 
+def tcp(text: str) -> dict[str, int]:
+    """Return the counters of TCP from the kernel's table."""
+    names, values = (line.split()[1:] for line in text.splitlines() if line.startswith("Tcp:"))
+    return dict(zip(names, map(int, values), strict=True))
+
+
+def _connection(line: str) -> str:
+    """Return what tells a tracked connection from others: its family, addresses and ports as they began."""
+    family, *words = line.split()
+    return " ".join([family, *[word for word in words if word.startswith(("src=", "sport="))][:2]])
+
+
 @contextlib.contextmanager
-def running_lab() -> Iterator[RunningLab]:
+def running_lab(host: Host | None = None) -> Iterator[RunningLab]:
     """Start an owner; end it, and sweep if it was killed, whatever the test did."""
-    command = [sys.executable, str(HERE / "lab_owner.py")]
+    where = ["nsenter", f"--net=/run/netns/{host.name}"] if host else []
+    command = [*where, sys.executable, str(HERE / "lab_owner.py")]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     try:
         yield RunningLab(process, json.loads(process.stdout.readline()))
     finally:
         with contextlib.suppress(ValueError):
-            process.communicate("", timeout=15)
+            process.communicate("", timeout=30)
         sweep()
-
-
-def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
-    """Return whether something became true in time."""
-    deadline = time.monotonic() + seconds
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    return condition()
-
-
-def gone(pids: list[int]) -> bool:
-    """Say whether none of the processes runs any more."""
-    return all(processes.start_time(pid) is None for pid in pids)
 
 
 @pytest.mark.requires("nft", "ip")
 def test_connections_flow_at_the_rate_that_was_promised() -> None:
-    """Forty a second, give or take a tenth, counted by the kernel at the server."""
+    """Forty a second, counted by the kernel at the server: never more, on a busy machine not much less."""
+    count = 120
     with running_lab() as one:
-        time.sleep(0.5)
-        before, began = one.accepted(), time.monotonic()
-        time.sleep(3)
-        rate = (one.accepted() - before) / (time.monotonic() - began)
-    assert rate == pytest.approx(lab.CONNECTIONS_PER_SECOND, rel=0.1)
+        began, before = time.monotonic(), one.accepted()
+        assert wait_until(lambda: one.accepted() >= before + count)
+        made, seconds = one.accepted() - before, time.monotonic() - began
+    # A client that was kept from its schedule makes up for one second of it.
+    assert made <= lab.CONNECTIONS_PER_SECOND * (seconds + 1.5)
+    assert seconds < 4 * count / lab.CONNECTIONS_PER_SECOND
 
 
 @pytest.mark.requires("nft", "ip")
 def test_both_families_flow_and_are_tracked_by_conntrack() -> None:
-    """Half of the tracked connections are IPv6, and every one of them got an answer."""
+    """The tracked connections are of both families alike, and every one of them gets an answer."""
     with running_lab() as one:
-        time.sleep(2)
-        listed = namespaces.run(one.server, ["cat", "/proc/net/nf_conntrack"]).stdout.splitlines()
+        assert wait_until(lambda: one.accepted() >= 60)
+        tracked, unanswered = one.tracked()
+        before = one.accepted()
+        assert wait_until(lambda: one.accepted() >= before + 20)
+        _, still_unanswered = one.tracked()
         assert one.report["lacks"] == []
-    ipv4, ipv6 = (sum(1 for line in listed if line.startswith(family)) for family in ("ipv4", "ipv6"))
-    assert ipv4 + ipv6 > 40
-    assert ipv4 == pytest.approx(ipv6, abs=4)
-    assert sum("[UNREPLIED]" in line for line in listed) <= 2
+    ipv4, ipv6 = (sum(1 for each in tracked if each.startswith(family)) for family in ("ipv4", "ipv6"))
+    assert ipv4 + ipv6 >= 40
+    assert min(ipv4, ipv6) >= (ipv4 + ipv6) / 4
+    assert unanswered & still_unanswered == set()
 
 
 @pytest.mark.requires("ip")
-def test_no_connection_of_the_lab_fails_from_its_first_second_on() -> None:
+def test_no_connection_of_the_lab_fails_from_its_first_on() -> None:
     """Clients start after the server listens, so the lab itself spends no error budget."""
     with running_lab() as one:
-        time.sleep(1.5)
-        clients = [pid for name, pid in one.children.items() if name != "lab-server"]
-        for pid in clients:
-            text = pathlib.Path(f"/proc/{pid}/net/snmp").read_text()
-            names, values = (line.split() for line in text.splitlines() if line.startswith("Tcp:"))
-            tcp = dict(zip(names, values, strict=True))
-            assert (tcp["AttemptFails"], tcp["EstabResets"]) == ("0", "0")
-            assert int(tcp["ActiveOpens"]) > 20
+        clients = one.report["namespaces"][1:]
+        assert wait_until(lambda: min(one.requested(client)["ActiveOpens"] for client in clients) > 20)
+        for client in clients:
+            counted = one.requested(client)
+            assert (counted["AttemptFails"], counted["EstabResets"]) == (0, 0)
 
 
 def test_traffic_has_no_privileges_and_no_way_to_any() -> None:
     """Each process of the lab that talks is an unprivileged user's, without capabilities, for good."""
     with running_lab() as one:
-        assert wait_until(lambda: one.accepted() >= 40, 10)
+        assert wait_until(lambda: one.accepted() >= 40)
         for pid in one.children.values():
             text = pathlib.Path(f"/proc/{pid}/status").read_text()
             status = dict(line.split(":\t", 1) for line in text.splitlines() if ":\t" in line)
@@ -145,31 +179,32 @@ def test_traffic_has_no_privileges_and_no_way_to_any() -> None:
             assert status["NoNewPrivs"] == "1"
 
 
-@pytest.mark.requires("nft", "ip")
-def test_an_orderly_stop_leaves_the_host_as_it_was() -> None:
+@pytest.mark.requires("nft", "ip", "nsenter")
+def test_an_orderly_stop_leaves_the_host_as_it_was(host: Host) -> None:
     """Namespaces, links, rules and processes are as before; the host never saw a link of the lab."""
-    before = host()
-    with running_lab() as one:
-        during = host()
+    before = host.left()
+    with running_lab(host) as one:
+        during = host.left(one)
         one.stop()
-        assert gone(list(one.children.values()))
+        assert gone(one.children.values())
     assert (during.links, during.rules) == (before.links, before.rules)
-    assert len(during.namespaces) == len(before.namespaces) + 3
-    assert host() == before
+    assert "precious" in before.rules
+    assert len(during.namespaces) == 3
+    assert host.left(one) == before
 
 
-@pytest.mark.requires("nft", "ip")
-def test_what_a_killed_owner_left_is_swept_and_named() -> None:
+@pytest.mark.requires("nft", "ip", "nsenter")
+def test_what_a_killed_owner_left_is_swept_and_named(host: Host) -> None:
     """After kill -9 the traffic ends by itself, and a sweep removes exactly the three namespaces."""
-    before = host()
-    with running_lab() as one:
+    before = host.left()
+    with running_lab(host) as one:
         one.process.kill()
         one.process.wait()
-        assert wait_until(lambda: gone(list(one.children.values())), 5)
-        assert host().namespaces > before.namespaces
+        assert wait_until(lambda: gone(one.children.values()))
+        assert host.left(one).namespaces == set(one.report["namespaces"])
         removed = sweep()
         assert {thing.name for thing in removed} >= set(one.report["namespaces"])
-        assert host() == before
+        assert host.left(one) == before
 
 
 @pytest.mark.requires("ip")
@@ -186,7 +221,7 @@ def test_a_process_that_stayed_in_a_stale_namespace_is_ended() -> None:
             one.process.kill()
             one.process.wait()
             removed = sweep()
-            assert stubborn.wait(timeout=5) == -signal.SIGKILL
+            assert stubborn.wait(timeout=30) == -signal.SIGKILL
     assert any(thing.name == one.server and "processes" in thing.detail for thing in removed)
 
 
@@ -199,7 +234,7 @@ def test_a_child_that_outlived_its_owner_is_ended() -> None:
         assert hung.stdout is not None
         hung.stdout.readline()
         removed = sweep()
-        assert hung.wait(timeout=5) == -signal.SIGKILL
+        assert hung.wait(timeout=30) == -signal.SIGKILL
     assert [thing.kind for thing in removed if thing.name == mark] == ["process"]
 
 
@@ -210,7 +245,7 @@ def test_a_sweep_leaves_a_living_lab_alone() -> None:
         names = set(one.report["namespaces"])
         assert not {thing.name for thing in sweep()} & names
         before = one.accepted()
-        assert wait_until(lambda: one.accepted() >= before + 20, 5)
+        assert wait_until(lambda: one.accepted() >= before + 20)
         assert names <= set(namespaces.names())
 
 
@@ -228,16 +263,16 @@ def test_a_sweep_leaves_what_others_made_alone() -> None:
             subprocess.run(["ip", "netns", "delete", name], check=True)
 
 
-@pytest.mark.requires("nft", "ip")
-def test_two_labs_at_once_do_not_meet() -> None:
+@pytest.mark.requires("nft", "ip", "nsenter")
+def test_two_labs_at_once_do_not_meet(host: Host) -> None:
     """Two owners have the same addresses in their own namespaces, and either ends without the other."""
-    before = host()
-    with running_lab() as one, running_lab() as other:
+    before = host.left()
+    with running_lab(host) as one, running_lab(host) as other:
         assert not set(one.report["namespaces"]) & set(other.report["namespaces"])
         one.stop()
         count = other.accepted()
-        assert wait_until(lambda: other.accepted() >= count + 20, 5)
-    assert host() == before
+        assert wait_until(lambda: other.accepted() >= count + 20)
+    assert host.left(one, other) == before
 
 
 def test_a_lab_that_cannot_be_finished_is_unmade() -> None:
@@ -245,11 +280,11 @@ def test_a_lab_that_cannot_be_finished_is_unmade() -> None:
     owner = processes.this_process()
     in_the_way = owner.name("test", "cli-a")
     namespaces.create(in_the_way)
-    before = namespaces.names()
     try:
         with pytest.raises(EnvironmentUnfit, match="cli-a"), lab.network(owner, "nobody", kind="test"):
             pytest.fail("a lab was made over another namespace")
-        assert namespaces.names() == before
+        left = {name for name in namespaces.names() if name.startswith(f"netsre-test-{owner.pid}-")}
+        assert left == {in_the_way}
     finally:
         namespaces.remove(in_the_way)
 

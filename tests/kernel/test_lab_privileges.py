@@ -7,9 +7,10 @@ import socket
 import subprocess
 import sys
 import textwrap
-import time
 
 import pytest
+
+from tests.machine import gone, wait_until
 
 DROP = """
 import ctypes, errno, os, socket, sys
@@ -85,18 +86,7 @@ def test_dying_with_the_parent_survives_the_drop() -> None:
         pid = int(process.stdout.readline())
         assert pathlib.Path(f"/proc/{pid}").exists()
         process.kill()
-        deadline = time.monotonic() + 5
-        while _runs(pid) and time.monotonic() < deadline:
-            time.sleep(0.02)
-        assert not _runs(pid)
-
-
-def _runs(pid: int) -> bool:
-    try:
-        stat = pathlib.Path(f"/proc/{pid}/stat").read_text()
-    except FileNotFoundError:
-        return False
-    return stat.rpartition(")")[2].split()[0] != "Z"
+        assert wait_until(lambda: gone([pid]))
 
 
 def test_a_child_whose_parent_is_already_gone_ends_at_once() -> None:
