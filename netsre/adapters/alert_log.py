@@ -1,5 +1,6 @@
 """The alert log: one JSON line per announcement, appended once, for people and a SIEM."""
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -22,6 +23,11 @@ class AlertLog:
         self._path = path
         self._keys: set[str] | None = None
 
+    @property
+    def path(self) -> Path:
+        """Return where the lines go."""
+        return self._path
+
     def append(self, key: str, line: Document) -> bool:
         """Write a line and bring it to disk; tell whether it was new. Raises `OSError`."""
         keys = self._mend() if self._keys is None else self._keys
@@ -39,8 +45,7 @@ class AlertLog:
         try:
             # A full disk may take only a part.
             if os.write(descriptor, data) != len(data):
-                message = "no space left for the whole line"
-                raise OSError(message)
+                raise OSError(errno.ENOSPC, "no space left for the whole line")
             os.fsync(descriptor)
         finally:
             os.close(descriptor)

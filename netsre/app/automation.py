@@ -112,6 +112,9 @@ class Automation:
         runbook = self.runbooks.get(run.runbook)
         with self.store.read() as transaction:
             alert = transaction.alerts.find(run.alert, run.fired_at)
+            broken = transaction.runs.unreadable(run.id)
+        if broken:
+            self._set_aside(run, broken)
         while True:
             with self.store.read() as transaction:
                 journal = transaction.runs.journal([run.id])[run.id]
@@ -120,6 +123,14 @@ class Automation:
                 self._finish(run, command)
                 return
             run = self._step(run, runbook, alert, command)
+
+    def _set_aside(self, run: Run, broken: Sequence[int]) -> None:
+        with self.store.write() as transaction:
+            transaction.runs.set_aside(run.id, broken)
+            what: Document = {"runbook": run.runbook, "lines": list(broken)}
+            transaction.audit.append(self.clock.now(), ACTOR, "run.unreadable", run.id, what)
+        said = pairs(run=run.id, runbook=run.runbook, lines=len(broken))
+        _log.error("journal has lines that cannot be read, set aside %s", said)
 
     def _finish(self, run: Run, command: progress.Command) -> None:
         # An alert is never deleted; should it be gone all the same, the run must not wait for ever.

@@ -13,7 +13,7 @@ from netsre.adapters.alert_log import AlertLog
 from netsre.app import messages
 from netsre.app.logs import pairs
 from netsre.clock import Timestamp
-from netsre.errors import StoreUnusable
+from netsre.errors import EnvironmentUnfit, StoreUnusable
 from netsre.store.database import Store, Transaction
 from netsre.store.outbox import Message
 
@@ -37,6 +37,10 @@ class Channel(Protocol):
         ...
 
 
+class ChannelUnusable(EnvironmentUnfit):
+    """A channel takes nothing at all now; every message for it waits."""
+
+
 class LogChannel:
     """Writes every announcement to the alert log."""
 
@@ -52,7 +56,13 @@ class LogChannel:
         payload = message.payload
         # Before the line is written: a message that cannot be read leaves none.
         alert = messages.read_alert(payload)
-        if self._alert_log.append(message.key, messages.line(message.key, payload)):
+        try:
+            new = self._alert_log.append(message.key, messages.line(message.key, payload))
+        except OSError as error:
+            why = error.strerror or error
+            advice = "free some space or make it writable; alerts wait, and are written then"
+            raise ChannelUnusable(f"alert log {self._alert_log.path}: {why}; {advice}") from error
+        if new:
             said = pairs(
                 alert=alert.fingerprint,
                 state=alert.state,
@@ -70,6 +80,7 @@ class Dispatcher:
         """Deliver to these channels."""
         self._store = store
         self._channels = channels
+        self._mute: set[str] = set()
 
     def deliver(self, now: Timestamp) -> int:
         """Try every message that is due, oldest first; return how many were delivered.
@@ -93,11 +104,19 @@ class Dispatcher:
         except Exception as error:  # noqa: BLE001
             self._postpone(message, error, now)
             return False
+        if channel.name in self._mute:
+            self._mute.remove(channel.name)
+            _log.info("delivery works again %s", pairs(channel=channel.name))
         return True
 
     def _postpone(self, message: Message, error: Exception, now: Timestamp) -> None:
         pause = backoff(message.attempts)
-        if message.attempts == 0:
+        if isinstance(error, ChannelUnusable):
+            # Not one message but all of them: said once, and loudly.
+            if message.channel not in self._mute:
+                _log.error("alerts are not delivered %s", pairs(channel=message.channel, error=error))
+            self._mute.add(message.channel)
+        elif message.attempts == 0:
             said = pairs(
                 channel=message.channel, key=message.key, error=error, retry_in=clock.duration_text(pause)
             )

@@ -127,6 +127,9 @@ class Loop:
         parts = self._parts
         with parts.store.write() as transaction:
             transaction.history.save(self._unsaved.values(), self._cursors.values())
+            broken = transaction.alerts.set_aside()
+            for fingerprint in broken:
+                transaction.audit.append(now, ACTOR, "alert.unreadable", fingerprint, {})
             active = transaction.alerts.active()
             asked = {slo.name for slo in parts.engine.slos}
             gone = decide.retire(active, asked, now)
@@ -135,6 +138,9 @@ class Loop:
             judged = decide.decide(evaluations, left, now, parts.hold, links=parts.links, blind=blind)
             for transition in (*gone, *judged):
                 record(transaction, transition, now)
+        if broken:
+            said = pairs(rows=len(broken), first=broken[0])
+            _log.error("alerts in the database cannot be read, set aside and decided anew %s", said)
         self._unsaved.clear()
         self._cursors.clear()
 
@@ -175,7 +181,7 @@ class Loop:
     def _failed(self, problem: str) -> None:
         self._failures += 1
         if problem != self._problem:
-            _log.error("evaluation failed, trying again %s", pairs(error=problem))
+            _log.error("evaluation failed, no alert is told until it works again %s", pairs(error=problem))
         self._problem = problem
 
     def _publish(self, evaluations: tuple[Evaluation, ...], seconds: float) -> None:

@@ -1,10 +1,11 @@
 """Runs of runbooks and their append-only journal."""
 
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from sqlalchemy import Connection, Row, Select, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, Select, Text, func, insert, or_, select, type_coerce, update
 
 from netsre.clock import Timestamp
 from netsre.model.documents import Document
@@ -13,6 +14,12 @@ from netsre.store import schema, tallies
 
 # Named one by one, and not by what they are not: only that way an index finds them.
 _GOING_ON: Final = sorted(state.value for state in RunState if state not in ENDED)
+
+# Decoded row by row: one line that is broken must not hide the others.
+_LINE: Final = [
+    type_coerce(column, Text).label(column.name) if column.name == "data" else column
+    for column in schema.journal.c
+]
 
 
 class Runs:
@@ -80,17 +87,31 @@ class Runs:
         )
 
     def journal(self, run_ids: Sequence[str]) -> Mapping[str, tuple[JournalEntry, ...]]:
-        """Return the journals of some runs, each in order."""
-        table = schema.journal
-        query = select(table).where(table.c.run.in_(run_ids)).order_by(table.c.run, table.c.seq)
+        """Return the journals of some runs, each in order, without lines that cannot be read."""
         found: dict[str, list[JournalEntry]] = {run_id: [] for run_id in run_ids}
-        for row in self._connection.execute(query):
-            found[row.run].append(
-                JournalEntry(
-                    row.run, row.seq, Timestamp(row.at), JournalKind(row.kind), row.step, row.action, row.data
-                )
-            )
+        for row in self._lines(run_ids):
+            entry = _entry(row)
+            if entry is not None:
+                found[entry.run].append(entry)
         return {run_id: tuple(entries) for run_id, entries in found.items()}
+
+    def unreadable(self, run_id: str) -> list[int]:
+        """Return the numbers of a journal's lines that cannot be read."""
+        return [row.seq for row in self._lines([run_id]) if _entry(row) is None]
+
+    def set_aside(self, run_id: str, numbers: Sequence[int]) -> None:
+        """Make notes of lines that cannot be read: what stood there is kept, and decides nothing."""
+        table = schema.journal
+        for row in self._lines([run_id]):
+            if row.seq in numbers:
+                this = update(table).where(table.c.run == run_id, table.c.seq == row.seq)
+                data = {"note": "unreadable", "was": row.data}
+                self._connection.execute(this.values(kind=JournalKind.NOTE.value, data=data))
+
+    def _lines(self, run_ids: Sequence[str]) -> list[Row[tuple[object, ...]]]:
+        table = schema.journal
+        query = select(*_LINE).where(table.c.run.in_(run_ids)).order_by(table.c.run, table.c.seq)
+        return list(self._connection.execute(query))
 
     def counts(self) -> Mapping[tuple[str, RunState, str], int]:
         """Return how many runs there were, ever, by runbook, state and reason."""
@@ -107,6 +128,17 @@ class Runs:
     def _count(self, run: Run) -> None:
         if run.ended:
             tallies.count(self._connection, tallies.RUN, run.runbook, run.state.value, run.reason)
+
+
+def _entry(row: Row[tuple[object, ...]]) -> JournalEntry | None:
+    """Return a line of a journal; None for one that another version, or somebody by hand, wrote."""
+    try:
+        kind, data = JournalKind(row.kind), json.loads(row.data)
+    except ValueError:
+        return None
+    if not isinstance(data, dict):
+        return None
+    return JournalEntry(row.run, row.seq, Timestamp(row.at), kind, row.step, row.action, data)
 
 
 def _run(row: Row[tuple[object, ...]]) -> Run:

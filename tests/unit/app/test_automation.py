@@ -133,3 +133,29 @@ def test_every_state_of_a_run_is_in_the_audit(store: Store) -> None:
         verbs = [row.verb for row in transaction.audit.rows() if row.verb.startswith("run.")]
         assert transaction.audit.first_broken() is None
     assert verbs == ["run.received", "run.gated", "run.executing", "run.succeeded"]
+
+
+@pytest.mark.parametrize("text", ["", "{", "null", "[]"])
+@pytest.mark.parametrize("kind", ["intent", "outcome"])
+def test_a_line_of_a_journal_that_cannot_be_read_decides_nothing(
+    store: Store, caplog: pytest.LogCaptureFixture, kind: str, text: str
+) -> None:
+    """It becomes a note that keeps its text; the step is looked at again, and it is told once."""
+    advance(store, Says({"seen": 7}))
+    with store._engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE run SET state = 'executing', ended_at = NULL")
+        connection.exec_driver_sql("UPDATE journal SET data = ? WHERE kind = ?", (text, kind))
+    with store.read() as transaction:
+        (waiting,) = transaction.runs.unended()
+        readable = [entry.kind for entry in transaction.runs.journal([waiting.id])[waiting.id]]
+
+    run, journal = advance(store, Says({"seen": 8}))
+    advance(store, Says({"seen": 9}))
+
+    assert kind not in readable
+    assert run.state is RunState.SUCCEEDED
+    assert [entry.data for entry in journal if entry.data.get("note") == "unreadable"] == [
+        {"note": "unreadable", "was": text}
+    ]
+    assert journal[-1].seq == len(journal)
+    assert sum("set aside" in record.getMessage() for record in caplog.records) == 1

@@ -1,7 +1,9 @@
 """Messages reach their channel, however often it fails first, and each has its effect once."""
 
 import json
+import logging
 import pathlib
+import resource
 from collections.abc import Iterator
 
 import pytest
@@ -109,6 +111,47 @@ def test_a_message_that_is_broken_holds_up_nobody(store: Store, tmp_path: pathli
         assert transaction.outbox.pending() == {"log": 1, "runbook": 1}
         assert len(transaction.runs.newest(10)) == 1
     assert [json.loads(line)["key"] for line in path.read_text().splitlines()] == [burning.fired().key]
+
+
+def test_an_alert_log_that_takes_nothing_is_said_once_and_written_when_it_does(
+    store: Store, tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As an error with what to do, for all messages and attempts together; none is lost."""
+    caplog.set_level(logging.INFO)
+    other = burning.fired(of=burning.evaluation({"5m": 100, "1h": 100}, group=(("node", "b"),)))
+    with store.write() as transaction:
+        record(transaction, other, burning.T0)
+    path = tmp_path / "alerts.jsonl"
+    path.mkdir()
+    dispatcher = Dispatcher(store, [LogChannel(AlertLog(path))])
+
+    delivered = [dispatcher.deliver(Timestamp(burning.T0 + at)) for at in (0, 1000)]
+    path.rmdir()
+    delivered.append(dispatcher.deliver(Timestamp(burning.T0 + 3000)))
+
+    assert delivered == [0, 0, 2]
+    assert len(path.read_text().splitlines()) == 2
+    said = [(line.levelname, line.getMessage()) for line in caplog.records if "deliver" in line.getMessage()]
+    assert [level for level, _ in said] == ["ERROR", "INFO"]
+    assert "free some space or make it writable" in said[0][1]
+    assert "delivery works again" in said[1][1]
+
+
+def test_a_disk_without_room_for_the_whole_line_leaves_no_half_of_it(tmp_path: pathlib.Path) -> None:
+    """The limit on the size of a file stands in for the end of the disk."""
+    path = tmp_path / "alerts.jsonl"
+    log = AlertLog(path)
+    log.append("a", {"key": "a"})
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 4, before[1]))
+    try:
+        with pytest.raises(OSError, match="no space left for the whole line"):
+            log.append("b", {"key": "b"})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    assert log.append("b", {"key": "b"}) is True
+    assert [json.loads(line)["key"] for line in path.read_text().splitlines()] == ["a", "b"]
 
 
 def test_the_alert_log_takes_a_key_once_over_restarts(tmp_path: pathlib.Path) -> None:

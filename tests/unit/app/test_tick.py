@@ -13,6 +13,7 @@ import sqlalchemy
 from netsre import clock
 from netsre.app.snapshot import Snapshot
 from netsre.clock import Timestamp
+from netsre.errors import StoreUnusable
 from netsre.model.alerts import AlertState
 from netsre.store.database import FILE_NAME, Store
 from tests.unit import burning
@@ -304,3 +305,72 @@ def test_no_turn_reads_a_table_from_end_to_end(store: Store, tmp_path: pathlib.P
     assert len(scans) > 10
     # The index of firing alerts holds nothing but firing alerts.
     assert {step for step in scans if step.startswith("SCAN")} <= {"SCAN alert USING INDEX uq_alert_firing"}
+
+
+def test_a_full_disk_is_said_once_and_what_happened_meanwhile_is_told_with_room(
+    store: Store, tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As an error, with what to do; the alerts and their runs come when there is room."""
+    machine = Machine(store, tmp_path)
+    pages = [1]
+
+    @sqlalchemy.event.listens_for(store._engine, "begin")
+    def on_begin(connection: sqlalchemy.Connection) -> None:
+        connection.exec_driver_sql(f"PRAGMA max_page_count={pages[0]}")
+
+    def fill() -> None:
+        while True:
+            with store.write() as transaction:
+                transaction.audit.append(burning.T0, "test", "fill", "", {})
+
+    with pytest.raises(StoreUnusable, match="is full"):
+        fill()
+    machine.burn()
+    machine.turn(failed=100)
+    told = [(line.levelname, line.getMessage()) for line in caplog.records if "is full" in line.getMessage()]
+    silent = logged(tmp_path)
+    pages[0] = 100_000
+    machine.turn(failed=100)
+
+    ((level, line),) = told
+    assert level == "ERROR"
+    assert "no alert is told until it works again" in line
+    assert "free some space" in line
+    assert (silent, logged(tmp_path)) == ([], ["firing", "firing"])
+    assert sorted(alerts(store)) == [("page", "firing"), ("ticket", "firing")]
+
+
+@pytest.mark.parametrize("column", ["labels", "annotations"])
+@pytest.mark.parametrize("text", ["", "{", "null", "[]", '{"a": 1}', '{"a": {}}'])
+def test_an_alert_that_cannot_be_read_is_set_aside_once_and_decided_anew(
+    store: Store, tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture, column: str, text: str
+) -> None:
+    """Turns go on, the other alert is untouched, the row is counted, audited and told once."""
+    machine = Machine(store, tmp_path)
+    machine.burn()
+    with store._engine.begin() as connection:
+        # The page of two alerts: the column is one of ours, and not what somebody typed.
+        statement = f"UPDATE alert SET {column} = ? WHERE labels LIKE '%page%'"  # noqa: S608
+        assert connection.exec_driver_sql(statement, (text,)).rowcount == 1
+
+    for _ in range(3):
+        machine.turn(failed=100)
+
+    assert snapshot(machine).problem is None
+    assert sorted(alerts(store)) == [("page", "firing"), ("ticket", "firing")]
+    assert logged(tmp_path) == ["firing"] * 3
+    with store.read() as transaction:
+        assert transaction.alerts.transitions()["~other", "unreadable"] == 1
+        assert [row.verb for row in transaction.audit.rows()].count("alert.unreadable") == 1
+    assert sum("set aside" in record.getMessage() for record in caplog.records) == 1
+
+
+def test_an_alert_that_ended_and_cannot_be_read_hides_no_other(store: Store, tmp_path: pathlib.Path) -> None:
+    """The list goes on without it."""
+    machine = Machine(store, tmp_path)
+    machine.burn()
+    broken = "INSERT INTO alert VALUES ('x', 1, 'no json', '{}', 'resolved', 2, 2, NULL)"
+    with store._engine.begin() as connection:
+        connection.exec_driver_sql(broken)
+
+    assert sorted(alerts(store)) == [("page", "firing"), ("ticket", "firing")]
