@@ -93,7 +93,7 @@ _METRICS: Final = (
     Metric(c.TICK_SECONDS, "gauge", "Duration of the last evaluation.", (), "controller", "seconds"),
     Metric(c.TICK_FAILURES, "counter", "Evaluations that ended in an error.", (), "controller"),
     Metric(c.ALERTS_ACTIVE, "gauge", "Alerts that fire now.", ("severity",), "controller"),
-    Metric(c.ALERT_TRANSITIONS, "counter", "Alerts that began to fire or were resolved.",
+    Metric(c.ALERT_TRANSITIONS, "counter", "Alerts that began to fire or were resolved, and rows that could not be read.",
            ("alertname", "transition"), "controller"),
     Metric(c.OUTBOX_PENDING, "gauge", "Messages on disk that were not delivered yet.",
            ("channel",), "controller"),

@@ -57,7 +57,7 @@ def test_the_worst_group_speaks_for_its_service_level() -> None:
     assert worst(read_levels({"slos": [calm | {"sli": None}, calm]}))[0].sli == "99.999 %"
 
 
-WELL: dict[str, object] = LEVEL | {"firing": []}
+WELL: dict[str, object] = {**LEVEL, "firing": []}
 
 
 @pytest.mark.parametrize(
