@@ -2,11 +2,14 @@
 
 import contextlib
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 import click
+from rich.cells import cell_len
 from rich.console import Console
+from rich.constrain import Constrain
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
@@ -20,6 +23,11 @@ from netsre.app.settings import Options, settings
 
 _DATA: Final = Path("/var/lib/netsre")
 _LAB_DATA: Final = Path("/var/lib/netsre-lab")
+_MARGIN: Final = 4
+"""Left free beside what stays: the `^C` that a terminal echoes there must not begin another line."""
+_NAME_WIDTH: Final = 12
+_GAP: Final = 2
+_LEFT_OUT_FIRST: Final = ("events", "goal", "burn", "budget", "SLI")
 
 
 class PlainScreen:
@@ -77,28 +85,51 @@ class LiveScreen:
 
     def levels(self, levels: tuple[LevelLine, ...], note: str) -> None:
         """Show the table."""
-        self._update(Text(note, style="yellow") if note else table(levels))
+        self._update(Text(note, style="yellow") if note else table(levels, self._width))
+
+    @property
+    def _width(self) -> int:
+        return max(1, self._live.console.width - _MARGIN)
 
     def _update(self, shown: Table | Text) -> None:
         with contextlib.suppress(OSError):
-            self._live.update(shown, refresh=True)
+            self._live.update(Constrain(shown, self._width), refresh=True)
 
 
-def table(levels: tuple[LevelLine, ...]) -> Table:
-    """Return service levels as a table; the state is a word, its colour only repeats it."""
+def table(levels: tuple[LevelLine, ...], width: int) -> Table:
+    """Return service levels as a table; the state is a word, its colour only repeats it.
+
+    Where `width` columns do not hold all of it, whole columns are left out, those first that the page shows
+    better: a number that is cut short would be another number.
+    """
+    lines = worst(levels)
+    numbers = {
+        "SLI": [level.sli for level in lines],
+        "goal": [level.objective for level in lines],
+        "budget": [level.budget for level in lines],
+        "burn": [" ".join(level.burn.split()[:2]) for level in lines],
+        "events": [level.events for level in lines],
+    }
+    states = [level.firing for level in lines]
+    for title in _LEFT_OUT_FIRST:
+        if _NAME_WIDTH + sum(_width(*column) for column in {**numbers, "state": states}.items()) > width:
+            del numbers[title]
     shown = Table(box=None, pad_edge=False, header_style="bold")
     # The only column that may shrink: a long name gives way to the numbers beside it.
     shown.add_column("SLO")
-    for title in ("SLI", "goal", "budget", "burn", "events"):
+    for title in numbers:
         shown.add_column(title, justify="right", no_wrap=True)
     shown.add_column("state", no_wrap=True)
-    for level in worst(levels):
+    for index, level in enumerate(lines):
         style = "green" if level.firing == "ok" else "dim" if level.firing == "-" else "bold red"
-        shortest = " ".join(level.burn.split()[:2])
-        numbers = (level.sli, level.objective, level.budget, shortest, level.events)
         name = Text(f"{level.name} {level.group}", no_wrap=True, overflow="ellipsis")
-        shown.add_row(name, *numbers, Text(level.firing, style))
+        shown.add_row(name, *(column[index] for column in numbers.values()), Text(level.firing, style))
     return shown
+
+
+def _width(title: str, cells: Sequence[str]) -> int:
+    """Return how much of a line a column takes, with the gap before it."""
+    return _GAP + max(map(cell_len, (title, *cells)))
 
 
 @click.command()
