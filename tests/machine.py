@@ -1,8 +1,12 @@
 """What tests ask of the machine that they run on: a port, a condition come true, a process gone."""
 
+import contextlib
+import pathlib
+import shutil
 import socket
+import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from netsre.adapters import processes
@@ -29,3 +33,14 @@ def wait_until(condition: Callable[[], bool], seconds: float = PATIENCE) -> bool
 def gone(pids: Iterable[int]) -> bool:
     """Say whether none of the processes runs any more."""
     return all(processes.start_time(pid) is None for pid in pids)
+
+
+@contextlib.contextmanager
+def open_directory() -> Iterator[pathlib.Path]:
+    """Yield a directory that every user can walk into; other runs of pytest close its own."""
+    path = pathlib.Path(tempfile.mkdtemp(prefix="netsre-test-"))
+    path.chmod(0o755)
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path)

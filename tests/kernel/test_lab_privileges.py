@@ -10,7 +10,7 @@ import textwrap
 
 import pytest
 
-from tests.machine import gone, wait_until
+from tests.machine import gone, open_directory, wait_until
 
 DROP = """
 import ctypes, errno, os, socket, sys
@@ -58,19 +58,17 @@ def test_a_dropped_process_cannot_do_what_root_can(attempt: str) -> None:
 
 
 @pytest.mark.requires("setpriv")
-def test_a_set_user_id_program_gives_nothing_back(tmp_path: pathlib.Path) -> None:
+def test_a_set_user_id_program_gives_nothing_back() -> None:
     """With no_new_privs a set-user-id root program runs as the user who started it."""
-    program = tmp_path / "id"
-    program.write_bytes(pathlib.Path("/usr/bin/id").read_bytes())
-    program.chmod(0o4755)
-    for directory in (tmp_path, *tmp_path.parents[:3]):
-        if directory != pathlib.Path("/tmp"):
-            directory.chmod(0o755)
-    call = f"print(__import__('subprocess').check_output(['{program}', '-u'], text=True).strip())"
-    assert run(DROP, call) == "65534"
-    # The same program, without no_new_privs, does become root: the claim above is not about the mount.
-    plain = ["setpriv", "--reuid", "65534", "--clear-groups", str(program), "-u"]
-    assert subprocess.check_output(plain, text=True).strip() == "0"
+    with open_directory() as place:
+        program = place / "id"
+        program.write_bytes(pathlib.Path("/usr/bin/id").read_bytes())
+        program.chmod(0o4755)
+        call = f"print(__import__('subprocess').check_output(['{program}', '-u'], text=True).strip())"
+        assert run(DROP, call) == "65534"
+        # The same program, without no_new_privs, does become root: the claim above is not about the mount.
+        plain = ["setpriv", "--reuid", "65534", "--clear-groups", str(program), "-u"]
+        assert subprocess.check_output(plain, text=True).strip() == "0"
 
 
 def test_dying_with_the_parent_survives_the_drop() -> None:

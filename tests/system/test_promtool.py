@@ -7,7 +7,6 @@ import json
 import os
 import pathlib
 import signal
-import socket
 import subprocess
 import threading
 import time
@@ -24,6 +23,7 @@ from netsre.app import service_levels
 from netsre.dashboards import boards, render
 from netsre.metrics.registry import REGISTRY, Exporter, Metric
 from netsre.model.levels import SLO
+from tests.machine import free_port
 from tests.unit.dashboards import examples
 
 pytestmark = pytest.mark.system
@@ -171,13 +171,6 @@ def _exporters() -> Iterator[int]:
             thread.join(timeout=10)
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def _configuration(port: int) -> str:
     """Return a scrape configuration with two agents, each with its node label, and one controller."""
     address = f"127.0.0.1:{port}"
@@ -198,7 +191,7 @@ def _configuration(port: int) -> str:
 @contextlib.contextmanager
 def _prometheus(directory: pathlib.Path, exporters: int) -> Iterator[Callable[[str], list[object]]]:
     """Run a server over the exporters; yields a function that evaluates an expression."""
-    port = _free_port()
+    port = free_port()
     (directory / "prometheus.yml").write_text(_configuration(exporters))
     with (directory / "log").open("wb") as log:
         server = subprocess.Popen(

@@ -21,8 +21,8 @@ import pytest
 
 import netsre
 from netsre.adapters import namespaces, processes
-from tests.machine import free_port, gone, wait_until
-from tests.system.up_process import Up, command, open_directory, up
+from tests.machine import free_port, gone, open_directory, wait_until
+from tests.system.up_process import Up, command, up
 
 pytestmark = pytest.mark.requires("root", "bpf", "btf", "bcc", "netns")
 
@@ -106,7 +106,7 @@ def test_after_kill_9_the_children_end_and_the_next_start_removes_the_rest(data_
 
 
 def test_what_still_holds_the_ports_after_kill_9_is_removed_by_the_next_start(data_dir: pathlib.Path) -> None:
-    """A part that hangs hears no SIGTERM and keeps its port: the next `up` there ends it, says so, and runs."""
+    """A part that hangs hears no SIGTERM and keeps its port: the next `up` there ends it and says so."""
     with up(data_dir) as killed:
         agent = killed.pid("agent")
         os.kill(agent, signal.SIGSTOP)

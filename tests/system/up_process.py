@@ -5,11 +5,9 @@ import os
 import pathlib
 import re
 import select
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,17 +18,6 @@ from tests.machine import free_port
 
 START_SECONDS: Final = 60.0
 """What a person may have to wait for live numbers."""
-
-
-@contextlib.contextmanager
-def open_directory() -> Iterator[pathlib.Path]:
-    """Yield a directory that every user can walk into; pytest's own are closed to others."""
-    path = pathlib.Path(tempfile.mkdtemp(prefix="netsre-test-"))
-    path.chmod(0o755)
-    try:
-        yield path
-    finally:
-        shutil.rmtree(path)
 
 
 @dataclass
