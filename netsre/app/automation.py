@@ -76,7 +76,8 @@ def change(transaction: Transaction, run: Run, state: RunState, reason: str, now
     transaction.runs.change(moved)
     _audit(transaction, moved, now)
     said = pairs(run=run.id, runbook=run.runbook, state=state, reason=reason, target=run.target)
-    _log.info("run %s", said)
+    # The journal has every step; people at a terminal want the end.
+    _log.log(logging.INFO if moved.ended else logging.DEBUG, "run %s", said)
     return moved
 
 

@@ -135,8 +135,8 @@ def run(options: UpOptions, screen: Screen) -> None:
 
 def _check_files(settings: Settings) -> None:
     """Read what the controller will read, so that a mistake in a file is told before anything is made."""
-    service_levels.required(settings.slos)
-    runbooks.read(settings.runbooks)
+    pages = runbooks.pages(runbooks.read(settings.runbooks))
+    service_levels.required(settings.slos, pages.keys())
 
 
 def _remove_leftovers(screen: Screen, data_dir: Path | None = None) -> None:
