@@ -1,12 +1,17 @@
 """Children that keep ending: who ends everything, who is tried for ever, and what is said of it."""
 
+import itertools
+import math
+import os
 import pathlib
+import signal
 import sys
 from collections.abc import Iterator
 
 import pytest
 
-from netsre.adapters import processes
+from netsre.adapters import children, processes
+from netsre.adapters.children import Child
 from netsre.app.supervise import MOST_FAILURES, STEADY_AFTER, Program, Supervisor
 from netsre.errors import EnvironmentUnfit
 from tests.machine import wait_until
@@ -101,3 +106,17 @@ def test_an_essential_part_that_keeps_ending_ends_everything(watched: Watched) -
         watched.after(8)
     with pytest.raises(EnvironmentUnfit, match=r"last words: no luck; it was the 5th time .*, giving up"):
         watched.let_end("part")
+
+
+def test_whoever_does_not_hear_the_wish_to_end_is_ended_as_soon_as_patience_is_over() -> None:
+    """Patience is asked for again and again: one without end, cut short meanwhile, ends the child."""
+    script = (
+        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf'); time.sleep(600)"
+    )
+    child = Child("deaf", (sys.executable, "-S", "-u", "-c", script), os.environ, lambda: None)
+    assert wait_until(lambda: child.lines() == ["deaf"])
+    patience = itertools.chain([math.inf] * 20, itertools.repeat(0.0))
+    children.stop([child], lambda: next(patience), lambda _: None)
+
+    assert child.exit_code == -signal.SIGKILL
+    child.close()
