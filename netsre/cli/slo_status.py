@@ -41,7 +41,8 @@ def _print(lines: "tuple[LevelLine, ...]") -> None:
 
     table = Table(box=None, pad_edge=False)
     for title in ("SLO", "objective", "measured", "budget left", "burn", "state"):
-        table.add_column(title, overflow="fold", no_wrap=title != "state")
+        # A long group folds, or the last column, which matters most, would be cut.
+        table.add_column(title, overflow="fold", no_wrap=title != "SLO")
     for line in lines:
         name = f"{line.name}\n{line.group}" if line.group else line.name
         style = "bold red" if line.burns else ""
