@@ -256,7 +256,7 @@ def _introduce(options: UpOptions, supervisor: Supervisor, network: lab.Lab | No
             f"{len(network.clients)} clients (user {user}; pids: {traffic})"
         )
     screen.say(f"data:        {options.data_dir} (owned by {user}, stays when this ends)")
-    screen.say("try:         netsre slo status (every group) · netsre runbook history · netsre doctor")
+    screen.say("try:         netsre slo status · netsre runbook history · netsre doctor")
     screen.say("stop:        Ctrl-C")
 
 

@@ -1,7 +1,9 @@
 """`netsre up`: everything on this node, in one terminal."""
 
 import contextlib
+import re
 import sys
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -27,6 +29,7 @@ _MARGIN: Final = 4
 """Left free beside what stays: the `^C` that a terminal echoes there must not begin another line."""
 _NAME_WIDTH: Final = 12
 _GAP: Final = 2
+_TITLE: Final = re.compile(r"[a-z]+: +")
 _LEFT_OUT_FIRST: Final = ("events", "goal", "burn", "budget", "SLI")
 
 
@@ -75,9 +78,10 @@ class LiveScreen:
         self._live = live
 
     def say(self, line: str) -> None:
-        """Show one line that stays."""
-        with contextlib.suppress(OSError):
-            self._live.console.print(Text(line), soft_wrap=True)
+        """Show one line that stays; a long one goes on below its text, and no word or address is broken."""
+        for part in folded(line, self._width):
+            with contextlib.suppress(OSError):
+                self._live.console.print(Text(part), soft_wrap=True)
 
     def waiting(self, what: str, seconds: float) -> None:
         """Show what is being waited for."""
@@ -94,6 +98,15 @@ class LiveScreen:
     def _update(self, shown: Table | Text) -> None:
         with contextlib.suppress(OSError):
             self._live.update(Constrain(shown, self._width), refresh=True)
+
+
+def folded(line: str, width: int) -> list[str]:
+    """Break a line between words; what follows a `title:   ` stays in its column."""
+    title = _TITLE.match(line)
+    indent = " " * (title.end() if title and title.end() < width // 2 else 2)
+    return textwrap.wrap(
+        line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    ) or [line]
 
 
 def table(levels: tuple[LevelLine, ...], width: int) -> Table:

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.live import Live
 
 from netsre.app.levels import read_levels
-from netsre.cli.up import LiveScreen, table
+from netsre.cli.up import LiveScreen, folded, table
 
 LEVELS = read_levels(
     {
@@ -72,3 +72,16 @@ def test_what_a_terminal_echoes_beside_the_table_begins_no_line(width: int) -> N
 
     assert any("flow-succe" in line for line in lines)
     assert max(map(len, lines)) <= width - len("^C") - 1
+
+
+def test_a_long_line_goes_on_below_its_text_and_no_word_is_broken() -> None:
+    """Addresses and names stay whole, so that they can be copied; the column of titles stays free."""
+    line = "lab:         40 connections/s between netsre-lab-10916-hcwz-srv and 2 clients"
+    address = "http://127.0.0.1:8600/" + "x" * 90
+
+    assert folded(line, 60) == [
+        "lab:         40 connections/s between",
+        "             netsre-lab-10916-hcwz-srv and 2 clients",
+    ]
+    assert address in folded(f"page:        {address}", 60)[-1]
+    assert folded("", 60) == [""]
