@@ -23,7 +23,7 @@ DATA: Final = (
     ("migrations", "*.mako", "migrations"),
 )
 """What an installed netsre needs beside its modules: where in the checkout, which files, where in `_data`."""
-STATIC: Final = "netsre/app/console/static"
+STATIC: Final = "netsre/app/control/console/static"
 LICENCES: Final = {"LICENSE", "bpf/LICENSE"}
 
 

@@ -33,8 +33,8 @@ def controller(  # noqa: PLR0913
 
     An option wins over NETSRE_* in the environment, and that over --config.
     """
-    from netsre.app import controller as app  # noqa: PLC0415
     from netsre.app import logs  # noqa: PLC0415
+    from netsre.app.control import controller as app  # noqa: PLC0415
     from netsre.app.settings import Options, settings  # noqa: PLC0415
 
     logs.start()

@@ -22,7 +22,7 @@ def gameday() -> None:
 def sweep(*, data_dir: Path | None, as_json: bool) -> None:
     """Remove everything of ours whose owner is gone; never what a living process owns, nor anybody else's."""
     from netsre.app import privileges  # noqa: PLC0415  --help needs none of it
-    from netsre.app import sweep as app  # noqa: PLC0415
+    from netsre.app.local import sweep as app  # noqa: PLC0415
 
     privileges.require_root("netsre gameday sweep", "to see and remove namespaces and processes")
     removed = app.sweep(data_dir)

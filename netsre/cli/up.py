@@ -18,8 +18,8 @@ from rich.text import Text
 
 from netsre import clock, conventions
 from netsre.adapters.endpoints import Endpoint
-from netsre.app import up as app
 from netsre.app.levels import LevelLine, worst
+from netsre.app.local import up as app
 from netsre.app.privileges import service_user
 from netsre.app.settings import Options, settings
 

@@ -8,8 +8,8 @@ import sys
 from typing import Final
 
 from netsre.adapters import processes
-from netsre.app import lab
-from netsre.app.supervise import Supervisor
+from netsre.app.local import lab
+from netsre.app.local.supervise import Supervisor
 
 KIND: Final = "test"
 

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from netsre.adapters import namespaces, processes
-from netsre.app import lab
-from netsre.app.sweep import Removed, sweep
+from netsre.app.local import lab
+from netsre.app.local.sweep import Removed, sweep
 from netsre.errors import EnvironmentUnfit
 from tests.machine import gone, wait_until
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 import fastapi
 import uvicorn
 
-from netsre.app import console
+from netsre.app.control import console
 
 HOSTILE: Final = "<script>document.title='owned'</script><img src=x onerror=alert(1)>"
 """A label value that must appear as text and as nothing else."""

@@ -329,7 +329,7 @@ def test_a_spec_that_is_wrong_is_exit_2_with_its_line(
 
 BLIND: Final = """
 import importlib.machinery, sys
-from netsre.app import controller
+from netsre.app.control import controller
 real = controller._stop_on_signals
 
 def blind():

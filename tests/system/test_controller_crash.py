@@ -6,7 +6,7 @@ import os
 import pathlib
 from collections.abc import Iterator
 
-from netsre.app.tick import record
+from netsre.app.control.tick import record
 from netsre.clock import Timestamp
 from netsre.model.runbooks import RunState
 from netsre.store.database import Store, Transaction

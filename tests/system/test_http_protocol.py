@@ -12,7 +12,7 @@ import pytest
 import uvicorn
 
 from netsre.adapters.http_protocol import BoundedProtocol
-from netsre.app.api import Asgi, Guard, Message, Receive, Scope, Send
+from netsre.app.control.api import Asgi, Guard, Message, Receive, Scope, Send
 
 HALF = b"GET / HTTP/1.1\r\nHost: localhost\r\nX: "
 

@@ -12,7 +12,7 @@ import pytest
 
 from netsre.adapters import children, processes
 from netsre.adapters.children import Child
-from netsre.app.supervise import MOST_FAILURES, STEADY_AFTER, Program, Supervisor
+from netsre.app.local.supervise import MOST_FAILURES, STEADY_AFTER, Program, Supervisor
 from netsre.errors import EnvironmentUnfit
 from tests.machine import wait_until
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from netsre.app.sweep import sweep
+from netsre.app.local.sweep import sweep
 from tests.machine import free_port
 
 START_SECONDS: Final = 60.0

@@ -8,10 +8,10 @@ from netsre import clock
 from netsre.adapters.alert_log import AlertLog
 from netsre.alerting.describe import Links
 from netsre.app import resources, runbooks, service_levels
-from netsre.app.automation import Automation, RunbookChannel
-from netsre.app.dispatch import Dispatcher, LogChannel
-from netsre.app.snapshot import Board, Recent, Sight
-from netsre.app.tick import Loop, Parts
+from netsre.app.control.automation import Automation, RunbookChannel
+from netsre.app.control.dispatch import Dispatcher, LogChannel
+from netsre.app.control.snapshot import Board, Recent, Sight
+from netsre.app.control.tick import Loop, Parts
 from netsre.clock import Timestamp
 from netsre.errors import SourceUnreachable
 from netsre.model.runbooks import Runbook

@@ -14,8 +14,8 @@ import httpx
 import pytest
 
 from netsre import clock
-from netsre.app import api, wire
-from netsre.app.snapshot import Counts, Snapshot
+from netsre.app.control import api, wire
+from netsre.app.control.snapshot import Counts, Snapshot
 from netsre.clock import Timestamp
 from netsre.model.alerts import AlertState
 from tests.unit import burning

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from netsre.app.automation import Automation, RunbookChannel
-from netsre.app.dispatch import Dispatcher
-from netsre.app.snapshot import Sight
-from netsre.app.tick import record
+from netsre.app.control.automation import Automation, RunbookChannel
+from netsre.app.control.dispatch import Dispatcher
+from netsre.app.control.snapshot import Sight
+from netsre.app.control.tick import record
 from netsre.model import specs
 from netsre.model.documents import Document
 from netsre.model.runbooks import JournalEntry, JournalKind, Run, RunState

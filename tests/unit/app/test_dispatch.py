@@ -11,10 +11,10 @@ import pytest
 from netsre import clock
 from netsre.adapters.alert_log import AlertLog
 from netsre.alerting import decide
-from netsre.app import messages
-from netsre.app.automation import RunbookChannel
-from netsre.app.dispatch import LONGEST_PAUSE, Dispatcher, LogChannel, backoff
-from netsre.app.tick import record
+from netsre.app.control import messages
+from netsre.app.control.automation import RunbookChannel
+from netsre.app.control.dispatch import LONGEST_PAUSE, Dispatcher, LogChannel, backoff
+from netsre.app.control.tick import record
 from netsre.clock import Timestamp
 from netsre.store.database import Store, Transaction
 from netsre.store.outbox import Message

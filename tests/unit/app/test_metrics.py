@@ -4,7 +4,7 @@ import pathlib
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from netsre.app import metrics
+from netsre.app.control import metrics
 from netsre.metrics.registry import REGISTRY
 from tests.unit import burning
 from tests.unit.app.fakes import Machine

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from netsre.app.resume import Resumed, resume
+from netsre.app.control.resume import Resumed, resume
 from netsre.clock import Timestamp
 from netsre.model.levels import SLO, RatioIndicator, Selector
 from netsre.slo.engine import Engine

@@ -2,7 +2,7 @@
 
 import pytest
 
-from netsre.app.supervise import FORGIVEN_AFTER, LONGEST_PAUSE, MOST_FAILURES, pause_before
+from netsre.app.local.supervise import FORGIVEN_AFTER, LONGEST_PAUSE, MOST_FAILURES, pause_before
 
 NOW = 1_000_000.0
 

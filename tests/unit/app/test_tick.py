@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy
 
 from netsre import clock
-from netsre.app.snapshot import Snapshot
+from netsre.app.control.snapshot import Snapshot
 from netsre.clock import Timestamp
 from netsre.errors import StoreUnusable
 from netsre.model.alerts import AlertState

@@ -8,7 +8,7 @@ import fastapi
 import httpx
 import pytest
 
-from netsre.app import console
+from netsre.app.control import console
 
 APP: Final = fastapi.FastAPI()
 APP.include_router(console.router)

@@ -6,7 +6,8 @@ import pathlib
 
 import pytest
 
-from netsre.app import controller, settings
+from netsre.app import settings
+from netsre.app.control import controller
 from netsre.cli import main
 from netsre.errors import SpecErrors
 

@@ -10,7 +10,7 @@ from typing import Final, Protocol
 
 from netsre import clock
 from netsre.adapters.alert_log import AlertLog
-from netsre.app import messages
+from netsre.app.control import messages
 from netsre.app.logs import pairs
 from netsre.clock import Timestamp
 from netsre.errors import EnvironmentUnfit, StoreUnusable

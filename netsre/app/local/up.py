@@ -14,12 +14,13 @@ from typing import Final, Protocol
 
 from netsre.adapters import endpoints, processes
 from netsre.adapters.endpoints import Answer, Endpoint
-from netsre.app import datadir, lab, runbooks, service_levels
+from netsre.app import datadir, runbooks, service_levels
 from netsre.app.levels import LevelLine, read_levels
+from netsre.app.local import lab
+from netsre.app.local.supervise import Program, Supervisor
+from netsre.app.local.sweep import sweep
 from netsre.app.privileges import ServiceUser, require_root
 from netsre.app.settings import Settings
-from netsre.app.supervise import Program, Supervisor
-from netsre.app.sweep import sweep
 from netsre.clock import duration_text
 from netsre.conventions import EXIT_USAGE
 from netsre.errors import BadInput, EnvironmentUnfit, NetsreError

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from netsre.app import messages
+from netsre.app.control import messages
 from netsre.app.logs import pairs
 from netsre.clock import Clock, Timestamp
 from netsre.model.alerts import Alert

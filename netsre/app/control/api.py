@@ -14,8 +14,8 @@ from fastapi import FastAPI, Header, HTTPException, Query, Request, Response
 from fastapi.responses import JSONResponse
 
 from netsre import __version__, clock
-from netsre.app import console, headers, metrics, wire
-from netsre.app.snapshot import Board
+from netsre.app.control import console, headers, metrics, wire
+from netsre.app.control.snapshot import Board
 from netsre.clock import SECOND, Clock
 from netsre.errors import StoreUnusable
 from netsre.store.database import Store

@@ -8,7 +8,7 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 from netsre import clock
-from netsre.app.snapshot import GroupKey, Snapshot
+from netsre.app.control.snapshot import GroupKey, Snapshot
 from netsre.clock import Timestamp
 from netsre.model.alerts import Alert
 from netsre.model.levels import SLO, Evaluation, Measured, Ratio

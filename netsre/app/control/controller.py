@@ -31,14 +31,15 @@ from netsre.adapters.alert_log import FILE_NAME as ALERT_LOG
 from netsre.adapters.alert_log import AlertLog
 from netsre.adapters.http_protocol import BoundedProtocol
 from netsre.alerting.describe import Links
-from netsre.app import api, datadir, privileges, resources, runbooks, service_levels
-from netsre.app.automation import Automation, RunbookChannel
-from netsre.app.dispatch import Dispatcher, LogChannel
+from netsre.app import datadir, privileges, resources, runbooks, service_levels
+from netsre.app.control import api
+from netsre.app.control.automation import Automation, RunbookChannel
+from netsre.app.control.dispatch import Dispatcher, LogChannel
+from netsre.app.control.resume import resume
+from netsre.app.control.snapshot import Board, Recent, Sight
+from netsre.app.control.tick import Loop, Parts
 from netsre.app.logs import pairs
-from netsre.app.resume import resume
 from netsre.app.settings import Settings
-from netsre.app.snapshot import Board, Recent, Sight
-from netsre.app.tick import Loop, Parts
 from netsre.clock import SystemClock
 from netsre.errors import EnvironmentUnfit
 from netsre.model.levels import SLO

@@ -16,7 +16,7 @@ from typing import Final
 
 from netsre.adapters import namespaces, processes
 from netsre.adapters.namespaces import Address, End
-from netsre.app.supervise import Program, Supervisor, describe_exit
+from netsre.app.local.supervise import Program, Supervisor, describe_exit
 from netsre.errors import EnvironmentUnfit
 from netsre.gameday.ownership import Owner
 
@@ -128,7 +128,7 @@ def _requesting(clients: tuple[str, ...], user: str, rate: float, *, ipv6: bool)
 
 def _command(part: str, namespace: str, user: str, addresses: tuple[str, ...]) -> tuple[str, ...]:
     """Return the command of one process; -P keeps modules of the current directory out of a root process."""
-    start = (sys.executable, "-P", "-m", "netsre.app.labtraffic", part)
+    start = (sys.executable, "-P", "-m", "netsre.app.local.labtraffic", part)
     where = [word for address in addresses for word in ("--address", address)]
     return (*start, "--namespace", namespace, "--user", user, "--port", str(PORT), *where)
 

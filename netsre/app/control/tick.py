@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Final, Protocol
 from netsre import clock
 from netsre.alerting import decide
 from netsre.alerting.describe import Links
-from netsre.app import messages
-from netsre.app.automation import ACTOR, Automation
-from netsre.app.dispatch import Dispatcher
+from netsre.app.control import messages
+from netsre.app.control.automation import ACTOR, Automation
+from netsre.app.control.dispatch import Dispatcher
+from netsre.app.control.snapshot import Board, Counts, Recent, Sight, Snapshot, Source
 from netsre.app.logs import pairs
-from netsre.app.snapshot import Board, Counts, Recent, Sight, Snapshot, Source
 from netsre.clock import Clock, Timestamp
 from netsre.errors import NetsreError, SourceUnreachable
 from netsre.model.levels import Evaluation

@@ -1,4 +1,4 @@
-"""One process of the lab's traffic: `python -m netsre.app.labtraffic server|client …`.
+"""One process of the lab's traffic: `python -m netsre.app.local.labtraffic server|client …`.
 
 It starts as root, enters its namespace, becomes the service user, and only then opens a socket. A server
 echoes what it hears. A client opens connections on a fixed schedule whatever became of the earlier ones (an

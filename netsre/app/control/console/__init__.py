@@ -13,7 +13,7 @@ from typing import Annotated, Final
 
 from fastapi import APIRouter, Header, HTTPException, Response
 
-from netsre.app import headers
+from netsre.app.control import headers
 
 _MEDIA_TYPES: Final = MappingProxyType(
     {

@@ -3,7 +3,7 @@
 from netsre import conventions as c
 from netsre.adapters import exposition
 from netsre.alerting.decide import SEVERITIES
-from netsre.app.snapshot import Snapshot
+from netsre.app.control.snapshot import Snapshot
 from netsre.metrics.readings import Readings
 from netsre.model.levels import Evaluation, Measured
 from netsre.model.runbooks import ENDED, RunState

@@ -1,0 +1,1 @@
+"""The controller's process: one turn after the other, what it serves, and what it does about alerts."""
