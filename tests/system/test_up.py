@@ -136,6 +136,27 @@ def test_a_part_that_dies_is_started_again_beside_the_others(data_dir: pathlib.P
         assert gone(before + after)
 
 
+@pytest.mark.parametrize("part", ["agent", "controller"])
+def test_a_part_that_is_killed_before_it_is_ready_is_started_again(data_dir: pathlib.Path, part: str) -> None:
+    """It did not end by itself, so the start goes on with another."""
+    with up(data_dir) as running:
+        wait_until(lambda: _child(running, part) is not None, seconds=30)
+        os.kill(_child(running, part) or 0, signal.SIGKILL)
+        running.wait_for(rf"^{part} \(pid \d+\) ended: signal SIGKILL.*starting it again in 1 s$")
+        running.wait_for(LIVE)
+        running.stop()
+
+
+def _child(running: Up, part: str) -> int | None:
+    """Return the pid of a child by its command; None before it is there."""
+    pid = running.process.pid
+    for child in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split():
+        with contextlib.suppress(OSError):
+            if part in pathlib.Path(f"/proc/{child}/cmdline").read_bytes().decode().split("\0"):
+                return int(child)
+    return None
+
+
 def test_a_part_that_hangs_is_ended_and_started_again(data_dir: pathlib.Path) -> None:
     """An agent that runs and does not answer is noticed and replaced."""
     with up(data_dir) as running:

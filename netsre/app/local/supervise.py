@@ -79,11 +79,6 @@ class Supervisor:
         """Yield the children that run, in the order of their first start."""
         return (kept.child for kept in self._kept.values() if kept.child is not None)
 
-    def listen(self) -> None:
-        """Pass on what the children said."""
-        for child in self:
-            self._listen(child)
-
     def watch(self, now: float) -> None:
         """Pass on what the children said, and start again those that ended.
 

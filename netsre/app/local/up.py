@@ -200,12 +200,14 @@ def _controller_options(options: UpOptions) -> tuple[str, ...]:
 def _become_ready(options: UpOptions, supervisor: Supervisor, wishes: Wishes, screen: Screen) -> bool:
     """Wait until both halves answer; False when asked to stop meanwhile.
 
-    A half that ends before it was ever ready would only end again: that is an error at once.
+    A half that ends by itself before it was ever ready would only end again: that is an error at once. One
+    that was killed did not choose to, and is started again.
     """
     began = time.monotonic()
     waiting = {AGENT: options.agent_listen, CONTROLLER: options.listen}
     while waiting and not wishes.to_stop:
         _refuse_stillborn(supervisor)
+        supervisor.watch(time.monotonic())
         seconds = time.monotonic() - began
         for name, endpoint in list(waiting.items()):
             answer = _ask(endpoint, "/readyz")
@@ -225,13 +227,12 @@ def _become_ready(options: UpOptions, supervisor: Supervisor, wishes: Wishes, sc
 def _refuse_stillborn(supervisor: Supervisor) -> None:
     """Raise when a child has ended already, with its last words, as the kind of error that it was there."""
     for child in supervisor:
-        ended = child.exit_code is not None
+        code = child.exit_code
         child.lines()
-        if ended:
+        if code is not None and code >= 0:
             words = child.last_line.removeprefix("error: ") or "it said nothing"
             message = f"the {child.name} cannot start: {words}"
-            raise BadInput(message) if child.exit_code == EXIT_USAGE else EnvironmentUnfit(message)
-    supervisor.listen()
+            raise BadInput(message) if code == EXIT_USAGE else EnvironmentUnfit(message)
 
 
 def _ask(endpoint: Endpoint, path: str) -> Answer:
