@@ -185,6 +185,8 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=100)
     parser.add_argument("--seed", type=int, default=20261123)
     options = parser.parse_args()
+    # A soak that is ended ends its netsre too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     dice = random.Random(options.seed)  # noqa: S311  # repeatable, not secret
     results, failures = Counter[str](), []
     directory = Path(tempfile.mkdtemp(prefix="netsre-soak-"))
@@ -196,10 +198,13 @@ def main() -> int:
                 results[one_round(directory / "data", dice)] += 1
             except (Broken, subprocess.SubprocessError) as error:
                 failures.append(f"round {number}: {error}")
+                print(failures[-1], flush=True)
             print(f"round {number}/{options.rounds}: {len(failures)} failed", flush=True)
+            _PAGE.write_text(
+                _report(results, failures, options.seed, time.monotonic() - began), encoding="utf-8"
+            )
     finally:
         shutil.rmtree(directory)
-    _PAGE.write_text(_report(results, failures, options.seed, time.monotonic() - began), encoding="utf-8")
     print(f"wrote {_PAGE}")
     return 1 if failures else 0
 
