@@ -17,6 +17,7 @@ from netsre.adapters.namespaces import Address, End
 from netsre.app.resources import directory
 
 pytestmark = [pytest.mark.requires("nft", "ip", "netns")]
+needs_two_cpus = pytest.mark.skipif(os.cpu_count() == 1, reason="one CPU has nobody to steer packets to")
 
 _SERVER, _CLIENT, _PORT = "198.18.77.1", "198.18.77.2", 7000
 _CLIENTS, _BURST, _BURSTS = 3, 64, 250
@@ -85,19 +86,26 @@ def _fork(work: object, namespace: str) -> int:
     return pid
 
 
-@pytest.mark.skipif(os.cpu_count() == 1, reason="one CPU has nobody to steer packets to")
+def _storm(server: str, client: str) -> None:
+    """Connect from several processes at once until all bursts are done; the server ends in any case."""
+    serving = _fork(_serve, server)
+    try:
+        time.sleep(0.3)
+        for pid in [_fork(_connect_in_bursts, client) for _ in range(_CLIENTS)]:
+            os.waitpid(pid, 0)
+    finally:
+        os.kill(serving, 9)
+        os.waitpid(serving, 0)
+
+
+@needs_two_cpus
 def test_an_end_that_interrupts_another_state_change_is_counted() -> None:
     """What the first program had to leave out, the second makes good, nearly all of it."""
     with _link() as (server, client):
         session = open_session(directory("bpf"))
         probe = FlowProbe(session)
         session.reinforce()
-        serving = _fork(_serve, server)
-        time.sleep(0.3)
-        for pid in [_fork(_connect_in_bursts, client) for _ in range(_CLIENTS)]:
-            os.waitpid(pid, 0)
-        os.kill(serving, 9)
-        os.waitpid(serving, 0)
+        _storm(server, client)
         identity = namespaces.identity(client)
         counted = sum(count.count for count in probe.counts() if identity and count.netns == identity[1])
         left_out = next(iter(session.run_statistics().values())).missed
@@ -108,7 +116,7 @@ def test_an_end_that_interrupts_another_state_change_is_counted() -> None:
     assert made - counted <= max(20, left_out * 0.15)
 
 
-@pytest.mark.skipif(os.cpu_count() == 1, reason="one CPU has nobody to steer packets to")
+@needs_two_cpus
 def test_the_second_program_is_attached_when_the_first_misses_a_run() -> None:
     """Nobody pays for it before; from the first scan after a miss on it makes good what follows."""
     with _link() as (server, client):
@@ -116,12 +124,7 @@ def test_the_second_program_is_attached_when_the_first_misses_a_run() -> None:
         probe = FlowProbe(session)
         probe.scan(time.monotonic_ns())
         assert session.attached == (2 if session.missed_runs() else 1)
-        serving = _fork(_serve, server)
-        time.sleep(0.3)
-        for pid in [_fork(_connect_in_bursts, client) for _ in range(_CLIENTS)]:
-            os.waitpid(pid, 0)
-        os.kill(serving, 9)
-        os.waitpid(serving, 0)
+        _storm(server, client)
         probe.scan(time.monotonic_ns())
         missed, attached = session.missed_runs(), session.attached
         session.close()
