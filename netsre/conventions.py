@@ -11,6 +11,8 @@ API_VERSION: Final = "netsre.dev/v1"
 # Where the two processes listen unless told otherwise; loopback, because neither is public.
 CONTROLLER_PORT: Final = 8600
 AGENT_PORT: Final = 8601
+ALERTMANAGER_PORT: Final = 9093
+"""Not ours, but where one usually listens."""
 
 # Everything netsre makes on a host (namespaces, links, tables) starts with this.
 OWNED_PREFIX: Final = "netsre-"
@@ -36,6 +38,11 @@ CONNTRACK_UTILIZATION: Final = "netsre_conntrack_utilization_ratio"
 CONNTRACK_INSERT_FAILED: Final = "netsre_conntrack_insert_failed_total"
 CONNTRACK_DROPS: Final = "netsre_conntrack_drops_total"
 CONNTRACK_EARLY_DROPS: Final = "netsre_conntrack_early_drops_total"
+
+# Agent: what it changes on request.
+DROPS: Final = "netsre_drops_total"
+EFFECTS: Final = "netsre_agent_effects"
+AGENT_COMMANDS: Final = "netsre_agent_commands_total"
 
 # Agent: its own programs and maps.
 BPF_PROGRAM_LOADS: Final = "netsre_bpf_program_loads_total"
@@ -70,6 +77,12 @@ TICK_FAILURES: Final = "netsre_controller_tick_failures_total"
 ALERTS_ACTIVE: Final = "netsre_alerts_active"
 ALERT_TRANSITIONS: Final = "netsre_alert_transitions_total"
 OUTBOX_PENDING: Final = "netsre_outbox_pending"
+ALERTS_RECEIVED: Final = "netsre_alerts_received_total"
+ALERTMANAGER_UP: Final = "netsre_alertmanager_up"
+ALERTMANAGER_POSTS: Final = "netsre_alertmanager_posts_total"
+KILL_SWITCH: Final = "netsre_kill_switch"
+GAMEDAY_ACTIVE: Final = "netsre_gameday_active"
+GAMEDAYS: Final = "netsre_gamedays_total"
 RUNS: Final = "netsre_runs_total"
 RUNS_REFUSED: Final = "netsre_runs_refused_total"
 

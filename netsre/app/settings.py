@@ -34,6 +34,9 @@ class Options:
     interval: str | None = None
     slos: tuple[str, ...] = ()
     runbooks: tuple[str, ...] = ()
+    alertmanagers: tuple[str, ...] = ()
+    control: str | None = None
+    lab_control: str | None = None
     user: str | None = None
     node: str | None = None
     external_url: str | None = None
@@ -53,6 +56,12 @@ class Settings:
     """Milliseconds between two evaluations."""
     slos: tuple[Path, ...]
     runbooks: tuple[Path, ...]
+    alertmanagers: tuple[str, ...]
+    """Addresses of every Alertmanager that is told of alerts; each is told by itself."""
+    control: Path | None
+    """The agent's control socket; without it automation only observes."""
+    lab_control: Path | None
+    """The control socket of the lab's noisy client, where there is a lab."""
     user: str | None
     node: str
     external_url: str
@@ -87,6 +96,11 @@ def settings(options: Options, defaults: Options = Options()) -> Settings:
         interval=_interval(interval),
         slos=tuple(Path(path) for path in slos) or (resources.directory("slos"),),
         runbooks=tuple(Path(path) for path in runbooks) or (resources.directory("runbooks"),),
+        alertmanagers=tuple(
+            _url("--alertmanager", url) for url in options.alertmanagers or _one(written.get("alertmanager"))
+        ),
+        control=_path(first(options.control, "NETSRE_CONTROL", "control", "")),
+        lab_control=_path(options.lab_control),
         user=first(options.user, "NETSRE_USER", "user", "") or None,
         node=first(options.node, "NETSRE_NODE", "node", socket.gethostname()),
         external_url=_url("--external-url", url),
@@ -114,7 +128,8 @@ def controller_url(option: str | None) -> str:
 
 
 def _url(what: str, text: str) -> str:
-    port = conventions.AGENT_PORT if what == "--agent" else conventions.CONTROLLER_PORT
+    ports = {"--agent": conventions.AGENT_PORT, "--alertmanager": conventions.ALERTMANAGER_PORT}
+    port = ports.get(what, conventions.CONTROLLER_PORT)
     try:
         problem = _url_problem(text)
     except ValueError as error:
@@ -154,6 +169,10 @@ def _interval(text: str) -> int:
     return interval
 
 
+def _path(text: str | None) -> Path | None:
+    return Path(text) if text else None
+
+
 def _one(text: str | None) -> tuple[str, ...]:
     return (text,) if text else ()
 
@@ -176,6 +195,8 @@ def _file(path: str | None) -> dict[str, str]:
                 "user",
                 "node",
                 "externalUrl",
+                "alertmanager",
+                "control",
             ):
                 value = document.spec.text(key, required=False)
                 if value is not None:

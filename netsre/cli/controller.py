@@ -10,6 +10,13 @@ import click
 @click.option("--interval", metavar="TIME", help="Between two evaluations (default: 15s).")
 @click.option("--slos", multiple=True, metavar="PATH", help="SLO files (default: the shipped ones).")
 @click.option("--runbooks", multiple=True, metavar="PATH", help="Runbook files (default: the shipped ones).")
+@click.option(
+    "--alertmanager", "alertmanagers", multiple=True, metavar="URL", help="Every Alertmanager to tell."
+)
+@click.option(
+    "--control", metavar="PATH", help="The agent's control socket (default: automation only looks)."
+)
+@click.option("--lab-control", metavar="PATH", hidden=True, help="The lab's noisy client.")
 @click.option("--user", metavar="NAME", help="User to become when started as root.")
 @click.option("--node", metavar="NAME", help="What the node is called (default: its host name).")
 @click.option("--external-url", metavar="URL", help="Where people reach this controller, for links.")
@@ -23,6 +30,9 @@ def controller(  # noqa: PLR0913
     interval: str | None,
     slos: tuple[str, ...],
     runbooks: tuple[str, ...],
+    alertmanagers: tuple[str, ...],
+    control: str | None,
+    lab_control: str | None,
     user: str | None,
     node: str | None,
     external_url: str | None,
@@ -47,6 +57,9 @@ def controller(  # noqa: PLR0913
                 interval=interval,
                 slos=slos,
                 runbooks=runbooks,
+                alertmanagers=alertmanagers,
+                control=control,
+                lab_control=lab_control,
                 user=user,
                 node=node,
                 external_url=external_url,

@@ -8,6 +8,17 @@ from netsre.clock import Timestamp
 from netsre.model.samples import Labels
 
 
+class AlertSource(StrEnum):
+    """Who decides whether an alert begins and ends."""
+
+    SLO = "slo"
+    CONDITION = "condition"
+    AUTOMATION = "automation"
+    """A run that people must look at."""
+    WEBHOOK = "webhook"
+    """Somebody else's alert that Alertmanager sent us."""
+
+
 class AlertState(StrEnum):
     """Where an alert is in its life."""
 
@@ -28,6 +39,7 @@ class Alert:
     updated_at: Timestamp
     clearing_since: Timestamp | None = None
     """Since when the condition is measured false without a break; it resolves after a hold of that."""
+    source: AlertSource = AlertSource.SLO
 
 
 def fingerprint(labels: Labels) -> str:

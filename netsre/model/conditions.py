@@ -59,4 +59,9 @@ class Or:
     terms: tuple["Condition", ...]
 
 
-Condition = Equal | In | Not | And | Or
+@dataclass(frozen=True, slots=True)
+class Still:
+    """`still(alert)`: what the alert of the run says is still so, as measured now."""
+
+
+Condition = Equal | In | Not | And | Or | Still

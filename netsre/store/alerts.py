@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, Text, literal_column, select, type_coerc
 
 from netsre import conventions
 from netsre.clock import Timestamp
-from netsre.model.alerts import Alert, AlertState
+from netsre.model.alerts import Alert, AlertSource, AlertState
 from netsre.model.samples import labels
 from netsre.store import schema, tallies
 from netsre.store.statements import upsert
@@ -43,14 +43,15 @@ class Alerts:
             "resolved_at": alert.resolved_at,
             "updated_at": alert.updated_at,
             "clearing_since": alert.clearing_since,
+            "source": alert.source.value,
         }
         self._connection.execute(upsert(self._connection.dialect, schema.alert), [row])
         self._count(alert, before)
 
-    def active(self) -> dict[str, Alert]:
-        """Return the firing alerts by fingerprint, without those that cannot be read."""
+    def active(self, source: AlertSource | None = None) -> dict[str, Alert]:
+        """Return the firing alerts by fingerprint, of one source or of all, without those unreadable."""
         found = ((row.fingerprint, _alert(row)) for row in self._firing())
-        return {name: alert for name, alert in found if alert is not None}
+        return {name: alert for name, alert in found if alert is not None and source in (None, alert.source)}
 
     def set_aside(self) -> list[str]:
         """Take firing rows that cannot be read out of the way, and count them; return their fingerprints.
@@ -105,7 +106,7 @@ def _alert(row: Row[tuple[object, ...]]) -> Alert | None:
     """Return the alert of a row; None for one that another version, or somebody by hand, wrote."""
     try:
         pairs, annotations = _texts(row.labels), _texts(row.annotations)
-        state = AlertState(row.state)
+        state, source = AlertState(row.state), AlertSource(row.source)
     except ValueError:
         return None
     if "alertname" not in pairs:
@@ -119,6 +120,7 @@ def _alert(row: Row[tuple[object, ...]]) -> Alert | None:
         resolved_at=row.resolved_at,
         updated_at=Timestamp(row.updated_at),
         clearing_since=row.clearing_since,
+        source=source,
     )
 
 

@@ -14,9 +14,13 @@ from sqlalchemy import Connection, Engine, event, exc
 from netsre.errors import StoreUnusable
 from netsre.store.alerts import Alerts
 from netsre.store.audit import Audit
+from netsre.store.drills import Drills
 from netsre.store.history import History
+from netsre.store.incidents import Incidents
 from netsre.store.migrations import Migrations
 from netsre.store.outbox import Outbox
+from netsre.store.pages import Pages
+from netsre.store.received import ReceivedAlerts
 from netsre.store.runs import Runs
 
 FILE_NAME: Final = "netsre.db"
@@ -33,6 +37,10 @@ class Transaction:
         self.alerts = Alerts(connection)
         self.outbox = Outbox(connection)
         self.runs = Runs(connection)
+        self.received = ReceivedAlerts(connection)
+        self.pages = Pages(connection)
+        self.incidents = Incidents(connection)
+        self.drills = Drills(connection)
         self.audit = Audit(connection)
 
 

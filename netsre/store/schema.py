@@ -122,6 +122,7 @@ alert: Final = Table(
     Column("resolved_at", BigInteger),
     Column("updated_at", BigInteger, nullable=False),
     Column("clearing_since", BigInteger),
+    Column("source", Text, nullable=False, server_default="slo"),
     Index(
         "uq_alert_firing",
         "fingerprint",
@@ -173,6 +174,88 @@ journal: Final = Table(
     Column("kind", Text, nullable=False),
     Column("step", Integer, nullable=False),
     Column("action", Text, nullable=False),
+    Column("data", JsonText, nullable=False),
+)
+
+received: Final = Table(
+    "received",
+    metadata,
+    Column("fingerprint", Text, primary_key=True),
+    Column("starts_at", BigInteger, primary_key=True),
+    Column("status", Text, primary_key=True),
+    Column("ends_at", BigInteger),
+    Column("labels", LabelSet, nullable=False),
+    Column("annotations", JsonText, nullable=False),
+    Column("disposition", Text, nullable=False),
+    Column("received_at", BigInteger, nullable=False),
+    Column("times", BigInteger, nullable=False),
+    Index(None, "received_at"),
+)
+
+page: Final = Table(
+    "page",
+    metadata,
+    Column("peer", Text, primary_key=True),
+    Column("fingerprint", Text, primary_key=True),
+    Column("fired_at", BigInteger, primary_key=True),
+    Column("accepted_at", BigInteger, nullable=False),
+    Column("resolved_at", BigInteger),
+    Index(None, "fingerprint", "fired_at"),
+)
+
+incident: Final = Table(
+    "incident",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("node", Text, nullable=False),
+    Column("opened_at", BigInteger, nullable=False),
+    Column("closed_at", BigInteger),
+    Index(
+        "uq_incident_open",
+        "node",
+        unique=True,
+        sqlite_where=text("closed_at IS NULL"),
+        postgresql_where=text("closed_at IS NULL"),
+    ),
+    Index(None, "opened_at"),
+)
+
+incident_alert: Final = Table(
+    "incident_alert",
+    metadata,
+    Column("fingerprint", Text, primary_key=True),
+    Column("fired_at", BigInteger, primary_key=True),
+    Column("incident", Text, nullable=False),
+    Index(None, "incident"),
+)
+
+drill: Final = Table(
+    "drill",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("gameday", Text, nullable=False),
+    Column("profile", Text, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("scheduled_at", BigInteger),
+    Column("state", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("requested_at", BigInteger, nullable=False),
+    Column("ended_at", BigInteger),
+    Column("result", JsonText, nullable=False),
+    # 1 while it is not over, else NULL: there is one at a time.
+    Column("active", Integer),
+    UniqueConstraint("gameday", "scheduled_at"),
+    UniqueConstraint("active"),
+    Index(None, "requested_at"),
+)
+
+drill_journal: Final = Table(
+    "drill_journal",
+    metadata,
+    Column("drill", Text, primary_key=True),
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("at", BigInteger, nullable=False),
+    Column("kind", Text, nullable=False),
     Column("data", JsonText, nullable=False),
 )
 

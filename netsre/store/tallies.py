@@ -8,9 +8,11 @@ from sqlalchemy import Connection, select
 from netsre.store import schema
 from netsre.store.statements import increase
 
-Kind = Literal["alert", "run"]
+Kind = Literal["alert", "run", "received", "drill"]
 ALERT: Final[Kind] = "alert"
 RUN: Final[Kind] = "run"
+RECEIVED: Final[Kind] = "received"
+DRILL: Final[Kind] = "drill"
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from netsre.app.control.snapshot import Board, Counts, Recent, Sight, Snapshot, 
 from netsre.app.logs import pairs
 from netsre.clock import Clock, Timestamp
 from netsre.errors import NetsreError, SourceUnreachable
+from netsre.model.alerts import AlertSource
 from netsre.model.levels import Evaluation
 from netsre.model.samples import Labels, Scrape
 from netsre.slo.engine import Engine
@@ -130,7 +131,7 @@ class Loop:
             broken = transaction.alerts.set_aside()
             for fingerprint in broken:
                 transaction.audit.append(now, ACTOR, "alert.unreadable", fingerprint, {})
-            active = transaction.alerts.active()
+            active = transaction.alerts.active(AlertSource.SLO)
             asked = {slo.name for slo in parts.engine.slos}
             gone = decide.retire(active, asked, now)
             ended = {transition.alert.fingerprint for transition in gone}

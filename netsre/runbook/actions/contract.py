@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
+from netsre.errors import EnvironmentUnfit, NetsreError
 from netsre.model import specs
 from netsre.model.alerts import Alert
 from netsre.model.documents import Document
+from netsre.model.effects import Effect, InForce, LimitFacts, Route, Standing, Table
 from netsre.model.levels import Evaluation
 from netsre.model.samples import Scrape
 
@@ -20,6 +22,51 @@ class Subject:
     target: str
 
 
+class NodeUnreachable(EnvironmentUnfit):
+    """The node gave no answer; whether it did what it was asked is unknown."""
+
+
+class NodeRefused(NetsreError):
+    """The node said no, and did nothing; `reason` is a word."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        """Keep the word beside the sentence."""
+        self.reason = reason
+        super().__init__(message)
+
+
+class Node(Protocol):
+    """The node that automation acts upon; every method may raise `NodeUnreachable` or `NodeRefused`."""
+
+    def table(self, netns: str) -> Table:
+        """Return who fills a namespace's connection table."""
+        ...
+
+    def route(self, netns: str, source: str) -> Route:
+        """Return where packets of a source come in."""
+        ...
+
+    def limit(self) -> LimitFacts:
+        """Return what the limit of the connection tables is, and may be."""
+        ...
+
+    def apply(self, key: str, effect: Effect) -> Document:
+        """Apply an effect once per key; return figures for the journal (`deleted`, `until`, …)."""
+        ...
+
+    def look(self, key: str, effect: Effect) -> Standing:
+        """Return what became of the effect of a key."""
+        ...
+
+    def undo(self, key: str, effect: Effect) -> Document:
+        """Take an effect back; one that is absent or over is none to take back, and no error."""
+        ...
+
+    def effects(self) -> Sequence[InForce]:
+        """Return what is in force now."""
+        ...
+
+
 class Views(Protocol):
     """What is known now; an action looks at nothing else."""
 
@@ -31,16 +78,27 @@ class Views(Protocol):
         """Return the latest evaluation of every SLO and group."""
         ...
 
+    @property
+    def node(self) -> Node:
+        """Return the node that the readings come from."""
+        ...
+
 
 class ActionFailed(Exception):
     """The action could not do its work; the sentence goes into the journal."""
 
 
-class Action(Protocol):
-    """One thing that a step can do.
+class ActionRefused(ActionFailed):
+    """A change has nothing that it may be applied to; `reason` is a word such as `no_source`."""
 
-    Actions that only observe have no effect, so that an interrupted one is simply observed again.
-    """
+    def __init__(self, reason: str, message: str) -> None:
+        """Keep the word beside the sentence."""
+        self.reason = reason
+        super().__init__(message)
+
+
+class Action(Protocol):
+    """One thing that a step can do."""
 
     @property
     def name(self) -> str:
@@ -48,9 +106,26 @@ class Action(Protocol):
         ...
 
     def read(self, parameters: specs.Mapping) -> Document | None:
-        """Take the parameters of a step from a file; what is wrong becomes findings there, and None here."""
+        """Take the parameters of a step from a file; what is wrong becomes findings there, and None here.
+
+        A text may be a reference such as `${evidence.top_source}`, kept as it is.
+        """
         ...
+
+
+@runtime_checkable
+class Observation(Action, Protocol):
+    """An action without effect, so that an interrupted one is simply done again."""
 
     def observe(self, subject: Subject, parameters: Document, views: Views) -> Document:
         """Look, and return what was seen; raises `ActionFailed`."""
+        ...
+
+
+@runtime_checkable
+class Change(Action, Protocol):
+    """An action that changes a node: it says exactly what it would do, and the engine has the node do it."""
+
+    def plan(self, subject: Subject, parameters: Document, views: Views) -> Effect:
+        """Return the effect, all references resolved; raises `ActionRefused`."""
         ...

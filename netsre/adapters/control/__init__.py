@@ -1,0 +1,160 @@
+"""Commands over a unix socket: one JSON object a line each way, from peers whose user id is allowed.
+
+The file system says who may connect, the kernel says who did (`SO_PEERCRED`). An answer is either
+`{"ok": …}` or `{"refused": reason, "message": sentence}`.
+"""
+
+import contextlib
+import json
+import logging
+import os
+import socket
+import struct
+import threading
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import Final
+
+from netsre.errors import EnvironmentUnfit, NetsreError
+from netsre.model.documents import Document, canonical
+
+_log: Final = logging.getLogger("netsre.control")
+
+LARGEST: Final = 256 * 1024
+"""Bytes of one line."""
+_CLIENT_SECONDS: Final = 30.0
+_MOST_CLIENTS: Final = 16
+_CREDENTIALS: Final = struct.Struct("=iII")
+
+Handler = Callable[[Document], Document]
+
+
+class ControlRefused(NetsreError):
+    """The other side said no; nothing was done. `reason` is a word, the message a sentence."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        """Keep the word beside the sentence."""
+        self.reason = reason
+        super().__init__(message)
+
+
+class ControlUnreachable(EnvironmentUnfit):
+    """Nobody answered; `sent` tells whether the command may have been carried out all the same."""
+
+    def __init__(self, message: str, *, sent: bool) -> None:
+        """Keep whether the command left."""
+        self.sent = sent
+        super().__init__(message)
+
+
+def call(path: Path, command: Document, seconds: float) -> Document:
+    """Send one command and return its answer; raises `ControlRefused` or `ControlUnreachable`."""
+    sent = False
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as channel:
+            channel.settimeout(seconds)
+            channel.connect(str(path))
+            sent = True
+            channel.sendall(canonical(command).encode() + b"\n")
+            answer = json.loads(_line(channel))
+    except OSError as error:
+        reason = error.strerror or str(error) or type(error).__name__
+        raise ControlUnreachable(f"{path} does not answer: {reason}", sent=sent) from error
+    except ValueError as error:
+        raise ControlUnreachable(f"{path} answered no JSON: {error}", sent=sent) from error
+    if not isinstance(answer, dict):
+        raise ControlUnreachable(f"{path} answered no object", sent=sent)
+    if isinstance(answer.get("ok"), dict):
+        return dict(answer["ok"])
+    raise ControlRefused(str(answer.get("refused", "unknown")), str(answer.get("message", "no reason given")))
+
+
+class ControlServer:
+    """Serves commands until closed; each client in a thread, a bounded number at once."""
+
+    def __init__(
+        self, path: Path, handlers: Mapping[str, Handler], allowed: Collection[int], group: int | None = None
+    ) -> None:
+        """Bind at once; `allowed` are user ids, `group` may open the socket beside the owner.
+
+        The name of the handler is `do` in the command. Raises `EnvironmentUnfit` where nothing can be bound.
+        """
+        self._handlers = handlers
+        self._allowed = frozenset(allowed)
+        self._path = path
+        self._places = threading.BoundedSemaphore(_MOST_CLIENTS)
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            with contextlib.suppress(FileNotFoundError):
+                path.unlink()
+            # Closed to everybody until it is known who may come.
+            self._listener.bind(str(path))
+            path.chmod(0o600)
+            if group is not None:
+                os.chown(path, -1, group)
+                path.chmod(0o660)
+            self._listener.listen(_MOST_CLIENTS)
+        except OSError as error:
+            self._listener.close()
+            raise EnvironmentUnfit(f"control socket {path}: {error.strerror or error}") from error
+        threading.Thread(target=self._accept, name="control", daemon=True).start()
+
+    def close(self) -> None:
+        """Take no more commands, and remove the socket."""
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        with contextlib.suppress(OSError):
+            self._path.unlink()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                channel, _ = self._listener.accept()
+            except OSError:
+                return
+            if not self._places.acquire(blocking=False):
+                channel.close()
+                continue
+            threading.Thread(target=self._serve, args=(channel,), name="command", daemon=True).start()
+
+    def _serve(self, channel: socket.socket) -> None:
+        try:
+            with channel:
+                channel.settimeout(_CLIENT_SECONDS)
+                answer = self._answer(channel)
+                channel.sendall(json.dumps(answer).encode() + b"\n")
+        except (OSError, ValueError):
+            pass  # it went away, or never spoke our language
+        finally:
+            self._places.release()
+
+    def _answer(self, channel: socket.socket) -> Document:
+        credentials = channel.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+        uid = _CREDENTIALS.unpack(credentials)[1]
+        if uid not in self._allowed:
+            return {"refused": "not_allowed", "message": f"user id {uid} may not command this process"}
+        command = json.loads(_line(channel))
+        name = command.get("do") if isinstance(command, dict) else None
+        handler = self._handlers.get(str(name))
+        if handler is None:
+            known = ", ".join(sorted(self._handlers))
+            return {"refused": "unknown_command", "message": f"{name!r} is no command; there is {known}"}
+        try:
+            return {"ok": handler(command)}
+        except ControlRefused as refusal:
+            return {"refused": refusal.reason, "message": str(refusal)}
+        except Exception as error:  # noqa: BLE001
+            # One command's mistake ends that command, and not the process.
+            _log.exception("command %s failed", name)
+            return {"refused": "internal_error", "message": f"{type(error).__name__}: {error}"}
+
+
+def _line(channel: socket.socket) -> bytes:
+    received = bytearray()
+    while not received.endswith(b"\n"):
+        chunk = channel.recv(65536)
+        if not chunk or len(received) > LARGEST:
+            raise ValueError("the line has no end")
+        received += chunk
+    return bytes(received)
