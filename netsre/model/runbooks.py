@@ -23,7 +23,7 @@ class Trigger:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How often and how widely a runbook may act; counted from stored runs, so that they survive a restart."""
+    """How often and how widely a runbook may act; counted from stored runs, which survive restarts."""
 
     cooldown: int
     """Milliseconds between the starts of two runs on one target."""
