@@ -7,7 +7,7 @@ policy=/usr/sbin/policy-rc.d
 services=()
 for package in "$@"; do
     # Only a package that was not here before gets this far, so the service is not one that somebody uses.
-    [[ $package == prometheus ]] && services+=(prometheus)
+    case $package in prometheus | prometheus-alertmanager) services+=("$package") ;; esac
 done
 
 # Debian asks this file before it starts a service; an existing one is the machine's own answer and stays.
