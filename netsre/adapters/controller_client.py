@@ -1,21 +1,41 @@
 """Asks a running controller."""
 
+from collections.abc import Mapping
 from typing import Final
 
 import httpx
 
 from netsre.errors import EnvironmentUnfit
+from netsre.model.documents import Document
 
 _SECONDS: Final = 10.0
 
 
 def ask(base: str, path: str, **parameters: str | int) -> object:
     """Return the JSON that a controller answers; raises `EnvironmentUnfit` when there is none."""
-    url = f"{base}{path}"
+    return _asked("GET", f"{base}{path}", params=parameters)
+
+
+def post(base: str, path: str, token: str, document: Document) -> object:
+    """Have a controller do something and return the JSON that it answers; raises `EnvironmentUnfit`."""
+    headers = {"Authorization": f"Bearer {token}"}
+    return _asked("POST", f"{base}{path}", headers=headers, document=document)
+
+
+def _asked(
+    method: str,
+    url: str,
+    *,
+    params: Mapping[str, str | int] | None = None,
+    headers: Mapping[str, str] | None = None,
+    document: Document | None = None,
+) -> object:
     try:
-        response = httpx.get(url, params=parameters, timeout=_SECONDS, trust_env=False)
+        response = httpx.request(
+            method, url, params=params, headers=headers, json=document, timeout=_SECONDS, trust_env=False
+        )
         response.raise_for_status()
-        document: object = response.json()
+        answered: object = response.json()
     except httpx.HTTPStatusError as error:
         raise EnvironmentUnfit(
             f"controller {url} answered {error.response.status_code}{_detail(error)}"
@@ -27,7 +47,7 @@ def ask(base: str, path: str, **parameters: str | int) -> object:
         raise EnvironmentUnfit(
             f"controller {url} answered what is no JSON; is it a netsre controller?"
         ) from error
-    return document
+    return answered
 
 
 def _detail(error: httpx.HTTPStatusError) -> str:

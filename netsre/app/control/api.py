@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from fractions import Fraction
 from http import HTTPStatus
+from pathlib import Path
 from typing import Annotated, Any, Final
 
 from fastapi import FastAPI, Header, HTTPException, Query, Request, Response
@@ -47,6 +48,9 @@ class Served:
     """The page of every runbook, by name."""
     hosts: frozenset[str]
     """Names under which this server may be called."""
+    data_dir: Path
+    api_token: str
+    """What a request must show that changes something."""
 
 
 def create(served: Served) -> Asgi:
@@ -200,6 +204,7 @@ def _add_lists(app: FastAPI, served: Served) -> None:
         return wire.Status(
             version=__version__,
             node=served.node,
+            data_dir=str(served.data_dir),
             started_at=clock.rfc3339(served.board.started_at),
             interval_seconds=wire.number(Fraction(served.interval, SECOND)),
             last_tick_at=clock.rfc3339(snapshot.at) if snapshot else None,

@@ -31,7 +31,7 @@ from netsre.adapters.alert_log import FILE_NAME as ALERT_LOG
 from netsre.adapters.alert_log import AlertLog
 from netsre.adapters.http_protocol import BoundedProtocol
 from netsre.alerting.describe import Links
-from netsre.app import datadir, privileges, resources, runbooks, service_levels
+from netsre.app import datadir, privileges, resources, runbooks, service_levels, tokens
 from netsre.app.control import api
 from netsre.app.control.automation import Automation, RunbookChannel
 from netsre.app.control.dispatch import Dispatcher, LogChannel
@@ -92,6 +92,7 @@ def run(settings: Settings) -> None:
         store = Store.at(settings.data_dir, loaded.migrations)
         stack.callback(store.close)
         stack.enter_context(_alone(settings.data_dir))
+        tokens.make(settings.data_dir)
         if store.upgrade():
             _log.info("database %s", pairs(path=store.where, schema=loaded.migrations.head))
         board = Board(SystemClock().now())
@@ -216,6 +217,8 @@ def _application(settings: Settings, loaded: Loaded, store: Store, board: Board)
         runbooks=len(loaded.runbooks),
         pages=loaded.pages,
         hosts=api.allowed_hosts(settings.host, settings.external_url),
+        data_dir=settings.data_dir.absolute(),
+        api_token=tokens.read(settings.data_dir, tokens.API),
     )
     return api.create(served)
 

@@ -123,6 +123,8 @@ class Status(BaseModel):
 
     version: str
     node: str
+    data_dir: str
+    """Where its tokens are, for those who may read them."""
     started_at: str
     interval_seconds: Number
     last_tick_at: str | None

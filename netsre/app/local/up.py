@@ -14,7 +14,7 @@ from typing import Final, Protocol
 
 from netsre.adapters import endpoints, processes
 from netsre.adapters.endpoints import Answer, Endpoint
-from netsre.app import datadir, runbooks, service_levels
+from netsre.app import datadir, runbooks, service_levels, tokens
 from netsre.app.levels import LevelLine, read_levels
 from netsre.app.local import lab
 from netsre.app.local.supervise import Program, Supervisor
@@ -124,6 +124,7 @@ def run(options: UpOptions, screen: Screen) -> None:
         datadir.prepare(options.data_dir, options.user, owner)
         stack.enter_context(datadir.locked(options.data_dir))
         _remove_leftovers(screen, options.data_dir)
+        tokens.make(options.data_dir)
         stack.callback(screen.say, f"stopped; kept: {options.data_dir} (history, alerts, runs)")
         network = stack.enter_context(_network(options, owner, screen)) if options.with_lab else None
         supervisor = Supervisor(owner, _KIND, screen.say)

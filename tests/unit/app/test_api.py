@@ -21,6 +21,8 @@ from netsre.model.alerts import AlertState
 from tests.unit import burning
 from tests.unit.app.fakes import Machine
 
+SHOWN = "what-the-tests-show"
+
 
 class Client:
     """Asks an application in this process."""
@@ -36,6 +38,8 @@ class Client:
             runbooks=1,
             pages=MappingProxyType({"network-evidence": "# network-evidence"}),
             hosts=api.allowed_hosts(listen, f"http://{listen}:8600"),
+            data_dir=pathlib.Path("/var/lib/netsre"),
+            api_token=SHOWN,
         )
         self._application = api.create(served)
 
