@@ -24,6 +24,9 @@ LARGEST: Final = 256 * 1024
 """Bytes of one line."""
 _CLIENT_SECONDS: Final = 30.0
 _MOST_CLIENTS: Final = 16
+_OWNER_ONLY: Final = 0o177
+_OWNER_AND_GROUP: Final = 0o117
+"""What a mask takes away from the rights of a new socket."""
 _CREDENTIALS: Final = struct.Struct("=iII")
 
 Handler = Callable[[Document], Document]
@@ -69,34 +72,52 @@ def call(path: Path, command: Document, seconds: float) -> Document:
     raise ControlRefused(str(answer.get("refused", "unknown")), str(answer.get("message", "no reason given")))
 
 
+def listen(path: Path, group: int | None = None) -> socket.socket:
+    """Make the socket that a server accepts from; its owner may open it, and `group` where one is named.
+
+    Whoever owns the directory could put another file under that name at any time, so the socket is made with
+    its group and its rights; nothing is changed by name afterwards. The whole process has another group and
+    mask for that moment. Raises `EnvironmentUnfit` where nothing can be bound.
+    """
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    before, mask = os.getegid(), os.umask(_OWNER_ONLY if group is None else _OWNER_AND_GROUP)
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            path.unlink()
+        if group is not None:
+            os.setegid(group)
+        listener.bind(str(path))
+        listener.listen(_MOST_CLIENTS)
+    except OSError as error:
+        listener.close()
+        raise EnvironmentUnfit(f"control socket {path}: {error.strerror or error}") from error
+    finally:
+        os.umask(mask)
+        if os.getegid() != before:
+            os.setegid(before)
+    return listener
+
+
 class ControlServer:
     """Serves commands until closed; each client in a thread, a bounded number at once."""
 
     def __init__(
-        self, path: Path, handlers: Mapping[str, Handler], allowed: Collection[int], group: int | None = None
+        self,
+        path: Path,
+        handlers: Mapping[str, Handler],
+        allowed: Collection[int],
+        listener: socket.socket | None = None,
     ) -> None:
-        """Bind at once; `allowed` are user ids, `group` may open the socket beside the owner.
+        """Serve at once; `allowed` are user ids.
 
-        The name of the handler is `do` in the command. Raises `EnvironmentUnfit` where nothing can be bound.
+        The name of the handler is `do` in the command. `listener` was made earlier, by `listen`, where that
+        takes rights that are given away by now; else it is made here and raises what `listen` raises.
         """
         self._handlers = handlers
         self._allowed = frozenset(allowed)
         self._path = path
         self._places = threading.BoundedSemaphore(_MOST_CLIENTS)
-        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            with contextlib.suppress(FileNotFoundError):
-                path.unlink()
-            # Closed to everybody until it is known who may come.
-            self._listener.bind(str(path))
-            path.chmod(0o600)
-            if group is not None:
-                os.chown(path, -1, group)
-                path.chmod(0o660)
-            self._listener.listen(_MOST_CLIENTS)
-        except OSError as error:
-            self._listener.close()
-            raise EnvironmentUnfit(f"control socket {path}: {error.strerror or error}") from error
+        self._listener = listener or listen(path)
         threading.Thread(target=self._accept, name="control", daemon=True).start()
 
     def close(self) -> None:
@@ -134,7 +155,10 @@ class ControlServer:
         uid = _CREDENTIALS.unpack(credentials)[1]
         if uid not in self._allowed:
             return {"refused": "not_allowed", "message": f"user id {uid} may not command this process"}
-        command = json.loads(_line(channel))
+        try:
+            command = json.loads(_line(channel))
+        except (ValueError, RecursionError) as error:
+            return {"refused": "not_understood", "message": f"this is no line of JSON: {error}"}
         name = command.get("do") if isinstance(command, dict) else None
         handler = self._handlers.get(str(name))
         if handler is None:

@@ -1,0 +1,158 @@
+"""The node that automation acts upon, over its agent's control socket."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final, NoReturn, TypeVar
+
+from netsre.adapters.control import ControlRefused, ControlUnreachable, call
+from netsre.clock import Timestamp
+from netsre.model import effects as model
+from netsre.model.documents import Document, Json
+from netsre.model.effects import Effect, InForce, LimitFacts, Route, SourceCount, Standing, Table
+from netsre.runbook.actions.contract import NodeRefused, NodeUnreachable
+
+_SECONDS: Final = 5.0
+_SLOW_SECONDS: Final = 15.0
+"""For what reads or deletes a whole connection table."""
+
+_Answer = TypeVar("_Answer")
+
+
+class AgentNode:
+    """Asks the agent anew for every call, so one that was started again is found again."""
+
+    def __init__(self, socket: Path) -> None:
+        """Ask the agent that serves this socket."""
+        self._socket = socket
+
+    def table(self, netns: str) -> Table:
+        """Return who fills a namespace's connection table."""
+        return self._ask({"do": "table", "netns": netns}, _table, _SLOW_SECONDS)
+
+    def route(self, netns: str, source: str) -> Route:
+        """Return where packets of a source come in."""
+        return self._ask({"do": "route", "netns": netns, "source": source}, _route)
+
+    def limit(self) -> LimitFacts:
+        """Return what the limit of the connection tables is, and may be."""
+        return self._ask(
+            {"do": "limit"}, lambda answer: LimitFacts(_whole(answer, "limit"), _whole(answer, "most"))
+        )
+
+    def apply(self, key: str, effect: Effect) -> Document:
+        """Apply an effect once per key; return figures for the journal (`deleted`, `until`, …)."""
+        seconds = _SLOW_SECONDS if isinstance(effect, model.Flush) else _SECONDS
+        return self._ask(_about("apply", key, effect), dict, seconds)
+
+    def look(self, key: str, effect: Effect) -> Standing:
+        """Return what became of the effect of a key."""
+        return self._ask(_about("look", key, effect), lambda answer: Standing(_text(answer, "standing")))
+
+    def undo(self, key: str, effect: Effect) -> Document:
+        """Take an effect back; one that is absent or over is none to take back, and no error."""
+        return self._ask(_about("undo", key, effect), dict)
+
+    def effects(self) -> Sequence[InForce]:
+        """Return what is in force now."""
+        return self._ask({"do": "effects"}, lambda answer: tuple(map(_in_force, _list(answer, "effects"))))
+
+    def _ask(
+        self, command: Document, read: Callable[[Document], _Answer], seconds: float = _SECONDS
+    ) -> _Answer:
+        try:
+            return read(call(self._socket, command, seconds))
+        except ControlRefused as refusal:
+            raise NodeRefused(refusal.reason, str(refusal)) from refusal
+        except ControlUnreachable as error:
+            raise NodeUnreachable(str(error)) from error
+        except ValueError as error:
+            raise NodeUnreachable(
+                f"{self._socket} answered {command['do']} with nonsense: {error}"
+            ) from error
+
+
+class NoNode:
+    """Stands where no control socket is configured: every call is refused, and automation only observes."""
+
+    def table(self, netns: str) -> Table:
+        """Refuse."""
+        _refuse(f"read the connection table of {netns}")
+
+    def route(self, netns: str, source: str) -> Route:
+        """Refuse."""
+        _refuse(f"find the way from {source} into {netns}")
+
+    def limit(self) -> LimitFacts:
+        """Refuse."""
+        _refuse("read the limit of the connection tables")
+
+    def apply(self, key: str, effect: Effect) -> Document:
+        """Refuse."""
+        _refuse(f"apply {model.write(effect)['kind']} for {key}")
+
+    def look(self, key: str, effect: Effect) -> Standing:
+        """Refuse."""
+        _refuse(f"look for {model.write(effect)['kind']} of {key}")
+
+    def undo(self, key: str, effect: Effect) -> Document:
+        """Refuse."""
+        _refuse(f"undo {model.write(effect)['kind']} of {key}")
+
+    def effects(self) -> Sequence[InForce]:
+        """Refuse."""
+        _refuse("list what is in force")
+
+
+def _refuse(wish: str) -> NoReturn:
+    raise NodeRefused(
+        "no_agent_control", f"cannot {wish}: no control socket of an agent is known; name it with --control"
+    )
+
+
+def _about(command: str, key: str, effect: Effect) -> Document:
+    return {"do": command, "key": key, "effect": model.write(effect)}
+
+
+def _table(answer: Document) -> Table:
+    sources = tuple(
+        SourceCount(_text(source, "source"), _whole(source, "entries"))
+        for source in map(_object, _list(answer, "sources"))
+    )
+    return Table(_text(answer, "netns"), _whole(answer, "entries"), _whole(answer, "limit"), sources)
+
+
+def _route(answer: Document) -> Route:
+    return Route(_text(answer, "interface"), _text(answer, "protected"))
+
+
+def _in_force(item: Json) -> InForce:
+    found = _object(item)
+    effect = model.read(_object(found.get("effect")))
+    return InForce(_text(found, "key"), effect, Timestamp(_whole(found, "until")))
+
+
+def _object(value: Json) -> Document:
+    if not isinstance(value, dict):
+        raise ValueError(f"{value!r} is no object")
+    return value
+
+
+def _list(answer: Document, key: str) -> Sequence[Json]:
+    value = answer.get(key)
+    if not isinstance(value, list):
+        raise ValueError(f"{key} is {value!r}, no list")
+    return value
+
+
+def _text(answer: Document, key: str) -> str:
+    value = answer.get(key)
+    if not isinstance(value, str):
+        raise ValueError(f"{key} is {value!r}, no text")
+    return value
+
+
+def _whole(answer: Document, key: str) -> int:
+    value = answer.get(key)
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise ValueError(f"{key} is {value!r}, no whole number")
+    return value
