@@ -1,8 +1,8 @@
-"""The `when` of a runbook: text is parsed once into a tree, and the tree is evaluated on values.
+"""The `when` of a runbook and the `if` of a step: text is parsed once into a tree, evaluated on values.
 
     condition = both ("or" both)*
     both      = term ("and" term)*
-    term      = "not" term | "(" condition ")" | operand compare
+    term      = "not" term | "(" condition ")" | "still" "(" "alert" ")" | operand compare
     compare   = ("==" | "!=") operand | ["not"] "in" "[" operand ("," operand)* "]"
     operand   = "text" | 'text' | labels.NAME | annotations.NAME | state
 
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final, NoReturn
 
 from netsre.model.alerts import Alert
-from netsre.model.conditions import And, Condition, Equal, Field, In, Not, Operand, Or, Text
+from netsre.model.conditions import And, Condition, Equal, Field, In, Not, Operand, Or, Still, Text
 
 _MAX_DEPTH: Final = 20
 _TOKEN: Final = re.compile(
@@ -46,19 +46,63 @@ def parse(text: str) -> Condition:
     return condition
 
 
-def holds(condition: Condition, alert: Alert) -> bool:
-    """Tell whether a condition holds for an alert."""
+def holds(condition: Condition, alert: Alert, *, still: bool = False) -> bool:
+    """Tell whether a condition holds for an alert; `still` is what is measured of it now."""
     match condition:
+        case Still():
+            return still
         case Equal(left, right):
             return _value(left, alert) == _value(right, alert)
         case In(item, choices):
             return _value(item, alert) in {_value(choice, alert) for choice in choices}
         case Not(term):
-            return not holds(term, alert)
+            return not holds(term, alert, still=still)
         case And(terms):
-            return all(holds(term, alert) for term in terms)
+            return all(holds(term, alert, still=still) for term in terms)
         case Or(terms):
-            return any(holds(term, alert) for term in terms)
+            return any(holds(term, alert, still=still) for term in terms)
+
+
+def measures(condition: Condition) -> bool:
+    """Tell whether a condition asks for what is measured now (`still(alert)`)."""
+    match condition:
+        case Still():
+            return True
+        case Not(term):
+            return measures(term)
+        case And(terms) | Or(terms):
+            return any(measures(term) for term in terms)
+        case Equal() | In():
+            return False
+
+
+def text(condition: Condition) -> str:
+    """Write a condition so that `parse` reads the same one."""
+    match condition:
+        case Still():
+            return "still(alert)"
+        case Equal(left, right):
+            return f"{_written(left)} == {_written(right)}"
+        case In(item, choices):
+            return f"{_written(item)} in [{', '.join(_written(choice) for choice in choices)}]"
+        case Not(term):
+            return f"not {_bracketed(term)}"
+        case And(terms):
+            return " and ".join(_bracketed(term) for term in terms)
+        case Or(terms):
+            return " or ".join(_bracketed(term) for term in terms)
+
+
+def _bracketed(condition: Condition) -> str:
+    return f"({text(condition)})" if isinstance(condition, And | Or) else text(condition)
+
+
+def _written(operand: Operand) -> str:
+    match operand:
+        case Text(value):
+            return f"'{value}'" if '"' in value else f'"{value}"'
+        case Field(root, name):
+            return f"{root}.{name}" if name else root
 
 
 def _value(operand: Operand, alert: Alert) -> str:
@@ -122,6 +166,12 @@ class _Parser:
             inner = self.condition(depth + 1)
             self._need(")")
             return inner
+        if self._take("word", "still"):
+            self._need("(")
+            if not self._take("word", "alert"):
+                self._fail("alert")
+            self._need(")")
+            return Still()
         return self._compare(self._operand())
 
     def _compare(self, left: Operand) -> Condition:

@@ -1,23 +1,137 @@
-"""What a run does next, from its journal alone: the same answer after a crash as before it."""
+"""What a run does next, from its journal alone: the same answer after a crash as before it.
 
-from collections.abc import Sequence
+Whoever executes carries out one command, writes the lines that the command's description names, and asks
+again. Nothing else is kept anywhere.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from netsre.model.runbooks import JournalEntry, JournalKind, Runbook, RunState
+from netsre.clock import Timestamp
+from netsre.model.alerts import Alert
+from netsre.model.documents import Document
+from netsre.model.effects import Effect
+from netsre.model.runbooks import JournalEntry, Runbook, RunState, Verification
+from netsre.runbook.actions.contract import Action
+from netsre.runbook.plan import Plan, Planned
 
 
 @dataclass(frozen=True, slots=True)
-class Begin:
-    """Write the intent of a step, then take it."""
+class Present:
+    """What a step is judged by at its turn."""
+
+    alert: Alert
+    """As it is on record now."""
+    still: bool | None
+    """Whether the newest reading shows what the alert says (`standing.still`); None: it cannot be told."""
+    read_at: Timestamp | None
+    """When the newest reading of the alert's node was made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observe:
+    """Write `observing` (or `recovered`, where `again`), look, write `observed` or `failed`.
+
+    The node did not answer: write `unanswered` instead of an outcome.
+    """
 
     step: int
+    action: str
+    parameters: Document
+    again: bool
+    """It was begun before, and nobody knows how it ended; looking has no effect."""
+
+
+@dataclass(frozen=True, slots=True)
+class MakePlan:
+    """Make the plan (`plan.make`) and write its line; `unanswered(-1, "", …)` when the node is silent."""
+
+    evidence: Mapping[int, Document]
+
+
+@dataclass(frozen=True, slots=True)
+class Replan:
+    """Plan one step anew (`plan.again`) and write its line; `unanswered` when the node is silent."""
+
+    planned: Planned
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """Write `skipped`."""
+
+    step: int
+    action: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Apply:
+    """Ask the gates (`decide.recheck` with `plan.limits`) and write their line for the step.
+
+    They say no: that is all. They say yes: write `applying` in the same transaction, then have the node apply
+    it, then write `applied`, or `failed` with the word of the node's refusal. No answer: write nothing.
+    """
+
+    step: int
+    action: str
+    key: str
+    effect: Effect
+    plan: Plan
 
 
 @dataclass(frozen=True, slots=True)
 class Settle:
-    """A step was begun and nobody knows how it ended: find out, and do not just repeat it."""
+    """A change was begun and nobody knows how it ended: look, and write `settled`; never repeat it.
+
+    The node did not answer: write `unanswered`. It refuses to look: write `unanswered` likewise.
+    """
 
     step: int
+    action: str
+    key: str
+    effect: Effect
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Write the line of `verify.sample`."""
+
+    verify: Verification
+    since: Timestamp
+
+
+@dataclass(frozen=True, slots=True)
+class Undo:
+    """Ask the kill switch (`decide.kill_switch`) and, when it is not off, write its line for the step.
+
+    It is off: write `undoing`, have the node take the effect back, write `undone`, or `undo_failed` with the
+    word of the node's refusal. No answer: write nothing.
+    """
+
+    step: int
+    action: str
+    key: str
+    effect: Effect
+
+
+@dataclass(frozen=True, slots=True)
+class SettleUndo:
+    """Taking back was begun and nobody knows how it ended: look, and write `undo_settled` or `unanswered`."""
+
+    step: int
+    action: str
+    key: str
+    effect: Effect
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """There is nothing to do before a time, or before the next reading."""
+
+    until: Timestamp
+    what: str
+    """A word: `node`, `reading`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,19 +142,35 @@ class Finish:
     reason: str
 
 
-Command = Begin | Settle | Finish
+Command = Observe | MakePlan | Replan | Skip | Apply | Settle | Sample | Undo | SettleUndo | Wait | Finish
 
 
-def next_command(runbook: Runbook | None, journal: Sequence[JournalEntry]) -> Command:
+def next_command(
+    runbook: Runbook | None,
+    actions: Mapping[str, Action],
+    journal: Sequence[JournalEntry],
+    now: Timestamp,
+    present: Present,
+) -> Command:
     """Return what to do next; `runbook` is None when its file is gone since the run began."""
-    if runbook is None:
-        return Finish(RunState.FAILED, "runbook_removed")
-    outcomes = {entry.step: entry for entry in journal if entry.kind is JournalKind.OUTCOME}
-    intents = {entry.step for entry in journal if entry.kind is JournalKind.INTENT}
-    for index in range(len(runbook.steps)):
-        outcome = outcomes.get(index)
-        if outcome is None:
-            return Settle(index) if index in intents else Begin(index)
-        if outcome.data.get("ok") is not True:
-            return Finish(RunState.FAILED, "step_failed")
-    return Finish(RunState.SUCCEEDED, "steps_done")
+    raise NotImplementedError
+
+
+def state_of(command: Command) -> RunState | None:
+    """Return the state that a run is in with a command; None: it stays as it is."""
+    match command:
+        case Observe() | Replan() | Skip() | Apply() | Settle():
+            return RunState.EXECUTING
+        case MakePlan():
+            return RunState.PLANNED
+        case Sample():
+            return RunState.VERIFYING
+        case Undo() | SettleUndo():
+            return RunState.UNDOING
+        case Finish(state):
+            return state
+        case Wait():
+            return None
+
+
+Begin = Observe

@@ -97,6 +97,10 @@ class ActionRefused(ActionFailed):
         super().__init__(message)
 
 
+class NothingToDo(ActionRefused):
+    """A change is as far as it may go already: the step is skipped by its word, and the run goes on."""
+
+
 class Action(Protocol):
     """One thing that a step can do."""
 
@@ -117,8 +121,12 @@ class Action(Protocol):
 class Observation(Action, Protocol):
     """An action without effect, so that an interrupted one is simply done again."""
 
+    def provides(self, parameters: Document) -> frozenset[str]:
+        """Return the keys of its evidence that a later step may refer to."""
+        ...
+
     def observe(self, subject: Subject, parameters: Document, views: Views) -> Document:
-        """Look, and return what was seen; raises `ActionFailed`."""
+        """Look, and return what was seen; raises `ActionFailed`, `NodeUnreachable` or `NodeRefused`."""
         ...
 
 
@@ -127,5 +135,8 @@ class Change(Action, Protocol):
     """An action that changes a node: it says exactly what it would do, and the engine has the node do it."""
 
     def plan(self, subject: Subject, parameters: Document, views: Views) -> Effect:
-        """Return the effect, all references resolved; raises `ActionRefused`."""
+        """Return the effect; the parameters have their references resolved.
+
+        Raises `ActionRefused`, `NodeUnreachable` or `NodeRefused`.
+        """
         ...

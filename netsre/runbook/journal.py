@@ -1,0 +1,94 @@
+"""The lines of a run's journal: what the engine writes, and `progress` reads, in one place.
+
+Whoever carries a command out writes these lines and no others; none is ever changed.
+"""
+
+from dataclasses import dataclass
+
+from netsre.model import effects
+from netsre.model.documents import Document
+from netsre.model.effects import Effect, Standing
+from netsre.model.runbooks import JournalKind
+
+UNREACHABLE = "unreachable"
+NOT_APPLIED = "not_applied"
+NOT_UNDONE = "not_undone"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line to append: everything but the run, its number and the time."""
+
+    kind: JournalKind
+    step: int
+    action: str
+    data: Document
+
+
+def observing(step: int, action: str, parameters: Document) -> Line:
+    """Return the intent of an observation."""
+    return Line(JournalKind.INTENT, step, action, {"with": parameters})
+
+
+def observed(step: int, action: str, evidence: Document) -> Line:
+    """Return what an observation saw."""
+    return Line(JournalKind.OUTCOME, step, action, {"ok": True, "evidence": evidence})
+
+
+def recovered(step: int, action: str) -> Line:
+    """Return the note that an interrupted observation is made again: it had no effect."""
+    return Line(JournalKind.NOTE, step, action, {"note": "recovered"})
+
+
+def applying(step: int, action: str, key: str, effect: Effect) -> Line:
+    """Return the intent of a change; on disk before the node hears of it."""
+    return Line(JournalKind.INTENT, step, action, {"key": key, "effect": effects.write(effect)})
+
+
+def applied(step: int, action: str, figures: Document) -> Line:
+    """Return that the node did it, with its figures."""
+    return Line(JournalKind.OUTCOME, step, action, {"ok": True, "result": figures})
+
+
+def settled(step: int, action: str, standing: Standing) -> Line:
+    """Return how a change ended whose answer was lost, as the node says afterwards."""
+    if standing is Standing.ABSENT:
+        return failed(step, action, NOT_APPLIED, "the node never applied it")
+    return Line(JournalKind.OUTCOME, step, action, {"ok": True, "recovered": standing.value})
+
+
+def skipped(step: int, action: str, reason: str) -> Line:
+    """Return that a step was left out, and by which word."""
+    return Line(JournalKind.OUTCOME, step, action, {"ok": True, "skipped": reason})
+
+
+def failed(step: int, action: str, reason: str, message: str) -> Line:
+    """Return that a step did nothing, by which word, and why."""
+    return Line(JournalKind.OUTCOME, step, action, {"ok": False, "reason": reason, "error": message})
+
+
+def unanswered(step: int, action: str, message: str) -> Line:
+    """Return that the node did not answer to what `step` asked; the plan asks as step -1."""
+    return Line(JournalKind.NOTE, step, action, {"note": UNREACHABLE, "error": message})
+
+
+def undoing(step: int, action: str, key: str, effect: Effect) -> Line:
+    """Return the intent to take an effect back."""
+    return Line(JournalKind.UNDO_INTENT, step, action, {"key": key, "effect": effects.write(effect)})
+
+
+def undone(step: int, action: str, figures: Document) -> Line:
+    """Return that an effect was taken back."""
+    return Line(JournalKind.UNDO_OUTCOME, step, action, {"ok": True, "result": figures})
+
+
+def undo_settled(step: int, action: str, standing: Standing) -> Line:
+    """Return how taking an effect back ended whose answer was lost, as the node says afterwards."""
+    if standing is Standing.APPLIED:
+        return undo_failed(step, action, NOT_UNDONE, "the effect is still in force")
+    return Line(JournalKind.UNDO_OUTCOME, step, action, {"ok": True, "recovered": standing.value})
+
+
+def undo_failed(step: int, action: str, reason: str, message: str) -> Line:
+    """Return that an effect could not be taken back, by which word, and why."""
+    return Line(JournalKind.UNDO_OUTCOME, step, action, {"ok": False, "reason": reason, "error": message})

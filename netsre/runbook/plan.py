@@ -1,0 +1,197 @@
+"""The plan of a run: the exact effects, before the first of them.
+
+It is complete: once a run changed something, it goes on from its plan, and the runbook's file is not needed
+any more. What a step would do when its turn comes can be stale by then (`Planned.again`): it is planned anew.
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Final, Literal
+
+from netsre.model import effects
+from netsre.model.conditions import Condition
+from netsre.model.documents import Document, Json, canonical
+from netsre.model.effects import Effect, Limit
+from netsre.model.runbooks import JournalKind, Limits, Runbook, Step, Verification
+from netsre.runbook import conditions, definition
+from netsre.runbook.actions.contract import (
+    Action,
+    ActionFailed,
+    ActionRefused,
+    Change,
+    NodeRefused,
+    NothingToDo,
+    Observation,
+    Subject,
+    Views,
+)
+from netsre.runbook.journal import Line
+
+_REFERENCE: Final = re.compile(r"\$\{evidence\.([a-z][a-z0-9_]*)\}")
+
+
+class Kind(StrEnum):
+    """What a step of a plan is."""
+
+    OBSERVE = "observe"
+    APPLY = "apply"
+    SKIP = "skip"
+    """There is nothing left to do for it, which is no failure."""
+    REFUSE = "refuse"
+    """There is nothing that it may be applied to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """One step of a plan."""
+
+    step: int
+    action: str
+    kind: Kind
+    parameters: Document
+    """With every reference replaced by what the evidence says."""
+    condition: Condition | None = None
+    """The step is left out when this does not hold at its turn."""
+    effect: Effect | None = None
+    """Always there for `apply`."""
+    reason: str = ""
+    """The word of `skip` and `refuse`."""
+    message: str = ""
+
+    @property
+    def again(self) -> bool:
+        """Tell whether it must be planned once more at its turn: it depends on what comes before it."""
+        return self.kind is not Kind.OBSERVE and (
+            self.condition is not None or isinstance(self.effect, Limit) or self.kind is Kind.SKIP
+        )
+
+    def document(self) -> Document:
+        """Return the step as the journal keeps it."""
+        return {
+            "step": self.step,
+            "action": self.action,
+            "kind": self.kind.value,
+            "with": self.parameters,
+            "if": None if self.condition is None else conditions.text(self.condition),
+            "effect": None if self.effect is None else effects.write(self.effect),
+            "reason": self.reason,
+            "message": self.message,
+        }
+
+    def line(self) -> Line:
+        """Return the line that says how a step was planned anew at its turn."""
+        return Line(JournalKind.PLAN, self.step, self.action, self.document())
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run is going to do, and by what it will be judged."""
+
+    runbook: str
+    definition: str
+    """Hash of the runbook that this plan was made from."""
+    limits: Limits
+    steps: tuple[Planned, ...]
+    verify: Verification | None
+    on_failure: Literal["undo", "stop"]
+
+    @property
+    def hash(self) -> str:
+        """Return the name of exactly this plan."""
+        return hashlib.sha256(canonical(self._content()).encode()).hexdigest()
+
+    @property
+    def refused(self) -> Planned | None:
+        """Return the first step without a condition that has nothing it may be applied to."""
+        wanted = (step for step in self.steps if step.condition is None)
+        return next((step for step in wanted if step.kind is Kind.REFUSE), None)
+
+    def document(self) -> Document:
+        """Return the plan, with its hash."""
+        return {**self._content(), "hash": self.hash}
+
+    def line(self) -> Line:
+        """Return the line for the journal."""
+        return Line(JournalKind.PLAN, -1, "", self.document())
+
+    def _content(self) -> dict[str, Json]:
+        return {
+            "runbook": self.runbook,
+            "definition": self.definition,
+            "limits": definition.limits(self.limits),
+            "steps": [step.document() for step in self.steps],
+            "verify": definition.verification(self.verify),
+            "onFailure": self.on_failure,
+        }
+
+
+def make(
+    runbook: Runbook,
+    subject: Subject,
+    evidence: Mapping[int, Document],
+    views: Views,
+    actions: Mapping[str, Action],
+) -> Plan:
+    """Return the plan; `evidence` is what the observations before the first change saw, by step.
+
+    Raises `NodeUnreachable` when the node gives no answer: there is no plan then.
+    """
+    seen: dict[str, Json] = {}
+    for _, document in sorted(evidence.items()):
+        seen.update(document)
+    steps = tuple(
+        _plan_step(_unplanned(index, step, seen), subject, views, actions)
+        for index, step in enumerate(runbook.steps)
+    )
+    return Plan(
+        runbook.name, definition.of(runbook), runbook.limits, steps, runbook.verify, runbook.on_failure
+    )
+
+
+def again(planned: Planned, subject: Subject, views: Views, actions: Mapping[str, Action]) -> Planned:
+    """Return a step as it is planned now, by the evidence of before; raises `NodeUnreachable`."""
+    fresh = replace(planned, kind=Kind.OBSERVE, effect=None, reason="", message="")
+    return _plan_step(fresh, subject, views, actions)
+
+
+def references(parameters: Document) -> frozenset[str]:
+    """Return what the texts of a step refer to: `${evidence.top_source}` names `top_source`."""
+    found = (_REFERENCE.fullmatch(value) for value in parameters.values() if isinstance(value, str))
+    return frozenset(match[1] for match in found if match)
+
+
+def is_broken_reference(value: Json) -> bool:
+    """Tell whether a text has the beginning of a reference, and is none as a whole."""
+    return isinstance(value, str) and "${" in value and not _REFERENCE.fullmatch(value)
+
+
+def _unplanned(index: int, step: Step, seen: Mapping[str, Json]) -> Planned:
+    parameters = {key: _resolved(value, seen) for key, value in step.parameters.items()}
+    return Planned(index, step.action, Kind.OBSERVE, parameters, step.condition)
+
+
+def _resolved(value: Json, seen: Mapping[str, Json]) -> Json:
+    """Replace a whole value, once: what evidence says is never read as a reference again."""
+    match = _REFERENCE.fullmatch(value) if isinstance(value, str) else None
+    return value if match is None else seen.get(match[1], "")
+
+
+def _plan_step(planned: Planned, subject: Subject, views: Views, actions: Mapping[str, Action]) -> Planned:
+    action = actions.get(planned.action)
+    if isinstance(action, Observation):
+        return planned
+    if not isinstance(action, Change):
+        message = f"action {planned.action} does not exist in this version"
+        return replace(planned, kind=Kind.REFUSE, reason="unknown_action", message=message)
+    try:
+        effect = action.plan(subject, planned.parameters, views)
+    except NothingToDo as nothing:
+        return replace(planned, kind=Kind.SKIP, reason=nothing.reason, message=str(nothing))
+    except (ActionRefused, NodeRefused) as refusal:
+        return replace(planned, kind=Kind.REFUSE, reason=refusal.reason, message=str(refusal))
+    except ActionFailed as failure:
+        return replace(planned, kind=Kind.REFUSE, reason="step_failed", message=str(failure))
+    return replace(planned, kind=Kind.APPLY, effect=effect)
