@@ -7,6 +7,7 @@ from pathlib import Path
 
 from netsre import clock
 from netsre.alerting import decide
+from netsre.alerting.transitions import Transition
 from netsre.app import resources
 from netsre.clock import Timestamp
 from netsre.model.alerts import Alert
@@ -97,12 +98,12 @@ CALM = evaluation({"5m": 0, "1h": 20, "2h": 1, "1d": 1})
 SILENT = evaluation({"5m": "no_traffic", "1h": 100})
 
 
-def fired(at: Timestamp = T0, of: Evaluation = BURNING) -> decide.Transition:
+def fired(at: Timestamp = T0, of: Evaluation = BURNING) -> Transition:
     """Return the beginning of an alert."""
     return next(t for t in decide.decide((of,), {}, at, 0) if t.announced)
 
 
-def active(*transitions: decide.Transition) -> dict[str, Alert]:
+def active(*transitions: Transition) -> dict[str, Alert]:
     """Return alerts by fingerprint, as a store gives them."""
     return {transition.alert.fingerprint: transition.alert for transition in transitions}
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from netsre import clock
-from netsre.alerting.decide import Transition
+from netsre.alerting.transitions import Transition
 from netsre.clock import Timestamp
 from netsre.errors import NetsreError
 from netsre.model.alerts import Alert, AlertState, fingerprint

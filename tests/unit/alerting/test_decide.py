@@ -7,7 +7,7 @@ from hypothesis import strategies
 
 from netsre import clock
 from netsre.alerting import decide
-from netsre.alerting.decide import Reason
+from netsre.alerting.transitions import Reason, Transition
 from netsre.clock import Timestamp
 from netsre.model.alerts import Alert, AlertState
 from netsre.model.levels import Evaluation, Measured
@@ -17,7 +17,7 @@ HOLD = 2 * clock.MINUTE
 TURN = 15 * clock.SECOND
 
 
-def play(*evaluations: Evaluation | None, hold: int = HOLD) -> list[decide.Transition]:
+def play(*evaluations: Evaluation | None, hold: int = HOLD) -> list[Transition]:
     """Return the transitions of the page over one turn each; None is a turn in which the source was down."""
     known: dict[str, Alert] = {}
     story = []

@@ -1,0 +1,104 @@
+"""What may happen to an alert in one decision, whoever decides: it begins, goes on, is held, and ends."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Final
+
+from netsre.clock import Timestamp
+from netsre.model import alerts
+from netsre.model.alerts import Alert, AlertSource, AlertState
+from netsre.model.samples import Labels
+
+
+class Reason(StrEnum):
+    """Why an alert is what it is now."""
+
+    BURN_STARTED = "burn_started"
+    STILL_BURNING = "still_burning"
+    BURN_STOPPED = "burn_stopped"
+    CONDITION_STARTED = "condition_started"
+    STILL_TRUE = "still_true"
+    CONDITION_ENDED = "condition_ended"
+    BETWEEN = "between"
+    """Not beyond the value any more, and not yet over: between the two, nothing changes."""
+    CLEARING_HELD = "clearing_held"
+    NO_OPINION_KEPT = "no_opinion_kept"
+    SLO_REMOVED = "slo_removed"
+    RULE_REMOVED = "rule_removed"
+    GROUP_REMOVED = "group_removed"
+    """Its group is gone: unseen for long enough, of a node that is not read, or grouped otherwise."""
+
+
+ANNOUNCED: Final = frozenset(
+    {
+        Reason.BURN_STARTED,
+        Reason.BURN_STOPPED,
+        Reason.CONDITION_STARTED,
+        Reason.CONDITION_ENDED,
+        Reason.SLO_REMOVED,
+        Reason.RULE_REMOVED,
+        Reason.GROUP_REMOVED,
+    }
+)
+"""Reasons with which an alert changes its state; people and runbooks hear of these only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """An alert as it is after the decision, and why."""
+
+    alert: Alert
+    reason: Reason
+
+    @property
+    def announced(self) -> bool:
+        """Tell whether the alert began or ended with this decision."""
+        return self.reason in ANNOUNCED
+
+    @property
+    def key(self) -> str:
+        """Return the identity of the announcement: the same one is never told twice."""
+        return f"{self.alert.fingerprint}/{self.alert.fired_at}/{self.alert.state}"
+
+
+def begin(
+    identity: Labels, told: Mapping[str, str], now: Timestamp, reason: Reason, source: AlertSource
+) -> Transition:
+    """Begin an alert with these labels and annotations."""
+    alert = Alert(
+        fingerprint=alerts.fingerprint(identity),
+        labels=identity,
+        annotations=told,
+        state=AlertState.FIRING,
+        fired_at=now,
+        resolved_at=None,
+        updated_at=now,
+        source=source,
+    )
+    return Transition(alert, reason)
+
+
+def go_on(known: Alert, told: Mapping[str, str], now: Timestamp, reason: Reason) -> Transition:
+    """Keep an alert that is measured to be true, in today's words; a hold that had begun is void."""
+    return Transition(replace(known, annotations=told, updated_at=now, clearing_since=None), reason)
+
+
+def keep(known: Alert, now: Timestamp, reason: Reason = Reason.NO_OPINION_KEPT) -> Transition:
+    """Keep an alert that nobody can judge now; the hold starts over, because it was interrupted."""
+    return Transition(replace(known, updated_at=now, clearing_since=None), reason)
+
+
+def clear(known: Alert, now: Timestamp, hold: int, ended: Reason) -> Transition:
+    """Hold an alert that is measured to be over, and end it once that was so for `hold` milliseconds."""
+    # A clock that was set back makes no hold longer.
+    since = now if known.clearing_since is None else min(known.clearing_since, now)
+    if now - since >= hold:
+        return end(known, now, ended)
+    return Transition(replace(known, updated_at=now, clearing_since=since), Reason.CLEARING_HELD)
+
+
+def end(known: Alert, now: Timestamp, reason: Reason) -> Transition:
+    """End an alert."""
+    ended = replace(known, state=AlertState.RESOLVED, resolved_at=now, updated_at=now, clearing_since=None)
+    return Transition(ended, reason)
