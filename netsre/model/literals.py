@@ -16,6 +16,7 @@ _DURATION: Final = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?(?:(
 _UNITS: Final = (clock.DAY, clock.HOUR, clock.MINUTE, clock.SECOND, 1)
 _LONGEST_DURATION: Final = 36_500 * clock.DAY
 _NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", re.ASCII)
+_ALERT_NAME: Final = re.compile(r"[A-Z][A-Za-z0-9]{0,62}", re.ASCII)
 _SHOWN: Final = 60
 """Longest part of a wrong value that a message repeats."""
 
@@ -62,6 +63,16 @@ def parse_name(text: str) -> str:
     if not _NAME.fullmatch(text):
         raise ValueError(
             f"{shown(text)} is not a name; use at most 63 lower-case letters, digits and inner dashes"
+        )
+    return text
+
+
+def parse_alert_name(text: str) -> str:
+    """Return the text when it names an alert: a capital letter, then letters and digits, at most 63."""
+    if not _ALERT_NAME.fullmatch(text):
+        raise ValueError(
+            f"{shown(text)} is not the name of an alert; "
+            "begin with a capital letter and use at most 63 letters and digits"
         )
     return text
 

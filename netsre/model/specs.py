@@ -12,7 +12,7 @@ finding by then. Ask `Findings.raise_if_any` before using what was read.
     findings.raise_if_any()
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from types import MappingProxyType
@@ -20,11 +20,12 @@ from typing import Final, TypeVar
 
 from netsre import conventions
 from netsre.errors import Finding, SpecErrors
-from netsre.model import yamltree
+from netsre.model import alert_rules, yamltree
 from netsre.model.levels import Origin
 from netsre.model.literals import (
     guess,
     nearest,
+    parse_alert_name,
     parse_duration,
     parse_exact,
     parse_name,
@@ -138,10 +139,10 @@ class Scalar:
             self.wrong(DURATION, str(error))
             return None
 
-    def name(self) -> str | None:
-        """Return the name of a thing of ours."""
+    def name(self, parse: Callable[[str], str] = parse_name) -> str | None:
+        """Return the name of a thing of ours, as its kind is named."""
         try:
-            return parse_name(self.value)
+            return parse(self.value)
         except ValueError as error:
             self.wrong(NAME, str(error))
             return None
@@ -368,12 +369,14 @@ def _document(root: Value, kinds: Collection[str]) -> Document | None:
         kind.wrong(KIND, f"{shown(kind.value)} is not read here{nearest(kind.value, kinds)}")
         return None
     metadata, spec = root.mapping("metadata"), root.mapping("spec")
-    name = metadata.name("name") if metadata else None
+    name = metadata.scalar("name") if metadata else None
+    parse = parse_alert_name if kind and kind.value == alert_rules.KIND else parse_name
+    named = name.name(parse) if name else None
     root.end()
     if kind is None or metadata is None or spec is None:
         return None
     # A wrong name does not hide what else is wrong: the document is read on under an empty one.
-    return Document(kind.value, name or "", metadata, spec, root.origin)
+    return Document(kind.value, named or "", metadata, spec, root.origin)
 
 
 def refuse_duplicates(documents: Iterable[Document], code: str, what: str, findings: Findings) -> None:

@@ -5,29 +5,21 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Final, Literal, cast
 
-from netsre import conventions
-from netsre.metrics.registry import REGISTRY, Kind, Metric
 from netsre.model import literals, specs
 from netsre.model.levels import (
     Indicator,
     LatencyIndicator,
-    Matcher,
     RatioIndicator,
     Selector,
     ThresholdIndicator,
 )
-from netsre.slo import codes, selectors
+from netsre.slo import codes, selectors, spec_parts
 
 Bounds = Mapping[str, Sequence[Decimal]]
 """Finite bucket bounds in seconds, ascending, by histogram."""
 
 _LIMIT: Final = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(us|ms|s)", re.ASCII)
 _UNITS: Final[Mapping[str, Decimal]] = {"us": Decimal("1e-6"), "ms": Decimal("1e-3"), "s": Decimal(1)}
-_INDICATOR_FOR: Final[Mapping[Kind, str]] = {
-    "counter": "ratio",
-    "histogram": "latency",
-    "gauge": "threshold",
-}
 
 
 def read(indicator: specs.Mapping, bounds: Bounds) -> Indicator | None:
@@ -63,7 +55,7 @@ def _ratio(body: specs.Mapping) -> RatioIndicator | None:
     parts: dict[str, Selector | None] = {}
     for key in ("bad", "total"):
         part = body.mapping(key)
-        parts[key] = _selector(part, "counter") if part else None
+        parts[key] = spec_parts.selector(part, "counter") if part else None
         if part:
             part.end()
     body.end()
@@ -90,7 +82,7 @@ def _stray(bad: Selector, total: Selector) -> str | None:
 
 
 def _latency(body: specs.Mapping, bounds: Bounds) -> LatencyIndicator | None:
-    selector = _selector(body, "histogram")
+    selector = spec_parts.selector(body, "histogram")
     scalar = body.scalar("below")
     below = _seconds(scalar) if scalar else None
     body.end()
@@ -126,7 +118,7 @@ def _limit_text(seconds: Decimal) -> str:
 
 
 def _threshold(body: specs.Mapping) -> ThresholdIndicator | None:
-    selector = _selector(body, "gauge")
+    selector = spec_parts.selector(body, "gauge")
     op = body.choice("op", "<", "<=", ">", ">=")
     scalar = body.scalar("value")
     value = scalar.exact() if scalar else None
@@ -134,53 +126,3 @@ def _threshold(body: specs.Mapping) -> ThresholdIndicator | None:
     if selector is None or op is None or scalar is None or value is None:
         return None
     return ThresholdIndicator(selector, cast('Literal["<", "<=", ">", ">="]', op), Decimal(scalar.value))
-
-
-def _selector(body: specs.Mapping, kind: Kind) -> Selector | None:
-    name = body.text("metric")
-    matchers = _matchers(body)
-    metric = _metric(body, name, kind) if name is not None else None
-    if metric is None or matchers is None:
-        return None
-    for matcher in matchers:
-        if matcher.label not in labels_of(metric):
-            hint = literals.nearest(matcher.label, labels_of(metric))
-            message = f"uses label {matcher.label!r}, which {metric.name} does not have{hint}"
-            body.wrong("match", codes.UNKNOWN_LABEL, message)
-    return Selector(metric.name, matchers)
-
-
-def labels_of(metric: Metric) -> tuple[str, ...]:
-    """Return the labels an SLO may use of a metric: its own, and the node, which the reader adds."""
-    return (*metric.labels, conventions.NODE)
-
-
-def _metric(body: specs.Mapping, name: str, kind: Kind) -> Metric | None:
-    metric = REGISTRY.get(name)
-    if metric is None:
-        alike = (
-            known.name for known in REGISTRY.values() if known.kind == kind and known.exporter == "agent"
-        )
-        message = f"{literals.shown(name)} does not exist{literals.nearest(name, alike)}"
-        body.wrong("metric", codes.UNKNOWN_METRIC, message)
-        return None
-    if metric.exporter != "agent":
-        message = f"{name} is about netsre's controller; write a metric that the agent exposes"
-        body.wrong("metric", codes.UNKNOWN_METRIC, message)
-        return None
-    if metric.kind != kind:
-        message = f"{name} is a {metric.kind}, not a {kind}; write it under {_INDICATOR_FOR[metric.kind]}"
-        body.wrong("metric", codes.METRIC_KIND, message)
-        return None
-    return metric
-
-
-def _matchers(body: specs.Mapping) -> tuple[Matcher, ...] | None:
-    text = body.text("match", required=False)
-    if text is None:
-        return () if "match" not in body else None
-    try:
-        return selectors.parse_matchers(text)
-    except ValueError as error:
-        body.wrong("match", codes.MATCH, str(error))
-        return None

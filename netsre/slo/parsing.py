@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final
 
-from netsre import clock, conventions
-from netsre.metrics.registry import REGISTRY
-from netsre.model import literals, samples, specs
-from netsre.model.levels import SLO, Indicator
-from netsre.slo import codes, indicator_specs, policies, selectors
+from netsre import clock
+from netsre.model import alert_rules, literals, specs
+from netsre.model.levels import SLO
+from netsre.slo import codes, indicator_specs, policies, spec_parts
 from netsre.slo.policies import PolicySpec
 
 KIND: Final = "SLO"
@@ -18,7 +17,8 @@ LONGEST_WINDOW: Final = 92 * clock.DAY
 """A quarter: history is kept by the minute for every group, so that a window has its price."""
 NO_POLICY: Final = "none"
 
-_RESERVED: Final = frozenset({"alertname", "severity", "service", "slo", "window", "le", conventions.NODE})
+KINDS: Final = frozenset({KIND, policies.KIND, alert_rules.KIND})
+"""What may stand in these files; alerts that are no SLOs stand beside them, and are read elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,18 +44,34 @@ def parse(
     the names that an SLO may name, None where any will do.
     """
     findings = specs.Findings()
-    documents = [
+    found = read(documents(texts, findings), bounds, known, runbooks, findings)
+    findings.raise_if_any()
+    return found
+
+
+def documents(texts: Mapping[str, str], findings: specs.Findings) -> list[specs.Document]:
+    """Return the documents of some files, each of a kind that may stand in them."""
+    return [
         document
         for file, text in sorted(texts.items())
-        for document in specs.documents(text, file, {KIND, policies.KIND}, findings)
+        for document in specs.documents(text, file, KINDS, findings)
     ]
+
+
+def read(
+    documents: Sequence[specs.Document],
+    bounds: indicator_specs.Bounds,
+    known: Sequence[PolicySpec],
+    runbooks: Collection[str] | None,
+    findings: specs.Findings,
+) -> SpecSet:
+    """Read the SLOs and burn policies among some documents; what is wrong becomes findings."""
     written = _policies(documents, findings)
     # A policy with findings of its own still exists: its SLOs are not to blame.
     names = {document.name for document in documents if document.kind == policies.KIND}
     usable = {**{policy.name: policy for policy in known if policy.name not in names}, **written}
     reader = _Reader(bounds, usable, frozenset({*usable, *names}), runbooks, findings)
     slos = reader.slos(documents)
-    findings.raise_if_any()
     return SpecSet(
         tuple(sorted(slos, key=lambda slo: slo.name)),
         tuple(sorted(written.values(), key=lambda policy: policy.name)),
@@ -92,15 +108,16 @@ class _Reader:
     def _slo(self, document: specs.Document) -> SLO | None:
         before = len(self.findings)
         spec = document.spec
-        service, description = _service(spec), spec.text("description", required=False)
+        service, description = spec_parts.service(spec), spec.text("description", required=False)
         objective, window = _objective(spec), _window(spec)
         indicator_part = spec.mapping("indicator")
         indicator = indicator_specs.read(indicator_part, self.bounds) if indicator_part else None
-        group_by = _group_by(spec, indicator)
-        labels = _labels(document.metadata, group_by)
+        metrics = indicator_specs.metrics_of(indicator) if indicator else ()
+        group_by = spec_parts.group_by(spec, metrics)
+        labels = spec_parts.metadata_labels(document.metadata, group_by)
         alerting = spec.mapping("alerting")
         policy = self._policy(alerting, objective, window) if alerting else None
-        runbook = self._runbook(alerting) if alerting else None
+        runbook = spec_parts.runbook(alerting, self.runbooks) if alerting else None
         if alerting:
             alerting.end()
         spec.end()
@@ -126,13 +143,6 @@ class _Reader:
             document.origin,
         )
 
-    def _runbook(self, alerting: specs.Mapping) -> str | None:
-        name = alerting.name("runbook", required=False)
-        if name is not None and self.runbooks is not None and name not in self.runbooks:
-            hint = literals.nearest(name, self.runbooks)
-            alerting.wrong("runbook", codes.UNKNOWN_RUNBOOK, f"{literals.shown(name)} does not exist{hint}")
-        return name
-
     def _policy(
         self, alerting: specs.Mapping, objective: Fraction | None, window: int | None
     ) -> PolicySpec | None:
@@ -146,13 +156,6 @@ class _Reader:
         if policy is not None and objective is not None and window is not None:
             _check_reach(alerting, policy, objective, window)
         return policy
-
-
-def _service(spec: specs.Mapping) -> str | None:
-    service = spec.text("service")
-    if service is not None and not service.strip():
-        spec.wrong("service", specs.MISSING, "is empty; write whose promise it is, such as node-datapath")
-    return service
 
 
 def _objective(spec: specs.Mapping) -> Fraction | None:
@@ -192,37 +195,6 @@ def _window(spec: specs.Mapping) -> int | None:
         spec.wrong("window", codes.WINDOW, f"{text} is longer than {longest}; write {longest} or less")
         return None
     return window
-
-
-def _group_by(spec: specs.Mapping, indicator: Indicator | None) -> tuple[str, ...]:
-    sequence = spec.sequence("groupBy", required=False)
-    names = sequence.texts() if sequence else ()
-    for label in sorted({name for name in names if names.count(name) > 1}):
-        spec.wrong("groupBy", codes.UNKNOWN_LABEL, f"lists {label!r} twice; keep one")
-    for metric in indicator_specs.metrics_of(indicator) if indicator else ():
-        known = indicator_specs.labels_of(REGISTRY[metric])
-        for label in names:
-            if label not in known:
-                hint = literals.nearest(label, known)
-                message = f"uses label {label!r}, which {metric} does not have{hint}"
-                spec.wrong("groupBy", codes.UNKNOWN_LABEL, message)
-    return names
-
-
-def _labels(metadata: specs.Mapping, group_by: Sequence[str]) -> samples.Labels:
-    part = metadata.mapping("labels", required=False)
-    metadata.end()
-    pairs = part.pairs() if part else {}
-    for name in pairs:
-        if name in _RESERVED or name in group_by:
-            message = "is a label that netsre sets by itself; choose another name"
-        elif not selectors.is_label(name):
-            message = "is not a label name; use letters, digits and underscores"
-        else:
-            continue
-        if part:
-            part.wrong(name, codes.RESERVED_LABEL, message)
-    return samples.labels(pairs)
 
 
 def _check_reach(alerting: specs.Mapping, policy: PolicySpec, objective: Fraction, window: int) -> None:
