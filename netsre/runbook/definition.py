@@ -1,8 +1,9 @@
 """What a runbook says, in a word: a run goes by the text that it was judged by, or ends."""
 
 import hashlib
+from collections.abc import Mapping
 
-from netsre.model.documents import Document, canonical
+from netsre.model.documents import Document, Json, canonical
 from netsre.model.runbooks import Limits, Runbook, Verification
 from netsre.runbook import conditions
 
@@ -33,6 +34,32 @@ def verification(verify: Verification | None) -> Document | None:
         "noData": verify.no_data,
         "within": verify.within,
     }
+
+
+def read_limits(value: Json) -> Limits:
+    """Return the limits of a document; raises `ValueError` for what is none."""
+    cooldown, per_hour, max_targets, min_healthy = (
+        _whole(value, key) for key in ("cooldown", "perHour", "maxTargets", "minHealthy")
+    )
+    return Limits(cooldown, per_hour, max_targets, min_healthy)
+
+
+def read_verification(value: Json) -> Verification:
+    """Return the verification of a document; raises `ValueError` for what is none."""
+    window, samples, within = (_whole(value, key) for key in ("window", "samples", "within"))
+    slo, no_data = (
+        (value.get(key) for key in ("slo", "noData")) if isinstance(value, Mapping) else (None, None)
+    )
+    if not isinstance(slo, str):
+        raise ValueError("the verification names no service level")
+    return Verification(slo, window, samples, "fail" if no_data == "fail" else "inconclusive", within)
+
+
+def _whole(value: Json, key: str) -> int:
+    number = value.get(key) if isinstance(value, Mapping) else None
+    if not isinstance(number, int):
+        raise ValueError(f"{key} is {number!r}; a whole number belongs there")
+    return number
 
 
 def _document(runbook: Runbook) -> Document:

@@ -6,7 +6,7 @@ any more. What a step would do when its turn comes can be stale by then (`Planne
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final, Literal
@@ -155,6 +155,40 @@ def again(planned: Planned, subject: Subject, views: Views, actions: Mapping[str
     """Return a step as it is planned now, by the evidence of before; raises `NodeUnreachable`."""
     fresh = replace(planned, kind=Kind.OBSERVE, effect=None, reason="", message="")
     return _plan_step(fresh, subject, views, actions)
+
+
+def read(document: Document) -> Plan:
+    """Return the plan of a document; raises `ValueError` for what is none."""
+    steps, verify, on_failure = (document.get(key) for key in ("steps", "verify", "onFailure"))
+    if not isinstance(steps, Sequence) or isinstance(steps, str) or on_failure not in ("undo", "stop"):
+        raise ValueError("the document is no plan")
+    return Plan(
+        str(document.get("runbook", "")),
+        str(document.get("definition", "")),
+        definition.read_limits(document.get("limits")),
+        tuple(read_step(step) for step in steps),
+        None if verify is None else definition.read_verification(verify),
+        "undo" if on_failure == "undo" else "stop",
+    )
+
+
+def read_step(value: Json) -> Planned:
+    """Return the step of a document; raises `ValueError` for what is none."""
+    if not isinstance(value, Mapping):
+        raise ValueError("the step is no mapping")
+    step, parameters, condition, effect = (value.get(key) for key in ("step", "with", "if", "effect"))
+    if not isinstance(step, int) or not isinstance(parameters, Mapping):
+        raise ValueError("the step has no number or no parameters")
+    return Planned(
+        step,
+        str(value.get("action", "")),
+        Kind(str(value.get("kind"))),
+        parameters,
+        conditions.parse(condition) if isinstance(condition, str) else None,
+        effects.read(effect) if isinstance(effect, Mapping) else None,
+        str(value.get("reason", "")),
+        str(value.get("message", "")),
+    )
 
 
 def references(parameters: Document) -> frozenset[str]:

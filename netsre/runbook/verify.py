@@ -4,13 +4,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
+from fractions import Fraction
 
+from netsre import conventions
 from netsre.clock import Timestamp
 from netsre.model.documents import Document
 from netsre.model.levels import SLO
 from netsre.model.runbooks import JournalKind, Verification
 from netsre.model.samples import Labels, Scrape
 from netsre.runbook.journal import Line
+from netsre.slo import exact, increments, indicators
+from netsre.slo.increments import Cursor, Reason
+from netsre.slo.indicators import Measure
 
 
 class Outcome(StrEnum):
@@ -55,6 +60,50 @@ def sample(
 ) -> Sample:
     """Judge the SLO for the group of an alert's labels, by the readings made after `since`.
 
-    `scrapes` are those of the alert's node, oldest first; `slo` is None when there is none of that name.
+    `scrapes` are in the order in which they were read; `slo` is None when there is none of that name.
     """
-    raise NotImplementedError
+    pairs = dict(labels)
+    node = pairs.get(conventions.NODE)
+    fresh = [scrape for scrape in scrapes if scrape.at > since and scrape.node == node]
+    read_at = fresh[-1].at if fresh else Timestamp(0)
+    if slo is None:
+        return _nothing(Outcome.ERROR, "slo_unknown", read_at)
+    group = tuple((name, pairs.get(name, "")) for name in sorted(slo.group_by))
+    if not all(value for _, value in group):
+        return _nothing(Outcome.ERROR, "group_unknown", read_at)
+    counted = _count(slo, group, fresh, verification.window)
+    if counted is None or not counted.total:
+        verdict = Outcome.FAIL if verification.no_data == "fail" else Outcome.INCONCLUSIVE
+        return _nothing(verdict, "no_reading" if counted is None else "no_events", read_at)
+    if counted.anomalies:
+        return Sample(Outcome.ERROR, counted.bad, counted.total, min(counted.anomalies).value, read_at)
+    good = Fraction(counted.total - counted.bad) / Fraction(counted.total)
+    met = good >= slo.objective
+    verdict = Outcome.PASS if met else Outcome.FAIL
+    return Sample(verdict, counted.bad, counted.total, "met" if met else "missed", read_at)
+
+
+def _nothing(verdict: Outcome, reason: str, read_at: Timestamp) -> Sample:
+    return Sample(verdict, exact.ZERO, exact.ZERO, reason, read_at)
+
+
+def _count(slo: SLO, group: Labels, scrapes: Sequence[Scrape], window: int) -> Measure | None:
+    """Return the events within the window before the newest reading; None where that one has none to say."""
+    if not scrapes:
+        return None
+    start = scrapes[-1].at - window
+    followed = indicators.followed((slo,))
+    cursor: Cursor | None = None
+    measured: Measure | None = None
+    bad = total = exact.ZERO
+    anomalies: frozenset[indicators.Anomaly] = frozenset()
+    for scrape in scrapes:
+        counted, cursor = increments.advance(cursor, scrape, followed)
+        if scrape.at <= start or counted.reason is Reason.DUPLICATE:
+            continue  # what it counted lies before the window; the next one counts from it
+        measured = indicators.measure(slo, scrape, counted).get(group)
+        if measured is not None:
+            bad, total = exact.add(bad, measured.bad), exact.add(total, measured.total)
+            anomalies |= measured.anomalies
+    # A group that the newest reading does not show may be gone: what was read of it before proves nothing.
+    return None if measured is None else Measure(bad, total, anomalies)

@@ -1,0 +1,183 @@
+"""What a journal says so far: how far each step came, the plan, and the samples."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from netsre.clock import Timestamp
+from netsre.model import effects
+from netsre.model.documents import Document
+from netsre.model.effects import Effect, Flush
+from netsre.model.runbooks import JournalEntry, JournalKind
+from netsre.runbook import plan
+from netsre.runbook.journal import UNREACHABLE
+from netsre.runbook.plan import Plan, Planned
+from netsre.runbook.verify import Outcome
+
+_NEVER: Final = Timestamp(0)
+WHOLE: Final = -1
+"""The step of lines that are about the whole run."""
+
+
+@dataclass(slots=True)
+class Turn:
+    """How far one step came."""
+
+    begun: int = 0
+    """Intents so far."""
+    open: bool = False
+    """Begun, and nobody knows how it ended."""
+    outcome: Document | None = None
+    ended_at: Timestamp = _NEVER
+    effect: Effect | None = None
+    """What the last intent was about; None for an observation."""
+    planned: Planned | None = None
+    """As planned anew at its turn."""
+    gate: Document | None = None
+    """What the gates said last, since the last intent or outcome."""
+    silent: list[Timestamp] = field(default_factory=list)
+    """When the node gave no answer, since the last line of another kind."""
+    undo_begun: int = 0
+    undo_open: bool = False
+    undo_outcome: Document | None = None
+
+    @property
+    def done(self) -> bool:
+        """Tell whether it ended well, which leaving it out does too."""
+        return self.outcome is not None and self.outcome.get("ok") is True
+
+    @property
+    def applied(self) -> bool:
+        """Tell whether it changed the node."""
+        return self.done and not {"result", "recovered"}.isdisjoint(self.outcome or ())
+
+    @property
+    def reversible(self) -> bool:
+        """Tell whether there is something to take back: what is deleted stays deleted."""
+        return self.applied and self.effect is not None and not isinstance(self.effect, Flush)
+
+    @property
+    def undone(self) -> bool:
+        """Tell whether it was taken back."""
+        return self.undo_outcome is not None and self.undo_outcome.get("ok") is True
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """One sample, as far as it decides anything."""
+
+    verdict: Outcome
+    reason: str
+    read_at: Timestamp
+
+
+@dataclass(slots=True)
+class Story:
+    """What a journal says so far."""
+
+    run: str = ""
+    definition: str = ""
+    """Hash of the runbook that the gates judged; empty where they did not say."""
+    plan: Plan | None = None
+    planned_at: Timestamp = _NEVER
+    turns: dict[int, Turn] = field(default_factory=dict)
+    samples: list[Looked] = field(default_factory=list)
+
+    def turn(self, step: int) -> Turn:
+        """Return how far a step came."""
+        return self.turns.get(step, Turn())
+
+    @property
+    def touched(self) -> bool:
+        """Tell whether a change was begun, so that the node may not be as it was."""
+        return any(turn.effect is not None or turn.applied for turn in self.turns.values())
+
+    @property
+    def applied(self) -> bool:
+        """Tell whether something was changed."""
+        return any(turn.applied for turn in self.turns.values())
+
+    @property
+    def changed_at(self) -> Timestamp | None:
+        """Return when the last change was known to be done."""
+        return max((turn.ended_at for turn in self.turns.values() if turn.applied), default=None)
+
+    @property
+    def undoing(self) -> bool:
+        """Tell whether taking back was begun."""
+        return any(turn.undo_begun for turn in self.turns.values())
+
+    def evidence(self) -> Mapping[int, Document]:
+        """Return what every observation saw, by step."""
+        found = {}
+        for step, turn in self.turns.items():
+            seen = turn.outcome.get("evidence") if turn.outcome is not None and turn.done else None
+            if isinstance(seen, Mapping):
+                found[step] = seen
+        return found
+
+
+def read(journal: Iterable[JournalEntry]) -> Story:
+    """Return what a journal says; a line that says nothing readable decides nothing."""
+    story = Story()
+    for entry in journal:
+        story.run = entry.run
+        turn = story.turns.setdefault(entry.step, Turn())
+        if entry.kind is JournalKind.NOTE:
+            if entry.data.get("note") == UNREACHABLE:
+                turn.silent.append(entry.at)
+            continue
+        turn.silent.clear()
+        _take(story, turn, entry)
+    return story
+
+
+def _take(story: Story, turn: Turn, entry: JournalEntry) -> None:
+    data = entry.data
+    match entry.kind:
+        case JournalKind.GATES if entry.step == WHOLE:
+            story.definition = str(data.get("definition", ""))
+        case JournalKind.GATES:
+            turn.gate = data
+        case JournalKind.PLAN:
+            _take_plan(story, turn, entry)
+        case JournalKind.INTENT:
+            turn.begun += 1
+            turn.open, turn.outcome, turn.gate, turn.effect = True, None, None, _effect(data)
+        case JournalKind.OUTCOME:
+            turn.open, turn.outcome, turn.gate, turn.ended_at = False, data, None, entry.at
+        case JournalKind.UNDO_INTENT:
+            turn.undo_begun += 1
+            turn.undo_open, turn.undo_outcome = True, None
+        case JournalKind.UNDO_OUTCOME:
+            turn.undo_open, turn.undo_outcome = False, data
+        case JournalKind.SAMPLE:
+            story.samples.extend(_looked(data))
+        case JournalKind.NOTE:
+            pass
+
+
+def _take_plan(story: Story, turn: Turn, entry: JournalEntry) -> None:
+    try:
+        if entry.step == WHOLE:
+            story.plan, story.planned_at = plan.read(entry.data), entry.at
+        else:
+            turn.planned = plan.read_step(entry.data)
+    except ValueError:
+        # Of another version, or written by hand: as if it were not there.
+        return
+
+
+def _effect(data: Document) -> Effect | None:
+    effect = data.get("effect")
+    try:
+        return effects.read(effect) if isinstance(effect, Mapping) else None
+    except ValueError:
+        return None
+
+
+def _looked(data: Document) -> Sequence[Looked]:
+    verdict, read_at = data.get("verdict"), data.get("read_at")
+    if not isinstance(read_at, int) or verdict not in set(Outcome):
+        return ()
+    return (Looked(Outcome(str(verdict)), str(data.get("reason", "")), Timestamp(read_at)),)
