@@ -26,6 +26,10 @@ class Links:
         """Return the place that shows an SLO."""
         return f"{self.base}/#{slo}"
 
+    def alerts(self) -> str:
+        """Return the place that shows what fires."""
+        return f"{self.base}/#alerts"
+
 
 NO_LINKS: Final = Links("")
 
@@ -59,7 +63,11 @@ def time_to_exhaustion(evaluation: Evaluation, burning: Burning) -> str:
         return "exhausted"
     if burning.long_burn <= 0:
         return "never"
-    left = int(evaluation.budget_remaining.value * evaluation.slo.window / burning.long_burn)
+    return coarse(int(evaluation.budget_remaining.value * evaluation.slo.window / burning.long_burn))
+
+
+def coarse(left: int) -> str:
+    """Write a length of time in milliseconds as exactly as somebody in a hurry needs it."""
     unit = clock.HOUR if left >= clock.DAY else clock.MINUTE if left >= clock.HOUR else clock.SECOND
     return clock.duration_text(left // unit * unit)
 

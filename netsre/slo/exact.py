@@ -5,10 +5,17 @@ need up to about 1,400 digits at the very worst; this context has more, and rais
 """
 
 import decimal
+import operator
+from collections.abc import Callable, Mapping
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Final
 
 ZERO: Final = Decimal(0)
+COMPARE: Final[Mapping[str, Callable[[Decimal, Decimal], bool]]] = MappingProxyType(
+    {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
+)
+"""Comparisons by the signs that specs write."""
 
 _CONTEXT: Final = decimal.Context(
     prec=2_000,

@@ -9,12 +9,10 @@ no slow event; a histogram without the bucket of the SLO is not counted at all, 
 its events were slow.
 """
 
-import operator
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
-from types import MappingProxyType
 from typing import Final
 
 from netsre import conventions
@@ -30,9 +28,6 @@ from netsre.slo import exact, selectors
 from netsre.slo.increments import Increments, bucket_key, key_of
 
 _NODE_ONLY: Final = frozenset({conventions.NODE})
-_COMPARE: Final[Mapping[str, Callable[[Decimal, Decimal], bool]]] = MappingProxyType(
-    {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
-)
 
 
 class Anomaly(StrEnum):
@@ -84,20 +79,11 @@ class _Tallies:
             self.of({})
 
     def of(self, labels: Mapping[str, str]) -> _Tally:
-        group = tuple(
-            (name, self._node if name == conventions.NODE else labels.get(name, ""))
-            for name in self._group_by
-        )
+        group = selectors.group_of(labels, self._group_by, self._node)
         return self._by_group.setdefault(group, _Tally())
 
     def selects(self, selector: Selector, labels: Mapping[str, str]) -> bool:
-        return all(
-            selectors.matches(
-                matcher,
-                self._node if matcher.label == conventions.NODE else labels.get(matcher.label, ""),
-            )
-            for matcher in selector.matchers
-        )
+        return selectors.selects(selector, labels, self._node)
 
     def measures(self) -> dict[Labels, Measure]:
         return {group: tally.measure() for group, tally in sorted(self._by_group.items())}
@@ -176,7 +162,7 @@ def _without_bound(series: Series) -> Labels:
 
 
 def _count_readings(indicator: ThresholdIndicator, scrape: Scrape, tallies: _Tallies) -> None:
-    holds = _COMPARE[indicator.op]
+    holds = exact.COMPARE[indicator.op]
     for series, value in scrape.values.items():
         if series.name != indicator.selector.metric:
             continue

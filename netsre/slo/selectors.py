@@ -6,10 +6,12 @@ does not have is the empty text, and a regular expression must match the whole v
 
 import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final, Literal, cast
 
-from netsre.model.levels import Matcher
+from netsre import conventions
+from netsre.model.levels import Matcher, Selector
+from netsre.model.samples import Labels
 
 Op = Literal["=", "!=", "=~", "!~"]
 
@@ -93,6 +95,20 @@ def matches(matcher: Matcher, value: str) -> bool:
             return compiled(matcher.value).fullmatch(value) is not None
         case "!~":
             return compiled(matcher.value).fullmatch(value) is None
+
+
+def selects(selector: Selector, labels: Mapping[str, str], node: str) -> bool:
+    """Return whether the labels of a series satisfy every matcher; its node is the scraped one."""
+    return all(matches(matcher, _value(labels, matcher.label, node)) for matcher in selector.matchers)
+
+
+def group_of(labels: Mapping[str, str], group_by: Iterable[str], node: str) -> Labels:
+    """Return the group of a series: some labels with their values, by name; its node is the scraped one."""
+    return tuple((name, _value(labels, name, node)) for name in sorted(group_by))
+
+
+def _value(labels: Mapping[str, str], name: str, node: str) -> str:
+    return node if name == conventions.NODE else labels.get(name, "")
 
 
 def is_label(text: str) -> bool:
