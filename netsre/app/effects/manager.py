@@ -1,0 +1,304 @@
+"""The effects of one agent: asked for by key, on file before they are made, and ended when they are due.
+
+Every question has an answer: what failed or was interrupted is settled by a look at the kernel, never left
+open and never done again unseen.
+"""
+
+import contextlib
+import logging
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Final, Protocol
+
+from netsre.adapters.control import ControlRefused
+from netsre.app.effects.ledger import KEPT, Entry, Ledger, State, is_key, lives
+from netsre.clock import DAY, SECOND, Clock, Timestamp, duration_text
+from netsre.errors import NetsreError
+from netsre.model.documents import Document
+from netsre.model.effects import Block, Effect, Flush, InForce, Limit, Standing
+
+MOST_BLOCKS: Final = 64
+"""In force at once: what automation has to block more than this of is not one noisy source."""
+MOST_ENTRIES: Final = 1024
+SHORTEST: Final = 1 * SECOND
+LONGEST: Final = 1 * DAY
+
+_log: Final = logging.getLogger("netsre.effects")
+
+_FAILURES: Final = (OSError, NetsreError)
+_MILLISECOND: Final = 10**6
+_TIDY: Final = 600 * 10**9
+"""Nanoseconds between two looks for files that nobody will ask for any more."""
+
+
+class Kernel(Protocol):
+    """What effects are made of; everything may refuse, or raise `OSError` or `EnvironmentUnfit`."""
+
+    def check(self, effect: Effect) -> None:
+        """Refuse what must not, or cannot, be done now; change nothing."""
+        ...
+
+    def begin(self, effect: Effect, deadline: int) -> Document:
+        """Make the change and return figures; `deadline` is in nanoseconds of CLOCK_BOOTTIME."""
+        ...
+
+    def holds(self, effect: Effect) -> bool:
+        """Say whether the kernel is as the effect makes it."""
+        ...
+
+    def end(self, effect: Effect) -> Document:
+        """Take back what is still ours, and say under `result` what was found."""
+        ...
+
+
+class Effects:
+    """What this agent was asked to change. Safe to be asked by several threads."""
+
+    def __init__(self, ledger: Ledger, kernel: Kernel, clock: Clock, boottime: Callable[[], int]) -> None:
+        """Keep the ledger; `boottime` returns CLOCK_BOOTTIME in nanoseconds, by which everything ends."""
+        self._ledger = ledger
+        self._kernel = kernel
+        self._clock = clock
+        self._boottime = boottime
+        self._lock = threading.Lock()
+        # Replaced, never changed: who counts needs no lock, and waits for nobody.
+        self._mine: Mapping[str, Entry] = {}
+        self._tidy_at = boottime()
+        self._complained: set[str] = set()
+
+    def adopt(self) -> None:
+        """Go on with what an agent that is gone had in force, and end what is due."""
+        with self._changing():
+            self._adopt_orphans()
+
+    def apply(self, key: str, effect: Effect) -> Document:
+        """Make a change once per key, and say what became of it; raises `ControlRefused`.
+
+        A refusal means that nothing is in force. A key that was used already answers for its effect.
+        """
+        with self._changing():
+            known = self._known(key, effect)
+            if known is None:
+                return {**_answer(self._make(key, effect)), "already": False}
+            return {**_answer(known), "already": True}
+
+    def look(self, key: str, effect: Effect) -> Standing:
+        """Return what became of the effect of a key."""
+        with self._changing():
+            known = self._known(key, effect)
+        return Standing.ABSENT if known is None else known.standing
+
+    def undo(self, key: str, effect: Effect) -> Document:
+        """Take an effect back, and say under `undone` whether there was anything to take back."""
+        with self._changing():
+            known = self._known(key, effect)
+            if known is None:
+                return {"standing": Standing.ABSENT.value, "undone": False}
+            if not known.in_force:
+                return {**_answer(known), "undone": False}
+            if known.owner != self._ledger.owner:
+                raise ControlRefused(
+                    "other_agent", f"{key} is in force by the agent with pid {known.owner.pid}; ask that one"
+                )
+            try:
+                return {**_answer(self._end(known, "undone")), "undone": True}
+            except _FAILURES as error:
+                raise ControlRefused(
+                    "failed", f"{key} cannot be taken back: {error}; it ends later"
+                ) from error
+
+    def in_force(self) -> tuple[InForce, ...]:
+        """Return what is in force on this host, by this agent or another that lives."""
+        found = (entry for entry in self._ledger.entries() if entry.in_force and lives(entry.owner))
+        return tuple(InForce(entry.key, entry.effect, entry.until) for entry in found)
+
+    def counts(self) -> Mapping[type[Effect], int]:
+        """Return how many effects this agent has in force, by kind; waits for no change."""
+        return Counter(type(entry.effect) for entry in self._mine.values())
+
+    def expire(self) -> None:
+        """End what is due. What cannot be ended is tried again the next time."""
+        now = self._boottime()
+        due = [entry for entry in self._mine.values() if entry.deadline <= now]
+        if not due and now < self._tidy_at:
+            return
+        with self._changing():
+            for key in [entry.key for entry in due]:
+                # Somebody may have taken it back meanwhile.
+                if (entry := self._mine.get(key)) is not None:
+                    self._try_to_end(entry, "due")
+            self._tidy(now)
+
+    def close(self) -> None:
+        """Take everything back."""
+        with self._changing():
+            for entry in self._mine.values():
+                self._try_to_end(entry, "agent_stopped")
+
+    @contextlib.contextmanager
+    def _changing(self) -> Iterator[None]:
+        with self._lock, self._ledger.locked():
+            yield
+
+    def _known(self, key: str, effect: Effect) -> Entry | None:
+        """Return what is on file for a key, settled; a key that stands for another effect is refused."""
+        if not is_key(key):
+            raise ControlRefused("bad_key", f"{key[:80]!r} is no key; write RUN/STEP in letters and digits")
+        entries = {entry.key: entry for entry in self._adopt_orphans()}
+        known = entries.get(key)
+        if known is not None and known.effect != effect:
+            raise ControlRefused("key_reused", f"key {key} stands for another effect: {known.effect}")
+        return known
+
+    def _make(self, key: str, effect: Effect) -> Entry:
+        entries = self._ledger.entries()
+        _check_room(effect, entries)
+        ttl = _ttl(effect)
+        self._kernel_checks(effect)
+        deadline = self._boottime() + ttl * _MILLISECOND
+        until = Timestamp(self._clock.now() + ttl)
+        begun = Entry(key, effect, State.BEGUN, self._ledger.owner, until, deadline, None, {})
+        self._write_ahead(begun)
+        try:
+            return self._keep(begun, self._kernel.begin(effect, deadline))
+        except Exception as error:  # noqa: BLE001  whatever went wrong, the outcome must be known
+            return self._settle_failure(begun, error)
+
+    def _kernel_checks(self, effect: Effect) -> None:
+        try:
+            self._kernel.check(effect)
+        except ControlRefused:
+            raise
+        except _FAILURES as error:
+            raise ControlRefused("failed", f"{effect} cannot be checked: {error}") from error
+
+    def _write_ahead(self, begun: Entry) -> None:
+        try:
+            self._ledger.write(begun)
+        except OSError as error:
+            raise ControlRefused(
+                "ledger_failed", f"{self._ledger.directory}: {error}; nothing was done"
+            ) from error
+
+    def _settle_failure(self, begun: Entry, error: Exception) -> Entry:
+        """Look: what is as it should be counts as done; else nothing may be left of it."""
+        with contextlib.suppress(*_FAILURES):
+            if self._kernel.holds(begun.effect):
+                return self._keep(begun, {})
+        with contextlib.suppress(*_FAILURES):
+            self._kernel.end(begun.effect)
+            self._ledger.remove(begun)
+        if isinstance(error, ControlRefused):
+            raise error
+        raise ControlRefused("failed", f"{begun.effect} failed: {type(error).__name__}: {error}") from error
+
+    def _keep(self, begun: Entry, details: Document) -> Entry:
+        """Note that an effect is made."""
+        over = self._boottime() if isinstance(begun.effect, Flush) else None
+        applied = begun.done(self._ledger.owner, details, over)
+        self._ledger.write(applied)
+        if applied.in_force:
+            self._mine = {**self._mine, applied.key: applied}
+        return applied
+
+    def _end(self, entry: Entry, why: str) -> Entry:
+        """Take an effect back and note it; where that fails, it is still in force."""
+        details = self._kernel.end(entry.effect)
+        ended = entry.ended(why, details, self._boottime())
+        self._ledger.write(ended)
+        self._mine = {key: other for key, other in self._mine.items() if key != entry.key}
+        self._complained.discard(entry.key)
+        return ended
+
+    def _try_to_end(self, entry: Entry, why: str) -> None:
+        try:
+            self._end(entry, why)
+        except _FAILURES as error:
+            if entry.key not in self._complained:
+                self._complained.add(entry.key)
+                _log.warning("%s cannot be ended: %s; tried again until it can", entry.key, error)
+
+    def _adopt_orphans(self) -> tuple[Entry, ...]:
+        """Settle what has nobody who keeps it, and return everything that is on file then."""
+        settled = []
+        for entry in self._ledger.entries():
+            ours = entry.owner == self._ledger.owner
+            interrupted = entry.state is State.BEGUN and (ours or not lives(entry.owner))
+            if interrupted or (entry.in_force and not ours and not lives(entry.owner)):
+                known = self._settle(entry)
+            else:
+                known = entry
+            if known is not None:
+                settled.append(known)
+        return tuple(settled)
+
+    def _settle(self, entry: Entry) -> Entry | None:
+        """Take over an effect as it is found; None when there is none of it."""
+        try:
+            return self._take_over(entry)
+        except _FAILURES as error:
+            # Mostly its namespace or its interface is gone, and with them whatever was changed there.
+            _log.warning("%s was in force and cannot go on: %s", entry.key, error)
+            with contextlib.suppress(*_FAILURES):
+                if entry.state is not State.BEGUN:
+                    return self._end(entry, "gone")
+                self._kernel.end(entry.effect)
+                self._ledger.remove(entry)
+                return None
+            return entry
+
+    def _take_over(self, entry: Entry) -> Entry | None:
+        due = entry.deadline <= self._boottime() and not isinstance(entry.effect, Flush)
+        if isinstance(entry.effect, Block) and not due:
+            return self._keep(entry, self._kernel.begin(entry.effect, entry.deadline))
+        holds = self._kernel.holds(entry.effect)
+        if holds and not due:
+            return self._keep(entry, {})
+        if entry.state is State.BEGUN and not holds:
+            self._ledger.remove(entry)
+            return None
+        return self._end(entry, "due" if due else "changed_by_other")
+
+    def _tidy(self, now: int) -> None:
+        """Forget what is over for so long that nobody asks any more."""
+        self._tidy_at = now + _TIDY
+        for entry in self._ledger.entries():
+            if entry.over is not None and now - entry.over > KEPT:
+                self._ledger.remove(entry)
+
+
+def _answer(entry: Entry) -> Document:
+    return {"standing": entry.standing.value, "until": entry.until, **entry.details}
+
+
+def _ttl(effect: Effect) -> int:
+    """Return for how long an effect is in force, in milliseconds."""
+    if isinstance(effect, Flush):
+        return 0
+    if not SHORTEST <= effect.ttl <= LONGEST:
+        bounds = f"{duration_text(SHORTEST)} to {duration_text(LONGEST)}"
+        raise ControlRefused("bad_ttl", f"ttl {duration_text(effect.ttl)} is outside {bounds}")
+    return effect.ttl
+
+
+def _check_room(effect: Effect, entries: Sequence[Entry]) -> None:
+    """Refuse a second effect on the same thing, and more than a bounded number of them."""
+    others = [entry for entry in entries if entry.in_force]
+    if len(entries) >= MOST_ENTRIES:
+        raise ControlRefused("too_many", f"{len(entries)} effects of the last hour are on file already")
+    if isinstance(effect, Limit):
+        for entry in others:
+            if isinstance(entry.effect, Limit):
+                raise ControlRefused("already_tuned", f"the limit is already changed by {entry.key}")
+    if isinstance(effect, Block):
+        blocks = [(entry, entry.effect) for entry in others if isinstance(entry.effect, Block)]
+        if len(blocks) >= MOST_BLOCKS:
+            raise ControlRefused("too_many", f"{len(blocks)} sources are blocked already")
+        for entry, block in blocks:
+            if (block.netns, block.interface, block.source) == (
+                effect.netns,
+                effect.interface,
+                effect.source,
+            ):
+                raise ControlRefused("already_blocked", f"{effect.source} is already blocked by {entry.key}")
