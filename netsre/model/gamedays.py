@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from fractions import Fraction
 from typing import Final, Literal
 
 from netsre.clock import Timestamp
@@ -52,9 +53,10 @@ class GameDay:
     fault: Flood
     expect: Expectation
     deadlines: Mapping[Stage, int]
-    """Milliseconds from the injection until each stage must be reached."""
-    abort_below: int | None
-    """Budget left, in percent, below which it is not begun; None: not asked."""
+    """Milliseconds until each stage must be reached, in their order. They count from the injection; with the
+    slow profile `tcp` from the moment the table is seen beyond the value of the alert."""
+    abort_below: Fraction | None
+    """Share of the window's budget; with less left it is not begun, or ends at once; None: not asked."""
     schedule: Schedule | None
     origin: Origin
 
@@ -96,3 +98,31 @@ class Drill:
     def ended(self) -> bool:
         """Tell whether it is over."""
         return self.state in DRILL_ENDED
+
+
+class DrillKind(StrEnum):
+    """What a line of a drill's journal says."""
+
+    INTENT = "intent"
+    """Written, and on disk, before an effect; `data` has its `key`."""
+    OUTCOME = "outcome"
+    """Written once it is known what became of the effect of that `key`."""
+    STAGE = "stage"
+    """The `stage` that was reached, and `at` which time."""
+    ABORT = "abort"
+    """Somebody (`by`) asked for the end of it."""
+    VERDICT = "verdict"
+    """How it will end once everything is cleaned up: `state` and `reason`."""
+    PROOF = "proof"
+    """What the host looked like after the cleaning."""
+
+
+@dataclass(frozen=True, slots=True)
+class DrillEntry:
+    """One line of a drill's journal; never changed once written."""
+
+    drill: str
+    seq: int
+    at: Timestamp
+    kind: DrillKind
+    data: Document
