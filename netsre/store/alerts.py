@@ -1,21 +1,36 @@
 """Alerts, every firing of each, and the counts that metrics are made of."""
 
 import json
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
 
-from sqlalchemy import Connection, Row, Text, literal_column, select, type_coerce, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Text,
+    literal_column,
+    select,
+    tuple_,
+    type_coerce,
+    update,
+)
 
 from netsre import conventions
 from netsre.clock import Timestamp
 from netsre.model.alerts import Alert, AlertSource, AlertState
 from netsre.model.samples import labels
 from netsre.store import schema, tallies
-from netsre.store.statements import upsert
+from netsre.store.statements import portions, upsert
 
 UNREADABLE: Final = "unreadable"
 """State of a row that was set aside: it is kept, and nobody reads it."""
+
+# A literal: with a parameter SQLite would not know that the index of firing alerts answers this.
+FIRING: Final[ColumnElement[str]] = literal_column(f"'{AlertState.FIRING.value}'")
 
 # Texts are decoded row by row here, and not by their types: one row that is broken must not hide the others.
 _COLUMNS: Final = [
@@ -32,26 +47,44 @@ class Alerts:
         self._connection = connection
 
     def save(self, alert: Alert) -> None:
-        """Write one firing of an alert over what was known of it, and count that it began or ended."""
+        """Write one firing of an alert over what was known of it, and count that it began or ended.
+
+        Where somebody else told of the same alert, theirs ends with the beginning of ours: both cannot fire.
+        """
         before = self.find(alert.fingerprint, alert.fired_at)
-        row = {
-            "fingerprint": alert.fingerprint,
-            "fired_at": alert.fired_at,
-            "labels": alert.labels,
-            "annotations": dict(alert.annotations),
-            "state": alert.state.value,
-            "resolved_at": alert.resolved_at,
-            "updated_at": alert.updated_at,
-            "clearing_since": alert.clearing_since,
-            "source": alert.source.value,
-        }
-        self._connection.execute(upsert(self._connection.dialect, schema.alert), [row])
-        self._count(alert, before)
+        if before is None and alert.resolved_at is None and alert.source is not AlertSource.WEBHOOK:
+            theirs = self.told(AlertSource.WEBHOOK, [alert.fingerprint]).values()
+            self.save_all([replace(a, state=AlertState.RESOLVED, resolved_at=alert.fired_at) for a in theirs])
+        self._write([alert])
+        self._count([alert], {} if before is None else {_key(before): before})
+
+    def save_all(self, alerts: Sequence[Alert]) -> None:
+        """Write many firings, each of them once, as `save` does with one of somebody else's."""
+        before: dict[tuple[str, Timestamp], Alert] = {}
+        table = schema.alert
+        for keys in portions(map(_key, alerts)):
+            known = select(*_COLUMNS).where(tuple_(table.c.fingerprint, table.c.fired_at).in_(keys))
+            found = (_alert(row) for row in self._connection.execute(known))
+            before |= {_key(alert): alert for alert in found if alert is not None}
+        # Those that ended make room for those that begin: one alert fires once at a time.
+        self._write(sorted(alerts, key=lambda alert: alert.state is AlertState.FIRING))
+        self._count(alerts, before)
 
     def active(self, source: AlertSource | None = None) -> dict[str, Alert]:
         """Return the firing alerts by fingerprint, of one source or of all, without those unreadable."""
         found = ((row.fingerprint, _alert(row)) for row in self._firing())
         return {name: alert for name, alert in found if alert is not None and source in (None, alert.source)}
+
+    def told(self, source: AlertSource, fingerprints: Iterable[str]) -> dict[str, Alert]:
+        """Return those of these alerts that fire and come from one source, by fingerprint."""
+        found: dict[str, Alert] = {}
+        for names in portions(fingerprints):
+            query = select(*_COLUMNS).where(
+                schema.alert.c.state == FIRING, schema.alert.c.fingerprint.in_(names)
+            )
+            rows = (_alert(row) for row in self._connection.execute(query))
+            found |= {a.fingerprint: a for a in rows if a is not None and a.source is source}
+        return found
 
     def set_aside(self) -> list[str]:
         """Take firing rows that cannot be read out of the way, and count them; return their fingerprints.
@@ -84,22 +117,52 @@ class Alerts:
         rows = self._connection.execute(ended.limit(max(0, limit - len(firing))))
         return [*firing, *(alert for row in rows if (alert := _alert(row)) is not None)]
 
+    def since(self, ended: Timestamp) -> list[Alert]:
+        """Return every alert that fires, and those that ended at a time or later."""
+        late = select(*_COLUMNS).where(schema.alert.c.resolved_at >= ended)
+        rows = (*self._firing(), *self._connection.execute(late))
+        return [alert for row in rows if (alert := _alert(row)) is not None]
+
     def transitions(self) -> Mapping[tuple[str, str], int]:
         """Return how often alerts began and ended, ever, by alert name and transition."""
         found = tallies.read(self._connection, tallies.ALERT)
         return MappingProxyType({(tally.name, tally.state): tally.count for tally in found})
 
     def _firing(self) -> list[Row[tuple[object, ...]]]:
-        # A literal: with a parameter SQLite would not know that the index of firing alerts answers this.
-        firing = schema.alert.c.state == literal_column(f"'{AlertState.FIRING.value}'")
-        return list(self._connection.execute(select(*_COLUMNS).where(firing)))
+        return list(self._connection.execute(select(*_COLUMNS).where(schema.alert.c.state == FIRING)))
 
-    def _count(self, alert: Alert, before: Alert | None) -> None:
-        name = dict(alert.labels)["alertname"]
-        if before is None:
-            tallies.count(self._connection, tallies.ALERT, name, AlertState.FIRING.value)
-        if alert.resolved_at is not None and (before is None or before.resolved_at is None):
-            tallies.count(self._connection, tallies.ALERT, name, AlertState.RESOLVED.value)
+    def _write(self, alerts: Iterable[Alert]) -> None:
+        rows = [
+            {
+                "fingerprint": alert.fingerprint,
+                "fired_at": alert.fired_at,
+                "labels": alert.labels,
+                "annotations": dict(alert.annotations),
+                "state": alert.state.value,
+                "resolved_at": alert.resolved_at,
+                "updated_at": alert.updated_at,
+                "clearing_since": alert.clearing_since,
+                "source": alert.source.value,
+            }
+            for alert in alerts
+        ]
+        if rows:
+            self._connection.execute(upsert(self._connection.dialect, schema.alert), rows)
+
+    def _count(self, alerts: Iterable[Alert], before: Mapping[tuple[str, Timestamp], Alert]) -> None:
+        reached: Counter[tuple[str, AlertState]] = Counter()
+        for alert in alerts:
+            name, known = dict(alert.labels)["alertname"], before.get(_key(alert))
+            if known is None:
+                reached[name, AlertState.FIRING] += 1
+            if alert.resolved_at is not None and (known is None or known.resolved_at is None):
+                reached[name, AlertState.RESOLVED] += 1
+        for (name, state), count in reached.items():
+            tallies.count(self._connection, tallies.ALERT, name, state.value, by=count)
+
+
+def _key(alert: Alert) -> tuple[str, Timestamp]:
+    return alert.fingerprint, alert.fired_at
 
 
 def _alert(row: Row[tuple[object, ...]]) -> Alert | None:

@@ -1,9 +1,24 @@
 """Statements that SQLite and PostgreSQL both know and SQLAlchemy offers per dialect only."""
 
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Final, TypeVar
+
 from sqlalchemy import Table
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Dialect
 from sqlalchemy.sql.dml import Insert
+
+_Key = TypeVar("_Key")
+_MOST_KEYS: Final = 1_000
+"""In one statement; SQLite takes 32,766 values, PostgreSQL 65,535."""
+
+
+def portions(keys: Iterable[_Key]) -> Iterator[list[_Key]]:
+    """Cut keys into lists that one statement can ask for."""
+    rest = iter(keys)
+    while portion := list(islice(rest, _MOST_KEYS)):
+        yield portion
 
 
 def upsert(dialect: Dialect, table: Table) -> Insert:

@@ -20,7 +20,7 @@ class Tally:
     """What happened, and how often."""
 
     name: str
-    """Of the alert or the runbook."""
+    """Of the alert or the runbook; empty for what was received."""
     state: str
     """The state that was reached."""
     reason: str
@@ -28,9 +28,11 @@ class Tally:
     count: int
 
 
-def count(connection: Connection, kind: Kind, name: str, state: str, reason: str = "") -> None:
-    """Count one more, in the transaction in which it happened."""
-    row = {"kind": kind, "name": name, "state": state, "reason": reason, "count": 1}
+def count(
+    connection: Connection, kind: Kind, name: str, state: str, reason: str = "", *, by: int = 1
+) -> None:
+    """Count one more, or several, in the transaction in which it happened."""
+    row = {"kind": kind, "name": name, "state": state, "reason": reason, "count": by}
     connection.execute(increase(connection.dialect, schema.tally, "count"), [row])
 
 
