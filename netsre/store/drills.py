@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from sqlalchemy import Connection, Row, Select, Text, func, insert, or_, select, type_coerce, update
 
@@ -43,7 +43,7 @@ class Drills:
         self._count(drill)
 
     def change(self, drill: Drill) -> None:
-        """Record the new state and result of a drill that was not over, and count it when that is its last."""
+        """Record the new state and result of a drill, and count it when that is its last."""
         this = update(schema.drill).where(schema.drill.c.id == drill.id)
         self._connection.execute(this.values(**_changing(drill)))
         self._count(drill)
