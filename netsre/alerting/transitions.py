@@ -28,6 +28,14 @@ class Reason(StrEnum):
     RULE_REMOVED = "rule_removed"
     GROUP_REMOVED = "group_removed"
     """Its group is gone: unseen for long enough, of a node that is not read, or grouped otherwise."""
+    RUN_NEEDS_HUMAN = "run_needs_human"
+    ANOTHER_RUN_NEEDS_HUMAN = "another_run_needs_human"
+    CAUSE_ENDED = "cause_ended"
+    """The alerts that the runs were for have all ended."""
+    TOLD_FIRING = "told_firing"
+    TOLD_RESOLVED = "told_resolved"
+    TOLD_ANEW = "told_anew"
+    """Somebody else told of another firing of the same alert."""
 
 
 ANNOUNCED: Final = frozenset(
@@ -39,6 +47,11 @@ ANNOUNCED: Final = frozenset(
         Reason.SLO_REMOVED,
         Reason.RULE_REMOVED,
         Reason.GROUP_REMOVED,
+        Reason.RUN_NEEDS_HUMAN,
+        Reason.CAUSE_ENDED,
+        Reason.TOLD_FIRING,
+        Reason.TOLD_RESOLVED,
+        Reason.TOLD_ANEW,
     }
 )
 """Reasons with which an alert changes its state; people and runbooks hear of these only."""

@@ -17,6 +17,7 @@ from netsre.store.audit import Audit
 from netsre.store.drills import Drills
 from netsre.store.history import History
 from netsre.store.incidents import Incidents
+from netsre.store.meta import Meta
 from netsre.store.migrations import Migrations
 from netsre.store.outbox import Outbox
 from netsre.store.pages import Pages
@@ -42,6 +43,7 @@ class Transaction:
         self.incidents = Incidents(connection)
         self.drills = Drills(connection)
         self.audit = Audit(connection)
+        self.meta = Meta(connection)
 
 
 class Store:

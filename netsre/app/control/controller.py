@@ -3,7 +3,7 @@
 read specs, migrations and pages      as whoever started it
 become an unprivileged user           before a byte from outside is read
 lock and open the database, bind      from here on nothing is imported and no file of the checkout is read
-turn until told to stop               one thread evaluates, another one serves
+turn until told to stop               one thread evaluates, one acts, another one serves
 """
 
 import contextlib
@@ -16,10 +16,10 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
+from types import FrameType, MappingProxyType
 from typing import Final
 
 import uvicorn
@@ -29,6 +29,7 @@ from netsre.adapters import processes
 from netsre.adapters.agent_client import AgentClient
 from netsre.adapters.alert_log import FILE_NAME as ALERT_LOG
 from netsre.adapters.alert_log import AlertLog
+from netsre.adapters.control.node import AgentNode, NoNode
 from netsre.adapters.http_protocol import BoundedProtocol
 from netsre.alerting.describe import Links
 from netsre.app import datadir, privileges, resources, runbooks, service_levels, tokens
@@ -37,11 +38,15 @@ from netsre.app.control.automation import Automation, RunbookChannel
 from netsre.app.control.dispatch import Dispatcher, LogChannel
 from netsre.app.control.resume import resume
 from netsre.app.control.snapshot import Board, Recent, Sight
+from netsre.app.control.switch import SwitchWatch
 from netsre.app.control.tick import Loop, Parts
+from netsre.app.control.worker import Duty, Worker
+from netsre.app.control.world import World
 from netsre.app.logs import pairs
 from netsre.app.settings import Settings
 from netsre.clock import SystemClock
 from netsre.errors import EnvironmentUnfit
+from netsre.model.alert_rules import AlertRule
 from netsre.model.levels import SLO
 from netsre.model.runbooks import Runbook
 from netsre.runbook.actions.catalogue import ACTIONS
@@ -74,6 +79,7 @@ class Loaded:
     """Everything that was read from files."""
 
     slos: tuple[SLO, ...]
+    alerts: tuple[AlertRule, ...]
     runbooks: tuple[Runbook, ...]
     migrations: Migrations
     pages: Mapping[str, str]
@@ -96,8 +102,11 @@ def run(settings: Settings) -> None:
         if store.upgrade():
             _log.info("database %s", pairs(path=store.where, schema=loaded.migrations.head))
         board = Board(SystemClock().now())
-        loop = _loop(settings, loaded, store, board)
+        world = _world(settings, loaded, store, board)
+        worker = _worker(settings, world, board)
+        loop = _loop(settings, loaded, world, board, worker.wake)
         stack.enter_context(_serving(listener, _application(settings, loaded, store, board)))
+        stack.enter_context(_working(worker))
         _log.info("controller %s", pairs(listen=f"{settings.host}:{settings.port}", agent=settings.agent_url))
         _turn(loop, settings.interval, stop)
     _log.info("controller stopped")
@@ -105,14 +114,15 @@ def run(settings: Settings) -> None:
 
 def load(settings: Settings) -> Loaded:
     """Read specs, migrations and pages; raises `SpecErrors` with every finding."""
-    books = runbooks.read(settings.runbooks)
-    pages = runbooks.pages(books)
+    # What has a page can be named: that is where an alert's link leads.
+    asked = service_levels.required(settings.slos, runbooks.known(settings.runbooks))
+    books = runbooks.read(settings.runbooks, settings.slos)
     return Loaded(
-        # What has a page can be named: that is where an alert's link leads.
-        slos=service_levels.required(settings.slos, pages.keys()),
+        slos=asked.slos,
+        alerts=asked.alerts,
         runbooks=books,
         migrations=Migrations.load(str(resources.directory("migrations"))),
-        pages=pages,
+        pages=runbooks.pages(books),
     )
 
 
@@ -181,27 +191,51 @@ def _alone(data_dir: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _loop(settings: Settings, loaded: Loaded, store: Store, board: Board) -> Loop:
-    the_clock = SystemClock()
-    now = the_clock.now()
-    kept = resume(store, loaded.slos, settings.node, len(loaded.runbooks), now)
-    recent, sight = Recent(), Sight()
-    recent.add(bucket for bucket in kept.buckets if now - bucket.minute < Recent.SPAN)
+def _world(settings: Settings, loaded: Loaded, store: Store, board: Board) -> World:
+    watch = SwitchWatch(store, settings.data_dir, board, SystemClock())
+    watch.begin()
+    return World(
+        store=store,
+        runbooks=MappingProxyType({book.name: book for book in loaded.runbooks}),
+        actions=ACTIONS,
+        sight=Sight(NoNode() if settings.control is None else AgentNode(settings.control)),
+        slos=MappingProxyType({slo.name: slo for slo in loaded.slos}),
+        rules=loaded.alerts,
+        switch=watch,
+        interval=settings.interval,
+        clock=SystemClock(),
+        links=Links(settings.external_url),
+    )
+
+
+def _worker(settings: Settings, world: World, board: Board) -> Worker:
     log_channel = LogChannel(AlertLog(settings.data_dir / ALERT_LOG))
+    dispatcher = Dispatcher(world.store, (log_channel, RunbookChannel(world)))
+    duties = (
+        Duty("kill_switch", world.switch.watch),
+        Duty("delivery", lambda: dispatcher.deliver(world.clock.now())),
+        Duty("runs", Automation(world).advance),
+    )
+    return Worker(duties, board)
+
+
+def _loop(settings: Settings, loaded: Loaded, world: World, board: Board, wake: Callable[[], None]) -> Loop:
+    now = world.clock.now()
+    kept = resume(world.store, loaded.slos, settings.node, len(loaded.runbooks), now)
+    recent = Recent()
+    recent.add(bucket for bucket in kept.buckets if now - bucket.minute < Recent.SPAN)
     return Loop(
         Parts(
-            client=AgentClient(settings.agent_url, settings.node, the_clock),
+            client=AgentClient(settings.agent_url, settings.node, world.clock),
             engine=Engine(loaded.slos, kept.buckets, kept.cursors, {settings.node}),
-            store=store,
-            dispatcher=Dispatcher(store, (log_channel, RunbookChannel(loaded.runbooks))),
-            automation=Automation(
-                store, {book.name: book for book in loaded.runbooks}, ACTIONS, sight, the_clock
-            ),
+            rules=loaded.alerts,
+            store=world.store,
+            wake=wake,
             board=board,
-            sight=sight,
+            sight=world.sight,
             recent=recent,
-            clock=the_clock,
-            links=Links(settings.external_url),
+            clock=world.clock,
+            links=world.links,
             hold=HOLD,
         )
     )
@@ -247,6 +281,16 @@ def _serving(listener: socket.socket, application: api.Asgi) -> Iterator[None]:
     finally:
         server.should_exit = True
         thread.join(_STOP_SECONDS)
+
+
+@contextlib.contextmanager
+def _working(worker: Worker) -> Iterator[None]:
+    """Act in a thread of its own, so that a slow node never keeps an evaluation waiting."""
+    worker.start()
+    try:
+        yield
+    finally:
+        worker.stop(_STOP_SECONDS)
 
 
 def _turn(loop: Loop, interval: int, stop: threading.Event) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from netsre.app.control.automation import ACTOR
+from netsre.app.control import ACTOR
 from netsre.app.logs import pairs
 from netsre.clock import Timestamp
 from netsre.model.levels import SLO

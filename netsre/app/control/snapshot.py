@@ -1,16 +1,17 @@
 """What the controller knows after a tick, as one value: API and metrics read it and wait for nobody."""
 
-from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from netsre import clock
+from netsre.app.kill_switch import Switch
 from netsre.clock import Timestamp
 from netsre.model.levels import SLO, Evaluation
 from netsre.model.runbooks import RunState
 from netsre.model.samples import Labels, Scrape
 from netsre.runbook.actions import evidence
+from netsre.runbook.actions.contract import Node
 from netsre.slo.history import Bucket
 
 GroupKey = tuple[str, Labels]
@@ -57,15 +58,20 @@ class Snapshot:
     """Ticks that ended in an error since the start."""
     problem: str | None
     """The line of the last error, None when the last tick had none."""
+    switch: Switch | None = None
+    """The kill switch as it was seen last, None before the first look."""
 
 
 class Board:
-    """Where the newest snapshot hangs; one thread puts it there, others read it."""
+    """Where the newest values hang; one thread puts each there, others read it."""
 
     def __init__(self, started_at: Timestamp) -> None:
         """Begin without a snapshot."""
         self.started_at = started_at
         self.current: Snapshot | None = None
+        self.switch: Switch | None = None
+        self.problems: Mapping[str, str] = MappingProxyType({})
+        """What automation cannot do now, by duty: the line of its last error."""
 
 
 class Recent:
@@ -96,24 +102,34 @@ class Recent:
 
 
 class Sight:
-    """What actions may look at: recent readings, and the latest evaluations."""
+    """What actions may look at: recent readings, the latest evaluations, and the node.
 
-    def __init__(self) -> None:
+    One thread tells it, others ask: every value is replaced whole, so that they see the old one or the new.
+    """
+
+    WHOLE = clock.MINUTE
+    """Readings of so many milliseconds are kept all: a verification looks back at them."""
+
+    def __init__(self, node: Node) -> None:
         """Begin blind."""
-        self._scrapes: deque[Scrape] = deque()
+        self._node = node
+        self._scrapes: tuple[Scrape, ...] = ()
         self._evaluations: tuple[Evaluation, ...] = ()
 
     def read(self, scrape: Scrape) -> None:
         """Keep a reading, and let go of those that no action looks back to.
 
-        Of older readings one a minute is kept: large ones every few seconds would fill the memory.
+        Of readings older than `WHOLE` one a minute is kept: large ones every few seconds would fill the
+        memory.
         """
-        if len(self._scrapes) > 1 and abs(self._scrapes[-1].at - self._scrapes[-2].at) < clock.MINUTE:
-            self._scrapes.pop()
-        self._scrapes.append(scrape)
-        # Readings of a future that the clock was set back from go too, or they would pile up until then.
-        while abs(scrape.at - self._scrapes[0].at) > evidence.LOOKBACK:
-            self._scrapes.popleft()
+        kept: list[Scrape] = []
+        for known in self._scrapes:
+            # Of a future that the clock was set back from none is kept, or they would pile up until then.
+            age = abs(scrape.at - known.at)
+            thinned = bool(kept) and abs(known.at - kept[-1].at) < clock.MINUTE
+            if age <= self.WHOLE or (age <= evidence.LOOKBACK and not thinned):
+                kept.append(known)
+        self._scrapes = (*kept, scrape)
 
     def evaluated(self, evaluations: tuple[Evaluation, ...]) -> None:
         """Replace the evaluations."""
@@ -121,8 +137,13 @@ class Sight:
 
     def scrapes(self) -> Sequence[Scrape]:
         """Return the readings, oldest first."""
-        return tuple(self._scrapes)
+        return self._scrapes
 
     def evaluations(self) -> Sequence[Evaluation]:
         """Return the latest evaluations."""
         return self._evaluations
+
+    @property
+    def node(self) -> Node:
+        """Return the node that the readings come from."""
+        return self._node

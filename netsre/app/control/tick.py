@@ -1,4 +1,4 @@
-"""One turn of the controller: read, count, judge, keep, tell, act.
+"""One turn of the controller: read, count, judge, keep; then others are woken who tell and act.
 
 Whatever fails in a turn is counted and said once; the next turn goes on. What was counted and could not be
 kept is kept with the next turn, and nothing is announced that is not on disk.
@@ -6,19 +6,20 @@ kept is kept with the next turn, and nothing is announced that is not on disk.
 
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Protocol
 
 from netsre import clock
-from netsre.alerting import decide
+from netsre.alerting import conditions, decide
 from netsre.alerting.describe import Links
-from netsre.app.control import messages
-from netsre.app.control.automation import ACTOR, Automation
-from netsre.app.control.dispatch import Dispatcher
+from netsre.alerting.transitions import Transition
+from netsre.app.control import ACTOR, messages
 from netsre.app.control.snapshot import Board, Counts, Recent, Sight, Snapshot, Source
 from netsre.app.logs import pairs
 from netsre.clock import Clock, Timestamp
 from netsre.errors import NetsreError, SourceUnreachable
+from netsre.model.alert_rules import AlertRule
 from netsre.model.alerts import AlertSource
 from netsre.model.levels import Evaluation
 from netsre.model.samples import Labels, Scrape
@@ -53,9 +54,10 @@ class Parts:
 
     client: Client
     engine: Engine
+    rules: tuple[AlertRule, ...]
     store: Store
-    dispatcher: Dispatcher
-    automation: Automation
+    wake: Callable[[], None]
+    """Called when there may be something to tell or to do; returns at once."""
     board: Board
     sight: Sight
     recent: Recent
@@ -77,6 +79,7 @@ class Loop:
         self._problem: str | None = None
         self._unsaved: dict[tuple[str, Labels, Timestamp], Bucket] = {}
         self._cursors: dict[str, Cursor] = {}
+        self._memory = conditions.Memory()
         self._turned_at = Timestamp(0)
         self._prune_at = Timestamp(0)
 
@@ -85,13 +88,14 @@ class Loop:
         began = time.monotonic()
         evaluations: tuple[Evaluation, ...] = ()
         try:
-            blind = not self._read()
+            scrape = self._read()
             now = self._parts.clock.now()
+            # Nothing that takes long stands between a reading and the alert about it.
+            self._judge(scrape, now)
             evaluations = self._parts.engine.evaluate(now)
             self._parts.sight.evaluated(evaluations)
-            self._keep(evaluations, now, blind=blind)
-            self._parts.dispatcher.deliver(now)
-            self._parts.automation.advance()
+            self._keep(evaluations, now, blind=scrape is None)
+            self._parts.wake()
             self._prune(now)
             self._count()
             self._recovered()
@@ -102,35 +106,48 @@ class Loop:
             self._failed(f"internal error: {type(error).__name__}: {error}; please report it")
         self._publish(evaluations, time.monotonic() - began)
 
-    def _read(self) -> bool:
-        """Read the source and count what it says; tell whether there was anything to read."""
+    def _read(self) -> Scrape | None:
+        """Read the source and count what it says; None when there was nothing to read."""
         try:
             scrape = self._parts.client.scrape()
         except SourceUnreachable as error:
             if self._source.up or self._source.reason != str(error):
                 _log.warning("source %s", pairs(source=SOURCE_NAME, up=0, reason=error))
             self._source = replace(self._source, up=False, reason=str(error))
-            return False
+            return None
         if not self._source.up:
             _log.info("source %s", pairs(source=SOURCE_NAME, up=1))
         self._source = Source(SOURCE_NAME, up=True, reason=None, last_at=scrape.at)
         self._parts.sight.read(scrape)
+        self._observe(scrape)
+        return scrape
+
+    def _observe(self, scrape: Scrape) -> None:
         observation = self._parts.engine.observe(scrape)
         self._unsaved |= {(b.slo, b.group, b.minute): b for b in observation.buckets}
         self._cursors[observation.cursor.node] = observation.cursor
         self._parts.recent.add(observation.buckets)
         for note in observation.notes:
             _log.debug("scrape %s", pairs(note=note.reason, subject=note.subject))
-        return True
+
+    def _judge(self, scrape: Scrape | None, now: Timestamp) -> None:
+        """Decide on conditions, bring their alerts to disk, and have them told at once."""
+        parts = self._parts
+        with parts.store.write() as transaction:
+            _set_aside(transaction, now)
+            active = transaction.alerts.active(AlertSource.CONDITION)
+            decision = conditions.decide(parts.rules, scrape, active, self._memory, now, parts.links)
+            for transition in decision.transitions:
+                record(transaction, transition, now)
+        self._memory = decision.memory
+        if any(transition.announced for transition in decision.transitions):
+            parts.wake()
 
     def _keep(self, evaluations: tuple[Evaluation, ...], now: Timestamp, *, blind: bool) -> None:
         """Bring minutes, cursors, alerts and what is to be told of them to disk, all or nothing."""
         parts = self._parts
         with parts.store.write() as transaction:
             transaction.history.save(self._unsaved.values(), self._cursors.values())
-            broken = transaction.alerts.set_aside()
-            for fingerprint in broken:
-                transaction.audit.append(now, ACTOR, "alert.unreadable", fingerprint, {})
             active = transaction.alerts.active(AlertSource.SLO)
             asked = {slo.name for slo in parts.engine.slos}
             gone = decide.retire(active, asked, now)
@@ -139,9 +156,6 @@ class Loop:
             judged = decide.decide(evaluations, left, now, parts.hold, links=parts.links, blind=blind)
             for transition in (*gone, *judged):
                 record(transaction, transition, now)
-        if broken:
-            said = pairs(rows=len(broken), first=broken[0])
-            _log.error("alerts in the database cannot be read, set aside and decided anew %s", said)
         self._unsaved.clear()
         self._cursors.clear()
 
@@ -200,10 +214,21 @@ class Loop:
             counts=self._counts,
             failures=self._failures,
             problem=self._problem,
+            switch=self._parts.board.switch,
         )
 
 
-def record(transaction: Transaction, transition: decide.Transition, now: Timestamp) -> None:
+def _set_aside(transaction: Transaction, now: Timestamp) -> None:
+    """Take alerts out of the way that cannot be read, so that they are decided anew."""
+    broken = transaction.alerts.set_aside()
+    for fingerprint in broken:
+        transaction.audit.append(now, ACTOR, "alert.unreadable", fingerprint, {})
+    if broken:
+        said = pairs(rows=len(broken), first=broken[0])
+        _log.error("alerts in the database cannot be read, set aside and decided anew %s", said)
+
+
+def record(transaction: Transaction, transition: Transition, now: Timestamp) -> None:
     """Keep an alert as it is now and, when it began or ended, what is to be told and the audit of it."""
     alert = transition.alert
     transaction.alerts.save(alert)

@@ -19,7 +19,7 @@ from netsre.clock import Timestamp
 from netsre.store.database import Store, Transaction
 from netsre.store.outbox import Message
 from tests.unit import burning
-from tests.unit.app.fakes import RUNBOOKS
+from tests.unit.app.fakes import world
 
 
 @pytest.fixture
@@ -103,7 +103,8 @@ def test_a_message_that_is_broken_holds_up_nobody(store: Store, tmp_path: pathli
                 (channel, payload),
             )
     path = tmp_path / "alerts.jsonl"
-    dispatcher = Dispatcher(store, [LogChannel(AlertLog(path)), RunbookChannel(RUNBOOKS)])
+    channels = [LogChannel(AlertLog(path)), RunbookChannel(world(store, tmp_path))]
+    dispatcher = Dispatcher(store, channels)
 
     assert dispatcher.deliver(burning.T0) == 2
 
@@ -187,9 +188,9 @@ def test_the_line_of_an_alert_has_its_key_and_readable_times(store: Store, tmp_p
     assert line["labels"]["severity"] == "page"
 
 
-def test_the_same_announcement_makes_one_run(store: Store) -> None:
+def test_the_same_announcement_makes_one_run(store: Store, tmp_path: pathlib.Path) -> None:
     """Delivered twice, as after a crash: one run, one set of audit rows."""
-    channel = RunbookChannel(RUNBOOKS)
+    channel = RunbookChannel(world(store, tmp_path))
     for _ in range(2):
         with store.write() as transaction:
             (message,) = transaction.outbox.due(messages.RUNBOOK, burning.T0, 10, LONGEST_PAUSE)
@@ -198,10 +199,10 @@ def test_the_same_announcement_makes_one_run(store: Store) -> None:
     with store.read() as transaction:
         assert [run.reason for run in transaction.runs.newest(10)] == ["accepted"]
         verbs = [row.verb for row in transaction.audit.rows()]
-    assert verbs == ["alert.firing", "run.received", "run.gated"]
+    assert verbs == ["alert.firing", "kill_switch.off", "run.received", "run.gated"]
 
 
-def test_a_refused_run_is_on_record_with_its_word(store: Store) -> None:
+def test_a_refused_run_is_on_record_with_its_word(store: Store, tmp_path: pathlib.Path) -> None:
     """The second firing within the cooldown, while the first run still holds the target."""
     again = burning.fired(Timestamp(burning.T0 + clock.MINUTE))
     with store.write() as transaction:
@@ -209,7 +210,7 @@ def test_a_refused_run_is_on_record_with_its_word(store: Store) -> None:
         for transition in (*over, again):
             record(transaction, transition, burning.T0)
 
-    Dispatcher(store, [RunbookChannel(RUNBOOKS)]).deliver(Timestamp(burning.T0 + clock.MINUTE))
+    Dispatcher(store, [RunbookChannel(world(store, tmp_path))]).deliver(Timestamp(burning.T0 + clock.MINUTE))
 
     with store.read() as transaction:
         found = sorted((run.state.value, run.reason) for run in transaction.runs.newest(10))

@@ -1,0 +1,127 @@
+"""The kill switch: one file of the data directory that stops all automation, whoever wrote it and however.
+
+It is read before everything that changes something. Off must be written there and be readable: a file that is
+missing, unreadable or anything else than this is `on`.
+
+    {"at": "2026-01-02T03:04:05.678Z", "by": "root", "reason": "maintenance", "state": "on"}
+"""
+
+import errno
+import json
+import os
+import secrets
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from netsre import clock
+from netsre.clock import Timestamp
+from netsre.errors import EnvironmentUnfit
+from netsre.model.documents import Document, canonical
+
+FILE_NAME: Final = "kill-switch.json"
+UNREADABLE: Final = "kill_switch_unreadable"
+"""The reason of a switch that is on because nobody can tell what it should be."""
+_LARGEST: Final = 16 * 1024
+"""Bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """The state of the switch."""
+
+    on: bool
+    reason: str
+    """What the person said who set it, or `kill_switch_unreadable`; may be empty."""
+    by: str
+    at: str
+    """RFC 3339; empty where it is not known."""
+    problem: str = ""
+    """Why it could not be read."""
+
+    @property
+    def state(self) -> str:
+        """Return `on` or `off`."""
+        return "on" if self.on else "off"
+
+    def document(self) -> Document:
+        """Return it as JSON."""
+        told = {"state": self.state, "reason": self.reason, "by": self.by, "at": self.at}
+        return told | ({"problem": self.problem} if self.problem else {})
+
+
+def read(data_dir: Path) -> Switch:
+    """Return the state of the switch of a data directory; never raises."""
+    path = data_dir / FILE_NAME
+    try:
+        return _parse(json.loads(_content(path)))
+    except OSError as error:
+        problem = f"{path}: {error.strerror or error}"
+    except (ValueError, RecursionError) as error:
+        problem = f"{path}: {error}"
+    return Switch(on=True, reason=UNREADABLE, by="", at="", problem=problem)
+
+
+def write(data_dir: Path, switch: Switch) -> None:
+    """Replace the state at once and on disk, for the owner the file has; raises `EnvironmentUnfit`."""
+    path = data_dir / FILE_NAME
+    draft = path.with_name(f".{FILE_NAME}.{secrets.token_hex(8)}")
+    try:
+        _write(draft, path, f"{canonical(switch.document())}\n".encode())
+    except OSError as error:
+        advice = "name the data directory of netsre with --data-dir, or run this as its user"
+        raise EnvironmentUnfit(f"kill switch {path}: {error.strerror or error}; {advice}") from error
+
+
+def exists(data_dir: Path) -> bool:
+    """Tell whether there is anything where the switch should be."""
+    return os.path.lexists(data_dir / FILE_NAME)
+
+
+def switched(*, on: bool, by: str, reason: str, at: Timestamp) -> Switch:
+    """Return the switch as somebody sets it."""
+    return Switch(on=on, reason=reason, by=by, at=clock.rfc3339(at))
+
+
+def _content(path: Path) -> bytes:
+    # What is no file, such as a pipe, must not keep automation waiting for somebody to write.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "is no regular file")
+        content = file.read(_LARGEST + 1)
+    if len(content) > _LARGEST:
+        raise ValueError(f"is larger than {_LARGEST} bytes")
+    return content
+
+
+def _parse(document: object) -> Switch:
+    if not isinstance(document, dict) or document.get("state") not in ("on", "off"):
+        raise ValueError('has no "state" that is "on" or "off"')
+    texts = {key: document.get(key, "") for key in ("reason", "by", "at")}
+    if not all(isinstance(text, str) for text in texts.values()):
+        raise ValueError('has a "reason", "by" or "at" that is no text')
+    return Switch(on=document["state"] == "on", **texts)
+
+
+def _write(draft: Path, path: Path, content: bytes) -> None:
+    owner = path.lstat() if os.path.lexists(path) else path.parent.stat()
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(draft, flags, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(descriptor)
+            if os.geteuid() == 0:
+                # Written by root, read by the user that the controller runs as.
+                os.fchown(descriptor, owner.st_uid, owner.st_gid)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)

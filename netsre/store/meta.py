@@ -1,0 +1,24 @@
+"""Single facts about a data directory that outlive the process."""
+
+from sqlalchemy import Connection, select
+
+from netsre.store import schema
+from netsre.store.statements import upsert
+
+
+class Meta:
+    """Keeps facts by name inside a transaction of the caller."""
+
+    def __init__(self, connection: Connection) -> None:
+        """Work on an open transaction."""
+        self._connection = connection
+
+    def get(self, key: str) -> str | None:
+        """Return a fact, None when it was never kept."""
+        query = select(schema.meta.c.value).where(schema.meta.c.key == key)
+        return self._connection.execute(query).scalar_one_or_none()
+
+    def put(self, key: str, value: str) -> None:
+        """Keep a fact in place of what it was."""
+        row = {"key": key, "value": value}
+        self._connection.execute(upsert(self._connection.dialect, schema.meta), [row])
