@@ -30,6 +30,10 @@ class Links:
         """Return the place that shows what fires."""
         return f"{self.base}/#alerts"
 
+    def alert(self, fingerprint: str) -> str:
+        """Return the place that shows an alert."""
+        return f"{self.base}/#alert-{fingerprint}"
+
 
 NO_LINKS: Final = Links("")
 

@@ -1,4 +1,4 @@
-"""What an Alertmanager hears, and when: at once, again before it forgets, one firing of an alert at a time."""
+"""What an Alertmanager hears, and when: at once, again before it forgets, of each alert one firing."""
 
 import dataclasses
 
