@@ -3,21 +3,46 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Final
 
 from netsre import clock
-from netsre.app import resources
+from netsre.app import resources, service_levels
 from netsre.errors import BadInput, Finding, SpecErrors
-from netsre.model import literals
+from netsre.model import gamedays, literals, specs
 from netsre.model.runbooks import Runbook
 from netsre.runbook import parsing
 from netsre.runbook.actions.catalogue import ACTIONS
 
+_SUFFIXES: Final = (".yaml", ".yml")
 
-def read(paths: Sequence[str | Path]) -> tuple[Runbook, ...]:
-    """Read runbooks, the shipped ones when no path is given; raises `SpecErrors`."""
-    chosen = [Path(path) for path in paths] or [resources.directory("runbooks")]
-    return parsing.parse(resources.texts(chosen, ".yaml", ".yml"), ACTIONS)
+
+def read(paths: Sequence[str | Path], slos: Sequence[Path] = ()) -> tuple[Runbook, ...]:
+    """Read runbooks, the shipped ones when no path is given; raises `SpecErrors`.
+
+    They may name the alerts and SLOs in `slos`, and always those shipped: a runbook whose alert nobody asks
+    for waits, and harms nobody.
+    """
+    levels = [service_levels.load(), *([service_levels.load(slos)] if slos else [])]
+    names = parsing.Known(
+        alerts=frozenset(name for found in levels for name in found.alert_names),
+        slos=frozenset(slo.name for found in levels for slo in found.slos),
+    )
+    return parsing.parse(resources.texts(_chosen(paths), *_SUFFIXES), ACTIONS, names)
+
+
+def known(paths: Sequence[str | Path]) -> frozenset[str]:
+    """Return what an alert may name as its runbook: whatever has a page, also when it cannot be read yet.
+
+    What is wrong with a file is for `read` to say, which needs the alerts first.
+    """
+    texts = resources.texts(_chosen(paths), *_SUFFIXES)
+    documents = (
+        document
+        for file, text in texts.items()
+        for document in specs.documents(text, file, {parsing.KIND, gamedays.KIND}, specs.Findings())
+        if document.kind == parsing.KIND
+    )
+    return frozenset(document.name for document in documents) | resources.runbook_pages().keys()
 
 
 def pages(books: Iterable[Runbook]) -> Mapping[str, str]:
@@ -57,9 +82,17 @@ def describe(book: Runbook) -> dict[str, Any]:
         "lock": book.lock,
         "cooldown": clock.duration_text(book.limits.cooldown),
         "per_hour": book.limits.per_hour,
+        "max_targets": book.limits.max_targets,
+        "min_healthy": f"{book.limits.min_healthy}%",
         "steps": [step.action for step in book.steps],
+        "verify": book.verify.slo if book.verify else None,
+        "on_failure": book.on_failure,
         "file": f"{book.origin.file}:{book.origin.line}",
     }
+
+
+def _chosen(paths: Sequence[str | Path]) -> list[Path]:
+    return [Path(path) for path in paths] or [resources.directory("runbooks")]
 
 
 def _lines(book: Runbook) -> Iterator[str]:

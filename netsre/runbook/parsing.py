@@ -1,82 +1,135 @@
 """Runbook files become `Runbook`s: everything or, with every finding, nothing."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
 from typing import Final
 
 from netsre import clock, conventions
 from netsre.alerting import describe
 from netsre.metrics.registry import REGISTRY
-from netsre.model import literals, specs
+from netsre.model import gamedays, literals, specs
 from netsre.model.alerts import AlertState
-from netsre.model.conditions import Condition
-from netsre.model.runbooks import Limits, Runbook, Step, Trigger
-from netsre.runbook import codes, conditions, targets
+from netsre.model.runbooks import Limits, Mode, Runbook, Trigger, Verification
+from netsre.runbook import codes, steps, targets
 from netsre.runbook.actions.contract import Action
 
 KIND: Final = "Runbook"
 ALERT_LABELS: Final = frozenset({"alertname", "severity", "service", "slo", conventions.NODE}) | {
     label for metric in REGISTRY.values() for label in metric.labels
 }
-"""Labels that an alert can have: those of every alert, and whatever an SLO can group by."""
+"""Labels that an alert can have: those of every alert, and whatever an SLO or an alert can group by."""
 DEFAULT_LIMITS: Final = Limits(cooldown=15 * clock.MINUTE, per_hour=3)
-_ALERTS: Final = (describe.ALERT_NAME,)
+DEFAULT_WITHIN: Final = 2 * clock.MINUTE
+LONGEST_WITHIN: Final = clock.HOUR
+MOST_SAMPLES: Final = 100
+_LATER: Final = ("by", "quorum", "timeout", "veto")
 
 
-def parse(texts: Mapping[str, str], actions: Mapping[str, Action]) -> tuple[Runbook, ...]:
-    """Read files (name to text) strictly, by name of the runbook; raises `SpecErrors` with all findings."""
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What runbooks may name."""
+
+    alerts: Collection[str] = (describe.ALERT_NAME,)
+    slos: Collection[str] | None = None
+    """None where any will do."""
+
+
+def parse(
+    texts: Mapping[str, str], actions: Mapping[str, Action], known: Known | None = None
+) -> tuple[Runbook, ...]:
+    """Read files (name to text) strictly, by name of the runbook; raises `SpecErrors` with all findings.
+
+    Game days may stand in the same files.
+    """
     findings = specs.Findings()
     documents = [
         document
         for file, text in sorted(texts.items())
-        for document in specs.documents(text, file, {KIND}, findings)
+        for document in specs.documents(text, file, {KIND, gamedays.KIND}, findings)
+        if document.kind == KIND
     ]
     specs.refuse_duplicates(documents, codes.DUPLICATE, "runbook", findings)
-    read = [_runbook(document, actions) for document in documents]
+    reader = _Reader(actions, known or Known())
+    read = [reader.runbook(document) for document in documents]
     findings.raise_if_any()
     return tuple(sorted((book for book in read if book is not None), key=lambda book: book.name))
 
 
-def _runbook(document: specs.Document, actions: Mapping[str, Action]) -> Runbook | None:
-    before = len(document.spec.findings)
-    document.metadata.end()
-    spec = document.spec
-    triggers = _triggers(spec)
-    when = _when(spec)
-    lock = _lock(spec)
-    limits = _limits(spec)
-    _mode(spec)
-    steps = _steps(spec, actions)
-    spec.end()
-    if len(spec.findings) > before or lock is None or limits is None:
-        return None
-    return Runbook(document.name, triggers, when, lock, limits, "observe", steps, document.origin)
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """What reading a runbook needs to know."""
 
+    actions: Mapping[str, Action]
+    known: Known
 
-def _triggers(spec: specs.Mapping) -> tuple[Trigger, ...]:
-    sequence = spec.sequence("on")
-    if sequence is None:
-        return ()
-    found = []
-    for item in sequence.mappings():
-        alert = item.choice("alert", *_ALERTS)
-        transition = item.choice("transition", *(state.value for state in AlertState))
-        item.end()
-        if alert is not None and transition is not None:
-            found.append(Trigger(alert, AlertState(transition)))
-    if not sequence.nodes:
-        spec.wrong("on", codes.NO_TRIGGER, "is empty; name an alert and its transition")
-    return tuple(found)
+    def runbook(self, document: specs.Document) -> Runbook | None:
+        before = len(document.spec.findings)
+        document.metadata.end()
+        spec = document.spec
+        triggers = self._triggers(spec)
+        when = steps.condition(spec, "when", measured=False)
+        lock, limits, mode = _lock(spec), _limits(spec), _mode(spec)
+        taken = steps.read(spec, self.actions)
+        verify = self._verification(spec)
+        on_failure = spec.choice("onFailure", "undo", "stop", required=False)
+        if steps.changes(taken, self.actions):
+            _check_change(spec, triggers, mode, asked="verify" in spec)
+        spec.end()
+        if len(spec.findings) > before or lock is None or limits is None:
+            return None
+        return Runbook(
+            document.name,
+            triggers,
+            when,
+            lock,
+            limits,
+            mode,
+            taken,
+            document.origin,
+            verify,
+            "stop" if on_failure == "stop" else "undo",
+        )
 
+    def _triggers(self, spec: specs.Mapping) -> tuple[Trigger, ...]:
+        sequence = spec.sequence("on")
+        if sequence is None:
+            return ()
+        found = []
+        for item in sequence.mappings():
+            alert = item.text("alert")
+            transition = item.choice("transition", *(state.value for state in AlertState))
+            item.end()
+            if alert is not None and alert not in self.known.alerts:
+                hint = literals.nearest(alert, self.known.alerts)
+                item.wrong("alert", codes.UNKNOWN_ALERT, f"{literals.shown(alert)} does not exist{hint}")
+            if alert is not None and transition is not None:
+                found.append(Trigger(alert, AlertState(transition)))
+        if not sequence.nodes:
+            spec.wrong("on", codes.NO_TRIGGER, "is empty; name an alert and its transition")
+        return tuple(found)
 
-def _when(spec: specs.Mapping) -> Condition | None:
-    text = spec.text("when", required=False)
-    if text is None:
-        return None
-    try:
-        return conditions.parse(text)
-    except conditions.ConditionError as error:
-        spec.wrong("when", codes.CONDITION, f"cannot be read: {error}")
-        return None
+    def _verification(self, spec: specs.Mapping) -> Verification | None:
+        part = spec.mapping("verify", required=False)
+        if part is None:
+            return None
+        slo, window, samples = part.text("slo"), part.duration("window"), part.integer("samples")
+        no_data = part.choice("noData", "inconclusive", "fail", required=False)
+        within = part.duration("within", required=False) or DEFAULT_WITHIN
+        part.end()
+        slos = self.known.slos
+        if slo is not None and slos is not None and slo not in slos:
+            hint = literals.nearest(slo, slos)
+            part.wrong("slo", codes.UNKNOWN_SLO, f"{literals.shown(slo)} does not exist{hint}")
+        if samples is not None and not 1 <= samples <= MOST_SAMPLES:
+            message = f"{samples} is outside 1 to {MOST_SAMPLES}; 3 is customary"
+            part.wrong("samples", codes.VERIFICATION, message)
+        if within > LONGEST_WITHIN:
+            message = f"{clock.duration_text(within)} is longer than {clock.duration_text(LONGEST_WITHIN)}"
+            part.wrong("within", codes.VERIFICATION, f"{message}; effects must not wait longer for a verdict")
+        if slo is None or window is None or samples is None:
+            return None
+        return Verification(slo, window, samples, "fail" if no_data == "fail" else "inconclusive", within)
 
 
 def _lock(spec: specs.Mapping) -> str | None:
@@ -97,48 +150,53 @@ def _limits(spec: specs.Mapping) -> Limits | None:
         return DEFAULT_LIMITS
     cooldown = limits.duration("cooldown", required=False)
     per_hour = limits.integer("perHour", required=False)
-    if per_hour == 0:
-        limits.wrong("perHour", codes.LIMIT, "0 would refuse every run; write at least 1")
+    max_targets = limits.integer("maxTargets", required=False)
+    min_healthy = limits.percent("minHealthy", required=False)
+    for key, number in (("perHour", per_hour), ("maxTargets", max_targets)):
+        if number == 0:
+            limits.wrong(key, codes.LIMIT, "0 would refuse every run; write at least 1")
     limits.end()
     return Limits(
         DEFAULT_LIMITS.cooldown if cooldown is None else cooldown,
         DEFAULT_LIMITS.per_hour if per_hour is None else per_hour,
+        DEFAULT_LIMITS.max_targets if max_targets is None else max_targets,
+        DEFAULT_LIMITS.min_healthy if min_healthy is None else _whole_percent(limits, min_healthy),
     )
 
 
-def _mode(spec: specs.Mapping) -> None:
-    approval = spec.mapping("approval")
+def _whole_percent(limits: specs.Mapping, share: Fraction) -> int:
+    percent = share * 100
+    if percent.denominator != 1 or not 0 <= percent <= 100:
+        text = limits.text("minHealthy")
+        limits.wrong("minHealthy", codes.LIMIT, f"{text} is no whole share of 0% to 100%; write 60%")
+    return int(percent)
+
+
+def _mode(spec: specs.Mapping) -> Mode:
+    approval = spec.mapping("approval", required=False)
     if approval is None:
-        return
+        return "observe"
+    for key in _LATER:
+        if key in approval:
+            approval.wrong(key, codes.MODE, "is not supported yet; approval is observe or auto so far")
+            approval.value(key)
     mode = approval.text("mode")
-    if mode is not None and mode != "observe":
-        approval.wrong("mode", codes.MODE, f"{literals.shown(mode)}: only observe is supported so far")
+    if mode is not None and mode not in ("observe", "auto"):
+        approval.wrong(
+            "mode", codes.MODE, f"{literals.shown(mode)} is not supported yet; write observe or auto"
+        )
     approval.end()
+    return "auto" if mode == "auto" else "observe"
 
 
-def _steps(spec: specs.Mapping, actions: Mapping[str, Action]) -> tuple[Step, ...]:
-    sequence = spec.sequence("steps")
-    if sequence is None:
-        return ()
-    if not sequence.nodes:
-        spec.wrong("steps", codes.NO_STEPS, "is empty; write at least one action")
-    steps = [_step(item, actions) for item in sequence.mappings()]
-    return tuple(step for step in steps if step is not None)
-
-
-def _step(item: specs.Mapping, actions: Mapping[str, Action]) -> Step | None:
-    name = item.text("action")
-    parameters = item.mapping("with")
-    item.end()
-    if name is None:
-        return None
-    action = actions.get(name)
-    if action is None:
-        hint = literals.nearest(name, actions)
-        item.wrong("action", codes.UNKNOWN_ACTION, f"{literals.shown(name)} does not exist{hint}")
-        return None
-    if parameters is None:
-        return None
-    taken = action.read(parameters)
-    parameters.end()
-    return None if taken is None else Step(name, taken)
+def _check_change(spec: specs.Mapping, triggers: tuple[Trigger, ...], mode: Mode, *, asked: bool) -> None:
+    """Report what a runbook lacks that changes something."""
+    if mode != "auto":
+        message = "only observes, and its steps change something; write {mode: auto}"
+        spec.wrong("approval", codes.CHANGE, message)
+    if not asked:
+        message = "is missing; what is changed must be proven to help, by an SLO"
+        spec.wrong("verify", codes.CHANGE, message)
+    if any(trigger.transition is not AlertState.FIRING for trigger in triggers):
+        message = "starts changes by an alert that is over; write {transition: firing}"
+        spec.wrong("on", codes.CHANGE, message)

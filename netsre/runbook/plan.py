@@ -5,18 +5,17 @@ any more. What a step would do when its turn comes can be stale by then (`Planne
 """
 
 import hashlib
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Final, Literal
+from typing import Literal
 
 from netsre.model import effects
 from netsre.model.conditions import Condition
 from netsre.model.documents import Document, Json, canonical
 from netsre.model.effects import Effect, Limit
 from netsre.model.runbooks import JournalKind, Limits, Runbook, Step, Verification
-from netsre.runbook import conditions, definition
+from netsre.runbook import conditions, definition, references
 from netsre.runbook.actions.contract import (
     Action,
     ActionFailed,
@@ -29,8 +28,6 @@ from netsre.runbook.actions.contract import (
     Views,
 )
 from netsre.runbook.journal import Line
-
-_REFERENCE: Final = re.compile(r"\$\{evidence\.([a-z][a-z0-9_]*)\}")
 
 
 class Kind(StrEnum):
@@ -191,26 +188,10 @@ def read_step(value: Json) -> Planned:
     )
 
 
-def references(parameters: Document) -> frozenset[str]:
-    """Return what the texts of a step refer to: `${evidence.top_source}` names `top_source`."""
-    found = (_REFERENCE.fullmatch(value) for value in parameters.values() if isinstance(value, str))
-    return frozenset(match[1] for match in found if match)
-
-
-def is_broken_reference(value: Json) -> bool:
-    """Tell whether a text has the beginning of a reference, and is none as a whole."""
-    return isinstance(value, str) and "${" in value and not _REFERENCE.fullmatch(value)
-
-
 def _unplanned(index: int, step: Step, seen: Mapping[str, Json]) -> Planned:
-    parameters = {key: _resolved(value, seen) for key, value in step.parameters.items()}
-    return Planned(index, step.action, Kind.OBSERVE, parameters, step.condition)
-
-
-def _resolved(value: Json, seen: Mapping[str, Json]) -> Json:
-    """Replace a whole value, once: what evidence says is never read as a reference again."""
-    match = _REFERENCE.fullmatch(value) if isinstance(value, str) else None
-    return value if match is None else seen.get(match[1], "")
+    return Planned(
+        index, step.action, Kind.OBSERVE, references.resolved(step.parameters, seen), step.condition
+    )
 
 
 def _plan_step(planned: Planned, subject: Subject, views: Views, actions: Mapping[str, Action]) -> Planned:

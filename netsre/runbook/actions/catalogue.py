@@ -4,9 +4,12 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from netsre.runbook.actions import evidence
+from netsre.runbook.actions.block_source import BlockSource
 from netsre.runbook.actions.contract import Action
+from netsre.runbook.actions.evidence import Collect
+from netsre.runbook.actions.flush import Flush
+from netsre.runbook.actions.tune import Tune
 
-_ALL: Final[tuple[Action, ...]] = (evidence.Collect(),)
+_ALL: Final[tuple[Action, ...]] = (Collect(), BlockSource(), Flush(), Tune())
 
 ACTIONS: Final[Mapping[str, Action]] = MappingProxyType({action.name: action for action in _ALL})

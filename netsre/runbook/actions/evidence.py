@@ -17,6 +17,10 @@ from netsre.runbook import codes
 from netsre.runbook.actions.contract import ActionFailed, Subject, Views
 
 LOOKBACK: Final = 5 * clock.MINUTE
+DOMINATES: Final = Fraction(1, 10)
+"""Share of a table's limit from which its largest source is worth acting upon."""
+TOP_SOURCES: Final = "top-sources"
+TOP_SOURCE: Final = "top_source"
 _LARGEST: Final = 20
 """Rows kept of a list; a journal is read by people, and `omitted` says how many more there were."""
 
@@ -43,8 +47,18 @@ class Collect:
             parameters.wrong("what", codes.PARAMETER, f"is empty; write one of {', '.join(sorted(TOPICS))}")
         return {"what": tuple(dict.fromkeys(what))}
 
+    def provides(self, parameters: Document) -> frozenset[str]:
+        """Return `top_source` where the top sources are asked for."""
+        what = parameters["what"]
+        asked = isinstance(what, Sequence) and TOP_SOURCES in what
+        return frozenset({TOP_SOURCE}) if asked else frozenset()
+
     def observe(self, subject: Subject, parameters: Document, views: Views) -> Document:
-        """Return one object per topic; raises `ActionFailed` when the source never answered."""
+        """Return one object per topic; raises `ActionFailed` when the source never answered.
+
+        Beside `top-sources` stands `top_source`: the address with the most entries, if it has a tenth of the
+        table or more.
+        """
         what = parameters["what"]
         scrapes = tuple(views.scrapes())
         if not scrapes:
@@ -53,7 +67,10 @@ class Collect:
         span = _Span(_base(scrapes), scrapes[-1])
         evidence: dict[str, Json] = {"read_at": clock.rfc3339(span.last.at)}
         for topic in what if isinstance(what, Sequence) else ():
-            evidence[str(topic)] = TOPICS[str(topic)](subject, span, views)
+            if topic == TOP_SOURCES:
+                evidence.update(_top_sources(subject, views))
+            else:
+                evidence[str(topic)] = _OF_READINGS[str(topic)](subject, span, views)
         return evidence
 
 
@@ -135,6 +152,22 @@ def _table(tables: dict[tuple[str, str], dict[str, Json]], pairs: Mapping[str, s
     return tables.setdefault((pairs.get("table", ""), pairs.get("netns", "")), start)
 
 
+def _top_sources(subject: Subject, views: Views) -> dict[str, Json]:
+    """Return who fills the table that the alert is about, as the node counts them now, and who dominates."""
+    netns = dict(subject.alert.labels).get("netns", "")
+    if not netns:
+        raise ActionFailed("the alert names no network namespace, so that there is no table to look at")
+    table = views.node.table(netns)
+    limit = max(table.limit, 1)
+    shares = [(found, Fraction(found.entries, limit)) for found in table.sources]
+    rows: list[dict[str, Json]] = [
+        {"source": found.source, "entries": found.entries, "share": _number(share)} for found, share in shares
+    ]
+    seen = {"netns": netns, "entries": table.entries, "limit": table.limit, **_cut("sources", rows)}
+    top, share = max(shares, key=lambda pair: pair[1], default=(None, Fraction(0)))
+    return {TOP_SOURCES: seen} | ({TOP_SOURCE: top.source} if top and share >= DOMINATES else {})
+
+
 def _slo(subject: Subject, _span: _Span, views: Views) -> Json:
     """Return the evaluation that the alert stands on."""
     pairs = dict(subject.alert.labels)
@@ -195,9 +228,10 @@ def _agent(_subject: Subject, span: _Span, _views: Views) -> Json:
 
 Topic = Callable[[Subject, _Span, Views], Json]
 
-TOPICS: Final[Mapping[str, Topic]] = MappingProxyType(
+_OF_READINGS: Final[Mapping[str, Topic]] = MappingProxyType(
     {"flows": _flows, "conntrack": _conntrack, "slo": _slo, "agent": _agent}
 )
+TOPICS: Final = frozenset({*_OF_READINGS, TOP_SOURCES})
 """What can be asked for."""
 
 
