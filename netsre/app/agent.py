@@ -24,6 +24,7 @@ from netsre.adapters.bpf.probe import FlowProbe
 from netsre.adapters.bpf.session import ProbeUnfit, open_session
 from netsre.adapters.namespaces import inventory
 from netsre.adapters.namespaces.entering import NamespaceGone
+from netsre.app.effects.service import EffectsService, EffectsSettings
 from netsre.clock import SECOND, SystemClock
 from netsre.datapath.attribution import FlowTotals
 from netsre.datapath.conntrack import parse_statistics
@@ -56,15 +57,19 @@ class AgentSettings:
     """Directory of the C sources."""
     run_statistics: bool
     """Keep the kernel's BPF run-time statistics on while the agent runs; costs every program a little."""
+    effects: EffectsSettings
 
 
 class Agent:
     """Everything the agent reads, behind one lock."""
 
-    def __init__(self, probe: FlowProbe | None, absence: ProbeUnfit | None, started: float) -> None:
+    def __init__(
+        self, probe: FlowProbe | None, absence: ProbeUnfit | None, changes: EffectsService, started: float
+    ) -> None:
         """Serve a probe, or say why there is none; `started` is seconds since the Unix epoch."""
         self._probe = probe
         self._absence = absence
+        self._changes = changes
         self._started = started
         self._lock = threading.Lock()
         self._errors = {"flows": 0, "conntrack": 0}
@@ -117,6 +122,7 @@ class Agent:
         self._refresh_inventory(now)
         self._read_flows(readings, now)
         self._read_conntrack(readings)
+        self._changes.put(readings)
         self._read_self(readings)
         return readings
 
@@ -214,10 +220,10 @@ class Agent:
 
 
 def run(settings: AgentSettings, *, announce: Callable[[str], None]) -> None:
-    """Serve until SIGTERM or SIGINT.
+    """Serve until SIGTERM or SIGINT, then put back what was changed.
 
-    Raises `EnvironmentUnfit` without root or when the address is taken. A probe that cannot run is announced
-    in one line and served as absent.
+    Raises `EnvironmentUnfit` without root, when the address is taken, or where effects cannot be kept. A
+    probe that cannot run is announced in one line and served as absent.
     """
     started = SystemClock().now() / SECOND
     _require_capabilities()
@@ -226,17 +232,21 @@ def run(settings: AgentSettings, *, announce: Callable[[str], None]) -> None:
     probe, absence = _attach(settings.programs)
     if absence is not None:
         announce(f"flows are not measured: {absence.reason}: {absence}")
+    changes = EffectsService(settings.effects, None, "TODO")
     privileges.limit_capabilities(AGENT_CAPABILITIES)
-    agent = Agent(probe, absence, started)
+    agent = Agent(probe, absence, changes, started)
     server.routes = {"/metrics": agent.metrics, "/healthz": agent.healthy, "/readyz": agent.ready}
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    changes.start()
     threading.Thread(target=server.serve_forever, name="http", daemon=True).start()
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     announce(f"agent serves http://{host}:{server.server_port}/metrics")
     while not stop.wait(_SCAN_SECONDS):
         agent.scan()
+        changes.scan()
+    changes.close()
     server.shutdown()
     if probe is not None:
         probe.session.close()

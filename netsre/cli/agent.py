@@ -28,18 +28,47 @@ from netsre import conventions
     is_flag=True,
     help="Keep the kernel's BPF run-time statistics on, to see what the probes cost.",
 )
-def agent(
-    listen: str, *, parent_pid: int | None, programs: pathlib.Path | None, run_statistics: bool
+@click.option(
+    "--control",
+    type=click.Path(path_type=pathlib.Path),
+    metavar="PATH",
+    help="Socket that takes commands from automation.  [default: none, nothing is ever changed]",
+)
+@click.option("--control-user", metavar="NAME", help="Who may give commands, beside root.")
+@click.option(
+    "--effects",
+    type=click.Path(path_type=pathlib.Path),
+    metavar="DIR",
+    help="Where temporary changes are written down.  [default: /run/netsre/effects]",
+)
+def agent(  # noqa: PLR0913
+    listen: str,
+    *,
+    parent_pid: int | None,
+    programs: pathlib.Path | None,
+    run_statistics: bool,
+    control: pathlib.Path | None,
+    control_user: str | None,
+    effects: pathlib.Path | None,
 ) -> None:
-    """Measure this node: connection outcomes and latency, conntrack, and our own cost."""
+    """Measure this node: connection outcomes and latency, conntrack, and our own cost.
+
+    With --control it also carries out a short list of bounded commands, each with its own end.
+    """
     from netsre.adapters import privileges  # noqa: PLC0415  # only when the command runs
     from netsre.adapters.endpoints import Endpoint  # noqa: PLC0415
     from netsre.app import agent as app  # noqa: PLC0415
+    from netsre.app.effects import ledger  # noqa: PLC0415
+    from netsre.app.effects.service import EffectsSettings  # noqa: PLC0415
     from netsre.app.resources import directory  # noqa: PLC0415
 
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="level=%(levelname)s %(message)s")
     if parent_pid is not None:
         privileges.die_with_parent(parent_pid)
     where = Endpoint.parse(listen, "--listen", conventions.AGENT_PORT)
-    settings = app.AgentSettings(where.host, where.port, programs or directory("bpf"), run_statistics)
+    user = privileges.find_user(control_user) if control_user is not None else None
+    changes = EffectsSettings(control, user, effects or ledger.DIRECTORY)
+    settings = app.AgentSettings(
+        where.host, where.port, programs or directory("bpf"), run_statistics, changes
+    )
     app.run(settings, announce=lambda line: click.echo(line, err=True))

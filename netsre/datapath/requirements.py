@@ -11,8 +11,9 @@ from typing import Final
 
 OLDEST_KERNEL: Final = (5, 9)
 """The first with all of CAP_BPF, batch reads of per-CPU maps, and the cast from a socket to a TCP socket."""
-AGENT_CAPABILITIES: Final = ("BPF", "PERFMON", "SYS_ADMIN", "SYS_PTRACE")
-"""BPF and PERFMON read maps, SYS_ADMIN and SYS_PTRACE look into other network namespaces."""
+AGENT_CAPABILITIES: Final = ("BPF", "NET_ADMIN", "PERFMON", "SYS_ADMIN", "SYS_PTRACE")
+"""BPF and PERFMON read maps, SYS_ADMIN and SYS_PTRACE look into other network namespaces; NET_ADMIN reads and
+changes connection tracking, and attaches a block to an interface."""
 LAB_CAPABILITIES: Final = ("CHOWN", "KILL", "NET_ADMIN", "SETGID", "SETPCAP", "SETUID")
 
 _TESTED_MACHINES: Final = ("x86_64",)

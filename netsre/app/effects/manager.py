@@ -118,17 +118,18 @@ class Effects:
         return Counter(type(entry.effect) for entry in self._mine.values())
 
     def expire(self) -> None:
-        """End what is due. What cannot be ended is tried again the next time."""
+        """End what is due. What cannot be ended now, or would have to wait, is for the next time."""
         now = self._boottime()
-        due = [entry for entry in self._mine.values() if entry.deadline <= now]
-        if not due and now < self._tidy_at:
+        due = any(entry.deadline <= now for entry in self._mine.values())
+        if not (due or now >= self._tidy_at) or not self._lock.acquire(blocking=False):
             return
-        with self._changing():
-            for key in [entry.key for entry in due]:
-                # Somebody may have taken it back meanwhile.
-                if (entry := self._mine.get(key)) is not None:
+        try:
+            with self._ledger.locked():
+                for entry in [entry for entry in self._mine.values() if entry.deadline <= now]:
                     self._try_to_end(entry, "due")
-            self._tidy(now)
+                self._tidy(now)
+        finally:
+            self._lock.release()
 
     def close(self) -> None:
         """Take everything back."""

@@ -1,17 +1,21 @@
 """Taking away what netsre left behind when it could not do so itself (kill -9, a crash, a lost terminal).
 
 Every name says whose it is (`netsre.gameday.ownership`), so a sweep needs no record of what was made, and
-takes nothing away from an owner that lives.
+takes nothing away from an owner that lives. Only what has no name, such as a limit of the kernel, is written
+down, in the ledger of effects.
 """
 
 import contextlib
 import os
+import shutil
 import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from netsre.adapters import namespaces, processes
+from netsre.app import rundir
+from netsre.app.effects import ledger, orphans
 from netsre.errors import BadInput
 from netsre.gameday import ownership
 from netsre.gameday.ownership import Ownership
@@ -24,17 +28,20 @@ class Removed:
     """One thing that a sweep took away."""
 
     kind: str
-    """`process`, `namespace` or `file`."""
+    """`process`, `namespace`, `limit`, `block`, `directory` or `file`."""
     name: str
     detail: str
 
 
-def sweep(data_dir: Path | None = None) -> tuple[Removed, ...]:
+def sweep(data_dir: Path | None = None, effects: Path = ledger.DIRECTORY) -> tuple[Removed, ...]:
     """Remove every stale thing of ours and return what was removed, in the order of removal.
 
     Needs root. A `data_dir` that is not a directory raises `BadInput`; one that does not exist holds nothing.
+    `effects` is the directory that agents write their changes down in. Raises `EnvironmentUnfit` when the
+    kernel does not let one of them be put back.
     """
-    removed = [*_sweep_processes(), *_sweep_namespaces()]
+    # Agents that outlived their parent end first, and take back what is theirs.
+    removed = [*_sweep_processes(), *_sweep_effects(effects), *_sweep_namespaces(), *_sweep_run_directories()]
     if data_dir is not None:
         removed += _sweep_files(data_dir)
     return tuple(removed)
@@ -55,6 +62,21 @@ def _sweep_processes() -> list[Removed]:
     called = {pid: processes.command_name(pid) for pid in stale}
     gone = processes.end(stale, lambda pid: processes.mark(pid) == stale[pid], _GRACE)
     return [Removed("process", stale[pid], f"pid {pid} ({called[pid]})") for pid in sorted(gone)]
+
+
+def _sweep_effects(directory: Path) -> list[Removed]:
+    ended = orphans.end_orphans(directory, ledger.boottime())
+    return [Removed(effect.kind, effect.name, effect.detail) for effect in ended]
+
+
+def _sweep_run_directories() -> list[Removed]:
+    removed = []
+    if rundir.RUN.is_dir():
+        for path in sorted(rundir.RUN.iterdir()):
+            if is_stale(path.name) and path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+                removed.append(Removed("directory", path.name, f"in {rundir.RUN}"))
+    return removed
 
 
 def _sweep_namespaces() -> list[Removed]:

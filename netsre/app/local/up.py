@@ -14,7 +14,7 @@ from typing import Final, Protocol
 
 from netsre.adapters import endpoints, processes
 from netsre.adapters.endpoints import Answer, Endpoint
-from netsre.app import datadir, runbooks, service_levels, tokens
+from netsre.app import datadir, runbooks, rundir, service_levels, tokens
 from netsre.app.levels import LevelLine, read_levels
 from netsre.app.local import lab
 from netsre.app.local.supervise import Program, Supervisor
@@ -30,6 +30,8 @@ AGENT: Final = "agent"
 CONTROLLER: Final = "controller"
 
 _KIND: Final = "up"
+_AGENT_SOCKET: Final = "agent.sock"
+_LAB_SOCKET: Final = "lab.sock"
 _READY_SECONDS: Final = 45.0
 _TURN_SECONDS: Final = 0.2
 _ANSWER_SECONDS: Final = 2.0
@@ -110,6 +112,9 @@ class Wishes:
 def run(options: UpOptions, screen: Screen) -> None:
     """Run until asked to stop; then nothing is left but the data directory.
 
+    What may stay for an hour, and no longer than this boot, are notes about effects that are over: see
+    `netsre.app.effects.ledger`.
+
     Raises `EnvironmentUnfit` without root, when a port or the data directory cannot be used, or when the
     controller fails again and again; `BadInput` when a file is wrong. What was made until then is taken away
     in every case.
@@ -126,10 +131,11 @@ def run(options: UpOptions, screen: Screen) -> None:
         _remove_leftovers(screen, options.data_dir)
         tokens.make(options.data_dir)
         stack.callback(screen.say, f"stopped; kept: {options.data_dir} (history, alerts, runs)")
+        run_directory = stack.enter_context(rundir.made(owner, _KIND, options.user))
         network = stack.enter_context(_network(options, owner, screen)) if options.with_lab else None
         supervisor = Supervisor(owner, _KIND, screen.say)
         stack.callback(_stop, supervisor, wishes, screen)
-        _start(options, supervisor, network)
+        _start(options, supervisor, network, run_directory)
         if _become_ready(options, supervisor, wishes, screen):
             _introduce(options, supervisor, network, screen)
             _Session(options, supervisor, wishes, screen).run()
@@ -137,8 +143,8 @@ def run(options: UpOptions, screen: Screen) -> None:
 
 def _check_files(settings: Settings) -> None:
     """Read what the controller will read, so that a mistake in a file is told before anything is made."""
-    pages = runbooks.pages(runbooks.read(settings.runbooks))
-    service_levels.required(settings.slos, pages.keys())
+    service_levels.required(settings.slos, runbooks.known(settings.runbooks))
+    runbooks.read(settings.runbooks, settings.slos)
 
 
 def _remove_leftovers(screen: Screen, data_dir: Path | None = None) -> None:
@@ -173,13 +179,16 @@ def _network(options: UpOptions, owner: Owner, screen: Screen) -> Iterator[lab.L
             screen.say(f"removing the lab: namespaces {', '.join((network.server, *network.clients))}")
 
 
-def _start(options: UpOptions, supervisor: Supervisor, network: lab.Lab | None) -> None:
+def _start(options: UpOptions, supervisor: Supervisor, network: lab.Lab | None, run_directory: Path) -> None:
     # -P keeps modules of the current directory out of a process that starts as root.
     netsre = (sys.executable, "-P", "-m", "netsre")
     parent = ("--parent-pid", str(os.getpid()))
-    supervisor.start(Program(AGENT, (*netsre, AGENT, "--listen", str(options.agent_listen), *parent)))
+    control = ("--control", str(run_directory / _AGENT_SOCKET))
+    who = ("--control-user", options.user.name)
+    listen = ("--listen", str(options.agent_listen))
+    supervisor.start(Program(AGENT, (*netsre, AGENT, *listen, *control, *who, *parent)))
     home = {"HOME": str(options.data_dir)}
-    controller = (*netsre, CONTROLLER, *_controller_options(options), *parent)
+    controller = (*netsre, CONTROLLER, *_controller_options(options), *control, *parent)
     supervisor.start(Program(CONTROLLER, controller, home, essential=True))
     if network is not None:
         lab.start_traffic(network, supervisor)

@@ -65,7 +65,7 @@ def test_a_node_with_everything_is_ok() -> None:
         ("architecture", {"machine": "aarch64"}, Status.DEGRADED, "not tested"),
         ("architecture", {"machine": "sparc"}, Status.NO, "sparc"),
         ("privileges", {"capabilities": frozenset()}, Status.NO, "CAP_BPF"),
-        ("privileges", {"capabilities": frozenset(AGENT_CAPABILITIES)}, Status.DEGRADED, "CAP_NET_ADMIN"),
+        ("privileges", {"capabilities": frozenset(AGENT_CAPABILITIES)}, Status.DEGRADED, "CAP_SETUID"),
         ("bpf system call", {"bpf_error": "ENOSYS"}, Status.NO, "ENOSYS"),
         ("bpf system call", {"bpf_error": "EPERM"}, Status.NO, "EPERM"),
         ("bpf system call", {"unprivileged_bpf_disabled": "0"}, Status.OK, "open to unprivileged"),

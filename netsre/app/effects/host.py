@@ -1,0 +1,174 @@
+"""This host's kernel, as effects change it and as commands look at it."""
+
+import ipaddress
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, Protocol, TypeVar
+
+from netsre.adapters import conntrack
+from netsre.adapters.control import ControlRefused
+from netsre.adapters.namespaces import inventory
+from netsre.adapters.namespaces.entering import NamespaceGone, inside
+from netsre.errors import BadInput
+from netsre.model.documents import Document
+from netsre.model.effects import Block, Effect, Flush, Limit, LimitFacts, Route, SourceCount, Table
+
+_ALL_SOURCES: Final = 65_536
+
+_Result = TypeVar("_Result")
+
+
+class Blocks(Protocol):
+    """Where sources are dropped; what it holds ends with this process."""
+
+    def block(self, netns: str, interface: str, source: str, until_boottime_ns: int) -> None:
+        """Drop a source where it enters, until a time of CLOCK_BOOTTIME."""
+        ...
+
+    def unblock(self, netns: str, interface: str, source: str) -> None:
+        """Drop it no longer; one that is not blocked is none to unblock."""
+        ...
+
+    def holds(self, netns: str, interface: str, source: str) -> bool:
+        """Say whether it is blocked."""
+        ...
+
+
+class Host:
+    """The kernel under this agent."""
+
+    def __init__(self, blocks: Blocks | None, absence: str) -> None:
+        """Act on the host; without `blocks` nothing can be blocked, and `absence` says why."""
+        self._blocks = blocks
+        self._absence = absence
+
+    def table(self, netns: str, most: int) -> Table:
+        """Return who fills a namespace's connection table, at most so many of them."""
+        entries, sources = _within(netns, lambda: conntrack.sources(most))
+        return Table(netns, entries, conntrack.limit(), sources)
+
+    def route(self, netns: str, source: str) -> Route:
+        """Return where packets of a source come in, and why it must not be blocked."""
+        _check_source(source)
+        return _within(netns, lambda: conntrack.route(source))
+
+    def limit(self) -> LimitFacts:
+        """Return the limit of the connection tables and the most that memory allows."""
+        return LimitFacts(conntrack.limit(), conntrack.most_entries())
+
+    def check(self, effect: Effect) -> None:
+        """Refuse what must not, or cannot, be done now; change nothing."""
+        match effect:
+            case Block():
+                self._check_block(effect)
+            case Flush(netns, source):
+                _check_source(source)
+                _namespace(netns)
+            case Limit():
+                _check_limit(effect, self.limit())
+
+    def begin(self, effect: Effect, deadline: int) -> Document:
+        """Make the change and return figures."""
+        match effect:
+            case Block(netns, interface, source, _):
+                blocks = self._required()
+                _within(netns, lambda: blocks.block(netns, interface, source, deadline))
+                return {}
+            case Flush(netns, source):
+                return {"deleted": _within(netns, lambda: conntrack.flush(source))}
+            case Limit(before, after, _):
+                conntrack.set_limit(after)
+                return {"before": before, "after": after}
+
+    def holds(self, effect: Effect) -> bool:
+        """Say whether the kernel is as the effect makes it."""
+        match effect:
+            case Block(netns, interface, source, _):
+                return self._blocks is not None and self._blocks.holds(netns, interface, source)
+            case Flush(netns, source):
+                return not _entries_of(netns, source)
+            case Limit(_, after, _):
+                return conntrack.limit() == after
+
+    def end(self, effect: Effect) -> Document:
+        """Take back what is still ours, and say under `result` what was found."""
+        match effect:
+            case Block(netns, interface, source, _):
+                if self._blocks is not None:
+                    self._blocks.unblock(netns, interface, source)
+                return {"result": "unblocked"}
+            case Flush():
+                return {"result": "nothing_to_take_back"}
+            case Limit():
+                return {"result": put_back(effect)}
+
+    def _required(self) -> Blocks:
+        if self._blocks is None:
+            raise ControlRefused("cannot_block", f"no source can be blocked on this node: {self._absence}")
+        return self._blocks
+
+    def _check_block(self, block: Block) -> None:
+        self._required()
+        route = self.route(block.netns, block.source)
+        if route.protected:
+            raise ControlRefused("protected", f"{block.source} is never blocked: {route.protected}")
+        if route.interface != block.interface:
+            raise ControlRefused(
+                "interface_changed",
+                f"{block.source} comes into {block.netns} on {route.interface}, not on {block.interface}",
+            )
+
+
+def put_back(limit: Limit) -> str:
+    """Put a limit back where it is still what we set; return a word for what was found."""
+    if conntrack.limit() != limit.after:
+        return "changed_by_other"
+    conntrack.set_limit(limit.before)
+    return "put_back"
+
+
+def _check_limit(limit: Limit, facts: LimitFacts) -> None:
+    if facts.limit != limit.before:
+        raise ControlRefused("changed", f"the limit is {facts.limit}, not {limit.before}: look again")
+    if limit.after <= limit.before:
+        raise ControlRefused("not_higher", f"{limit.after} is not more than {limit.before}")
+    if limit.after > facts.most:
+        raise ControlRefused(
+            "beyond_memory", f"{limit.after} entries are more than this node's memory allows: {facts.most}"
+        )
+
+
+def _check_source(source: str) -> None:
+    try:
+        address = ipaddress.ip_address(source)
+    except ValueError:
+        raise ControlRefused("bad_source", f"{source[:80]!r} is no address") from None
+    if str(address) != source or "%" in source:
+        raise ControlRefused("bad_source", f"{source!r} is not in its shortest form: {address}")
+
+
+def _entries_of(netns: str, source: str) -> int:
+    def count() -> tuple[int, tuple[SourceCount, ...]]:
+        return conntrack.sources(_ALL_SOURCES)
+
+    return next((found.entries for found in _within(netns, count)[1] if found.source == source), 0)
+
+
+def _namespace(netns: str) -> inventory.Namespace:
+    """Find a namespace by the name that its metrics carry."""
+    for namespace in inventory.namespaces().values():
+        if namespace.name == netns:
+            return namespace
+    raise ControlRefused("no_such_namespace", f"there is no network namespace {netns[:80]!r} on this host")
+
+
+def _within(netns: str, work: Callable[[], _Result]) -> _Result:
+    """Do some work inside a namespace."""
+    namespace = _namespace(netns)
+    path = namespace.path or Path(f"/proc/{namespace.pid}/ns/net")
+    try:
+        return inside(path, work, namespace.inode)
+    except NamespaceGone as error:
+        raise ControlRefused("no_such_namespace", f"network namespace {netns} went away") from error
+    except BadInput as error:
+        raise ControlRefused("bad_source", str(error)) from error

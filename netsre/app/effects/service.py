@@ -1,0 +1,110 @@
+"""Effects and their control socket, as one part of the agent's process."""
+
+import contextlib
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from netsre import conventions as c
+from netsre.adapters import control, processes
+from netsre.adapters.control import ControlServer
+from netsre.adapters.privileges import ServiceUser
+from netsre.app.effects import ledger
+from netsre.app.effects.commands import Commands
+from netsre.app.effects.host import Blocks, Host
+from netsre.app.effects.ledger import Ledger, boottime
+from netsre.app.effects.manager import Effects
+from netsre.clock import SystemClock
+from netsre.errors import EnvironmentUnfit, NetsreError
+from netsre.metrics.readings import Readings
+from netsre.model.effects import Block, Limit
+
+_log: Final = logging.getLogger("netsre.effects")
+
+_ROOT: Final = 0
+_KINDS: Final = {"block": Block, "limit": Limit}
+
+
+@dataclass(frozen=True, slots=True)
+class EffectsSettings:
+    """Who may have this host changed, and where it is written down."""
+
+    socket: Path | None
+    """The control socket; None when nobody may."""
+    user: ServiceUser | None
+    """Who may use it beside root."""
+    directory: Path
+    """Of the ledger."""
+
+
+class EffectsService:
+    """What the agent changes on request, from its start to its end.
+
+    Made before the privileges are given away, started after it, because it has threads.
+    """
+
+    def __init__(self, settings: EffectsSettings, blocks: Blocks | None, absence: str) -> None:
+        """Take what only root can: the ledger's directory and the socket; raises `EnvironmentUnfit`.
+
+        Without a socket there is nothing new to keep; a ledger that is there is looked after all the same.
+        """
+        self._settings = settings
+        self._server: ControlServer | None = None
+        self._listener = None
+        self._complained = False
+        if settings.socket is None and not settings.directory.exists():
+            self._effects = None
+            return
+        ledger.prepare(settings.directory)
+        if settings.socket is not None:
+            group = settings.user.gid if settings.user is not None else None
+            self._listener = control.listen(settings.socket, group)
+        host = Host(blocks, absence)
+        self._effects = Effects(
+            Ledger(settings.directory, processes.this_process()), host, SystemClock(), boottime
+        )
+        self._commands = Commands(self._effects, host)
+
+    def start(self) -> None:
+        """Go on with what an earlier agent left, then take commands; raises `EnvironmentUnfit`."""
+        if self._effects is None:
+            return
+        try:
+            self._effects.adopt()
+        except OSError as error:
+            raise EnvironmentUnfit(f"effects in {self._settings.directory}: {error}") from error
+        if self._settings.socket is not None:
+            user = self._settings.user
+            allowed = {_ROOT} if user is None else {_ROOT, user.uid}
+            self._server = ControlServer(
+                self._settings.socket, self._commands.handlers, allowed, self._listener
+            )
+
+    def scan(self) -> None:
+        """End what is due."""
+        if self._effects is None:
+            return
+        try:
+            self._effects.expire()
+        except (OSError, NetsreError) as error:
+            if not self._complained:
+                self._complained = True
+                _log.warning("effects in %s: %s; tried again", self._settings.directory, error)
+
+    def put(self, readings: Readings) -> None:
+        """Add what is in force and what was asked; waits for no command."""
+        counts = self._effects.counts() if self._effects is not None else {}
+        for name, kind in _KINDS.items():
+            readings.put(c.EFFECTS, (name,), counts.get(kind, 0))
+        if self._server is not None:
+            for labels, count in self._commands.asked().items():
+                readings.put(c.AGENT_COMMANDS, labels, count)
+
+    def close(self) -> None:
+        """Take no more commands, and put everything back."""
+        if self._server is not None:
+            self._server.close()
+        if self._effects is not None:
+            with contextlib.suppress(OSError):
+                self._effects.close()
