@@ -50,7 +50,7 @@ _MOST_SOURCES: Final = 65_536
 """Different sources that are counted at once; about 10 MB."""
 _ATTEMPTS: Final = 4
 _DUMP_SECONDS: Final = 10.0
-_FLUSH_SECONDS: Final = 20.0
+_FLUSH_SECONDS: Final = 10.0
 _BATCH: Final = 2_048
 """Deletions in one call: the kernel's word about each that failed must fit into the receive buffer."""
 _PASSES: Final = 4
@@ -68,7 +68,8 @@ def sources(most: int) -> tuple[int, tuple[SourceCount, ...]]:
     then counted short by at most one for each time that happened.
     Raises `EnvironmentUnfit` when the kernel does not show the table.
     """
-    counted = _whole(_count_sources)
+    until = time.monotonic() + _DUMP_SECONDS
+    counted = _whole(lambda: _count_sources(until - time.monotonic()))
     largest = sorted(counted.items(), key=lambda item: (-item[1], item[0]))[:most]
     found = tuple(SourceCount(str(ipaddress.ip_address(source)), count) for source, count in largest)
     return _entries(), found
@@ -78,7 +79,7 @@ def flush(source: str) -> int:
     """Delete every entry that a source opened, and nothing else; return how many were deleted.
 
     One pass finds what is there when it comes by; passes go on until one finds nearly nothing, four at most
-    and 20 s at most, because a source that is not blocked opens more meanwhile.
+    and 10 s at most, because a source that is not blocked opens more meanwhile.
     Raises `BadInput` for what is no address and `EnvironmentUnfit` when the kernel refuses.
     """
     wanted = parse(source).packed
@@ -122,12 +123,12 @@ def _entries_of(channel: Channel, seconds: float) -> Iterator[Message]:
     return channel.dump(_GET, _GENERIC.pack(socket.AF_UNSPEC, 0, 0), seconds)
 
 
-def _count_sources() -> Counter[bytes]:
+def _count_sources(seconds: float) -> Counter[bytes]:
     counted: Counter[bytes] = Counter()
     chunk: list[bytes] = []
     floor = 0
     with Channel(_NETLINK_NETFILTER) as channel:
-        for message in _entries_of(channel, _DUMP_SECONDS):
+        for message in _entries_of(channel, seconds):
             chunk.append(_source(message))
             if len(chunk) == _CHUNK:
                 counted.update(chunk)
@@ -186,11 +187,12 @@ def _naming(message: Message) -> bytes:
     data, at, end = message
     begin = at + _ATTRIBUTES_AT
     length, kind = _ATTRIBUTE.unpack_from(data, begin)
-    if kind == _NESTED_ORIG:
-        reply = begin + aligned(length)
-        after = reply + aligned(_ATTRIBUTE.unpack_from(data, reply)[0])
-        # The zone stands between the tuples and the state, where there is one.
-        if _ATTRIBUTE.unpack_from(data, reply)[1] == _NESTED_REPLY and data[after + 2 : after + 4] == _STATUS:
+    reply = begin + aligned(length)
+    if kind == _NESTED_ORIG and reply + _ATTRIBUTE.size <= end:
+        length, kind = _ATTRIBUTE.unpack_from(data, reply)
+        state = reply + aligned(length)
+        # Where there is a zone, it stands between the tuples and the state.
+        if kind == _NESTED_REPLY and data[state + 2 : min(state + 4, end)] == _STATUS:
             return data[at + HEADER.size : reply]
     return _naming_anywhere(data, at, end)
 

@@ -3,7 +3,8 @@
     cli-a ---- veth ---- srv ---- veth ---- cli-b         three namespaces, IPv4 and IPv6
       client process     server process       client process
 
-Nothing of it touches the host's own interfaces, addresses or rules.
+Where cli-b is told to, it also floods srv, which has a sink for that. Nothing of it touches the host's own
+interfaces, addresses or rules.
 """
 
 import contextlib
@@ -12,6 +13,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from netsre.adapters import namespaces, processes
@@ -22,12 +24,15 @@ from netsre.gameday.ownership import Owner
 
 KIND: Final = "lab"
 PORT: Final = 8080
+SINK_PORT: Final = 9000
+"""The first of those where the noisy client's connections go."""
 CONNECTIONS_PER_SECOND: Final = 40.0
 
 # IPv4 from the block that RFC 2544 sets aside for tests, IPv6 from the unique local ones (RFC 4193).
 _IPV4: Final = "198.18.{network}.{host}"
 _IPV6: Final = "fd4e:7372:65{network:02x}::{host}"
 _SERVER, _CLIENT = 1, 2
+_NOISY_NETWORK: Final = 2
 _SERVER_PATIENCE: Final = 10.0
 
 # Tracking starts in a namespace when a rule there asks for the state of connections.
@@ -54,15 +59,24 @@ class Lab:
     addresses: int
     """How many sockets the server listens on."""
     requesting: tuple[Program, ...]
+    flooding: tuple[Program, ...]
+    """A sink, and a noisy client that is idle until commanded; none where no control socket was named."""
     lacks: tuple[str, ...]
     """One sentence for each thing that this machine could not give it."""
 
 
 @contextlib.contextmanager
-def network(owner: Owner, user: str, kind: str = KIND, rate: float = CONNECTIONS_PER_SECOND) -> Iterator[Lab]:
+def network(
+    owner: Owner,
+    user: str,
+    kind: str = KIND,
+    rate: float = CONNECTIONS_PER_SECOND,
+    control: Path | None = None,
+) -> Iterator[Lab]:
     """Make a lab's network and take it away again, also when it could be made only by half.
 
-    Raises `EnvironmentUnfit` when the machine cannot. The processes are the caller's to start, as `user`.
+    `control` is where its noisy client will take commands, in a directory of `user`; without it there is
+    none. Raises `EnvironmentUnfit` when the machine cannot. The processes are the caller's to start.
     """
     server = owner.name(kind, "srv")
     clients = tuple(owner.name(kind, role) for role in ("cli-a", "cli-b"))
@@ -86,12 +100,13 @@ def network(owner: Owner, user: str, kind: str = KIND, rate: float = CONNECTIONS
             Program("lab-server", _command("server", server, user, everywhere)),
             len(everywhere),
             _requesting(clients, user, rate, ipv6=ipv6),
+            _flooding((server, clients[-1]), user, control, everywhere) if control is not None else (),
             tuple(sentence for sentence in lacks if sentence),
         )
 
 
 def start_traffic(lab: Lab, supervisor: Supervisor) -> None:
-    """Start the server, and the clients as soon as it listens: an early client would only count refusals.
+    """Start the server, and the rest as soon as it listens: an early client would only count refusals.
 
     Raises `EnvironmentUnfit` when the server does not come up.
     """
@@ -103,7 +118,7 @@ def start_traffic(lab: Lab, supervisor: Supervisor) -> None:
         if server.exit_code is not None or time.monotonic() > deadline:
             raise EnvironmentUnfit(f"the lab's server does not answer: {describe_exit(server)}")
         time.sleep(0.02)
-    for program in lab.requesting:
+    for program in (*lab.requesting, *lab.flooding):
         supervisor.start(program)
 
 
@@ -126,11 +141,25 @@ def _requesting(clients: tuple[str, ...], user: str, rate: float, *, ipv6: bool)
     return tuple(programs)
 
 
-def _command(part: str, namespace: str, user: str, addresses: tuple[str, ...]) -> tuple[str, ...]:
+def _flooding(
+    where: tuple[str, str], user: str, control: Path, everywhere: tuple[str, ...]
+) -> tuple[Program, ...]:
+    """Return the sink and the noisy client, for the namespaces of the server and of a client."""
+    server, client = where
+    ipv6 = len(everywhere) > 1
+    targets = tuple(address.text for address in _addresses(_NOISY_NETWORK, _SERVER, ipv6=ipv6))
+    sink = _command("sink", server, user, everywhere, SINK_PORT)
+    noisy = (*_command("noisy", client, user, targets, SINK_PORT), "--control", str(control))
+    return Program("lab-sink", sink), Program("lab-noisy", noisy)
+
+
+def _command(
+    part: str, namespace: str, user: str, addresses: tuple[str, ...], port: int = PORT
+) -> tuple[str, ...]:
     """Return the command of one process; -P keeps modules of the current directory out of a root process."""
     start = (sys.executable, "-P", "-m", "netsre.app.local.labtraffic", part)
     where = [word for address in addresses for word in ("--address", address)]
-    return (*start, "--namespace", namespace, "--user", user, "--port", str(PORT), *where)
+    return (*start, "--namespace", namespace, "--user", user, "--port", str(port), *where)
 
 
 def _track_connections(namespace: str) -> str:

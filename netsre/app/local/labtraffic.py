@@ -1,8 +1,9 @@
-"""One process of the lab's traffic: `python -m netsre.app.local.labtraffic server|client …`.
+"""One process of the lab's traffic: `python -m netsre.app.local.labtraffic server|client|sink|noisy …`.
 
 It starts as root, enters its namespace, becomes the service user, and only then opens a socket. A server
 echoes what it hears. A client opens connections on a fixed schedule whatever became of the earlier ones (an
 open loop: a client that waits for slow answers would hide the very failures that the lab is there to show).
+A noisy client floods the server when it is told to, and a sink takes its connections.
 """
 
 import argparse
@@ -11,9 +12,11 @@ import contextlib
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 from netsre.adapters import namespaces, privileges
+from netsre.app.local import labflood, labpackets
 from netsre.errors import NetsreError
 
 _REQUEST: Final = b"How good is the network today?\n"
@@ -74,23 +77,28 @@ async def request(addresses: Sequence[str], port: int, rate: float) -> None:
 def main(arguments: Sequence[str]) -> int:
     """Run one process of the lab; return an exit code when it cannot."""
     parser = argparse.ArgumentParser(prog="netsre lab traffic")
-    parser.add_argument("part", choices=("server", "client"))
+    parser.add_argument("part", choices=("server", "client", "sink", "noisy"))
     parser.add_argument("--namespace", required=True)
     parser.add_argument("--user", required=True)
     parser.add_argument("--address", action="append", required=True)
-    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--port", type=int, required=True, help="the first of a sink's")
     parser.add_argument("--rate", type=float, default=20.0)
+    parser.add_argument("--control", type=Path, help="the socket on which a noisy client takes commands")
     options = parser.parse_args(arguments)
     try:
         namespaces.enter(options.namespace)
         privileges.drop_to(privileges.find_user(options.user))
+        # A lab process holds nothing that would need a goodbye.
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        if options.part == "noisy":
+            return labflood.run(options.control, options.address, options.port)
     except NetsreError as error:
         sys.stderr.write(f"error: {error}\n")
         return 3
-    # A lab process holds nothing that would need a goodbye.
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if options.part == "server":
         asyncio.run(serve(options.address, options.port))
+    elif options.part == "sink":
+        labpackets.sink(options.address, options.port)
     else:
         asyncio.run(request(options.address, options.port, options.rate))
     return 0
