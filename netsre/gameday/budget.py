@@ -2,16 +2,18 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import ROUND_HALF_EVEN, Context, Decimal
 from fractions import Fraction
+from typing import Final
 
 from netsre.clock import Timestamp
 from netsre.model.documents import Document
 from netsre.model.levels import SLO, Evaluation, Measured, NoData, Ratio
 
-NOT_MEASURED = "not_measured"
-NO_READINGS = "no_readings"
-_NETNS = "netns"
+NOT_MEASURED: Final = "not_measured"
+NO_READINGS: Final = "no_readings"
+_NETNS: Final = "netns"
+_TWELVE_DIGITS: Final = Context(prec=12, rounding=ROUND_HALF_EVEN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,3 +78,8 @@ def burned(slo: SLO | None, before: Sums | None, after: Sums | None) -> Ratio:
 
 def _burn(slo: SLO, bad: Decimal, total: Decimal) -> Fraction:
     return Fraction(bad) / Fraction(total) / (1 - slo.objective)
+
+
+def text(value: Fraction) -> str:
+    """Write a share as a decimal with twelve significant digits."""
+    return f"{_TWELVE_DIGITS.divide(Decimal(value.numerator), Decimal(value.denominator)):f}"

@@ -15,7 +15,7 @@ DUPLICATE: Final = "GDY008"
 CODES: Final = MappingProxyType(
     {
         FAULTS: "A game day has exactly one fault.",
-        DURATION: "The fault lasts longer than a fault may.",
+        DURATION: "The fault lasts longer than a fault may, or not whole seconds.",
         TARGET: "The target is not the lab.",
         DEADLINE: "A deadline that nothing could miss, or that comes before an earlier stage's.",
         UNKNOWN: "The expected alert, runbook or service level does not exist.",

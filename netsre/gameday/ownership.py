@@ -27,6 +27,11 @@ _NAME: Final = re.compile(
     r"(?P<role>[a-z0-9]+(?:-[a-z0-9]+)*)"
 )
 
+LAB: Final = "lab"
+"""The kind of everything that belongs to a lab."""
+SERVER: Final = "srv"
+"""The role of the namespace that a lab's server is in, and whose connection table drills fill."""
+
 
 class Ownership(StrEnum):
     """Whose a thing is, and so whether a sweep may take it away."""

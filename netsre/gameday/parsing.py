@@ -87,9 +87,11 @@ def _fault(spec: specs.Mapping) -> Flood | None:
         profile = fault.choice("profile", *_PROFILES)
         duration = fault.duration("duration")
         fault.end()
-        if duration is not None and duration > LONGEST_FAULT:
+        if duration is not None and (duration > LONGEST_FAULT or duration % clock.SECOND):
             longest = clock.duration_text(LONGEST_FAULT)
-            fault.wrong("duration", codes.DURATION, f"is longer than {longest}; write at most that")
+            fault.wrong(
+                "duration", codes.DURATION, f"is not of whole seconds up to {longest}; write such as 3m"
+            )
         if kind is not None and profile is not None and duration is not None:
             return Flood(cast("Profile", profile), duration)
     return None

@@ -96,6 +96,12 @@ class Outbox:
         query = select(t.c.channel, func.count()).where(t.c.delivered_at.is_(None)).group_by(t.c.channel)
         return {row[0]: row[1] for row in self._connection.execute(query)}
 
+    def delivered_at(self, channel: str, key: str) -> Timestamp | None:
+        """Return when a channel took a message; None when it has not, or when that was long ago."""
+        t = schema.outbox
+        query = select(t.c.delivered_at).where(t.c.channel == channel, t.c.key == key)
+        return self._connection.execute(query).scalar_one_or_none()
+
     def prune(self, before: Timestamp) -> int:
         """Drop messages that were delivered before a time; return how many."""
         return self._connection.execute(
