@@ -7,8 +7,10 @@ from typing import Final
 
 import pytest
 
+from netsre.alerting import codes as alert_codes
 from netsre.cli import main
 from netsre.datapath import flows
+from netsre.gameday import codes as gameday_codes
 from netsre.model import specs
 from netsre.runbook import codes as runbook_codes
 from netsre.slo import codes as slo_codes
@@ -59,7 +61,13 @@ def test_the_documentation_lists_every_code_with_its_meaning() -> None:
     """`docs/codes.md` and the code agree word for word, and each row says what to do."""
     rows = [line.strip("| ").split(" | ") for line in text_of("docs/codes.md").splitlines()]
     documented = {row[0]: row[1:] for row in rows if re.fullmatch(r"[A-Z]{3,4}\d{3}", row[0])}
-    known = {**specs.CODES, **slo_codes.CODES, **runbook_codes.CODES}
+    known = {
+        **specs.CODES,
+        **slo_codes.CODES,
+        **alert_codes.CODES,
+        **runbook_codes.CODES,
+        **gameday_codes.CODES,
+    }
 
     assert {code: row[0] for code, row in documented.items()} == known
     assert all(len(row) == 2 and row[1] for row in documented.values())

@@ -1,0 +1,59 @@
+"""What `netsre gameday` reads from files."""
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from netsre import clock
+from netsre.adapters import schedule
+from netsre.app import resources
+from netsre.errors import BadInput
+from netsre.gameday import parsing
+from netsre.model import literals
+from netsre.model.gamedays import GameDay
+
+_SUFFIXES: Final = (".yaml", ".yml")
+
+
+def read(
+    paths: Sequence[str | Path],
+    alerts: Collection[str] | None = None,
+    runbooks: Collection[str] | None = None,
+    slos: Collection[str] | None = None,
+) -> tuple[GameDay, ...]:
+    """Read the game days that lie among runbooks, those shipped when no path is given; raises `SpecErrors`.
+
+    They may expect the alerts, runbooks and SLOs that are named here, whatever they like where nothing is.
+    """
+    chosen = [Path(path) for path in paths] or [resources.directory("runbooks")]
+    known = parsing.Known(alerts, runbooks, slos)
+    return parsing.parse(resources.texts(chosen, *_SUFFIXES), schedule.problem, known)
+
+
+def find(name: str, gamedays: Sequence[GameDay]) -> GameDay:
+    """Return one game day; an unknown name raises `BadInput` with the nearest known."""
+    found = {gameday.name: gameday for gameday in gamedays}
+    if name not in found:
+        hint = literals.nearest(name, found)
+        raise BadInput(f"game day {literals.shown(name)} does not exist{hint}")
+    return found[name]
+
+
+def describe(gameday: GameDay) -> dict[str, Any]:
+    """Return a game day as JSON."""
+    asked = gameday.schedule
+    return {
+        "name": gameday.name,
+        "hypothesis": gameday.hypothesis,
+        "fault": parsing.FLOOD,
+        "profile": gameday.fault.profile,
+        "duration": clock.duration_text(gameday.fault.duration),
+        "expect": {
+            "alert": gameday.expect.alert,
+            "runbook": gameday.expect.runbook,
+            "slo": gameday.expect.slo,
+        },
+        "deadlines": {stage: clock.duration_text(length) for stage, length in gameday.deadlines.items()},
+        "schedule": None if asked is None else {"cron": asked.cron, "timezone": asked.timezone},
+        "file": f"{gameday.origin.file}:{gameday.origin.line}",
+    }
