@@ -1,7 +1,7 @@
 """Who may do more than look: a request that changes something shows a token; a wrong one learns nothing."""
 
 import hmac
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Final
 
@@ -15,7 +15,7 @@ UNAUTHORISED: Final = {HTTPStatus.UNAUTHORIZED.value: {"model": wire.Problem}}
 """What a route behind a token adds to its documented answers."""
 
 
-def requires_token(token: str) -> Callable[[Request], None]:
+def requires_token(token: str) -> Callable[[Request], Awaitable[None]]:
     """Return a dependency that lets a request through which shows `Authorization: Bearer <token>`.
 
     Every other one is answered with 401 and the same words, whatever was wrong: no token, another scheme,
@@ -23,7 +23,7 @@ def requires_token(token: str) -> Callable[[Request], None]:
     """
     expected = token.encode("ascii")
 
-    def check(request: Request) -> None:
+    async def check(request: Request) -> None:
         scheme, _, shown = request.headers.get("authorization", "").partition(" ")
         # Headers are Latin-1: what is not ASCII becomes bytes that no token has.
         right = hmac.compare_digest(shown.strip().encode("latin-1"), expected)

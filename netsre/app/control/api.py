@@ -1,6 +1,6 @@
-"""The controller over HTTP: metrics, health, the JSON API and the page. Nothing here changes anything.
+"""The controller over HTTP: metrics, health, the JSON API, the page. Whoever changes something shows a token.
 
-Every answer comes from the newest snapshot, or from a view of the database that never waits for a writer.
+Every other answer comes from the newest snapshot, or from a view of the database that waits for no writer.
 """
 
 import ipaddress
@@ -15,8 +15,10 @@ from fastapi import FastAPI, Header, HTTPException, Query, Request, Response
 from fastapi.responses import JSONResponse
 
 from netsre import __version__, clock
-from netsre.app.control import console, headers, metrics, wire
+from netsre.app.control import console, headers, hook, metrics, plan_api, wire
+from netsre.app.control.hook import Door
 from netsre.app.control.snapshot import Board
+from netsre.app.control.world import World
 from netsre.clock import SECOND, Clock
 from netsre.errors import StoreUnusable
 from netsre.store.database import Store
@@ -51,6 +53,10 @@ class Served:
     data_dir: Path
     api_token: str
     """What a request must show that changes something."""
+    world: World
+    """What a runbook is rehearsed with."""
+    door: Door
+    """Where alerts come in."""
 
 
 def create(served: Served) -> Asgi:
@@ -65,6 +71,8 @@ def create(served: Served) -> Asgi:
     _add_operations(app, served)
     _add_lists(app, served)
     _add_pages(app, served)
+    hook.add(app, served.door)
+    app.include_router(plan_api.router(served.world, served.api_token))
     app.include_router(console.router)
 
     @app.exception_handler(StoreUnusable)
@@ -146,7 +154,8 @@ def _add_operations(app: FastAPI, served: Served) -> None:
     @app.get("/metrics", response_class=Response)
     def read_metrics(accept: Annotated[str, Header()] = "") -> Response:
         """Return the controller's metrics as text or OpenMetrics."""
-        body, content_type = metrics.render(served.board.current, accept)
+        live = (served.door.intake.readings, served.door.pager.readings)
+        body, content_type = metrics.render(served.board.current, accept, *live)
         return Response(body, media_type=content_type)
 
     @app.get("/healthz")
@@ -168,6 +177,7 @@ def _unready(served: Served) -> list[str]:
     if snapshot is None:
         return ["no evaluation yet"]
     reasons = [] if snapshot.problem is None else [snapshot.problem]
+    reasons += [f"{duty}: {problem}" for duty, problem in served.board.problems.items()]
     age = served.clock.now() - snapshot.at
     if age > _STALE_TURNS * served.interval + 30 * SECOND:
         reasons.append(f"last evaluation was {clock.duration_text(age)} ago")
@@ -211,7 +221,10 @@ def _add_lists(app: FastAPI, served: Served) -> None:
             tick_seconds=round(snapshot.seconds, 6) if snapshot else None,
             tick_failures=snapshot.failures if snapshot else 0,
             problem=snapshot.problem if snapshot else None,
+            problems=dict(served.board.problems),
+            kill_switch=wire.switch(served.board.switch),
             sources=wire.sources(snapshot),
+            alertmanagers=wire.peers(served.door.pager.states()),
             outbox=dict(snapshot.counts.pending) if snapshot else {},
             specs=wire.Specs(slos=len(snapshot.slos) if snapshot else 0, runbooks=served.runbooks),
         )

@@ -16,11 +16,11 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType, MappingProxyType
-from typing import Final
+from typing import Final, Protocol
 
 import uvicorn
 
@@ -29,13 +29,18 @@ from netsre.adapters import processes
 from netsre.adapters.agent_client import AgentClient
 from netsre.adapters.alert_log import FILE_NAME as ALERT_LOG
 from netsre.adapters.alert_log import AlertLog
+from netsre.adapters.alertmanager import Alertmanager, Bounds
 from netsre.adapters.control.node import AgentNode, NoNode
 from netsre.adapters.http_protocol import BoundedProtocol
 from netsre.alerting.describe import Links
+from netsre.alerting.notify import Pace
 from netsre.app import datadir, privileges, resources, runbooks, service_levels, tokens
 from netsre.app.control import api
 from netsre.app.control.automation import Automation, RunbookChannel
 from netsre.app.control.dispatch import Dispatcher, LogChannel
+from netsre.app.control.hook import Door
+from netsre.app.control.intake import Intake
+from netsre.app.control.pager import Pager, Telling
 from netsre.app.control.resume import resume
 from netsre.app.control.snapshot import Board, Recent, Sight
 from netsre.app.control.switch import SwitchWatch
@@ -91,6 +96,8 @@ def run(settings: Settings) -> None:
         privileges.die_with_parent(settings.parent_pid)
     loaded = load(settings)
     preload()
+    # Before the privileges are dropped: certificates may be readable for root alone.
+    clients = [Alertmanager(url) for url in dict.fromkeys(settings.alertmanagers)]
     _drop(settings)
     stop = _stop_on_signals()
     with contextlib.ExitStack() as stack:
@@ -104,9 +111,14 @@ def run(settings: Settings) -> None:
         board = Board(SystemClock().now())
         world = _world(settings, loaded, store, board)
         worker = _worker(settings, world, board)
-        loop = _loop(settings, loaded, world, board, worker.wake)
-        stack.enter_context(_serving(listener, _application(settings, loaded, store, board)))
-        stack.enter_context(_working(worker))
+        intake = Intake(store, world.clock, worker.wake)
+        pager = _pager(settings, world, clients, intake)
+        door = Door(tokens.read(settings.data_dir, tokens.WEBHOOK), intake, pager)
+        loop = _loop(settings, loaded, world, board, lambda: _each(pager.wake, worker.wake))
+        stack.enter_context(_thread_of(intake))
+        stack.enter_context(_serving(listener, _application(settings, loaded, store, board, door)))
+        stack.enter_context(_thread_of(pager))
+        stack.enter_context(_thread_of(worker))
         _log.info("controller %s", pairs(listen=f"{settings.host}:{settings.port}", agent=settings.agent_url))
         _turn(loop, settings.interval, stop)
     _log.info("controller stopped")
@@ -241,7 +253,12 @@ def _loop(settings: Settings, loaded: Loaded, world: World, board: Board, wake: 
     )
 
 
-def _application(settings: Settings, loaded: Loaded, store: Store, board: Board) -> api.Asgi:
+def _pager(settings: Settings, world: World, clients: Sequence[Alertmanager], intake: Intake) -> Pager:
+    pace = Pace(settings.interval, timeout=int(Bounds().total_seconds * clock.SECOND))
+    return Pager(clients, Telling(world.store, world.clock, pace, world.links, intake.offer))
+
+
+def _application(settings: Settings, loaded: Loaded, store: Store, board: Board, door: Door) -> api.Asgi:
     served = api.Served(
         board=board,
         store=store,
@@ -253,6 +270,7 @@ def _application(settings: Settings, loaded: Loaded, store: Store, board: Board)
         hosts=api.allowed_hosts(settings.host, settings.external_url),
         data_dir=settings.data_dir.absolute(),
         api_token=tokens.read(settings.data_dir, tokens.API),
+        door=door,
     )
     return api.create(served)
 
@@ -283,14 +301,25 @@ def _serving(listener: socket.socket, application: api.Asgi) -> Iterator[None]:
         thread.join(_STOP_SECONDS)
 
 
+def _each(*calls: Callable[[], None]) -> None:
+    for call in calls:
+        call()
+
+
+class _Threaded(Protocol):
+    def start(self) -> None: ...
+
+    def stop(self, seconds: float) -> None: ...
+
+
 @contextlib.contextmanager
-def _working(worker: Worker) -> Iterator[None]:
-    """Act in a thread of its own, so that a slow node never keeps an evaluation waiting."""
-    worker.start()
+def _thread_of(part: _Threaded) -> Iterator[None]:
+    """Have a part work in threads of its own, so that what it waits for keeps no evaluation waiting."""
+    part.start()
     try:
         yield
     finally:
-        worker.stop(_STOP_SECONDS)
+        part.stop(_STOP_SECONDS)
 
 
 def _turn(loop: Loop, interval: int, stop: threading.Event) -> None:

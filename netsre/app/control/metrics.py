@@ -1,17 +1,25 @@
 """The controller's own metrics, made of the newest snapshot; what was not measured is absent, never 0."""
 
+from collections.abc import Callable
+
 from netsre import conventions as c
 from netsre.adapters import exposition
 from netsre.alerting.decide import SEVERITIES
 from netsre.app.control.snapshot import Snapshot
 from netsre.metrics.readings import Readings
+from netsre.model.incidents import Disposition
 from netsre.model.levels import Evaluation, Measured
 from netsre.model.runbooks import ENDED, RunState
 
 
-def render(snapshot: Snapshot | None, accept: str) -> tuple[bytes, str]:
-    """Return (body, content type) for a client that sent this `Accept` header."""
+def render(snapshot: Snapshot | None, accept: str, *live: Callable[[Readings], None]) -> tuple[bytes, str]:
+    """Return (body, content type) for a client that sent this `Accept` header.
+
+    `live` add what is counted between two ticks.
+    """
     readings = Readings()
+    for add in live:
+        add(readings)
     if snapshot is not None:
         _controller(snapshot, readings)
         for evaluation in snapshot.evaluations:
@@ -28,10 +36,14 @@ def _controller(snapshot: Snapshot, readings: Readings) -> None:
         readings.put(c.SOURCE_UP, (source.name,), float(source.up))
     readings.put(c.TICK_SECONDS, (), snapshot.seconds)
     readings.put(c.TICK_FAILURES, (), float(snapshot.failures))
+    if snapshot.switch is not None:
+        readings.put(c.KILL_SWITCH, (), float(snapshot.switch.on))
     for severity in SEVERITIES:
         readings.put(c.ALERTS_ACTIVE, (severity,), float(counts.active.get(severity, 0)))
     for key, count in counts.transitions.items():
         readings.put(c.ALERT_TRANSITIONS, key, float(count))
+    for disposition in Disposition:
+        readings.put(c.ALERTS_RECEIVED, (disposition.value,), float(counts.received.get(disposition, 0)))
     for channel, count in counts.pending.items():
         readings.put(c.OUTBOX_PENDING, (channel,), float(count))
 

@@ -38,6 +38,8 @@ class Counts:
     """Firing alerts by severity."""
     transitions: Mapping[tuple[str, str], int] = field(default_factory=lambda: MappingProxyType({}))
     pending: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    received: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    """Alerts from Alertmanager by what became of them."""
     runs: Mapping[tuple[str, RunState, str], int] = field(default_factory=lambda: MappingProxyType({}))
 
 

@@ -37,6 +37,7 @@ _log: Final = logging.getLogger("netsre.controller")
 
 _PRUNE_EVERY: Final = 1 * clock.HOUR
 _KEEP_DELIVERED: Final = 7 * clock.DAY
+_KEEP_PAGES: Final = 90 * clock.DAY
 SOURCE_NAME: Final = "agent"
 
 
@@ -171,6 +172,8 @@ class Loop:
         with self._parts.store.write() as transaction:
             transaction.history.prune(before)
             transaction.outbox.prune(Timestamp(now - _KEEP_DELIVERED))
+            transaction.received.prune(Timestamp(now - _KEEP_DELIVERED))
+            transaction.pages.prune(Timestamp(now - _KEEP_PAGES))
         self._prune_at = Timestamp(now + _PRUNE_EVERY)
 
     def _count(self) -> None:
@@ -185,6 +188,7 @@ class Loop:
                 active={severity: severities.count(severity) for severity in decide.SEVERITIES},
                 transitions=transaction.alerts.transitions(),
                 pending=pending,
+                received=transaction.received.counts(),
                 runs=transaction.runs.counts(),
             )
 

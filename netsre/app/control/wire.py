@@ -1,6 +1,6 @@
 """The JSON of the API: its shapes, and how values get there. Here, and not before, numbers are rounded."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import ROUND_FLOOR, Context, Decimal
 from fractions import Fraction
 from typing import Any, Final
@@ -8,7 +8,9 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 from netsre import clock
+from netsre.app.control.pager import PeerState
 from netsre.app.control.snapshot import GroupKey, Snapshot
+from netsre.app.kill_switch import Switch
 from netsre.clock import Timestamp
 from netsre.model.alerts import Alert
 from netsre.model.levels import SLO, Evaluation, Measured, Ratio
@@ -102,6 +104,22 @@ class Runs(BaseModel):
     runs: list[RunView]
 
 
+class Received(BaseModel):
+    """How many alerts of a request were what to us; all of them are on disk."""
+
+    kept: dict[str, int]
+
+
+class PeerView(BaseModel):
+    """One Alertmanager that is told of alerts."""
+
+    peer: str
+    up: bool | None
+    """Null before its first answer."""
+    reason: str | None
+    last_accepted_at: str | None
+
+
 class SourceView(BaseModel):
     """One source of measurements."""
 
@@ -118,6 +136,17 @@ class Specs(BaseModel):
     runbooks: int
 
 
+class SwitchView(BaseModel):
+    """The kill switch."""
+
+    state: str
+    """`on` stops all automation."""
+    reason: str
+    by: str
+    at: str
+    problem: str
+
+
 class Status(BaseModel):
     """The controller itself."""
 
@@ -131,7 +160,12 @@ class Status(BaseModel):
     tick_seconds: Number | None
     tick_failures: int
     problem: str | None
+    problems: dict[str, str]
+    """What automation cannot do now, by duty."""
+    kill_switch: SwitchView | None
+    """Null before the first look."""
     sources: list[SourceView]
+    alertmanagers: list[PeerView]
     outbox: dict[str, int]
     specs: Specs
 
@@ -196,6 +230,21 @@ def run(value: Run, journal: Sequence[JournalEntry]) -> RunView:
             for entry in journal
         ],
     )
+
+
+def peers(states: Iterable[PeerState]) -> list[PeerView]:
+    """Return how the Alertmanagers fare."""
+    return [
+        PeerView(peer=s.name, up=s.up, reason=s.reason, last_accepted_at=_time(s.last_accepted_at))
+        for s in states
+    ]
+
+
+def switch(value: Switch | None) -> SwitchView | None:
+    """Return the kill switch as it was seen last."""
+    if value is None:
+        return None
+    return SwitchView(state=value.state, reason=value.reason, by=value.by, at=value.at, problem=value.problem)
 
 
 def sources(snapshot: Snapshot | None) -> list[SourceView]:

@@ -14,7 +14,12 @@ import httpx
 import pytest
 
 from netsre import clock
+from netsre.alerting.describe import Links
+from netsre.alerting.notify import Pace
 from netsre.app.control import api, wire
+from netsre.app.control.hook import Door
+from netsre.app.control.intake import Intake
+from netsre.app.control.pager import Pager, Telling
 from netsre.app.control.snapshot import Counts, Snapshot
 from netsre.clock import Timestamp
 from netsre.model.alerts import AlertState
@@ -22,6 +27,13 @@ from tests.unit import burning
 from tests.unit.app.fakes import Machine
 
 SHOWN = "what-the-tests-show"
+
+
+def door(machine: Machine) -> Door:
+    """Return a door for alerts behind which nobody waits."""
+    intake = Intake(machine.store, machine.clock, lambda: None)
+    telling = Telling(machine.store, machine.clock, Pace(15 * clock.SECOND), Links("http://a"), intake.offer)
+    return Door(SHOWN, intake, Pager((), telling))
 
 
 class Client:
@@ -40,6 +52,7 @@ class Client:
             hosts=api.allowed_hosts(listen, f"http://{listen}:8600"),
             data_dir=pathlib.Path("/var/lib/netsre"),
             api_token=SHOWN,
+            door=door(machine),
         )
         self._application = api.create(served)
 

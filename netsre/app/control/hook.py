@@ -1,0 +1,89 @@
+"""`POST /api/v1/alerts`: what Alertmanager sends, with its token. Read whole, on disk, and then answered."""
+
+import asyncio
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Final
+
+from fastapi import FastAPI, HTTPException, Request
+from starlette.concurrency import run_in_threadpool
+
+from netsre.alerting import webhook
+from netsre.alerting.webhook import Notification
+from netsre.app.control import access, wire
+from netsre.app.control.intake import Busy, Intake, Refusal
+from netsre.app.control.pager import Pager
+from netsre.errors import BadInput, StoreUnusable
+
+PATH: Final = "/api/v1/alerts"
+MOST_BYTES: Final = 8 * 1024 * 1024
+_AT_ONCE: Final = 64 * 1024
+"""A body up to this size is read within a few milliseconds, a longer one beside whatever else is served."""
+_SCHEMA: Final = {"requestBody": {"required": True, "content": {"application/json": {"schema": {
+    "type": "object", "required": ["version", "alerts"],
+    "properties": {"version": {"const": webhook.VERSION}, "alerts": {"type": "array"}},
+}}}}}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """Where alerts come in."""
+
+    token: str
+    """What Alertmanager must show."""
+    intake: Intake
+    pager: Pager
+    """Asks for what a webhook left out."""
+
+
+def add(app: FastAPI, door: Door) -> None:
+    """Serve the route."""
+    check = access.requires_token(door.token)
+    refused: dict[int | str, dict[str, Any]] = {
+        code: {"model": wire.Problem} for code in (400, 401, 413, 503)
+    }
+
+    @app.post(PATH, openapi_extra=_SCHEMA, responses=refused)
+    async def receive_alerts(request: Request) -> wire.Received:
+        """Keep what Alertmanager sends (webhook version 4); every other answer than 200 kept nothing."""
+        try:
+            await check(request)
+            notification = await _read(request)
+            kept = await asyncio.wrap_future(door.intake.offer(notification.notices))
+        except (HTTPException, BadInput, Busy, StoreUnusable) as error:
+            status, why = _refusal(error)
+            door.intake.refused(why)
+            if isinstance(error, HTTPException):
+                raise
+            raise HTTPException(status, str(error)) from error
+        if notification.truncated:
+            door.pager.fetch(notification.receiver)
+        return wire.Received(kept={disposition.value: count for disposition, count in kept.items()})
+
+
+async def _read(request: Request) -> Notification:
+    """Return what a request says; raises `BadInput`, or `HTTPException` when it is too large."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MOST_BYTES:
+            advice = "set max_alerts of the receiver"
+            message = f"body has more than {MOST_BYTES} bytes; {advice}"
+            raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, message)
+    if len(body) <= _AT_ONCE:
+        return webhook.read(bytes(body))
+    return await run_in_threadpool(webhook.read, bytes(body))
+
+
+def _refusal(error: Exception) -> tuple[HTTPStatus, Refusal]:
+    match error:
+        case HTTPException(status_code=HTTPStatus.UNAUTHORIZED):
+            return HTTPStatus.UNAUTHORIZED, Refusal.UNAUTHENTICATED
+        case HTTPException():
+            return HTTPStatus.REQUEST_ENTITY_TOO_LARGE, Refusal.TOO_LARGE
+        case BadInput():
+            return HTTPStatus.BAD_REQUEST, Refusal.MALFORMED
+        case Busy():
+            return HTTPStatus.SERVICE_UNAVAILABLE, Refusal.BUSY
+        case _:
+            return HTTPStatus.SERVICE_UNAVAILABLE, Refusal.UNUSABLE
