@@ -28,6 +28,18 @@ REMOVED_AFTER: Final = 5 * clock.MINUTE
 """For how long every reading must lack a group before its alert ends; a table may be gone for a moment."""
 
 
+class Opinion(Enum):
+    """What a reading says of a condition."""
+
+    TRUE = auto()
+    """A value is beyond the rule's."""
+    BETWEEN = auto()
+    """None is, but one is still beyond the clearing value."""
+    OVER = auto()
+    NONE = auto()
+    """Not read, or no number."""
+
+
 @dataclass(frozen=True, slots=True)
 class Memory:
     """What one decision hands to the next, by fingerprint of the alert; all of it begins anew after a break.
@@ -86,6 +98,12 @@ def identify(rule: AlertRule, group: Labels) -> Labels:
     return labels(dict(group) | own)
 
 
+def opinion(rule: AlertRule, identity: Labels, scrape: Scrape) -> Opinion:
+    """Return what a reading says of one alert of a rule."""
+    found = (said for group, said in _groups(rule, scrape).items() if identify(rule, group) == identity)
+    return next((said.opinion(rule) for said in found), Opinion.NONE)
+
+
 def _rule_of(alert: Alert, rules: Mapping[str, AlertRule]) -> AlertRule | None:
     """Return the rule that would give an alert its labels; None when no rule does so any more."""
     pairs = dict(alert.labels)
@@ -101,13 +119,6 @@ def _group_by(rule: AlertRule) -> frozenset[str]:
     return frozenset({*rule.group_by, conventions.NODE})
 
 
-class _Opinion(Enum):
-    TRUE = auto()
-    BETWEEN = auto()
-    OVER = auto()
-    NONE = auto()
-
-
 @dataclass(slots=True)
 class _Group:
     """What one scrape says of one group."""
@@ -121,13 +132,25 @@ class _Group:
         elif self.worst is None or exact.COMPARE[rule.op](value, self.worst):
             self.worst = value
 
-    def opinion(self, rule: AlertRule) -> _Opinion:
+    def opinion(self, rule: AlertRule) -> Opinion:
         beyond = exact.COMPARE[rule.op]
         if self.worst is not None and beyond(self.worst, rule.value):
-            return _Opinion.TRUE
+            return Opinion.TRUE
         if self.worst is None or not self.whole:
-            return _Opinion.NONE
-        return _Opinion.BETWEEN if beyond(self.worst, rule.clear_value) else _Opinion.OVER
+            return Opinion.NONE
+        return Opinion.BETWEEN if beyond(self.worst, rule.clear_value) else Opinion.OVER
+
+
+def _groups(rule: AlertRule, scrape: Scrape) -> dict[Labels, _Group]:
+    groups: dict[Labels, _Group] = {}
+    for series, value in scrape.values.items():
+        if series.name != rule.selector.metric:
+            continue
+        pairs = dict(series.labels)
+        if selectors.selects(rule.selector, pairs, scrape.node):
+            group = selectors.group_of(pairs, _group_by(rule), scrape.node)
+            groups.setdefault(group, _Group()).add(value, rule)
+    return groups
 
 
 class _Turn:
@@ -148,16 +171,16 @@ class _Turn:
 
     def judge(self, rule: AlertRule, active: Mapping[str, Alert]) -> None:
         """Decide on every group of a rule that was read."""
-        for group, found in self._groups(rule).items():
+        for group, found in _groups(rule, self._scrape).items():
             identity = identify(rule, group)
             name = alerts.fingerprint(identity)
             self._seen.add(name)
             if found.worst is not None:
                 self._readings[name] = Reading(self._scrape.at, found.worst)
-            opinion, known = found.opinion(rule), active.get(name)
+            said, known = found.opinion(rule), active.get(name)
             if known is not None:
-                self.found.append(self._continue(rule, group, opinion, known))
-            elif opinion is _Opinion.TRUE:
+                self.found.append(self._continue(rule, group, said, known))
+            elif said is Opinion.TRUE:
                 self._begin(rule, group, identity, name)
 
     def miss(self, known: Alert) -> None:
@@ -172,17 +195,6 @@ class _Turn:
         self._absent[name] = since
         self.found.append(transitions.keep(known, self._now))
 
-    def _groups(self, rule: AlertRule) -> dict[Labels, _Group]:
-        groups: dict[Labels, _Group] = {}
-        for series, value in self._scrape.values.items():
-            if series.name != rule.selector.metric:
-                continue
-            pairs = dict(series.labels)
-            if selectors.selects(rule.selector, pairs, self._scrape.node):
-                group = selectors.group_of(pairs, _group_by(rule), self._scrape.node)
-                groups.setdefault(group, _Group()).add(value, rule)
-        return groups
-
     def _begin(self, rule: AlertRule, group: Labels, identity: Labels, name: str) -> None:
         since = self._since(self._before.pending, name)
         if self._now - since < rule.hold:
@@ -192,16 +204,16 @@ class _Turn:
         began = transitions.begin(identity, told, self._now, Reason.CONDITION_STARTED, AlertSource.CONDITION)
         self.found.append(began)
 
-    def _continue(self, rule: AlertRule, group: Labels, opinion: _Opinion, known: Alert) -> Transition:
-        match opinion:
-            case _Opinion.TRUE:
+    def _continue(self, rule: AlertRule, group: Labels, said: Opinion, known: Alert) -> Transition:
+        match said:
+            case Opinion.TRUE:
                 told = self._annotations(rule, group, known.fingerprint)
                 return transitions.go_on(known, told, self._now, Reason.STILL_TRUE)
-            case _Opinion.OVER:
+            case Opinion.OVER:
                 return transitions.clear(known, self._now, rule.clear_hold, Reason.CONDITION_ENDED)
-            case _Opinion.BETWEEN:
+            case Opinion.BETWEEN:
                 return transitions.keep(known, self._now, Reason.BETWEEN)
-            case _Opinion.NONE:
+            case Opinion.NONE:
                 return transitions.keep(known, self._now)
 
     def _annotations(self, rule: AlertRule, group: Labels, name: str) -> Mapping[str, str]:

@@ -10,6 +10,8 @@ from netsre import clock
 from netsre.model.levels import Burning, Evaluation, Measured, NoData, Ratio, Severity
 
 ALERT_NAME: Final = "ErrorBudgetBurn"
+NEEDS_HUMAN: Final = "RunbookNeedsHuman"
+"""The alert of runs that people must look at."""
 
 
 @dataclass(frozen=True, slots=True)

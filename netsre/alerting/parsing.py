@@ -21,6 +21,12 @@ CLEAR_HOLD: Final = 30 * clock.SECOND
 _CLEAR_KEYS: Final[Mapping[str, str]] = MappingProxyType(
     {"<": "above", "<=": "above", ">": "below", ">=": "below"}
 )
+_RESERVED: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        describe.ALERT_NAME: "every SLO that burns",
+        describe.NEEDS_HUMAN: "runs that people must look at",
+    }
+)
 _AT_ONCE: Final = "0s"
 
 
@@ -80,8 +86,8 @@ def _rule(document: specs.Document, runbooks: Collection[str] | None) -> AlertRu
 
 
 def _refuse_reserved(document: specs.Document) -> None:
-    if document.name == describe.ALERT_NAME:
-        message = f"{document.name} is the alert of every SLO that burns; choose another name"
+    if document.name in _RESERVED:
+        message = f"{document.name} is the alert of {_RESERVED[document.name]}; choose another name"
         document.metadata.wrong("name", codes.RESERVED_NAME, message)
 
 

@@ -56,7 +56,7 @@ def slo() -> None:
     "--runbooks",
     multiple=True,
     type=click.Path(exists=True, path_type=Path),
-    help="Runbooks that service levels may name beside those shipped.",
+    help="Runbooks that service levels and alerts may name beside those shipped.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
 @click.pass_context
@@ -68,7 +68,7 @@ def validate(
     *,
     as_json: bool,
 ) -> None:
-    """Check service level files, by default the shipped ones.
+    """Check files of service levels and alerts, by default the shipped ones.
 
     Burn policies are checked with them. Exits 1 when there are findings; their
     codes are explained in docs/codes.md.
@@ -77,32 +77,37 @@ def validate(
     from netsre.app import service_levels  # noqa: PLC0415
 
     findings: tuple[Finding, ...] = ()
-    slos: list[str] = []
-    names: list[str] = []
+    names: dict[str, list[str]] = {"slos": [], "alerts": [], "policies": []}
     try:
-        found = service_levels.load(paths, policies, books.pages(books.read(runbooks)).keys())
-        slos, names = [one.name for one in found.slos], [one.name for one in found.policies]
+        found = service_levels.load(paths, policies, books.known(runbooks))
+        names = {
+            "slos": [one.name for one in found.slos],
+            "alerts": [one.name for one in found.alerts],
+            "policies": [one.name for one in found.policies],
+        }
     except SpecErrors as error:
         findings = error.findings
     if as_json:
-        click.echo(json.dumps(_document(findings, slos, names), indent=2))
+        click.echo(json.dumps(_document(findings, names), indent=2))
     else:
         for finding in findings:
             click.echo(str(finding))
-        click.echo(_summary(findings, slos, names))
+        click.echo(_summary(findings, names))
     ctx.exit(conventions.EXIT_NO if findings else conventions.EXIT_OK)
 
 
-def _document(findings: tuple[Finding, ...], slos: list[str], policies: list[str]) -> dict[str, object]:
+def _document(findings: tuple[Finding, ...], names: Mapping[str, list[str]]) -> dict[str, object]:
     lines = [{"file": f.file, "line": f.line, "code": f.code, "message": f.message} for f in findings]
-    return {"valid": not findings, "slos": slos, "policies": policies, "findings": lines}
+    return {"valid": not findings, **names, "findings": lines}
 
 
-def _summary(findings: tuple[Finding, ...], slos: list[str], policies: list[str]) -> str:
+def _summary(findings: tuple[Finding, ...], names: Mapping[str, list[str]]) -> str:
     if findings:
         files = len({finding.file for finding in findings})
         return f"{_count(len(findings), 'finding')} in {_count(files, 'file')}"
-    return f"{_count(len(slos), 'SLO')}, {_count(len(policies), 'burn policy')}: no findings"
+    words = {"slos": "SLO", "alerts": "alert", "policies": "burn policy"}
+    counted = ", ".join(_count(len(names[key]), word) for key, word in words.items())
+    return f"{counted}: no findings"
 
 
 def _count(number: int, what: str) -> str:

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from netsre.app.control import ACTOR, messages, people, runs
+from netsre.alerting import describe
+from netsre.app.control import ACTOR, messages, runs
 from netsre.app.control.carry_out import Hands, Turn
 from netsre.app.control.people import People
 from netsre.app.control.world import World
@@ -42,7 +43,7 @@ class RunbookChannel:
     def deliver(self, message: Message, transaction: Transaction, now: Timestamp) -> None:
         """Record one run for every runbook that the announcement concerns, refused ones too."""
         alert = messages.read_alert(message.payload)
-        if dict(alert.labels).get("alertname") == people.ALERT_NAME:
+        if dict(alert.labels).get("alertname") == describe.NEEDS_HUMAN:
             return  # automation calls people, and not itself
         for runbook in self._world.runbooks.values():
             self._judge(message, transaction, runbook, alert, now)

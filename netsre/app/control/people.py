@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from netsre import clock, conventions
-from netsre.alerting import transitions
+from netsre.alerting import describe, transitions
 from netsre.app.control import tick
 from netsre.app.control.world import World
 from netsre.clock import Timestamp
@@ -20,7 +20,6 @@ from netsre.model.samples import Labels, labels
 from netsre.runbook.decide import Gate
 from netsre.store.database import Transaction
 
-ALERT_NAME: Final = "RunbookNeedsHuman"
 _RUNS: Final = "runs"
 """The annotation with the names of the runs that an alert is about, newest last."""
 _MOST_RUNS: Final = 20
@@ -118,7 +117,7 @@ class People:
 def _identity(run: Run, alert: Alert | None) -> Labels:
     about = {} if alert is None else dict(alert.labels)
     named = {
-        "alertname": ALERT_NAME,
+        "alertname": describe.NEEDS_HUMAN,
         "severity": conventions.SEVERITY_PAGE,
         "runbook": run.runbook,
         conventions.NODE: about.get(conventions.NODE, ""),

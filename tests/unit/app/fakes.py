@@ -1,5 +1,6 @@
 """A clock that is set, a source that says what it is told to, and a controller's turns on both."""
 
+import dataclasses
 import pathlib
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
@@ -76,7 +77,6 @@ def world(
     runbooks: Sequence[Runbook] = RUNBOOKS,
     actions: Mapping[str, Action] = ACTIONS,
     node: Node | None = None,
-    rules: tuple[AlertRule, ...] = (),
 ) -> World:
     """Return what automation works with, as after a start: the kill switch is off unless it was set."""
     asked = the_clock or SetClock()
@@ -88,7 +88,7 @@ def world(
         actions=actions,
         sight=Sight(node or NoNode()),
         slos={slo.name: slo for slo in SLOS},
-        rules=rules,
+        rules=(),
         switch=switch,
         interval=15 * clock.SECOND,
         clock=asked,
@@ -115,7 +115,8 @@ class Machine:
         self.board = Board(self.clock.now())
         with store.read() as transaction:
             engine = Engine(SLOS, transaction.history.buckets(Timestamp(0)), transaction.history.cursors())
-        self.world = world(store, directory, self.clock, runbooks=runbooks, rules=rules)
+        asked = world(store, directory, self.clock, runbooks=runbooks)
+        self.world = dataclasses.replace(asked, rules=rules)
         self.sight = self.world.sight
         channels = (LogChannel(AlertLog(directory / "alerts.jsonl")), RunbookChannel(self.world))
         dispatcher = Dispatcher(store, channels)

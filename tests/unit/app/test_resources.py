@@ -122,5 +122,5 @@ def test_a_controller_without_any_slo_does_not_begin(tmp_path: pathlib.Path) -> 
     policy = (resources.directory("slos") / "policies").glob("*.yaml")
     (tmp_path / "policy.yaml").write_text(next(policy).read_text())
 
-    with pytest.raises(BadInput, match=r"no SLO in .*; name a file with one"):
+    with pytest.raises(BadInput, match=r"no SLO and no alert in .*; name a file with one"):
         service_levels.required((tmp_path,))
