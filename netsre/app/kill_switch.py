@@ -9,6 +9,7 @@ missing, unreadable or anything else than this is `on`.
 import errno
 import json
 import os
+import pwd
 import secrets
 import stat
 from dataclasses import dataclass
@@ -49,6 +50,14 @@ class Switch:
         """Return it as JSON."""
         told = {"state": self.state, "reason": self.reason, "by": self.by, "at": self.at}
         return told | ({"problem": self.problem} if self.problem else {})
+
+
+def caller() -> str:
+    """Return the name of the user who runs this, also behind sudo."""
+    try:
+        return os.environ.get("SUDO_USER") or pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return f"uid {os.getuid()}"
 
 
 def read(data_dir: Path) -> Switch:

@@ -1,5 +1,6 @@
 """Asks the running controller to do something, with the token that it made for that."""
 
+import contextlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,6 +29,17 @@ def token(base: str, data_dir: str | None) -> str:
     if os.environ.get(tokens.VARIABLES[tokens.API]) or data_dir or os.environ.get("NETSRE_DATA_DIR"):
         return tokens.read(settings.data_dir(data_dir), tokens.API)
     return tokens.read(_told(base), tokens.API)
+
+
+def data_dir(option: str | None) -> Path:
+    """Return the data directory that the option or the environment names, or the running controller's.
+
+    Without a controller it is the usual one: what is written there is read when one starts.
+    """
+    if option is None and not os.environ.get("NETSRE_DATA_DIR"):
+        with contextlib.suppress(EnvironmentUnfit):
+            return _told(settings.controller_url(None))
+    return settings.data_dir(option)
 
 
 def _told(base: str) -> Path:

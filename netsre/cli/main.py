@@ -42,6 +42,7 @@ COMMANDS: Final[Mapping[str, LazyCommand]] = MappingProxyType(
         "generate": LazyCommand(
             "netsre.cli.generate:generate", "Write dashboards from the SLOs and metrics."
         ),
+        "kill-switch": LazyCommand("netsre.cli.kill_switch:kill_switch", "Stop all automation at once."),
         "runbook": LazyCommand("netsre.cli.runbook:runbook", "List, check and follow runbooks."),
         "slo": LazyCommand("netsre.cli.slo:slo", "Check service levels and show where they stand."),
         "up": LazyCommand("netsre.cli.up:up", "Run agent, controller and page on this node."),

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import TextIO
 
 import click
 
@@ -70,6 +71,46 @@ def lint(context: click.Context, paths: tuple[Path, ...], *, as_json: bool) -> N
             click.echo(f"{count} runbook{'' if count == 1 else 's'}: nothing wrong")
     if findings:
         context.exit(conventions.EXIT_NO)
+
+
+@runbook.command()
+@click.argument("name")
+@click.option(
+    "--alert", required=True, type=click.File(), metavar="FILE", help="The alert as JSON; - is stdin."
+)
+@click.option("--controller", metavar="URL", help="The controller (default: http://127.0.0.1:8600).")
+@click.option("--data-dir", metavar="DIR", help="Where the token is (default: where the controller says).")
+@click.option("--exit-code", is_flag=True, help="Exit 1 unless the runbook would act.")
+@_JSON
+def plan(
+    name: str,
+    *,
+    alert: TextIO,
+    controller: str | None,
+    data_dir: str | None,
+    exit_code: bool,
+    as_json: bool,
+) -> None:
+    """Show what a runbook would do about an alert; changes nothing.
+
+    Every gate with its answer, the evidence, and the exact effects, from the
+    running controller. FILE has one alert as Alertmanager's API has it, or a
+    webhook body with just one.
+    """
+    from netsre import conventions  # noqa: PLC0415
+    from netsre.app import given_alert, request  # noqa: PLC0415
+    from netsre.clock import SystemClock  # noqa: PLC0415
+
+    given = given_alert.read(alert.read(), SystemClock().now())
+    document = request.send(controller, data_dir, f"/api/v1/runbooks/{name}/plan", given)
+    if as_json:
+        click.echo(json.dumps(document))
+    else:
+        from netsre.cli import runbook_plan  # noqa: PLC0415
+
+        runbook_plan.show(document)
+    if exit_code and not (isinstance(document, dict) and document.get("accepted") is True):
+        raise click.exceptions.Exit(conventions.EXIT_NO)
 
 
 @runbook.command()

@@ -116,7 +116,7 @@ def run(settings: Settings) -> None:
         door = Door(tokens.read(settings.data_dir, tokens.WEBHOOK), intake, pager)
         loop = _loop(settings, loaded, world, board, lambda: _each(pager.wake, worker.wake))
         stack.enter_context(_thread_of(intake))
-        stack.enter_context(_serving(listener, _application(settings, loaded, store, board, door)))
+        stack.enter_context(_serving(listener, _application(settings, loaded, world, board, door)))
         stack.enter_context(_thread_of(pager))
         stack.enter_context(_thread_of(worker))
         _log.info("controller %s", pairs(listen=f"{settings.host}:{settings.port}", agent=settings.agent_url))
@@ -258,11 +258,11 @@ def _pager(settings: Settings, world: World, clients: Sequence[Alertmanager], in
     return Pager(clients, Telling(world.store, world.clock, pace, world.links, intake.offer))
 
 
-def _application(settings: Settings, loaded: Loaded, store: Store, board: Board, door: Door) -> api.Asgi:
+def _application(settings: Settings, loaded: Loaded, world: World, board: Board, door: Door) -> api.Asgi:
     served = api.Served(
         board=board,
-        store=store,
-        clock=SystemClock(),
+        store=world.store,
+        clock=world.clock,
         node=settings.node,
         interval=settings.interval,
         runbooks=len(loaded.runbooks),
@@ -270,6 +270,7 @@ def _application(settings: Settings, loaded: Loaded, store: Store, board: Board,
         hosts=api.allowed_hosts(settings.host, settings.external_url),
         data_dir=settings.data_dir.absolute(),
         api_token=tokens.read(settings.data_dir, tokens.API),
+        world=world,
         door=door,
     )
     return api.create(served)

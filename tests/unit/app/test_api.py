@@ -52,6 +52,7 @@ class Client:
             hosts=api.allowed_hosts(listen, f"http://{listen}:8600"),
             data_dir=pathlib.Path("/var/lib/netsre"),
             api_token=SHOWN,
+            world=machine.world,
             door=door(machine),
         )
         self._application = api.create(served)

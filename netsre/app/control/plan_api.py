@@ -1,0 +1,49 @@
+"""The API: what a runbook would do about an alert, asked by somebody with the token."""
+
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import APIRouter, Depends, HTTPException
+
+from netsre.alerting import webhook
+from netsre.app import given_alert
+from netsre.app.control import access, wire
+from netsre.app.control.rehearsal import rehearse
+from netsre.app.control.world import World
+from netsre.errors import BadInput
+from netsre.model import literals
+from netsre.model.alerts import Alert
+
+
+def router(world: World, token: str) -> APIRouter:
+    """Return the route; it looks at the node, which is why it asks for the token."""
+    made = APIRouter(dependencies=[Depends(access.requires_token(token))])
+    statuses = (HTTPStatus.UNAUTHORIZED, HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND)
+    refusals: dict[int | str, dict[str, Any]] = {one.value: {"model": wire.Problem} for one in statuses}
+
+    @made.post("/api/v1/runbooks/{name}/plan", responses=refusals)
+    def plan(name: str, alert: dict[str, Any]) -> dict[str, Any]:
+        """Return every gate with its answer, the evidence, and the exact effects; nothing is changed."""
+        runbook = world.runbooks.get(name)
+        if runbook is None:
+            hint = literals.nearest(name, world.runbooks)
+            raise HTTPException(HTTPStatus.NOT_FOUND, f"runbook {literals.shown(name)} does not exist{hint}")
+        try:
+            notice = given_alert.notice(alert)
+        except BadInput as error:
+            raise HTTPException(HTTPStatus.BAD_REQUEST, str(error)) from error
+        return dict(rehearse(world, runbook, _alert(notice)))
+
+    return made
+
+
+def _alert(notice: webhook.Notice) -> Alert:
+    return Alert(
+        fingerprint=notice.fingerprint,
+        labels=notice.labels,
+        annotations=notice.annotations,
+        state=notice.status,
+        fired_at=notice.starts_at,
+        resolved_at=notice.ends_at,
+        updated_at=notice.ends_at or notice.starts_at,
+    )

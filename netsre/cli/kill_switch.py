@@ -1,0 +1,83 @@
+"""`netsre kill-switch`: stop all automation at once, and let it act again."""
+
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from netsre.app.kill_switch import Switch
+
+_DATA_DIR = click.option("--data-dir", metavar="DIR", help="Where the controller keeps its state.")
+_REASON = click.option("--reason", default="", metavar="TEXT", help="Why; it is shown and kept on record.")
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+
+_ON = (
+    "No run begins, changes anything or takes anything back from now on. A run that has changed\n"
+    "something ends as needs_human; what it changed ends by itself, at its own deadline."
+)
+_OFF = "Automation may act again, for alerts that begin from now on. Runs that the switch ended stay ended."
+
+
+@click.group("kill-switch")
+def kill_switch() -> None:
+    """Stop all automation at once; works without a running controller."""
+
+
+@kill_switch.command()
+@_REASON
+@_DATA_DIR
+@_JSON
+def on(reason: str, data_dir: str | None, *, as_json: bool) -> None:
+    """Stop all automation."""
+    _set(data_dir, reason, on=True, as_json=as_json)
+
+
+@kill_switch.command()
+@_REASON
+@_DATA_DIR
+@_JSON
+def off(reason: str, data_dir: str | None, *, as_json: bool) -> None:
+    """Let automation act again."""
+    _set(data_dir, reason, on=False, as_json=as_json)
+
+
+@kill_switch.command()
+@_DATA_DIR
+@_JSON
+def status(data_dir: str | None, *, as_json: bool) -> None:
+    """Say whether automation is stopped, since when, by whom and why."""
+    from netsre.app import kill_switch as app  # noqa: PLC0415  --help needs none of it
+    from netsre.app import request  # noqa: PLC0415
+
+    where = request.data_dir(data_dir)
+    _show(where, app.read(where), as_json=as_json)
+
+
+def _set(data_dir: str | None, reason: str, *, on: bool, as_json: bool) -> None:
+    from netsre.app import kill_switch as app  # noqa: PLC0415
+    from netsre.app import request  # noqa: PLC0415
+    from netsre.clock import SystemClock  # noqa: PLC0415
+
+    where = request.data_dir(data_dir)
+    switch = app.switched(on=on, by=app.caller(), reason=reason, at=SystemClock().now())
+    app.write(where, switch)
+    _show(where, switch, as_json=as_json)
+    if not as_json:
+        click.echo(_ON if on else _OFF)
+
+
+def _show(where: "Path", switch: "Switch", *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps({"data_dir": str(where), **switch.document()}))
+        return
+    told = (
+        ("since", switch.at),
+        ("by", switch.by),
+        ("reason", switch.reason),
+        ("problem", switch.problem),
+    )
+    said = "".join(f"\n  {name}: {text}" for name, text in told if text)
+    click.echo(f"kill switch is {switch.state} ({where}){said}")

@@ -1,0 +1,71 @@
+"""The plan of a runbook, for people: gates, evidence that counts, and the exact effects."""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from netsre.errors import SourceUnreachable
+
+
+def show(document: object) -> None:
+    """Print the controller's answer; raises `SourceUnreachable` for one that is no plan."""
+    try:
+        tables = list(_parts(document))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise SourceUnreachable("the controller's plan is not readable: is it of this version?") from error
+    console = Console()
+    for part in tables:
+        console.print(part)
+
+
+def _parts(document: Any) -> Iterator[Table | Text]:  # noqa: ANN401 - JSON
+    verdict = "would act" if document["accepted"] else "would not act"
+    yield Text(
+        f"{document['runbook']} {verdict} on {document['target'] or 'no target'} ({document['reason']})",
+        style="bold green" if document["accepted"] else "bold red",
+    )
+    if document["problem"]:
+        yield Text(str(document["problem"]))
+    yield _gates(document["gates"])
+    if document["plan"] is not None:
+        yield _steps(document["plan"]["steps"])
+        yield Text(f"plan {document['plan']['hash']}")
+
+
+def _gates(gates: list[Mapping[str, Any]]) -> Table:
+    table = Table("gate", "answer", "because", box=None, pad_edge=False)
+    for gate in gates:
+        passed = bool(gate["passed"])
+        style = "" if passed else "bold red"
+        table.add_row(
+            _text(gate["gate"]), "passes" if passed else "REFUSES", _text(gate["detail"]), style=style
+        )
+    return table
+
+
+def _steps(steps: list[Mapping[str, Any]]) -> Table:
+    table = Table("step", "does", "effect", box=None, pad_edge=False)
+    for step in steps:
+        effect = step["effect"]
+        said = (
+            _effect(effect) if effect else " ".join(str(step[key]) for key in ("reason", "message")).strip()
+        )
+        if step["if"]:
+            said = f"only if {step['if']}: {said}"
+        table.add_row(_text(f"{step['step']} {step['action']}"), _text(step["kind"]), _text(said))
+    return table
+
+
+def _effect(effect: Mapping[str, Any]) -> str:
+    return " ".join(
+        f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in effect.items()
+    )
+
+
+def _text(value: object) -> Text:
+    # Labels of an alert come from outside: nothing in them is markup.
+    return Text(str(value), overflow="fold")
