@@ -1,0 +1,78 @@
+"""The agent as a process, for tests that read what it serves and end it in every way."""
+
+import contextlib
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from netsre import conventions as c
+from tests.machine import free_port
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """An agent that serves."""
+
+    process: subprocess.Popen[str]
+    address: str
+
+    def stop(self, number: signal.Signals) -> int:
+        """End the agent by a signal and return its status."""
+        with self.process:
+            self.process.send_signal(number)
+            return self.process.wait(timeout=30)
+
+    def get(self, path: str) -> tuple[int, str]:
+        """Return (status, body) of a path."""
+        try:
+            with urllib.request.urlopen(f"http://{self.address}{path}", timeout=10) as reply:
+                return reply.status, reply.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+
+    def samples(self) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+        """Return every sample of /metrics."""
+        families = text_string_to_metric_families(self.get("/metrics")[1])
+        return {
+            (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+            for family in families
+            for sample in family.samples
+        }
+
+    def outcomes(self, src: str) -> dict[tuple[str, str], int]:
+        """Return counts by (outcome, reason) of one namespace, as the wire says."""
+        found = {}
+        for (name, pairs), value in self.samples().items():
+            labels = dict(pairs)
+            if name == c.FLOWS and labels["src"] == src:
+                found[(labels["outcome"], labels["reason"])] = int(value)
+        return found
+
+
+def start(*options: str) -> Running:
+    """Start an agent on a free port and wait until it says where it serves."""
+    address = f"127.0.0.1:{free_port()}"
+    command = [sys.executable, "-m", "netsre", "agent", "--listen", address, *options]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "agent serves" in line:
+            break
+    return Running(process, address)
+
+
+@contextlib.contextmanager
+def running(*options: str) -> Iterator[Running]:
+    """Run an agent, and end it if the test did not."""
+    agent = start(*options)
+    try:
+        yield agent
+    finally:
+        if agent.process.poll() is None:
+            agent.stop(signal.SIGTERM)
