@@ -1,7 +1,7 @@
 """The gates of a runbook, in order: the first that says no gives the run its word, and all are on record."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
@@ -118,10 +118,11 @@ class Verdict:
 def decide(runbook: Runbook, alert: Alert, circumstances: Circumstances) -> Verdict:
     """Return the verdict on a runbook for an alert that just changed its state."""
     target = targets.resolve(runbook.lock, alert.labels)
+    changes = runbook.mode == "auto"
     answers = (
         *_about(runbook, alert, target),
-        *_now(circumstances, fires=alert.state is AlertState.FIRING, changes=runbook.mode == "auto"),
-        *_limits(runbook.name, runbook.limits, target, circumstances),
+        *_now(circumstances, fires=alert.state is AlertState.FIRING, changes=changes),
+        *_limits(runbook.name, runbook.limits, target, circumstances, changes=changes),
     )
     return Verdict(_first_no(answers), target or "", answers, definition.of(runbook))
 
@@ -131,7 +132,7 @@ def recheck(run: Run, limits: Limits, circumstances: Circumstances) -> Verdict:
     others = tuple(other for other in circumstances.history if other.id != run.id)
     answers = (
         *_now(circumstances, fires=True, changes=True),
-        *_limits(run.runbook, limits, run.target, circumstances, others),
+        *_limits(run.runbook, limits, run.target, replace(circumstances, history=others), changes=True),
     )
     return Verdict(_first_no(answers), run.target, answers)
 
@@ -184,11 +185,11 @@ def _limits(
     limits: Limits,
     target: str | None,
     circumstances: Circumstances,
-    history: tuple[Run, ...] | None = None,
+    *,
+    changes: bool,
 ) -> Iterator[Answer]:
     # A refused run did nothing, so it starts no cooldown: a flapping alert would block itself for ever.
-    known = circumstances.history if history is None else history
-    ran = [run for run in known if run.state is not RunState.REFUSED]
+    ran = [run for run in circumstances.history if run.state is not RunState.REFUSED]
     own = [run for run in ran if run.runbook == name]
     yield _already_running(ran, target)
     yield _needs_human(ran, target, circumstances.now)
@@ -199,7 +200,8 @@ def _limits(
     yield Answer(Gate.RATE_LIMITED, recent < limits.per_hour, said)
     elsewhere = {run.target for run in own if not run.ended and run.target != target}
     said = f"{len(elsewhere)} other targets in work, at most {limits.max_targets} in all"
-    yield Answer(Gate.TOO_MANY_TARGETS, len(elsewhere) < limits.max_targets, said)
+    # What only looks acts upon none.
+    yield Answer(Gate.TOO_MANY_TARGETS, len(elsewhere) < limits.max_targets or not changes, said)
     yield _common_cause(circumstances, limits)
 
 
