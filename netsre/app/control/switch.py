@@ -63,4 +63,4 @@ class SwitchWatch:
         said = pairs(
             state=switch.state, by=switch.by, reason=switch.reason or None, problem=switch.problem or None
         )
-        _log.warning("kill switch %s", said)
+        _log.log(logging.WARNING if switch.on else logging.INFO, "kill switch %s", said)

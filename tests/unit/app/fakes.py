@@ -116,7 +116,9 @@ class Machine:
         with store.read() as transaction:
             engine = Engine(SLOS, transaction.history.buckets(Timestamp(0)), transaction.history.cursors())
         asked = world(store, directory, self.clock, runbooks=runbooks)
-        self.world = dataclasses.replace(asked, rules=rules)
+        watch = SwitchWatch(store, directory, self.board, self.clock)
+        watch.watch()
+        self.world = dataclasses.replace(asked, rules=rules, switch=watch)
         self.sight = self.world.sight
         channels = (LogChannel(AlertLog(directory / "alerts.jsonl")), RunbookChannel(self.world))
         dispatcher = Dispatcher(store, channels)

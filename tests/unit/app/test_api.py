@@ -159,7 +159,7 @@ def test_alerts_and_runs_are_listed_newest_first_within_a_limit(machine: Machine
     assert {alert["state"] for alert in alerts} == {"firing"}
     assert alerts[0]["fired_at"] == "2026-01-01T00:00:30.000Z"
     assert (run["state"], run["result"], run["reason"]) == ("succeeded", "succeeded", "steps_done")
-    assert [entry["kind"] for entry in run["journal"]] == ["intent", "outcome"]
+    assert [entry["kind"] for entry in run["journal"]] == ["gates", "intent", "outcome"]
     assert set(run["journal"][1]["data"]["evidence"]) == {"read_at", "slo", "flows", "conntrack", "agent"}
 
 
@@ -271,6 +271,8 @@ def test_metrics_are_named_by_the_registry_and_absent_without_data(machine: Mach
     client = Client(machine)
     silent = client.get("/metrics").text
     machine.turn(failed=100)
+    # Runs go on after a turn, and the next one counts them.
+    machine.turn(delivered=0)
     text = client.get("/metrics").text
     open_metrics = client.get("/metrics", accept="application/openmetrics-text; version=1.0.0")
 

@@ -11,7 +11,14 @@ from netsre.app.control.tick import record
 from netsre.model import specs
 from netsre.model.documents import Document
 from netsre.model.runbooks import JournalEntry, JournalKind, Run, RunState
-from netsre.runbook.actions.contract import Action, ActionFailed, Subject, Views
+from netsre.runbook.actions.contract import (
+    Action,
+    ActionFailed,
+    ActionRefused,
+    NodeRefused,
+    Subject,
+    Views,
+)
 from netsre.store.database import Store
 from tests.unit import burning
 from tests.unit.app.fakes import RUNBOOKS, SetClock, world
@@ -84,20 +91,22 @@ def test_a_run_ends_with_its_evidence_in_the_journal(store: Store, tmp_path: pat
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "reason", "told"),
     [
-        (ActionFailed("no reading of the source"), "no reading of the source"),
-        (ZeroDivisionError("oops"), "internal error: ZeroDivisionError: oops"),
+        (ActionFailed("no reading of the source"), "step_failed", "no reading of the source"),
+        (ActionRefused("no_source", "nobody stands out"), "no_source", "nobody stands out"),
+        (NodeRefused("not_allowed", "no"), "not_allowed", "no"),
+        (ZeroDivisionError("oops"), "internal_error", "internal error: ZeroDivisionError: oops"),
     ],
 )
 def test_an_action_that_fails_ends_its_run_as_failed(
-    store: Store, tmp_path: pathlib.Path, error: Exception, told: str
+    store: Store, tmp_path: pathlib.Path, error: Exception, reason: str, told: str
 ) -> None:
-    """The sentence is in the journal."""
+    """The sentence is in the journal, with the word that the run ends with."""
     run, journal = advance(store, tmp_path, Says(error))
 
-    assert (run.state, run.reason) == (RunState.FAILED, "step_failed")
-    assert journal[-1].data == {"ok": False, "error": told}
+    assert (run.state, run.reason) == (RunState.FAILED, reason)
+    assert journal[-1].data == {"ok": False, "reason": reason, "error": told}
 
 
 def test_an_intent_without_an_outcome_is_settled_by_looking_again(

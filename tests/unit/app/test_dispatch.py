@@ -204,6 +204,8 @@ def test_the_same_announcement_makes_one_run(store: Store, tmp_path: pathlib.Pat
 
 def test_a_refused_run_is_on_record_with_its_word(store: Store, tmp_path: pathlib.Path) -> None:
     """The second firing within the cooldown, while the first run still holds the target."""
+    dispatcher = Dispatcher(store, [RunbookChannel(world(store, tmp_path))])
+    dispatcher.deliver(burning.T0)
     again = burning.fired(Timestamp(burning.T0 + clock.MINUTE))
     with store.write() as transaction:
         over = decide.retire(transaction.alerts.active(), (), burning.T0)
