@@ -39,7 +39,7 @@ MOST_BEGUN: Final = 2
 """Intents of one change: one that the node never heard of is begun once more."""
 MOST_SAMPLES: Final = 1_000
 READING_WAIT: Final = clock.MINUTE
-"""How long `still(alert)` waits for a reading made after the last change."""
+"""How long a step waits for a reading: after a start any, for `still(alert)` one since the last change."""
 _PAUSES: Final = (1 * clock.SECOND, 2 * clock.SECOND, 4 * clock.SECOND, 8 * clock.SECOND)
 _STOPPED: Final = frozenset({Gate.KILL_SWITCH_ON.value, Gate.KILL_SWITCH_UNREADABLE.value})
 
@@ -178,6 +178,9 @@ class Course:
             return Skip(planned.step, planned.action, current.reason)
         if current.effect is None:
             return Fail(planned.step, planned.action, current.reason or "step_failed", current.message)
+        if self.present.read_at is None and abs(self.now - self.told.last_at) < READING_WAIT:
+            # Who just started has seen nothing yet: no reason to give up before the gates may judge.
+            return Wait(Timestamp(self.told.last_at + READING_WAIT), "reading")
         return Apply(planned.step, planned.action, self._key(planned), current.effect, self.plan)
 
     def _key(self, planned: Planned) -> str:

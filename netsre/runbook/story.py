@@ -76,6 +76,8 @@ class Story:
     """What a journal says so far."""
 
     run: str = ""
+    last_at: Timestamp = _NEVER
+    """When the last line was written."""
     definition: str = ""
     """Hash of the runbook that the gates judged; empty where they did not say."""
     plan: Plan | None = None
@@ -121,7 +123,7 @@ def read(journal: Iterable[JournalEntry]) -> Story:
     """Return what a journal says; a line that says nothing readable decides nothing."""
     story = Story()
     for entry in journal:
-        story.run = entry.run
+        story.run, story.last_at = entry.run, entry.at
         turn = story.turns.setdefault(entry.step, Turn())
         if entry.kind is JournalKind.NOTE:
             if entry.data.get("note") == UNREACHABLE:

@@ -14,7 +14,7 @@ from netsre.model.documents import Document, Json
 from netsre.model.levels import Evaluation, Measured, Ratio
 from netsre.model.samples import Scrape, Series
 from netsre.runbook import codes
-from netsre.runbook.actions.contract import ActionFailed, Subject, Views
+from netsre.runbook.actions.contract import ActionFailed, NodeUnreachable, Subject, Views
 
 LOOKBACK: Final = 5 * clock.MINUTE
 DOMINATES: Final = Fraction(1, 10)
@@ -54,7 +54,7 @@ class Collect:
         return frozenset({TOP_SOURCE}) if asked else frozenset()
 
     def observe(self, subject: Subject, parameters: Document, views: Views) -> Document:
-        """Return one object per topic; raises `ActionFailed` when the source never answered.
+        """Return one object per topic; raises `NodeUnreachable` while there is no reading of it.
 
         Beside `top-sources` stands `top_source`: the address with the most entries, if it has a tenth of the
         table or more.
@@ -62,8 +62,7 @@ class Collect:
         what = parameters["what"]
         scrapes = tuple(views.scrapes())
         if not scrapes:
-            message = "no reading of the source since this controller started"
-            raise ActionFailed(message)
+            raise NodeUnreachable("no reading of the source since this controller started")
         span = _Span(_base(scrapes), scrapes[-1])
         evidence: dict[str, Json] = {"read_at": clock.rfc3339(span.last.at)}
         for topic in what if isinstance(what, Sequence) else ():
