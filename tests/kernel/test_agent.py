@@ -14,7 +14,7 @@ from netsre import conventions as c
 from netsre.app.resources import directory
 from netsre.metrics.registry import REGISTRY
 from tests.kernel import attempts
-from tests.kernel.agent_process import Running, start
+from tests.kernel.agent_process import Running, running, start
 from tests.kernel.programs import freed, held_by
 from tests.machine import wait_until
 
@@ -51,9 +51,10 @@ def test_scripted_attempts_arrive_on_the_wire_by_outcome_in_both_families(agent:
     assert after == expected
 
 
-def test_every_metric_of_the_agent_is_served_with_the_registrys_labels(agent: Running) -> None:
+def test_every_metric_of_the_agent_is_served_with_the_registrys_labels(tmp_path: Path) -> None:
     """Nothing promised is missing, and nothing is served that is not promised."""
-    with attempts.place() as place:
+    options = ("--control", str(tmp_path / "agent.sock"), "--effects", str(tmp_path / "effects"))
+    with attempts.place() as place, running(*options) as agent:
         place.run(lambda: attempts.accepted(socket.AF_INET, 1))
         served = {name: {label for label, _ in pairs} - {"le"} for name, pairs in agent.samples()}
 

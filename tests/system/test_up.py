@@ -21,6 +21,10 @@ import pytest
 
 import netsre
 from netsre.adapters import namespaces, processes
+from netsre.adapters.control.node import AgentNode
+from netsre.clock import MINUTE
+from netsre.model.effects import Limit
+from netsre.runbook.actions.contract import NodeUnreachable
 from tests.machine import free_port, gone, open_directory, wait_until
 from tests.system.up_process import Up, command, up
 
@@ -118,6 +122,50 @@ def test_what_still_holds_the_ports_after_kill_9_is_removed_by_the_next_start(da
             following.wait_for(LIVE)
             assert gone([agent])
             following.stop()
+
+
+def test_the_agent_takes_commands_and_does_so_again_after_kill_9(data_dir: pathlib.Path) -> None:
+    """Its socket lies in a directory of this `up`, is there again with the next agent, and goes with `up`."""
+    with up(data_dir) as running:
+        running.wait_for(LIVE)
+        (place,) = pathlib.Path("/run/netsre").glob(f"netsre-up-{running.process.pid}-*")
+        assert (place.stat().st_mode & 0o777, place.stat().st_uid != 0) == (0o700, True)
+        server = next(name for name in ours(running) if name.endswith("-srv"))
+        node = AgentNode(place / "agent.sock")
+        assert node.table(server).entries > 0
+        os.kill(running.pid("agent"), signal.SIGKILL)
+        running.wait_for(r"^agent: started again, pid (\d+)$")
+        assert wait_until(lambda: answers(node))
+        assert node.table(server).entries > 0
+        running.stop()
+        assert not place.exists()
+
+
+def test_what_a_hanging_agent_has_in_force_is_ended_by_its_parent(data_dir: pathlib.Path) -> None:
+    """An agent that does not hear Ctrl-C is killed, and the limit that it raised is put back all the same."""
+    file = pathlib.Path("/proc/sys/net/netfilter/nf_conntrack_max")
+    before = int(file.read_text())
+    limit = Limit(before, before + 16, MINUTE)
+    try:
+        with up(data_dir) as running:
+            running.wait_for(LIVE)
+            (place,) = pathlib.Path("/run/netsre").glob(f"netsre-up-{running.process.pid}-*")
+            AgentNode(place / "agent.sock").apply(f"test-{running.process.pid}/1", limit)
+            assert int(file.read_text()) == limit.after
+            os.kill(running.pid("agent"), signal.SIGSTOP)
+            running.stop()
+            assert f"ended: limit nf_conntrack_max={before} (put back from {limit.after}" in running.printed
+        assert int(file.read_text()) == before
+    finally:
+        file.write_text(str(before))
+
+
+def answers(node: AgentNode) -> bool:
+    """Say whether an agent can be asked."""
+    try:
+        return node.limit().limit > 0
+    except NodeUnreachable:
+        return False
 
 
 @pytest.mark.parametrize("part", ["agent", "controller", "lab-server"])

@@ -15,6 +15,7 @@ from typing import Final, Protocol
 from netsre.adapters import endpoints, processes
 from netsre.adapters.endpoints import Answer, Endpoint
 from netsre.app import datadir, runbooks, rundir, service_levels, tokens
+from netsre.app.effects import ledger, orphans
 from netsre.app.levels import LevelLine, read_levels
 from netsre.app.local import lab
 from netsre.app.local.supervise import Program, Supervisor
@@ -132,7 +133,12 @@ def run(options: UpOptions, screen: Screen) -> None:
         tokens.make(options.data_dir)
         stack.callback(screen.say, f"stopped; kept: {options.data_dir} (history, alerts, runs)")
         run_directory = stack.enter_context(rundir.made(owner, _KIND, options.user))
-        network = stack.enter_context(_network(options, owner, screen)) if options.with_lab else None
+        lab_socket = run_directory / _LAB_SOCKET
+        network = (
+            stack.enter_context(_network(options, owner, lab_socket, screen)) if options.with_lab else None
+        )
+        # When all children are gone: an agent that hung, or was killed, has put nothing back itself.
+        stack.callback(_end_effects, screen)
         supervisor = Supervisor(owner, _KIND, screen.say)
         stack.callback(_stop, supervisor, wishes, screen)
         _start(options, supervisor, network, run_directory)
@@ -152,6 +158,11 @@ def _remove_leftovers(screen: Screen, data_dir: Path | None = None) -> None:
         screen.say(f"left by an earlier run and removed: {thing.kind} {thing.name} ({thing.detail})")
 
 
+def _end_effects(screen: Screen) -> None:
+    for effect in orphans.end_orphans(ledger.DIRECTORY, ledger.boottime()):
+        screen.say(f"ended: {effect.kind} {effect.name} ({effect.detail})")
+
+
 def _check_ports(options: UpOptions) -> None:
     """Name a port that is taken, who has it, and the flag that chooses another."""
     for part, endpoint, flag in (
@@ -169,8 +180,8 @@ def _check_ports(options: UpOptions) -> None:
 
 
 @contextlib.contextmanager
-def _network(options: UpOptions, owner: Owner, screen: Screen) -> Iterator[lab.Lab]:
-    with lab.network(owner, options.user.name) as network:
+def _network(options: UpOptions, owner: Owner, socket: Path, screen: Screen) -> Iterator[lab.Lab]:
+    with lab.network(owner, options.user.name, control=socket) as network:
         for sentence in network.lacks:
             screen.say(sentence)
         try:
@@ -183,11 +194,13 @@ def _start(options: UpOptions, supervisor: Supervisor, network: lab.Lab | None, 
     # -P keeps modules of the current directory out of a process that starts as root.
     netsre = (sys.executable, "-P", "-m", "netsre")
     parent = ("--parent-pid", str(os.getpid()))
-    control = ("--control", str(run_directory / _AGENT_SOCKET))
+    control: tuple[str, ...] = ("--control", str(run_directory / _AGENT_SOCKET))
     who = ("--control-user", options.user.name)
     listen = ("--listen", str(options.agent_listen))
     supervisor.start(Program(AGENT, (*netsre, AGENT, *listen, *control, *who, *parent)))
     home = {"HOME": str(options.data_dir)}
+    if network is not None:
+        control = (*control, "--lab-control", str(run_directory / _LAB_SOCKET))
     controller = (*netsre, CONTROLLER, *_controller_options(options), *control, *parent)
     supervisor.start(Program(CONTROLLER, controller, home, essential=True))
     if network is not None:
