@@ -7,6 +7,7 @@ import pytest
 from hypothesis import strategies
 
 from netsre.model.alerts import AlertState
+from netsre.model.conditions import And, Condition, Equal, Field, In, Not, Or, Still, Text
 from netsre.runbook import conditions
 from tests.unit import burning
 
@@ -69,6 +70,58 @@ def test_the_state_of_a_resolved_alert_is_resolved() -> None:
     resolved = dataclasses.replace(ALERT, state=AlertState.RESOLVED)
 
     assert conditions.holds(conditions.parse('state == "resolved"'), resolved) is True
+
+
+def test_still_is_what_is_measured_now() -> None:
+    """It is no word of the alert, and is never so by itself."""
+    condition = conditions.parse('still(alert) and labels.severity == "page"')
+
+    assert conditions.holds(condition, ALERT, still=True)
+    assert not conditions.holds(condition, ALERT, still=False)
+    assert not conditions.holds(condition, ALERT)
+    assert conditions.holds(conditions.parse("not still(alert)"), ALERT)
+
+
+@pytest.mark.parametrize(
+    ("text", "measured"),
+    [("still(alert)", True), ('state == "x" or not (still(alert))', True), ('state in ["x"]', False)],
+)
+def test_who_asks_for_a_measurement_is_known(text: str, measured: bool) -> None:
+    """However deep it stands."""
+    assert conditions.measures(conditions.parse(text)) is measured
+
+
+@pytest.mark.parametrize("text", ["still", "still()", "still(labels.a)", "still(alert"])
+def test_still_is_asked_of_the_alert_only(text: str) -> None:
+    """There is nothing else to ask it of."""
+    with pytest.raises(conditions.ConditionError):
+        conditions.parse(text)
+
+
+_NAMES = strategies.from_regex("[a-z_][a-z0-9_]{0,5}", fullmatch=True)
+_TEXTS = strategies.text(alphabet="ab '$#{", max_size=5).map(Text) | strategies.just(Text('say "x"'))
+_OPERANDS = (
+    _TEXTS
+    | strategies.builds(Field, strategies.sampled_from(["labels", "annotations"]), _NAMES)
+    | strategies.just(Field("state"))
+)
+_CONDITIONS = strategies.recursive(
+    strategies.just(Still())
+    | strategies.builds(Equal, _OPERANDS, _OPERANDS)
+    | strategies.builds(In, _OPERANDS, strategies.lists(_OPERANDS, min_size=1, max_size=3).map(tuple)),
+    lambda inner: (
+        strategies.builds(Not, inner)
+        | strategies.builds(And, strategies.lists(inner, min_size=2, max_size=3).map(tuple))
+        | strategies.builds(Or, strategies.lists(inner, min_size=2, max_size=3).map(tuple))
+    ),
+    max_leaves=8,
+)
+
+
+@hypothesis.given(_CONDITIONS)
+def test_a_condition_that_was_written_reads_as_it_was(condition: Condition) -> None:
+    """A plan keeps conditions as text; what comes back is the same condition."""
+    assert conditions.parse(conditions.text(condition)) == condition
 
 
 @hypothesis.given(strategies.text(alphabet="labestnodri.=!()[],\"' ", max_size=60))

@@ -1,53 +1,97 @@
 """The gates answer with a named reason, and limits are counted from the runs on record."""
 
 import dataclasses
+from typing import Any
+
+import pytest
 
 from netsre import clock
 from netsre.clock import Timestamp
 from netsre.model.alerts import AlertState
-from netsre.model.levels import Origin
-from netsre.model.runbooks import Limits, Run, Runbook, RunState, Step, Trigger
-from netsre.runbook import conditions, decide, targets
-from netsre.runbook.decide import Gate
-from tests.unit import burning
+from netsre.model.runbooks import JournalKind, Limits, Run, Runbook, RunState, Trigger
+from netsre.runbook import conditions, decide, definition, targets
+from netsre.runbook.decide import Circumstances, Gate, KillSwitch
+from tests.unit.runbook import given
 
-ALERT = burning.fired().alert
-BOOK = Runbook(
-    name="look",
-    triggers=(Trigger("ErrorBudgetBurn", AlertState.FIRING),),
-    when=None,
-    lock="network/{node}",
-    limits=Limits(cooldown=15 * clock.MINUTE, per_hour=2),
-    mode="observe",
-    steps=(Step("evidence.collect", {"what": ("flows",)}),),
-    origin=Origin("look.yaml", 1),
-)
-NOW = Timestamp(burning.T0 + clock.DAY)
+ALERT = given.ALERT
+NOW = Timestamp(given.T0 + clock.DAY)
+BOOK = dataclasses.replace(given.BOOK, name="look", limits=Limits(15 * clock.MINUTE, 2, 1, 60))
+CALM = Circumstances(NOW, (), KillSwitch.OFF, firing=True, reading_age=1_000, interval=5_000)
 
 
 def ran(
-    ago: int, state: RunState = RunState.SUCCEEDED, runbook: str = "look", target: str = "network/a"
+    ago: int,
+    state: RunState = RunState.SUCCEEDED,
+    runbook: str = "look",
+    target: str = "conntrack/a",
+    ended: int | None = None,
 ) -> Run:
-    """Return a run that began so many milliseconds ago."""
+    """Return a run that began, and ended, so many milliseconds ago."""
     started = Timestamp(NOW - ago)
-    return Run("id", runbook, "alert", burning.T0, target, state, "accepted", started, None)
+    over = None if ended is None else Timestamp(NOW - ended)
+    return Run("id", runbook, "alert", given.T0, target, state, "word", started, over)
 
 
-def gate(*history: Run, book: Runbook = BOOK) -> Gate:
+def gate(*history: Run, book: Runbook = BOOK, **changes: Any) -> Gate:
     """Return the word of the gates now."""
-    return decide.decide(book, ALERT, history, NOW).reason
+    return decide.decide(book, ALERT, dataclasses.replace(CALM, history=history, **changes)).reason
 
 
 def test_a_run_without_a_past_is_accepted_on_its_target() -> None:
     """The target is the lock with the labels of the alert."""
-    assert decide.decide(BOOK, ALERT, (), NOW) == decide.Verdict(Gate.ACCEPTED, "network/a")
+    verdict = decide.decide(BOOK, ALERT, CALM)
+
+    assert (verdict.reason, verdict.target, verdict.accepted) == (Gate.ACCEPTED, "conntrack/a", True)
+
+
+def test_every_gate_answers_also_when_an_earlier_one_says_no() -> None:
+    """The journal shows all of them, in their order, and the first no is the run's word."""
+    verdict = decide.decide(BOOK, ALERT, dataclasses.replace(CALM, firing=False, reading_age=None))
+
+    assert [answer.gate.value for answer in verdict.answers] == [
+        "not_matched",
+        "condition_false",
+        "no_target",
+        "kill_switch_on",
+        "alert_not_firing",
+        "blind",
+        "already_running",
+        "needs_human",
+        "cooldown",
+        "rate_limited",
+        "too_many_targets",
+        "common_cause",
+    ]
+    assert verdict.reason is Gate.ALERT_NOT_FIRING
+    assert [answer.gate for answer in verdict.answers if not answer.passed] == [
+        Gate.ALERT_NOT_FIRING,
+        Gate.BLIND,
+    ]
+    assert all(answer.detail for answer in verdict.answers)
+
+
+def test_the_journal_keeps_what_every_gate_said() -> None:
+    """And by which text of the runbook, so that a run of another one ends."""
+    line = decide.decide(BOOK, ALERT, CALM).line()
+
+    assert (line.kind, line.step) == (JournalKind.GATES, -1)
+    assert line.data["definition"] == definition.of(BOOK)
+    assert line.data["accepted"] is True
+    gates = line.data["gates"]
+    assert isinstance(gates, list)
+    assert gates[-1] == {
+        "gate": "common_cause",
+        "passed": True,
+        "detail": "0 of 0 others healthy, at least 60%",
+    }
 
 
 def test_another_alert_or_transition_is_not_matched() -> None:
     """A runbook names the transition: what helps at the beginning can harm at the end."""
     resolved = dataclasses.replace(ALERT, state=AlertState.RESOLVED)
 
-    assert decide.decide(BOOK, resolved, (), NOW).reason is Gate.NOT_MATCHED
+    assert decide.decide(BOOK, resolved, CALM).reason is Gate.NOT_MATCHED
+    assert gate(book=dataclasses.replace(BOOK, triggers=())) is Gate.NOT_MATCHED
 
 
 def test_a_condition_that_does_not_hold_refuses() -> None:
@@ -62,10 +106,55 @@ def test_an_alert_without_the_label_of_the_target_refuses() -> None:
     assert gate(book=dataclasses.replace(BOOK, lock="network/{interface}")) is Gate.NO_TARGET
 
 
+@pytest.mark.parametrize(
+    ("state", "word"),
+    [(KillSwitch.ON, "kill_switch_on"), (KillSwitch.UNREADABLE, "kill_switch_unreadable")],
+)
+@pytest.mark.parametrize("mode", ["auto", "observe"])
+def test_a_kill_switch_that_is_not_off_refuses(state: KillSwitch, word: str, mode: Any) -> None:  # noqa: ANN401
+    """One that cannot be read is on; it stops all automation, also what only looks."""
+    assert gate(kill_switch=state, book=dataclasses.replace(BOOK, mode=mode)) == word
+
+
+def test_an_alert_that_ended_since_it_was_announced_refuses() -> None:
+    """The announcement may be old; a runbook for the end of an alert does not mind."""
+    after = dataclasses.replace(BOOK, triggers=(Trigger("ConntrackUtilization", AlertState.RESOLVED),))
+    resolved = dataclasses.replace(ALERT, state=AlertState.RESOLVED)
+    over = dataclasses.replace(CALM, firing=False)
+
+    assert gate(firing=False) is Gate.ALERT_NOT_FIRING
+    assert decide.decide(after, resolved, over).accepted
+
+
+@pytest.mark.parametrize(
+    ("age", "expected"),
+    [
+        (15_000, Gate.ACCEPTED),
+        (15_001, Gate.BLIND),
+        (None, Gate.BLIND),
+        (-15_000, Gate.ACCEPTED),
+        (-15_001, Gate.BLIND),
+    ],
+)
+def test_nothing_is_changed_unseen(age: int | None, expected: Gate) -> None:
+    """Three intervals without a reading are too long; who only looks may look at that."""
+    assert gate(reading_age=age) is expected
+    assert gate(reading_age=age, book=dataclasses.replace(BOOK, mode="observe")) is Gate.ACCEPTED
+
+
 def test_a_run_on_the_same_target_refuses_whoever_runs_it() -> None:
     """The lock is on the target, and an old run that is not over holds it too."""
     assert gate(ran(clock.DAY, RunState.EXECUTING, runbook="other")) is Gate.ALREADY_RUNNING
-    assert gate(ran(0, RunState.GATED, target="network/b")) is Gate.ACCEPTED
+    assert gate(ran(0, RunState.GATED, runbook="other", target="conntrack/b")) is Gate.ACCEPTED
+
+
+def test_a_target_that_was_left_to_people_is_theirs_for_an_hour() -> None:
+    """Since the end of the run, whichever runbook's; its effects may be in force."""
+    left = RunState.NEEDS_HUMAN
+
+    assert gate(ran(2 * clock.HOUR, left, "other", ended=clock.HOUR - 1)) is Gate.NEEDS_HUMAN
+    assert gate(ran(2 * clock.HOUR, left, "other", ended=clock.HOUR)) is Gate.ACCEPTED
+    assert gate(ran(1, left, "other", target="conntrack/b", ended=0)) is Gate.ACCEPTED
 
 
 def test_the_cooldown_ends_exactly_when_it_says() -> None:
@@ -76,7 +165,7 @@ def test_the_cooldown_ends_exactly_when_it_says() -> None:
 
 def test_the_cooldown_is_for_one_target_and_the_rate_for_all() -> None:
     """Two runs elsewhere within the hour use up a rate of two."""
-    elsewhere = [ran(clock.MINUTE, target=f"network/{name}") for name in "bc"]
+    elsewhere = [ran(clock.MINUTE, target=f"conntrack/{name}") for name in "bc"]
 
     assert gate(elsewhere[0]) is Gate.ACCEPTED
     assert gate(*elsewhere) is Gate.RATE_LIMITED
@@ -94,11 +183,60 @@ def test_a_run_of_the_future_limits_no_longer_than_one_of_the_past() -> None:
     assert gate(ran(-clock.MINUTE)) is Gate.COOLDOWN
 
 
+def test_so_many_targets_are_worked_on_at_one_time() -> None:
+    """By one runbook; those of another count for that one."""
+    busy = ran(clock.MINUTE, RunState.VERIFYING, target="conntrack/b")
+    two = dataclasses.replace(BOOK, limits=dataclasses.replace(BOOK.limits, max_targets=2))
+
+    assert gate(busy) is Gate.TOO_MANY_TARGETS
+    assert gate(busy, book=two) is Gate.ACCEPTED
+    assert gate(dataclasses.replace(busy, runbook="other")) is Gate.ACCEPTED
+
+
+@pytest.mark.parametrize(
+    ("others", "ill", "expected"),
+    [
+        (0, 0, Gate.ACCEPTED),
+        (1, 1, Gate.COMMON_CAUSE),
+        (5, 2, Gate.ACCEPTED),
+        (5, 3, Gate.COMMON_CAUSE),
+    ],
+)
+def test_what_befalls_too_many_is_not_this_nodes(others: int, ill: int, expected: Gate) -> None:
+    """Exactly the share that the runbook asks for is enough; without others there is nothing to compare."""
+    assert gate(others=others, others_alerting=ill) is expected
+
+
+def test_gates_before_a_change_leave_out_the_run_itself() -> None:
+    """It holds its own target, and began less than a cooldown ago."""
+    own = dataclasses.replace(ran(1_000, RunState.EXECUTING), id="own")
+    other = ran(2_000, RunState.EXECUTING)
+
+    def again(*history: Run, **changes: Any) -> Gate:
+        circumstances = dataclasses.replace(CALM, history=history, **changes)
+        return decide.recheck(own, BOOK.limits, circumstances).reason
+
+    assert again(own) is Gate.ACCEPTED
+    assert again(own, other) is Gate.ALREADY_RUNNING
+    assert again(own, firing=False) is Gate.ALERT_NOT_FIRING
+    assert again(own, reading_age=None) is Gate.BLIND
+    assert again(own, kill_switch=KillSwitch.ON) is Gate.KILL_SWITCH_ON
+    assert again(own, others=1, others_alerting=1) is Gate.COMMON_CAUSE
+
+
+def test_nothing_but_the_kill_switch_keeps_an_effect_from_being_taken_back() -> None:
+    """Taking back is asked of it alone."""
+    own = ran(0)
+
+    assert decide.kill_switch(own, KillSwitch.OFF).accepted
+    assert decide.kill_switch(own, KillSwitch.UNREADABLE).reason is Gate.KILL_SWITCH_UNREADABLE
+
+
 def test_lookback_covers_every_limit() -> None:
-    """A cooldown longer than the hour of the rate is looked back to."""
+    """Cooldowns, the hour of the rate, and a run that ended an hour ago after it had begun earlier."""
     patient = dataclasses.replace(BOOK, limits=Limits(clock.DAY, 1))
 
-    assert decide.lookback([BOOK]) == clock.HOUR
+    assert decide.lookback([BOOK]) == 2 * clock.HOUR
     assert decide.lookback([BOOK, patient]) == clock.DAY
 
 
@@ -106,3 +244,18 @@ def test_a_value_that_looks_like_a_place_is_not_filled_in_again() -> None:
     """One pass: a label cannot reach for another label."""
     assert targets.resolve("a/{x}", (("x", "{y}"), ("y", "secret"))) == "a/{y}"
     assert targets.resolve("a/{x}", (("x", ""),)) is None
+
+
+def test_a_definition_is_what_a_runbook_says_and_not_where() -> None:
+    """Any word of it changes the hash; its file and line do not."""
+    moved = dataclasses.replace(BOOK, origin=dataclasses.replace(BOOK.origin, line=9))
+    changed = (
+        dataclasses.replace(BOOK, on_failure="stop"),
+        dataclasses.replace(BOOK, limits=dataclasses.replace(BOOK.limits, min_healthy=1)),
+        dataclasses.replace(BOOK, steps=BOOK.steps[:-1]),
+        dataclasses.replace(BOOK, when=None),
+        dataclasses.replace(BOOK, verify=None),
+    )
+
+    assert definition.of(moved) == definition.of(BOOK)
+    assert len({definition.of(book) for book in (*changed, BOOK)}) == len(changed) + 1

@@ -1,5 +1,6 @@
 """Evidence is the increase since an earlier reading of the same process: exact, sorted, and bounded."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
@@ -10,9 +11,10 @@ from netsre import clock
 from netsre.clock import Timestamp
 from netsre.model.levels import Evaluation
 from netsre.model.samples import Scrape, Series, labels
-from netsre.runbook.actions.contract import ActionFailed, Subject
-from netsre.runbook.actions.evidence import TOPICS, Collect
+from netsre.runbook.actions.contract import ActionFailed, NodeUnreachable, Subject
+from netsre.runbook.actions.evidence import TOP_SOURCES, TOPICS, Collect
 from tests.unit import burning
+from tests.unit.runbook import given
 
 SUBJECT = Subject("run", burning.fired().alert, "network/a")
 FLOW = {"direction": "out", "src": "a", "dst": "b", "protocol": "tcp"}
@@ -21,9 +23,15 @@ FLOW = {"direction": "out", "src": "a", "dst": "b", "protocol": "tcp"}
 class Seen:
     """Readings and evaluations, as given."""
 
-    def __init__(self, scrapes: Sequence[Scrape], evaluations: Sequence[Evaluation] = ()) -> None:
+    def __init__(
+        self,
+        scrapes: Sequence[Scrape],
+        evaluations: Sequence[Evaluation] = (),
+        node: given.MemoryNode | None = None,
+    ) -> None:
         """Show these."""
         self._scrapes, self._evaluations = scrapes, evaluations
+        self.node = node or given.MemoryNode()
 
     def scrapes(self) -> Sequence[Scrape]:
         """Return the readings."""
@@ -135,16 +143,69 @@ def test_the_evaluation_is_that_of_the_alerts_own_group() -> None:
     assert found["burn"]["2h"] == "1"
 
 
-def test_without_any_reading_the_action_fails_and_says_so() -> None:
-    """Empty evidence would look like nothing being wrong."""
-    with pytest.raises(ActionFailed, match="no reading of the source"):
+def test_without_any_reading_there_is_no_evidence_yet() -> None:
+    """Empty evidence would look like nothing being wrong; who has just started looks again."""
+    with pytest.raises(NodeUnreachable, match="no reading of the source"):
         collect("flows", Seen([]))
 
 
+def sources(node: given.MemoryNode) -> Any:  # noqa: ANN401 - evidence is JSON
+    """Return the evidence of the top sources of a node."""
+    seen = Seen([scrape(0, {})], node=node)
+    return Collect().observe(given.SUBJECT, {"what": (TOP_SOURCES,)}, seen)
+
+
+def test_the_top_sources_are_those_of_the_alerts_namespace() -> None:
+    """By the node's own count, with their share of the limit."""
+    found = sources(given.MemoryNode())
+
+    assert found["top-sources"] == {
+        "netns": given.NETNS,
+        "entries": 920,
+        "limit": 1000,
+        "sources": (
+            {"source": given.NOISY, "entries": 900, "share": "0.9"},
+            {"source": "10.0.0.2", "entries": 20, "share": "0.02"},
+        ),
+        "sources_omitted": 0,
+    }
+    assert found["top_source"] == given.NOISY
+
+
+@pytest.mark.parametrize(("entries", "dominates"), [(100, True), (99, False), (0, False)])
+def test_a_source_dominates_from_a_tenth_of_the_limit_on(entries: int, *, dominates: bool) -> None:
+    """Whoever has less is not worth a block, even with more than anybody else."""
+    found = sources(given.MemoryNode(sources={given.NOISY: entries}))
+
+    assert ("top_source" in found) is dominates
+
+
+def test_of_two_that_dominate_the_larger_one_is_named() -> None:
+    """One at a time: the next alert finds the other."""
+    found = sources(given.MemoryNode(sources={"10.0.0.3": 400, given.NOISY: 500}))
+
+    assert found["top_source"] == given.NOISY
+
+
+def test_top_sources_need_a_namespace() -> None:
+    """An alert about the whole node says nothing about a table."""
+    with pytest.raises(ActionFailed, match="names no network namespace"):
+        collect(TOP_SOURCES, Seen([scrape(0, {})]))
+
+
+def test_only_top_sources_provide_something_to_refer_to() -> None:
+    """Lint asks this."""
+    assert Collect().provides({"what": ("conntrack", TOP_SOURCES)}) == {"top_source"}
+    assert Collect().provides({"what": ("conntrack",)}) == frozenset()
+
+
 def test_every_topic_can_be_collected_at_once() -> None:
-    """What the shipped runbook asks for comes in one piece."""
-    seen = Seen([scrape(0, {})], [burning.BURNING])
+    """What shipped runbooks ask for comes in one piece."""
+    alert = dataclasses.replace(SUBJECT.alert, labels=labels({**dict(SUBJECT.alert.labels), "netns": "lab"}))
+    subject = dataclasses.replace(SUBJECT, alert=alert)
 
-    found = Collect().observe(SUBJECT, {"what": tuple(TOPICS)}, seen)
+    found = Collect().observe(
+        subject, {"what": tuple(sorted(TOPICS))}, Seen([scrape(0, {})], [burning.BURNING])
+    )
 
-    assert set(found) == {"read_at", *TOPICS}
+    assert set(found) == {"read_at", "top_source", *TOPICS}

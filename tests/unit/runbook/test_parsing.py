@@ -1,15 +1,19 @@
 """Runbook files are read strictly: everything or, with every finding, nothing."""
 
+import dataclasses
+
 import pytest
 
 from netsre import clock
-from netsre.app import resources
+from netsre.app import resources, runbooks
 from netsre.errors import SpecErrors
 from netsre.model import specs
 from netsre.model.alerts import AlertState
-from netsre.model.runbooks import Limits, Runbook, Trigger
+from netsre.model.conditions import Still
+from netsre.model.runbooks import Limits, Runbook, Step, Trigger, Verification
 from netsre.runbook import codes, parsing
 from netsre.runbook.actions.catalogue import ACTIONS
+from tests.unit.runbook import given
 
 GOOD = """\
 apiVersion: netsre.dev/v1
@@ -26,16 +30,36 @@ spec:
 """
 
 
+ACTS = """\
+apiVersion: netsre.dev/v1
+kind: Runbook
+metadata: {name: act}
+spec:
+  on: [{alert: ConntrackUtilization, transition: firing}]
+  lock: 'conntrack/{node}'
+  limits: {cooldown: 15m, perHour: 3, maxTargets: 2, minHealthy: 60%}
+  approval: {mode: auto}
+  steps:
+    - {action: evidence.collect, with: {what: [top-sources]}}
+    - {action: datapath.block_source, with: {source: '${evidence.top_source}', ttl: 10m}}
+    - {action: conntrack.flush, with: {source: '2001:DB8::0001'}}
+    - {action: conntrack.tune, if: 'still(alert)', with: {limit: x2, max: 1000, ttl: 1h}}
+  verify: {slo: headroom, window: 15s, samples: 3, noData: fail, within: 90s}
+  onFailure: stop
+"""
+KNOWN = parsing.Known({"ErrorBudgetBurn", "ConntrackUtilization"}, {"headroom"})
+
+
 def read(text: str) -> Runbook:
     """Return the only runbook of a text."""
-    (found,) = parsing.parse({"look.yaml": text}, ACTIONS)
+    (found,) = parsing.parse({"look.yaml": text}, ACTIONS, KNOWN)
     return found
 
 
 def findings(text: str) -> list[str]:
     """Return the findings as people see them."""
     with pytest.raises(SpecErrors) as refused:
-        parsing.parse({"look.yaml": text}, ACTIONS)
+        parsing.parse({"look.yaml": text}, ACTIONS, KNOWN)
     return [str(finding) for finding in refused.value.findings]
 
 
@@ -62,8 +86,8 @@ def test_limits_that_are_left_out_have_safe_values() -> None:
     [
         (
             "mode: observe",
-            "mode: auto",
-            "look.yaml:9: RUN004 spec.approval.mode 'auto': only observe is supported",
+            "mode: propose",
+            "look.yaml:9: RUN004 spec.approval.mode 'propose' is not supported yet; write observe or auto",
         ),
         ("{what: [flows]}", "{what: [flow]}", "look.yaml:11: RUN003 spec.steps[0].with.what has 'flow'"),
         (
@@ -85,6 +109,25 @@ def test_limits_that_are_left_out_have_safe_values() -> None:
         ("alert: ErrorBudgetBurn", "alert: ErrorBudgetBurns", "did you mean 'ErrorBudgetBurn'?"),
         ("[{alert: ErrorBudgetBurn, transition: firing}]", "[]", "look.yaml:5: RUN007 spec.on is empty"),
         ("steps:\n    -", "steps: []\n  x:", "look.yaml:10: RUN006 spec.steps is empty"),
+        (
+            "mode: observe",
+            "mode: auto, veto: 2m",
+            "look.yaml:9: RUN004 spec.approval.veto is not supported yet",
+        ),
+        (
+            "when: '",
+            "when: 'still(alert) and ",
+            "look.yaml:6: RUN001 spec.when asks still(alert), which is so",
+        ),
+        (
+            "action: evidence.collect,",
+            "action: evidence.collect, if: 'state == \"x\"',",
+            "look.yaml:11: RUN001 spec.steps[0].if is for steps that change something",
+        ),
+        ("perHour: 2", "maxTargets: 0", "look.yaml:8: RUN009 spec.limits.maxTargets 0 would refuse"),
+        ("perHour: 2", "minHealthy: 101%", "look.yaml:8: RUN009 spec.limits.minHealthy 101% is no whole"),
+        ("perHour: 2", "minHealthy: 0.5%", "look.yaml:8: RUN009 spec.limits.minHealthy 0.5% is no whole"),
+        ("perHour: 2", "minHealthy: 60", "look.yaml:8: SPEC009 spec.limits.minHealthy '60' is not a perc"),
     ],
 )
 def test_every_mistake_has_its_line_and_its_code(old: str, new: str, expected: str) -> None:
@@ -92,9 +135,93 @@ def test_every_mistake_has_its_line_and_its_code(old: str, new: str, expected: s
     assert any(expected in finding for finding in findings(GOOD.replace(old, new)))
 
 
+TUNE = "{limit: x2, max: 1000, ttl: 1h}"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("mode: auto", "mode: observe", "look.yaml:8: RUN012 spec.approval only observes, and its steps"),
+        ("  approval: {mode: auto}\n", "", "look.yaml:5: RUN012 spec.approval only observes"),
+        ("  verify:", "  verifi:", "look.yaml:5: RUN012 spec.verify is missing; what is changed must be"),
+        ("transition: firing", "transition: resolved", "look.yaml:5: RUN012 spec.on starts changes by"),
+        ("slo: headroom", "slo: headrom", "RUN013 spec.verify.slo 'headrom' does not exist; did you mean"),
+        ("alert: ConntrackU", "alert: ConntrakU", "look.yaml:5: RUN014 spec.on[0].alert 'ConntrakUtil"),
+        ("samples: 3", "samples: 0", "look.yaml:14: RUN011 spec.verify.samples 0 is outside 1 to 100"),
+        ("within: 90s", "within: 2h", "look.yaml:14: RUN011 spec.verify.within 2h is longer than 1h"),
+        ("noData: fail", "noData: pass", "spec.verify.noData 'pass' is not one of inconclusive, fail"),
+        ("onFailure: stop", "onFailure: retry", "spec.onFailure 'retry' is not one of undo, stop"),
+        ("if: 'still(alert)'", "if: 'stil(alert)'", "look.yaml:13: RUN001 spec.steps[3].if cannot be read"),
+        ("${evidence.top_source}", "x ${evidence.top_source}", "RUN003 spec.steps[1].with.source 'x ${ev"),
+        ("${evidence.top_source}", "${evidence.top_sources}", "RUN010 spec.steps[1].with source refers to "),
+        ("[top-sources]", "[conntrack]", "RUN010 spec.steps[1].with source refers to evidence.top_source"),
+        ("ttl: 10m", "ttl: 2h", "look.yaml:11: RUN003 spec.steps[1].with.ttl is outside 1s to 1h"),
+        ("ttl: 10m", "ttl: '${evidence.top_source}'", "SPEC010 spec.steps[1].with.ttl '${evidence.top_s"),
+        (", ttl: 10m", "", "look.yaml:11: SPEC005 spec.steps[1].with.ttl is missing"),
+        ("2001:DB8::0001", "10.0.0.0/8", "RUN003 spec.steps[2].with.source '10.0.0.0/8' is no address"),
+        (TUNE, "{limit: x9, max: 1000, ttl: 1h}", "RUN003 spec.steps[3].with.limit 'x9' is no limit"),
+        (TUNE, "{limit: 2000, max: 1000, ttl: 1h}", "limit 2000 is above max, which is 1000"),
+        (TUNE, "{limit: x2, max: 0, ttl: 1h}", "RUN003 spec.steps[3].with.max 0 would allow no entry"),
+        (TUNE, "{limit: x2, max: 9, ttl: 2d}", "RUN003 spec.steps[3].with.ttl is outside 1s to 1d"),
+        (TUNE, "{limit: x2, max: 9, ttl: 1h, x: 1}", "SPEC004 key spec.steps[3].with.x is unknown"),
+    ],
+)
+def test_every_mistake_of_a_runbook_that_acts_has_its_line_and_its_code(
+    old: str, new: str, expected: str
+) -> None:
+    """What would be dangerous at night is a finding by day."""
+    found = findings(ACTS.replace(old, new))
+
+    assert any(expected in finding for finding in found), found
+
+
+def test_evidence_after_a_change_is_nothing_to_plan_by() -> None:
+    """The plan is whole before the first change."""
+    collect = "    - {action: evidence.collect, with: {what: [top-sources]}}\n"
+    flush = "    - {action: conntrack.flush, with: {source: '2001:DB8::0001'}}\n"
+    text = ACTS.replace(collect, "").replace("  steps:\n", f"  steps:\n{flush}{collect}")
+
+    assert any("RUN010 spec.steps[2].with source refers to" in finding for finding in findings(text))
+
+
+def test_a_runbook_that_acts_is_read_completely() -> None:
+    """Conditions are trees, times are milliseconds, addresses have one form, references stay as they are."""
+    book = read(ACTS)
+
+    assert (book.mode, book.on_failure) == ("auto", "stop")
+    assert book.limits == Limits(15 * clock.MINUTE, 3, 2, 60)
+    assert book.verify == Verification("headroom", 15_000, 3, "fail", 90_000)
+    assert book.steps[1:] == (
+        Step("datapath.block_source", {"source": "${evidence.top_source}", "ttl": 600_000}),
+        Step("conntrack.flush", {"source": "2001:db8::1"}),
+        Step("conntrack.tune", {"limit": "x2", "max": 1000, "ttl": 3_600_000}, Still()),
+    )
+
+
+def test_a_runbook_that_only_looks_needs_neither_approval_nor_verification() -> None:
+    """It observes unless it says otherwise."""
+    assert read(GOOD.replace("  approval: {mode: observe}\n", "")).mode == "observe"
+    assert read(GOOD).verify is None
+
+
+def test_what_is_left_out_of_a_verification_is_careful() -> None:
+    """No data is never a pass, and the time is limited."""
+    book = read(ACTS.replace(", noData: fail, within: 90s", "").replace("  onFailure: stop\n", ""))
+
+    assert book.verify == Verification("headroom", 15_000, 3, "inconclusive", 2 * clock.MINUTE)
+    assert book.on_failure == "undo"
+
+
+def test_game_days_may_stand_beside_runbooks() -> None:
+    """They are read by somebody else."""
+    gameday = "---\napiVersion: netsre.dev/v1\nkind: GameDay\nmetadata: {name: look}\nspec: {x: 1}\n"
+
+    assert read(GOOD + gameday).name == "look"
+
+
 def test_all_mistakes_of_a_file_are_reported_at_once() -> None:
     """One run shows everything."""
-    text = GOOD.replace("mode: observe", "mode: auto").replace("[flows]", "[flow]")
+    text = GOOD.replace("mode: observe", "mode: propose").replace("[flows]", "[flow]")
 
     assert len(findings(text)) == 2
 
@@ -119,12 +246,12 @@ def test_two_names_that_are_refused_are_not_called_one() -> None:
 
 def test_the_shipped_runbooks_are_right_and_have_a_page() -> None:
     """A runbook without a page for the person it wakes is half a runbook."""
-    texts = resources.texts([resources.directory("runbooks")], ".yaml")
+    books = {book.name: book for book in runbooks.read(())}
 
-    names = {book.name for book in parsing.parse(texts, ACTIONS)}
-
-    assert "network-evidence" in names
-    assert names <= set(resources.runbook_pages())
+    assert {"network-evidence", "conntrack-exhaustion"} <= set(books)
+    assert set(books) <= set(resources.runbook_pages())
+    shipped = dataclasses.replace(books["conntrack-exhaustion"], origin=given.ORIGIN)
+    assert shipped == given.BOOK, "the engine's tests are about the runbook that ships"
 
 
 def test_codes_are_unique_and_explained() -> None:

@@ -269,7 +269,7 @@ def test_a_silent_node_is_asked_for_a_minute_and_then_left_to_people(
     now: int,
     expected: Any,  # noqa: ANN401 - a command, or its type
 ) -> None:
-    """Ever more rarely; who slept for an hour asks at least once more, and a clock set back waits for nothing."""
+    """Ever more rarely; who slept for an hour asks once more, and a clock set back is not waited for."""
     journaled = lines(*planned(), begun(1, BLOCK)) + silent_at(*seconds)
     present = progress.Present(given.ALERT, still=True, read_at=LATER)
 
