@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from netsre.adapters.bpf import syscalls
-from netsre.adapters.bpf.loader import import_bcc, include_flags
+from netsre.adapters.bpf.compiling import import_bcc, include_flags
 from netsre.adapters.bpf.session import Session, open_session
 from netsre.app.resources import directory
 

@@ -8,13 +8,16 @@
  * for those that still wait; whoever inserts the claim first, program or reader, counts it, so it is counted
  * once.
  *
+ * An attempt that fails or stalls is `denied` when it began while its source address was blocked by netsre:
+ * then that is why. The reader keeps those times in `denied_sources`; what was answered is never looked up.
+ *
  * Two programs, because the kernel leaves out a run of a program that interrupts the same program on the same
  * CPU: a packet that is received in the middle of a state change of another socket. One of them was then not
  * interrupted and runs. Whichever comes first ends the attempt and leaves nothing to the other. There is no
  * third level: packets do not interrupt packets. The reader attaches the second when the first missed a run.
  *
  * Given by the loader: OFF_* (member offsets from this kernel's BTF), CONNECT_BUCKETS, STALL_NS, MAX_ATTEMPTS,
- * MAX_FLOWS.
+ * MAX_FLOWS, MAX_DENIED.
  */
 #include <linux/types.h>
 
@@ -34,6 +37,7 @@
  */
 BPF_HASH(attempts, __u64, struct attempt, MAX_ATTEMPTS);
 BPF_HASH(stalls, struct stall_claim, __u64, MAX_ATTEMPTS);
+BPF_HASH(denied_sources, struct source_address, struct denial, MAX_DENIED);
 BPF_PERCPU_HASH(flows, struct flow_key, struct flow_value, MAX_FLOWS);
 /* Outcomes that found `flows` full: still counted, without detail. */
 BPF_PERCPU_ARRAY(flows_overflow, struct flow_value, FLOW_OUTCOMES);
@@ -92,6 +96,15 @@ ALWAYS_INLINE int is_tcp(const void *sk)
 	return MEMBER(__u16, sk, OFF_SK_PROTOCOL) == PROTOCOL_TCP;
 }
 
+/* The kernel keeps the address of IPv4 sockets here as well, as ::ffff:a.b.c.d, from before SYN_SENT on. */
+ALWAYS_INLINE void read_source(const void *sk, struct source_address *source)
+{
+	source->word[0] = MEMBER(__u32, sk, OFF_SKC_V6_RCV_SADDR);
+	source->word[1] = MEMBER(__u32, sk, OFF_SKC_V6_RCV_SADDR + 4);
+	source->word[2] = MEMBER(__u32, sk, OFF_SKC_V6_RCV_SADDR + 8);
+	source->word[3] = MEMBER(__u32, sk, OFF_SKC_V6_RCV_SADDR + 12);
+}
+
 ALWAYS_INLINE void attempt_begins(const void *sk)
 {
 	struct attempt fresh = {};
@@ -115,11 +128,13 @@ ALWAYS_INLINE void attempt_begins(const void *sk)
 
 		fresh.destination = destination_v6(address);
 	}
+	read_source(sk, &fresh.source);
 
 	known = attempts.lookup(&key);
 	if (known) {
 		known->netns = fresh.netns;
 		known->destination = fresh.destination;
+		known->source = fresh.source;
 		known->start_ns = bpf_ktime_get_ns();
 		return;
 	}
@@ -183,6 +198,14 @@ ALWAYS_INLINE void count(struct flow_key *key, __u64 ns)
 		add(value, ns);
 }
 
+/* Says whether an attempt began while its source was blocked. */
+ALWAYS_INLINE int is_denied(struct source_address *source, __u64 start_ns)
+{
+	struct denial *denial = denied_sources.lookup(source);
+
+	return denial && denial->since_ns <= start_ns && start_ns < denial->until_ns;
+}
+
 /* An attempt whose beginning was not seen: its outcome is counted, in nobody's namespace, without a latency. */
 ALWAYS_INLINE void unknown_ends(const void *sk, int answered)
 {
@@ -217,14 +240,17 @@ ALWAYS_INLINE void known_ends(const void *sk, int answered, struct attempt *know
 		known->start_ns = 0;
 		if (refused == -EEXIST_CODE)
 			return;
-		key.outcome = FLOW_STALLED;
+		key.outcome = is_denied(&known->source, claim.start_ns) ? FLOW_DENIED : FLOW_STALLED;
 		waited = 0;
 	} else if (answered) {
 		known->start_ns = 0;
 		key.bucket = bucket_of(waited);
 	} else {
 		known->start_ns = 0;
-		key.error = error_of(sk);
+		if (is_denied(&known->source, claim.start_ns))
+			key.outcome = FLOW_DENIED;
+		else
+			key.error = error_of(sk);
 		waited = 0;
 	}
 	count(&key, waited);

@@ -11,7 +11,8 @@ enum flow_outcome {
 	FLOW_DELIVERED = 0,
 	FLOW_FAILED = 1,
 	FLOW_STALLED = 2,
-	FLOW_OUTCOMES = 3,
+	FLOW_DENIED = 3,
+	FLOW_OUTCOMES = 4,
 };
 
 /* Where an attempt went: by address alone, so that the set is bounded. */
@@ -22,12 +23,24 @@ enum flow_destination {
 	DST_PUBLIC = 3,
 };
 
+/* As it stands in an IPv6 header; an IPv4 address is written as ::ffff:a.b.c.d. */
+struct source_address {
+	__u32 word[4];
+};
+
+/* Since when and until when a source is blocked, by the clock of attempts (CLOCK_MONOTONIC). */
+struct denial {
+	__u64 since_ns;
+	__u64 until_ns;
+};
+
 /* An attempt that waits for its answer. start_ns is 0 while the socket has none in flight. */
 struct attempt {
 	__u64 start_ns;
 	__u32 netns;
 	__u8 destination;
 	__u8 pad[3];
+	struct source_address source;
 };
 
 /* Names one attempt for ever: a socket address is reused, an address with a start time is not. */

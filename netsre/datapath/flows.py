@@ -14,6 +14,8 @@ from netsre.datapath.buckets import CONNECT_BOUNDS, STALL_SECONDS
 
 MAX_ATTEMPTS: Final = 65_536
 MAX_FLOWS: Final = 16_384
+MAX_DENIED: Final = 1_024
+"""Sources that are blocked, or were a moment ago."""
 UNKNOWN_BUCKET: Final = 255
 """The bucket of an answered attempt whose beginning was not seen: counted, without a latency."""
 STALL_NS: Final = STALL_SECONDS * 1_000_000_000
@@ -21,6 +23,7 @@ STALL_NS: Final = STALL_SECONDS * 1_000_000_000
 DEFINES: Final = {
     "MAX_ATTEMPTS": MAX_ATTEMPTS,
     "MAX_FLOWS": MAX_FLOWS,
+    "MAX_DENIED": MAX_DENIED,
     "STALL_NS": f"{STALL_NS}ULL",
     "UNKNOWN_BUCKET": UNKNOWN_BUCKET,
     "CONNECT_BUCKET_COUNT": len(CONNECT_BOUNDS),
@@ -28,13 +31,15 @@ DEFINES: Final = {
 }
 """Preprocessor names that the probe's source needs, beside the member offsets."""
 
-ATTEMPT: Final = struct.Struct("<QIB3x")
+ATTEMPT: Final = struct.Struct("<QIB3x16s")
 STALL_CLAIM: Final = struct.Struct("<QQ")
 FLOW_KEY: Final = struct.Struct("<IBBBB")
 FLOW_VALUE: Final = struct.Struct("<QQ")
+DENIAL: Final = struct.Struct("<QQ")
 
-_OUTCOMES: Final = ("delivered", "failed", "failed")
-_STALLED: Final = 2
+_OUTCOMES: Final = ("delivered", "failed", "failed", "denied")
+_FIXED_REASONS: Final = {0: "none", 2: "stalled", 3: "blocked"}
+"""Of outcomes that say themselves why."""
 _DESTINATIONS: Final = (OTHER, "loopback", "private", "public")
 
 _REASONS: Final = {
@@ -50,7 +55,7 @@ _REASONS: Final = {
     errno.EACCES: "forbidden",
     errno.EPERM: "forbidden",
 }
-REASONS: Final = frozenset(_REASONS.values()) | {"none", "stalled", "other"}
+REASONS: Final = frozenset(_REASONS.values()) | {*_FIXED_REASONS.values(), "other"}
 """Every value that the label `reason` can have, beside the marker for counts without detail."""
 
 
@@ -77,15 +82,13 @@ class Attempt:
     start_ns: int
     netns: int
     destination: str
+    source: bytes
+    """16 bytes as in an IPv6 header; an IPv4 address is `::ffff:a.b.c.d`."""
 
 
 def reason_of(outcome: int, error: int) -> str:
     """Return the word for why an attempt ended, from the probe's outcome and the socket's errno."""
-    if outcome == 0:
-        return "none"
-    if outcome == _STALLED:
-        return "stalled"
-    return _REASONS.get(error, "other")
+    return _FIXED_REASONS.get(outcome) or _REASONS.get(error, "other")
 
 
 def destination_of(code: int) -> str:
@@ -121,7 +124,7 @@ def decode_flows(entries: Iterable[tuple[bytes, bytes]]) -> Iterator[FlowCount]:
 def decode_overflow(outcome: int, value: bytes) -> FlowCount:
     """Turn a slot of `flows_overflow` into a counter without detail."""
     count, _ = sum_per_cpu(value)
-    reason = "none" if outcome == 0 else "stalled" if outcome == _STALLED else OTHER
+    reason = _FIXED_REASONS.get(outcome, OTHER)
     return FlowCount(0, _OUTCOMES[outcome], reason, OTHER, UNKNOWN_BUCKET, count, 0)
 
 
@@ -130,10 +133,10 @@ def decode_attempts(entries: Iterable[tuple[bytes, bytes]]) -> tuple[list[Attemp
     waiting, idle, total = [], [], 0
     for key, value in entries:
         total += 1
-        start_ns, netns, destination = ATTEMPT.unpack(value)
+        start_ns, netns, destination, source = ATTEMPT.unpack(value)
         if start_ns:
             (sock,) = struct.unpack("<Q", key)
-            waiting.append(Attempt(sock, start_ns, netns, destination_of(destination)))
+            waiting.append(Attempt(sock, start_ns, netns, destination_of(destination), source))
         else:
             idle.append(key)
     return waiting, idle, total

@@ -9,6 +9,7 @@ _REQUIRED: Final = {
     "OFF_SKC_FAMILY": ("sock_common", "skc_family"),
     "OFF_SKC_DADDR": ("sock_common", "skc_daddr"),
     "OFF_SKC_V6_DADDR": ("sock_common", "skc_v6_daddr"),
+    "OFF_SKC_V6_RCV_SADDR": ("sock_common", "skc_v6_rcv_saddr"),
     "OFF_SKC_NET": ("sock_common", "skc_net.net"),
     "OFF_NET_INUM": ("net", "ns.inum"),
     "OFF_SK_PROTOCOL": ("sock", "sk_protocol"),

@@ -218,7 +218,7 @@ def test_clearing_a_full_table_forgets_no_attempt_that_has_begun_meanwhile(
     table = probe.session.maps["attempts"]
     for _ in range(4):
         for address in range(8, 8 * 52_000, 8):
-            table.insert(struct.pack("<Q", address), ATTEMPT.pack(0, 0, 0))
+            table.insert(struct.pack("<Q", address), ATTEMPT.pack(0, 0, 0, bytes(16)))
         probe.scan(time.monotonic_ns())
     os.close(tell)
     os.waitpid(pid, 0)

@@ -1,68 +1,44 @@
 """The loader: a process of its own that compiles, loads and attaches through bcc, and then is gone.
 
-It hands the descriptors of maps, programs and attachments to the agent over a Unix socket and exits, so
-that the serving process never has a compiler in memory. Run as
-`python -P -m netsre.adapters.bpf.loader SOCKET_FD SOURCE_DIRECTORY PARENT_PID`; bcc finds its headers through
-BCC_KERNEL_SOURCE, which the agent sets to the shim.
+It hands what it made to the agent over a Unix socket and exits, so that the serving process never has a
+compiler in memory. Run as
+`python -P -m netsre.adapters.bpf.loader SOCKET_FD SOURCE_DIRECTORY PARENT_PID PART`; bcc finds its headers
+through BCC_KERNEL_SOURCE, which the agent sets to the shim. Of the part `flows` it hands over the descriptors
+of maps, programs and attachments; of the part `block` the instructions, after it has tried them.
 """
 
 import ctypes
 import json
 import os
-import platform
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Final
 
-from netsre.adapters.bpf import programs
-from netsre.datapath import btf, buckets, offsets
-from netsre.datapath.flows import DEFINES
+from netsre.adapters.bpf import filters, programs
+from netsre.adapters.bpf.compiling import Failure, compile_file
+from netsre.datapath import block, btf, buckets, flows, offsets
 
 _VMLINUX: Final = Path("/sys/kernel/btf/vmlinux")
-_DISTRIBUTION_PACKAGES: Final = "/usr/lib/python3/dist-packages"
-_MAPS: Final = ("attempts", "stalls", "flows", "flows_overflow", "attempts_overflow")
+_MAPS: Final = ("attempts", "stalls", "denied_sources", "flows", "flows_overflow", "attempts_overflow")
 _PR_SET_PDEATHSIG: Final = 1
+_CLONE_NEWNET: Final = 0x40000000
+_LOOPBACK: Final = 1
+"""The number of the first interface of every namespace."""
 _TRACEPOINT: Final = "inet_sock_set_state"
 _PROGRAMS: Final = {"netsre_flows": "inet_sock_set_state", "netsre_flows_b": "inet_sock_set_state_again"}
 """Names in the kernel, and the functions of the source; attached, and so run, in this order."""
 
-
-class _Failure(Exception):
-    """Why the probe cannot run: a named reason and a sentence with the next step."""
-
-    def __init__(self, reason: str, message: str) -> None:
-        self.reason = reason
-        super().__init__(message)
-
-
-def import_bcc() -> ModuleType:
-    """Return the bcc binding; the distribution ships it for its own Python only, so look there too.
-
-    The package index has an unrelated `bcc`; the right one knows `BPF`.
-    """
-    for attempt in ("as installed", "from the distribution"):
-        try:
-            import bcc  # noqa: PLC0415  # Only this process may have it in memory.
-        except ImportError:
-            pass
-        else:
-            if hasattr(bcc, "BPF"):
-                return bcc  # type: ignore[no-any-return]  # untyped
-            del sys.modules["bcc"]
-        if attempt == "as installed":
-            sys.path.insert(0, _DISTRIBUTION_PACKAGES)
-    raise _Failure("no_bcc", "the bcc binding is missing; install it with: apt-get install python3-bpfcc")
+_Reply = tuple[Mapping[str, Any], list[int]]
 
 
 def _types() -> btf.TypeTable:
     try:
         raw = _VMLINUX.read_bytes()
     except OSError as error:
-        raise _Failure(
+        raise Failure(
             "no_btf",
             f"kernel type information cannot be read ({_VMLINUX}: {error.strerror}); "
             "run a kernel built with CONFIG_DEBUG_INFO_BTF=y",
@@ -70,48 +46,26 @@ def _types() -> btf.TypeTable:
     try:
         return btf.TypeTable(raw)
     except btf.BtfError as error:
-        raise _Failure("unknown_layout", str(error)) from error
+        raise Failure("unknown_layout", str(error)) from error
 
 
-def include_flags(source: Path) -> list[str]:
-    """Return where the compiler finds our headers and the C library's kernel interface headers."""
-    triplet = f"{platform.machine()}-linux-gnu"
-    return [f"-I{source / 'include'}", "-I/usr/include", f"-I/usr/include/{triplet}"]
-
-
-def _flags(source: Path, types: btf.TypeTable) -> list[str]:
-    defines = DEFINES | dict(offsets.flow_defines(types))
-    return [
-        *include_flags(source),
-        "-Wall",
-        "-Werror",
-        "-Wno-unused-function",
-        *(f"-D{name}={value}" for name, value in defines.items()),
-        f"-DCONNECT_BUCKETS={buckets.bucket_defines()}",
-    ]
-
-
-def _load(source: Path) -> tuple[dict[str, Any], list[int]]:
-    bcc = import_bcc()
+def _load_flows(source: Path) -> _Reply:
     types = _types()
     try:
-        tracepoint_type = types.tracepoint(_TRACEPOINT)
-        flags = _flags(source, types)
+        kind = programs.tracing(types.tracepoint(_TRACEPOINT))
+        defines = flows.DEFINES | dict(offsets.flow_defines(types))
     except btf.BtfError as error:
-        raise _Failure("unknown_layout", str(error)) from error
-    try:
-        module = bcc.BPF(text=(source / "flows.c").read_bytes(), cflags=flags)
-    except Exception as error:  # bcc raises bare Exception for every failure
-        raise _Failure("compile_failed", f"bcc could not compile flows.c: {error}") from error
+        raise Failure("unknown_layout", str(error)) from error
+    module = compile_file(source, "flows.c", defines | {"CONNECT_BUCKETS": buckets.bucket_defines()})
     try:
         loaded = [
-            programs.load_tracing(name, module.dump_func(function.encode()), tracepoint_type)
+            programs.load(name, module.dump_func(function.encode()), kind)
             for name, function in _PROGRAMS.items()
         ]
         # The others stay where they are until they are needed: see Session.reinforce.
         attachment = programs.attach_tracing(loaded[0].fd)
     except (programs.LoadRefused, OSError) as error:
-        raise _Failure("load_failed", f"the kernel does not take the flow probe: {error}") from error
+        raise Failure("load_failed", f"the kernel does not take the flow probe: {error}") from error
     description = {
         "maps": list(_MAPS),
         "programs": list(_PROGRAMS),
@@ -123,6 +77,40 @@ def _load(source: Path) -> tuple[dict[str, Any], list[int]]:
         *(program.fd for program in loaded),
         attachment,
     ]
+
+
+def _load_block(source: Path) -> _Reply:
+    module = compile_file(source, "block.c", block.DEFINES)
+    places = {module[name].map_fd: place for place, name in enumerate(filters.MAPS)}
+    _leave_for_a_namespace_of_our_own()
+    templates, refusals = [], []
+    for hook in filters.HOOKS:
+        code = programs.with_maps(module.dump_func(hook.function.encode()), places.__getitem__)
+        try:
+            templates.append(_tried(hook, code).document())
+        except (programs.LoadRefused, OSError) as error:
+            refusals.append(f"{hook.name}: {error}")
+    if not templates:
+        raise Failure("load_failed", f"the kernel takes no program that drops: {'; '.join(refusals)}")
+    return {"templates": templates}, []
+
+
+def _leave_for_a_namespace_of_our_own() -> None:
+    """Move to where attaching a program is of no consequence to anybody."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(_CLONE_NEWNET) != 0:
+        reason = os.strerror(ctypes.get_errno())
+        raise Failure("load_failed", f"no network namespace to try programs in: {reason}")
+
+
+def _tried(hook: filters.Hook, code: bytes) -> filters.Template:
+    """Return a template that was loaded and attached once; what was made for that ends with this process."""
+    tried = filters.Filter.load(hook, code)
+    os.close(tried.attach(_LOOPBACK))
+    return filters.Template(hook, code, tried.program.verifier_seconds, tried.program.verifier_instructions)
+
+
+_PARTS: Final[Mapping[str, Callable[[Path], _Reply]]] = {"flows": _load_flows, "block": _load_block}
 
 
 def _die_with_parent(parent: int) -> None:
@@ -137,11 +125,15 @@ def main(arguments: Sequence[str]) -> None:
     _die_with_parent(int(arguments[2]))
     channel = socket.socket(fileno=int(arguments[0]))
     try:
-        description, fds = _load(Path(arguments[1]))
-    except _Failure as failure:
+        description, fds = _PARTS[arguments[3]](Path(arguments[1]))
+    except Failure as failure:
         channel.sendall(json.dumps({"reason": failure.reason, "message": str(failure)}).encode())
         os._exit(1)
-    socket.send_fds(channel, [json.dumps(description).encode()], fds)
+    message = [json.dumps(description).encode()]
+    if fds:
+        socket.send_fds(channel, message, fds)
+    else:
+        channel.sendall(message[0])
     os._exit(0)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from netsre.adapters.bpf.denials import Denials
 from netsre.adapters.bpf.session import Session
 from netsre.adapters.bpf.syscalls import MapFull
 from netsre.datapath import flows
@@ -16,6 +17,8 @@ from netsre.datapath.flows import UNKNOWN_BUCKET, Attempt, FlowCount
 
 _IDLE_SHARE: Final = 0.75
 """Idle entries are removed when the table of attempts is fuller than this."""
+_STALLED: Final = ("failed", "stalled")
+_DENIED: Final = ("denied", "blocked")
 _CLAIMED: Final = struct.pack("<Q", 1)
 
 
@@ -36,10 +39,12 @@ class FlowProbe:
     def __init__(self, session: Session) -> None:
         """Read through an open session."""
         self.session = session
+        self.denials = Denials(session.maps["denied_sources"])
+        """The sources that are blocked: whoever blocks keeps them in step."""
         self.in_flight = 0
         self._entries = {"attempts": 0, "stalls": 0, "flows": 0}
         # Counted here and not in the kernel: nobody but us notices that nothing happens.
-        self._stalled: Counter[tuple[int, str]] = Counter()
+        self._stalled: Counter[tuple[int, str, bool]] = Counter()
         self._unclaimed = 0
 
     def scan(self, now_ns: int) -> None:
@@ -74,7 +79,8 @@ class FlowProbe:
                 self._unclaimed += 1
                 return
             if claimed:
-                self._stalled[(attempt.netns, attempt.destination)] += 1
+                denied = self.denials.covers(attempt.source, attempt.start_ns)
+                self._stalled[(attempt.netns, attempt.destination, denied)] += 1
 
     def _remove_idle(self, keys: Iterable[bytes]) -> None:
         """Remove entries that are idle still: since they were read, a socket may have begun again."""
@@ -90,8 +96,8 @@ class FlowProbe:
         self._entries["flows"] = len(found)
         found.extend(self._overflowed())
         found.extend(
-            FlowCount(netns, "failed", "stalled", destination, UNKNOWN_BUCKET, count, 0)
-            for (netns, destination), count in self._stalled.items()
+            FlowCount(netns, *(_DENIED if denied else _STALLED), destination, UNKNOWN_BUCKET, count, 0)
+            for (netns, destination, denied), count in self._stalled.items()
         )
         return found
 
@@ -104,9 +110,9 @@ class FlowProbe:
         for key, _ in list(table.entries()):
             if flows.FLOW_KEY.unpack(key)[0] in gone:
                 table.delete(key)
-        for netns, destination in list(self._stalled):
-            if netns in gone:
-                del self._stalled[(netns, destination)]
+        for kind in list(self._stalled):
+            if kind[0] in gone:
+                del self._stalled[kind]
 
     def usage(self) -> Iterator[MapUsage]:
         """Yield how full each table was when it was last read."""
@@ -114,8 +120,9 @@ class FlowProbe:
             "flows": sum(count.count for count in self._overflowed()),
             "attempts": self._attempts_lost(),
             "stalls": self._unclaimed,
+            "denied_sources": self.denials.refused,
         }
-        for name, entries in self._entries.items():
+        for name, entries in (self._entries | {"denied_sources": len(self.denials)}).items():
             table = self.session.maps[name]
             yield MapUsage(name, entries, table.capacity, table.memory(), overflows[name])
 

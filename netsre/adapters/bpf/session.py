@@ -13,8 +13,9 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
+from netsre.adapters.bpf.filters import Template
 from netsre.adapters.bpf.programs import attach_tracing
 from netsre.adapters.bpf.syscalls import BpfMap, fdinfo
 from netsre.errors import EnvironmentUnfit
@@ -89,11 +90,36 @@ def open_session(source: Path, timeout: float = _LOADER_TIMEOUT_SECONDS) -> Sess
 
     Raises `ProbeUnfit` with the reason and the next step when this node cannot run it.
     """
+    reply, fds = _load(source, "flows", timeout)
+    names = list(reply["maps"])
+    maps = {name: BpfMap.of(name, fd) for name, fd in zip(names, fds, strict=False)}
+    programs = list(reply["programs"])
+    program_fds = dict(zip(programs, fds[len(names) :], strict=False))
+    return Session(
+        maps,
+        program_fds,
+        fds[len(names) + len(programs) :],
+        float(reply["verifier_seconds"]),
+        int(reply["verifier_instructions"]),
+    )
+
+
+def open_templates(source: Path, timeout: float = _LOADER_TIMEOUT_SECONDS) -> tuple[Template, ...]:
+    """Return the programs that drop blocked sources, for each hook that this kernel has, the better first.
+
+    Each was loaded and attached once, in a namespace of its own. Raises `ProbeUnfit` with the reason and the
+    next step when there is none.
+    """
+    reply, _ = _load(source, "block", timeout)
+    return tuple(Template.of(document) for document in reply["templates"])
+
+
+def _load(source: Path, part: str, timeout: float) -> tuple[dict[str, Any], list[int]]:
     # Whole messages only, and a memory file for what is said beside them: a pipe that nobody reads fills up.
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with ours, theirs, os.fdopen(os.memfd_create("loader"), "w+b") as complaints:
         ours.settimeout(timeout)
-        with _loader(theirs, source, complaints.fileno()) as process:
+        with _loader(theirs, source, part, complaints.fileno()) as process:
             theirs.close()
             try:
                 message, fds, _, _ = socket.recv_fds(ours, _MESSAGE_BYTES, _DESCRIPTORS)
@@ -106,11 +132,13 @@ def open_session(source: Path, timeout: float = _LOADER_TIMEOUT_SECONDS) -> Sess
             process.kill()
         complaints.seek(0)
         complaint = complaints.read(_COMPLAINT_BYTES)
-    return _session(message, fds, complaint, ending)
+    return _reply(message, complaint, ending), fds
 
 
 @contextlib.contextmanager
-def _loader(channel: socket.socket, source: Path, complaints: int) -> Iterator[subprocess.Popen[bytes]]:
+def _loader(
+    channel: socket.socket, source: Path, part: str, complaints: int
+) -> Iterator[subprocess.Popen[bytes]]:
     environment = {
         "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
         "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry),
@@ -118,7 +146,7 @@ def _loader(channel: socket.socket, source: Path, complaints: int) -> Iterator[s
     }
     # -P: it runs as root, and the directory that somebody happens to stand in may be anybody's.
     module = (sys.executable, "-P", "-m", "netsre.adapters.bpf.loader")
-    command = [*module, str(channel.fileno()), str(source), str(os.getpid())]
+    command = [*module, str(channel.fileno()), str(source), str(os.getpid()), part]
     with subprocess.Popen(  # our own interpreter and module
         command,
         env=environment,
@@ -130,25 +158,15 @@ def _loader(channel: socket.socket, source: Path, complaints: int) -> Iterator[s
         yield process
 
 
-def _session(message: bytes, fds: list[int], complaint: bytes, ending: str) -> Session:
+def _reply(message: bytes, complaint: bytes, ending: str) -> dict[str, Any]:
     if not message:
         last = complaint.decode(errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
         raise ProbeUnfit("load_failed", f"the BPF loader {ending}: {last[0]}")
-    reply = json.loads(message)
+    reply: dict[str, Any] = json.loads(message)
     if "reason" in reply:
         detail = _first_complaint(complaint)
         raise ProbeUnfit(str(reply["reason"]), str(reply["message"]) + (f" ({detail})" if detail else ""))
-    names = list(reply["maps"])
-    maps = {name: BpfMap.of(name, fd) for name, fd in zip(names, fds, strict=False)}
-    programs = list(reply["programs"])
-    program_fds = dict(zip(programs, fds[len(names) :], strict=False))
-    return Session(
-        maps,
-        program_fds,
-        fds[len(names) + len(programs) :],
-        float(reply["verifier_seconds"]),
-        int(reply["verifier_instructions"]),
-    )
+    return reply
 
 
 def _first_complaint(complaint: bytes) -> str:

@@ -14,15 +14,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-_SYSCALL_NUMBERS: Final = {"x86_64": 321, "aarch64": 280, "riscv64": 280, "ppc64le": 361, "s390x": 351}
+_BPF_NUMBERS: Final = {"x86_64": 321, "aarch64": 280, "riscv64": 280, "ppc64le": 361, "s390x": 351}
 
+_MEMBARRIER_NUMBERS: Final = {"x86_64": 324, "aarch64": 283, "riscv64": 283, "ppc64le": 365, "s390x": 356}
+
+_MAP_CREATE: Final = 0
 _MAP_LOOKUP_ELEM: Final = 1
 _MAP_UPDATE_ELEM: Final = 2
 _MAP_DELETE_ELEM: Final = 3
 _MAP_LOOKUP_BATCH: Final = 24
 _ENABLE_STATS: Final = 32
 
+_ANY: Final = 0
 _NOEXIST: Final = 1
+_MEMBARRIER_GLOBAL: Final = 1
 _PER_CPU_TYPES: Final = frozenset({5, 6, 10, 21})
 _CURSOR_BYTES: Final = 64
 """At least the size of any key, as the kernel's batch cursor for hash maps is one u32."""
@@ -40,9 +45,9 @@ def _libc() -> ctypes.CDLL:
 @functools.cache
 def _number() -> int:
     machine = platform.machine()
-    if machine not in _SYSCALL_NUMBERS:
+    if machine not in _BPF_NUMBERS:
         raise OSError(errno.ENOSYS, f"bpf(2) is not known for {machine}")
-    return _SYSCALL_NUMBERS[machine]
+    return _BPF_NUMBERS[machine]
 
 
 def bpf(command: int, attributes: ctypes.Array[ctypes.c_char]) -> int:
@@ -54,6 +59,15 @@ def bpf(command: int, attributes: ctypes.Array[ctypes.c_char]) -> int:
         number = ctypes.get_errno()
         raise OSError(number, errno.errorcode.get(number, str(number)))
     return result
+
+
+def wait_for_programs() -> None:
+    """Return when every run of a program that had begun is over: it has counted all that it will count.
+
+    Where the kernel does not offer that (isolated CPUs), return at once.
+    """
+    # A barrier in all processes is one grace period of RCU, under which programs run.
+    _libc().syscall(ctypes.c_long(_MEMBARRIER_NUMBERS[platform.machine()]), _MEMBARRIER_GLOBAL, 0, 0)
 
 
 @functools.cache
@@ -70,6 +84,21 @@ def fdinfo(fd: int) -> dict[str, str]:
 
 
 @dataclass(frozen=True, slots=True)
+class MapShape:
+    """What the kernel must know to make a map."""
+
+    kind: int
+    """Of `enum bpf_map_type`."""
+    key_size: int
+    value_size: int
+
+
+HASH: Final = 1
+PERCPU_HASH: Final = 5
+PERCPU_ARRAY: Final = 6
+
+
+@dataclass(frozen=True, slots=True)
 class BpfMap:
     """One map that we hold a descriptor of."""
 
@@ -79,6 +108,15 @@ class BpfMap:
     key_size: int
     value_size: int
     capacity: int
+
+    @classmethod
+    def create(cls, name: str, shape: "MapShape", capacity: int) -> "BpfMap":
+        """Make a map; it ends with its last descriptor."""
+        packed = struct.pack(
+            "<7I16s", shape.kind, shape.key_size, shape.value_size, capacity, 0, 0, 0, name.encode()[:15]
+        )
+        fd = bpf(_MAP_CREATE, ctypes.create_string_buffer(packed, len(packed)))
+        return cls(name, fd, shape.kind, shape.key_size, shape.value_size, capacity)
 
     @classmethod
     def of(cls, name: str, fd: int) -> "BpfMap":
@@ -121,17 +159,25 @@ class BpfMap:
 
         A full map raises `MapFull`.
         """
+        try:
+            self._update(key, value, _NOEXIST)
+        except FileExistsError:
+            return False
+        return True
+
+    def put(self, key: bytes, value: bytes) -> None:
+        """Set the value of a key, at once for everybody who reads it; a full map raises `MapFull`."""
+        self._update(key, value, _ANY)
+
+    def _update(self, key: bytes, value: bytes, flags: int) -> None:
         keys = ctypes.create_string_buffer(key, len(key))
         values = ctypes.create_string_buffer(value, len(value))
         try:
-            bpf(_MAP_UPDATE_ELEM, self._element(keys, values, _NOEXIST))
+            bpf(_MAP_UPDATE_ELEM, self._element(keys, values, flags))
         except OSError as error:
-            if error.errno == errno.EEXIST:
-                return False
             if error.errno == errno.E2BIG:
                 raise MapFull(*error.args) from error
             raise
-        return True
 
     def delete(self, key: bytes) -> None:
         """Remove a key; one that is gone already is no error."""

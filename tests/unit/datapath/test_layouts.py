@@ -7,23 +7,28 @@ from pathlib import Path
 import pytest
 
 from netsre.app.resources import directory
-from netsre.datapath import buckets, flows
+from netsre.datapath import block, buckets, flows
 
 _PROGRAM = """
 #include <stddef.h>
 #include <stdio.h>
 #include <linux/types.h>
+#include "block.h"
 #include "flows.h"
 #define FIELD(type, field) printf("%s.%s %zu %zu\\n", #type, #field, offsetof(struct type, field), \\
     sizeof(((struct type *)0)->field))
 #define SIZE(type) printf("%s %zu\\n", #type, sizeof(struct type))
 int main(void) {
-  FIELD(attempt, start_ns); FIELD(attempt, netns); FIELD(attempt, destination); SIZE(attempt);
+  FIELD(attempt, start_ns); FIELD(attempt, netns); FIELD(attempt, destination); FIELD(attempt, source);
+  SIZE(attempt);
   FIELD(stall_claim, sock); FIELD(stall_claim, start_ns); SIZE(stall_claim);
   FIELD(flow_key, netns); FIELD(flow_key, outcome); FIELD(flow_key, error); FIELD(flow_key, destination);
   FIELD(flow_key, bucket); SIZE(flow_key);
+  FIELD(denial, since_ns); FIELD(denial, until_ns); SIZE(denial);
+  FIELD(drops, packets); FIELD(drops, bytes); SIZE(drops); SIZE(source); SIZE(source_address);
   FIELD(flow_value, count); FIELD(flow_value, sum_ns); SIZE(flow_value);
-  printf("outcomes %d %d %d %d\\n", FLOW_DELIVERED, FLOW_FAILED, FLOW_STALLED, FLOW_OUTCOMES);
+  printf("outcomes %d %d %d %d %d\\n", FLOW_DELIVERED, FLOW_FAILED, FLOW_STALLED, FLOW_DENIED,
+    FLOW_OUTCOMES);
   printf("destinations %d %d %d %d\\n", DST_OTHER, DST_LOOPBACK, DST_PRIVATE, DST_PUBLIC);
   return 0;
 }
@@ -33,7 +38,8 @@ _EXPECTED = """\
 attempt.start_ns 0 8
 attempt.netns 8 4
 attempt.destination 12 1
-attempt 16
+attempt.source 16 16
+attempt 32
 stall_claim.sock 0 8
 stall_claim.start_ns 8 8
 stall_claim 16
@@ -43,10 +49,18 @@ flow_key.error 5 1
 flow_key.destination 6 1
 flow_key.bucket 7 1
 flow_key 8
+denial.since_ns 0 8
+denial.until_ns 8 8
+denial 16
+drops.packets 0 8
+drops.bytes 8 8
+drops 16
+source 16
+source_address 16
 flow_value.count 0 8
 flow_value.sum_ns 8 8
 flow_value 16
-outcomes 0 1 2 3
+outcomes 0 1 2 3 4
 destinations 0 1 2 3
 """
 
@@ -61,8 +75,9 @@ def test_the_header_has_the_layout_that_the_reader_decodes(tmp_path: Path) -> No
     printed = subprocess.run([tmp_path / "layout"], capture_output=True, text=True, check=True).stdout
 
     assert printed == _EXPECTED
-    sizes = [layout.size for layout in (flows.ATTEMPT, flows.STALL_CLAIM, flows.FLOW_KEY, flows.FLOW_VALUE)]
-    assert sizes == [16, 16, 8, 16]
+    layouts = (flows.ATTEMPT, flows.STALL_CLAIM, flows.FLOW_KEY, flows.FLOW_VALUE, flows.DENIAL, block.DROPS)
+    assert [layout.size for layout in layouts] == [32, 16, 8, 16, 16, 16]
+    assert block.SOURCE_BYTES == 16
 
 
 def test_a_flow_key_is_decoded_field_by_field() -> None:
@@ -86,6 +101,7 @@ def test_a_flow_key_is_decoded_field_by_field() -> None:
         (1, 113, "unreachable"),
         (1, 22, "other"),
         (2, 0, "stalled"),
+        (3, 0, "blocked"),
     ],
 )
 def test_every_end_has_one_word(outcome: int, error: int, reason: str) -> None:
@@ -96,15 +112,16 @@ def test_every_end_has_one_word(outcome: int, error: int, reason: str) -> None:
 
 def test_attempts_are_told_apart_from_idle_entries() -> None:
     """An entry with start 0 is idle; its key may be removed."""
+    source = bytes(range(16))
     waiting_key, idle_key = (5).to_bytes(8, "little"), (6).to_bytes(8, "little")
     entries = [
-        (waiting_key, flows.ATTEMPT.pack(1_000, 77, 3)),
-        (idle_key, flows.ATTEMPT.pack(0, 77, 3)),
+        (waiting_key, flows.ATTEMPT.pack(1_000, 77, 3, source)),
+        (idle_key, flows.ATTEMPT.pack(0, 77, 3, source)),
     ]
 
     waiting, idle, used = flows.decode_attempts(entries)
 
-    assert waiting == [flows.Attempt(5, 1_000, 77, "public")]
+    assert waiting == [flows.Attempt(5, 1_000, 77, "public", source)]
     assert (idle, used) == ([idle_key], 2)
 
 
@@ -113,7 +130,7 @@ def test_attempts_are_told_apart_from_idle_entries() -> None:
 )
 def test_an_attempt_is_stalled_from_the_limit_on(age_ns: int, found: int) -> None:
     """The limit itself counts as stalled, on both sides of the boundary to the kernel."""
-    attempt = flows.Attempt(1, 50, 1, "private")
+    attempt = flows.Attempt(1, 50, 1, "private", bytes(16))
 
     assert len(list(flows.stalled([attempt], 50 + age_ns))) == found
 
