@@ -62,6 +62,7 @@ def _incidents() -> None:
         "uq_incident_open", "incident", ["node"], unique=True, sqlite_where=is_open, postgresql_where=is_open
     )
     op.create_index("ix_incident_opened_at", "incident", ["opened_at"])
+    op.create_index("ix_incident_node_closed_at", "incident", ["node", "closed_at"])
     op.create_table(
         "incident_alert",
         sa.Column("fingerprint", sa.Text, nullable=False),

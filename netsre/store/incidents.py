@@ -1,6 +1,24 @@
 """Incidents, and the alerts that belong to each."""
 
-from sqlalchemy import Connection
+import hashlib
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from sqlalchemy import Connection, Select, and_, bindparam, func, insert, select, tuple_, update
+
+from netsre import clock, conventions
+from netsre.clock import Timestamp
+from netsre.model.alerts import Alert
+from netsre.model.incidents import Incident
+from netsre.store import schema
+from netsre.store.alerts import FIRING, Alerts
+from netsre.store.runs import GOING_ON
+from netsre.store.statements import portions
+
+REOPENS: Final = 5 * clock.MINUTE
+"""For how long after its end an incident goes on when another alert of its node begins."""
+_SHORTEST_NAME: Final = 4
+_LONGEST_NAME: Final = 64
 
 
 class Incidents:
@@ -9,3 +27,157 @@ class Incidents:
     def __init__(self, connection: Connection) -> None:
         """Work on an open transaction."""
         self._connection = connection
+
+    def attach(self, alerts: Iterable[Alert], now: Timestamp) -> list[str]:
+        """Give each alert to the incident of its node: the open one, one that has just closed, or a new one.
+
+        An alert that has one already keeps it. Returns the incidents that were opened by it.
+        """
+        by_node: dict[str, list[Alert]] = {}
+        for alert in self._homeless(list(alerts)):
+            by_node.setdefault(node_of(alert), []).append(alert)
+        homes = self._open(by_node)
+        opened = self._reopen({node for node in by_node if node not in homes}, now)
+        for node in sorted(by_node.keys() - homes.keys() - opened.keys()):
+            opened[node] = self._begin(node, min(alert.fired_at for alert in by_node[node]))
+        homes |= opened
+        rows = [
+            {"fingerprint": alert.fingerprint, "fired_at": alert.fired_at, "incident": homes[node]}
+            for node, members in by_node.items()
+            for alert in members
+        ]
+        if rows:
+            self._connection.execute(insert(schema.incident_alert), rows)
+        return sorted(opened.values())
+
+    def homeless(self) -> list[Alert]:
+        """Return the firing alerts that belong to no incident: those of before there were any."""
+        member, alert = schema.incident_alert, schema.alert
+        ours = and_(member.c.fingerprint == alert.c.fingerprint, member.c.fired_at == alert.c.fired_at)
+        query = select(alert.c.fingerprint, alert.c.fired_at).outerjoin_from(alert, member, ours)
+        rows = self._connection.execute(query.where(alert.c.state == FIRING, member.c.incident.is_(None)))
+        return self._alerts((row.fingerprint, row.fired_at) for row in rows)
+
+    def close(self, now: Timestamp) -> list[str]:
+        """Close every incident of which no alert fires and no run goes on; return their names."""
+        still = {*self._of_firing(), *self._of_runs()}
+        table = schema.incident
+        open_ones = self._connection.execute(select(table.c.id).where(table.c.closed_at.is_(None)))
+        over = [name for (name,) in open_ones if name not in still]
+        if over:
+            this = update(table).where(table.c.id == bindparam("name"))
+            self._connection.execute(this.values(closed_at=now), [{"name": name} for name in over])
+        return over
+
+    def find(self, incident_id: str) -> Incident | None:
+        """Return one incident."""
+        table = schema.incident
+        row = self._connection.execute(select(table).where(table.c.id == incident_id)).first()
+        return None if row is None else Incident(*row)
+
+    def of(self, alert: Alert) -> Incident | None:
+        """Return the incident that a firing of an alert belongs to."""
+        member = schema.incident_alert
+        query = select(member.c.incident).where(
+            member.c.fingerprint == alert.fingerprint, member.c.fired_at == alert.fired_at
+        )
+        name = self._connection.execute(query).scalar_one_or_none()
+        return None if name is None else self.find(name)
+
+    def newest(self, limit: int) -> list[Incident]:
+        """Return the latest incidents, newest first."""
+        table = schema.incident
+        query = select(table).order_by(table.c.opened_at.desc(), table.c.id).limit(limit)
+        return [Incident(*row) for row in self._connection.execute(query)]
+
+    def alerts(self, incident_id: str, limit: int) -> list[Alert]:
+        """Return the alerts of an incident, the first one first, up to a number of them."""
+        member = schema.incident_alert
+        query = select(member.c.fingerprint, member.c.fired_at).where(member.c.incident == incident_id)
+        query = query.order_by(member.c.fired_at, member.c.fingerprint).limit(limit)
+        rows = self._connection.execute(query)
+        return self._alerts((row.fingerprint, row.fired_at) for row in rows)
+
+    def count(self, incident_id: str) -> int:
+        """Return how many alerts an incident has."""
+        member = schema.incident_alert
+        query = select(func.count()).where(member.c.incident == incident_id)
+        return int(self._connection.execute(query).scalar_one())
+
+    def _alerts(self, keys: Iterable[tuple[str, int]]) -> list[Alert]:
+        alerts = Alerts(self._connection)
+        found = (alerts.find(name, Timestamp(at)) for name, at in keys)
+        return [alert for alert in found if alert is not None]
+
+    def _homeless(self, alerts: Sequence[Alert]) -> list[Alert]:
+        member = schema.incident_alert
+        housed: set[tuple[str, int]] = set()
+        for keys in portions((alert.fingerprint, alert.fired_at) for alert in alerts):
+            query = select(member.c.fingerprint, member.c.fired_at)
+            rows = self._connection.execute(
+                query.where(tuple_(member.c.fingerprint, member.c.fired_at).in_(keys))
+            )
+            housed |= {(row.fingerprint, row.fired_at) for row in rows}
+        return [alert for alert in alerts if (alert.fingerprint, alert.fired_at) not in housed]
+
+    def _open(self, nodes: Iterable[str]) -> dict[str, str]:
+        table = schema.incident
+        found: dict[str, str] = {}
+        for names in portions(nodes):
+            query = select(table).where(table.c.closed_at.is_(None), table.c.node.in_(names))
+            found |= {row.node: row.id for row in self._connection.execute(query)}
+        return found
+
+    def _reopen(self, nodes: Iterable[str], now: Timestamp) -> dict[str, str]:
+        """Open what closed last on each of these nodes, if that was a moment ago."""
+        table = schema.incident
+        # In both directions: a clock that was set back a little makes nothing new of what goes on.
+        recent = table.c.closed_at.between(now - REOPENS, now + REOPENS)
+        found: dict[str, str] = {}
+        for names in portions(nodes):
+            query = select(table).where(table.c.node.in_(names), recent)
+            # The last of each node stays.
+            rows = self._connection.execute(query.order_by(table.c.closed_at))
+            found |= {row.node: row.id for row in rows}
+        for names in portions(found.values()):
+            self._connection.execute(update(table).where(table.c.id.in_(names)).values(closed_at=None))
+        return found
+
+    def _begin(self, node: str, at: Timestamp) -> str:
+        name = self._name(node, at)
+        self._connection.execute(
+            insert(schema.incident).values(id=name, node=node, opened_at=at, closed_at=None)
+        )
+        return name
+
+    def _name(self, node: str, at: Timestamp) -> str:
+        """Return `20261123-1c9f`: the day, and as much of a hash as nobody else has that day."""
+        digest = hashlib.sha256(f"{node}\n{at}".encode()).hexdigest()
+        day = clock.rfc3339(at)[:10].replace("-", "")
+        names = [f"{day}-{digest[:length]}" for length in range(_SHORTEST_NAME, _LONGEST_NAME + 1)]
+        return next(name for name in names if self.find(name) is None)
+
+    def _of_firing(self) -> list[str]:
+        member, alert = schema.incident_alert, schema.alert
+        ours = and_(member.c.fingerprint == alert.c.fingerprint, member.c.fired_at == alert.c.fired_at)
+        return self._named(
+            select(member.c.incident).join_from(alert, member, ours).where(alert.c.state == FIRING)
+        )
+
+    def _of_runs(self) -> list[str]:
+        member, run = schema.incident_alert, schema.run
+        ours = and_(member.c.fingerprint == run.c.alert, member.c.fired_at == run.c.fired_at)
+        going_on = run.c.state.in_(GOING_ON)
+        return self._named(select(member.c.incident).join_from(run, member, ours).where(going_on))
+
+    def _named(self, query: Select[tuple[str]]) -> list[str]:
+        return [row.incident for row in self._connection.execute(query.distinct())]
+
+
+def node_of(alert: Alert) -> str:
+    """Return what an incident is about: the node, or without one `~` and the name of the alert.
+
+    The sign says that this is no one real thing.
+    """
+    pairs = dict(alert.labels)
+    return pairs.get(conventions.NODE) or f"~{pairs['alertname']}"

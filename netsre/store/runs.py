@@ -13,7 +13,7 @@ from netsre.model.runbooks import ENDED, JournalEntry, JournalKind, Run, RunStat
 from netsre.store import schema, tallies
 
 # Named one by one, and not by what they are not: only that way an index finds them.
-_GOING_ON: Final = sorted(state.value for state in RunState if state not in ENDED)
+GOING_ON: Final = sorted(state.value for state in RunState if state not in ENDED)
 
 # Decoded row by row: one line that is broken must not hide the others.
 _LINE: Final = [
@@ -55,13 +55,13 @@ class Runs:
     def unended(self) -> list[Run]:
         """Return the runs that are not over, oldest first."""
         table = schema.run
-        return self._oldest_first(select(table).where(table.c.state.in_(_GOING_ON)))
+        return self._oldest_first(select(table).where(table.c.state.in_(GOING_ON)))
 
     def since(self, start: Timestamp) -> list[Run]:
         """Return what limits are counted from: runs begun since a time, and all that are not over."""
         table = schema.run
         return self._oldest_first(
-            select(table).where(or_(table.c.started_at >= start, table.c.state.in_(_GOING_ON)))
+            select(table).where(or_(table.c.started_at >= start, table.c.state.in_(GOING_ON)))
         )
 
     def newest(self, limit: int, runbook: str | None = None) -> list[Run]:

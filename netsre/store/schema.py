@@ -218,6 +218,7 @@ incident: Final = Table(
         postgresql_where=text("closed_at IS NULL"),
     ),
     Index(None, "opened_at"),
+    Index(None, "node", "closed_at"),
 )
 
 incident_alert: Final = Table(

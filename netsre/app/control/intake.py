@@ -7,7 +7,7 @@ one large one. What does not fit any more is refused before it is looked at, and
 import logging
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Final
 from netsre import conventions
 from netsre.alerting import relay
 from netsre.alerting.webhook import MOST_ALERTS, Notice
-from netsre.app.control import messages
+from netsre.app.control import incidents, messages
 from netsre.app.logs import pairs
 from netsre.clock import Clock, Timestamp
 from netsre.errors import EnvironmentUnfit, StoreUnusable
 from netsre.metrics.readings import Readings
-from netsre.model.alerts import AlertSource
+from netsre.model.alerts import Alert, AlertSource
 from netsre.model.incidents import Disposition
+from netsre.model.runbooks import Trigger
 from netsre.store.database import Store, Transaction
 
 if TYPE_CHECKING:
@@ -66,9 +67,12 @@ class _Waiting:
 class Intake:
     """Keeps notices; its thread is the only one that does."""
 
-    def __init__(self, store: Store, clock: Clock, wake: Callable[[], None]) -> None:
-        """Keep in a store; `wake` is called when there is something new to act on."""
+    def __init__(
+        self, store: Store, clock: Clock, triggers: Collection[Trigger], wake: Callable[[], None]
+    ) -> None:
+        """Keep in a store; `wake` is called when there is something new, for runbooks with these triggers."""
         self._store = store
+        self._triggers = triggers
         self._clock = clock
         self._wake = wake
         self._waiting: deque[_Waiting] = deque()
@@ -161,22 +165,29 @@ class Intake:
             now = self._clock.now()
             found = transaction.received.keep(notices, now)
             news = [n for n, what in zip(notices, found, strict=True) if what is Disposition.NEW]
-            act_on(transaction, news, now)
+            act_on(transaction, news, self._triggers, now)
         rest = iter(found)
         return [Counter(next(rest) for _ in waiting.notices) for waiting in taken], len(news)
 
 
-def act_on(transaction: Transaction, news: Sequence[Notice], now: Timestamp) -> None:
-    """Have somebody else's alerts fire and end here, and announce each to the runbooks."""
+def act_on(
+    transaction: Transaction, news: Sequence[Notice], triggers: Collection[Trigger], now: Timestamp
+) -> None:
+    """Have somebody else's alerts fire and end here, and announce those that are triggers of a runbook."""
     if not news:
         return
     firing = transaction.alerts.told(AlertSource.WEBHOOK, {notice.fingerprint for notice in news})
     transitions = relay.changes(news, firing, now)
     alerts = {(t.alert.fingerprint, t.alert.fired_at): t.alert for t in transitions}
     transaction.alerts.save_all(list(alerts.values()))
-    for transition in transitions:
-        payload = messages.announcement(transition)
-        transaction.outbox.add(messages.RUNBOOK, transition.key, payload, now)
+    incidents.note(transaction, alerts.values(), now)
+    # A storm of what concerns no runbook must not stand in the way of what does.
+    told = [(t.key, messages.announcement(t)) for t in transitions if _trigger(t.alert) in triggers]
+    transaction.outbox.add_all(messages.RUNBOOK, told, now)
     first = [f"{notice.fingerprint}/{notice.starts_at}/{notice.status}" for notice in news[:_AUDITED]]
     details: Document = {"count": len(news), "first": first}
     transaction.audit.append(now, ACTOR, "alerts.received", conventions.OTHER, details)
+
+
+def _trigger(alert: Alert) -> Trigger:
+    return Trigger(dict(alert.labels).get("alertname", ""), alert.state)

@@ -14,7 +14,7 @@ from netsre import clock
 from netsre.alerting import conditions, decide
 from netsre.alerting.describe import Links
 from netsre.alerting.transitions import Transition
-from netsre.app.control import ACTOR, messages
+from netsre.app.control import ACTOR, incidents, messages
 from netsre.app.control.snapshot import Board, Counts, Recent, Sight, Snapshot, Source
 from netsre.app.logs import pairs
 from netsre.clock import Clock, Timestamp
@@ -140,6 +140,7 @@ class Loop:
             decision = conditions.decide(parts.rules, scrape, active, self._memory, now, parts.links)
             for transition in decision.transitions:
                 record(transaction, transition, now)
+            incidents.check(transaction, now)
         self._memory = decision.memory
         if any(transition.announced for transition in decision.transitions):
             parts.wake()
@@ -247,3 +248,4 @@ def record(transaction: Transaction, transition: Transition, now: Timestamp) -> 
         "fired_at": alert.fired_at,
     }
     transaction.audit.append(now, ACTOR, f"alert.{alert.state}", alert.fingerprint, details)
+    incidents.note(transaction, [alert], now)
