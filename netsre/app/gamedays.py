@@ -1,12 +1,12 @@
 """What `netsre gameday` reads from files."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from netsre import clock
 from netsre.adapters import schedule
-from netsre.app import resources
+from netsre.app import resources, runbooks, service_levels
 from netsre.errors import BadInput
 from netsre.gameday import parsing
 from netsre.model import literals
@@ -15,18 +15,18 @@ from netsre.model.gamedays import GameDay
 _SUFFIXES: Final = (".yaml", ".yml")
 
 
-def read(
-    paths: Sequence[str | Path],
-    alerts: Collection[str] | None = None,
-    runbooks: Collection[str] | None = None,
-    slos: Collection[str] | None = None,
-) -> tuple[GameDay, ...]:
+def read(paths: Sequence[str | Path], slos: Sequence[Path] = ()) -> tuple[GameDay, ...]:
     """Read the game days that lie among runbooks, those shipped when no path is given; raises `SpecErrors`.
 
-    They may expect the alerts, runbooks and SLOs that are named here, whatever they like where nothing is.
+    They may expect these runbooks, the alerts and SLOs in `slos`, and always what is shipped.
     """
     chosen = [Path(path) for path in paths] or [resources.directory("runbooks")]
-    known = parsing.Known(alerts, runbooks, slos)
+    levels = [service_levels.load(), *([service_levels.load(slos)] if slos else [])]
+    known = parsing.Known(
+        alerts=frozenset(name for found in levels for name in found.alert_names),
+        runbooks=runbooks.known(paths),
+        slos=frozenset(slo.name for found in levels for slo in found.slos),
+    )
     return parsing.parse(resources.texts(chosen, *_SUFFIXES), schedule.problem, known)
 
 

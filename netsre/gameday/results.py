@@ -63,4 +63,4 @@ def _missing(drill: Drill, told: Told) -> str:
 
 
 def _json(value: object) -> Json:
-    return value if isinstance(value, (str, int, dict)) else None
+    return value if isinstance(value, str | int | dict) else None

@@ -15,7 +15,8 @@ from fastapi import FastAPI, Header, HTTPException, Query, Request, Response
 from fastapi.responses import JSONResponse
 
 from netsre import __version__, clock
-from netsre.app.control import console, headers, hook, metrics, plan_api, wire
+from netsre.app.control import console, drill_api, headers, hook, metrics, plan_api, wire
+from netsre.app.control.drill_api import Gamedays
 from netsre.app.control.hook import Door
 from netsre.app.control.snapshot import Board
 from netsre.app.control.world import World
@@ -57,6 +58,7 @@ class Served:
     """What a runbook is rehearsed with."""
     door: Door
     """Where alerts come in."""
+    gamedays: Gamedays
 
 
 def create(served: Served) -> Asgi:
@@ -73,6 +75,7 @@ def create(served: Served) -> Asgi:
     _add_pages(app, served)
     hook.add(app, served.door)
     app.include_router(plan_api.router(served.world, served.api_token))
+    app.include_router(drill_api.router(served.gamedays, served.api_token))
     app.include_router(console.router)
 
     @app.exception_handler(StoreUnusable)
@@ -154,7 +157,7 @@ def _add_operations(app: FastAPI, served: Served) -> None:
     @app.get("/metrics", response_class=Response)
     def read_metrics(accept: Annotated[str, Header()] = "") -> Response:
         """Return the controller's metrics as text or OpenMetrics."""
-        live = (served.door.intake.readings, served.door.pager.readings)
+        live = (served.door.intake.readings, served.door.pager.readings, served.gamedays.readings)
         body, content_type = metrics.render(served.board.current, accept, *live)
         return Response(body, media_type=content_type)
 

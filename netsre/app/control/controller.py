@@ -34,10 +34,11 @@ from netsre.adapters.control.node import AgentNode, NoNode
 from netsre.adapters.http_protocol import BoundedProtocol
 from netsre.alerting.describe import Links
 from netsre.alerting.notify import Pace
-from netsre.app import datadir, privileges, resources, runbooks, service_levels, tokens
+from netsre.app import datadir, gamedays, privileges, resources, runbooks, service_levels, tokens
 from netsre.app.control import api
 from netsre.app.control.automation import Automation, RunbookChannel
 from netsre.app.control.dispatch import Dispatcher, LogChannel
+from netsre.app.control.drill_parts import DrillPart
 from netsre.app.control.hook import Door
 from netsre.app.control.intake import Intake
 from netsre.app.control.pager import Pager, Telling
@@ -52,6 +53,7 @@ from netsre.app.settings import Settings
 from netsre.clock import SystemClock
 from netsre.errors import EnvironmentUnfit
 from netsre.model.alert_rules import AlertRule
+from netsre.model.gamedays import GameDay
 from netsre.model.levels import SLO
 from netsre.model.runbooks import Runbook
 from netsre.runbook.actions.catalogue import ACTIONS
@@ -86,6 +88,7 @@ class Loaded:
     slos: tuple[SLO, ...]
     alerts: tuple[AlertRule, ...]
     runbooks: tuple[Runbook, ...]
+    gamedays: tuple[GameDay, ...]
     migrations: Migrations
     pages: Mapping[str, str]
 
@@ -110,15 +113,19 @@ def run(settings: Settings) -> None:
             _log.info("database %s", pairs(path=store.where, schema=loaded.migrations.head))
         board = Board(SystemClock().now())
         world = _world(settings, loaded, store, board)
-        worker = _worker(settings, world, board)
-        intake = Intake(store, world.clock, worker.wake)
+        # The one needs the other: whoever is woken is known by the time that anybody wakes.
+        drills = DrillPart(settings, world, loaded.gamedays, lambda: worker.wake())  # noqa: PLW0108
+        worker = _worker(settings, world, board, drills)
+        triggers = {trigger for book in loaded.runbooks for trigger in book.triggers}
+        intake = Intake(store, world.clock, triggers, worker.wake)
         pager = _pager(settings, world, clients, intake)
         door = Door(tokens.read(settings.data_dir, tokens.WEBHOOK), intake, pager)
         loop = _loop(settings, loaded, world, board, lambda: _each(pager.wake, worker.wake))
         stack.enter_context(_thread_of(intake))
-        stack.enter_context(_serving(listener, _application(settings, loaded, world, board, door)))
+        stack.enter_context(_serving(listener, _application(settings, loaded, world, board, door, drills)))
         stack.enter_context(_thread_of(pager))
         stack.enter_context(_thread_of(worker))
+        stack.enter_context(_thread_of(drills))
         _log.info("controller %s", pairs(listen=f"{settings.host}:{settings.port}", agent=settings.agent_url))
         _turn(loop, settings.interval, stop)
     _log.info("controller stopped")
@@ -133,6 +140,7 @@ def load(settings: Settings) -> Loaded:
         slos=asked.slos,
         alerts=asked.alerts,
         runbooks=books,
+        gamedays=gamedays.read(settings.runbooks, settings.slos),
         migrations=Migrations.load(str(resources.directory("migrations"))),
         pages=runbooks.pages(books),
     )
@@ -220,13 +228,14 @@ def _world(settings: Settings, loaded: Loaded, store: Store, board: Board) -> Wo
     )
 
 
-def _worker(settings: Settings, world: World, board: Board) -> Worker:
+def _worker(settings: Settings, world: World, board: Board, drills: DrillPart) -> Worker:
     log_channel = LogChannel(AlertLog(settings.data_dir / ALERT_LOG))
     dispatcher = Dispatcher(world.store, (log_channel, RunbookChannel(world)))
     duties = (
         Duty("kill_switch", world.switch.watch),
         Duty("delivery", lambda: dispatcher.deliver(world.clock.now())),
         Duty("runs", Automation(world).advance),
+        Duty("drills", drills.advance),
     )
     return Worker(duties, board)
 
@@ -258,7 +267,9 @@ def _pager(settings: Settings, world: World, clients: Sequence[Alertmanager], in
     return Pager(clients, Telling(world.store, world.clock, pace, world.links, intake.offer))
 
 
-def _application(settings: Settings, loaded: Loaded, world: World, board: Board, door: Door) -> api.Asgi:
+def _application(
+    settings: Settings, loaded: Loaded, world: World, board: Board, door: Door, drills: DrillPart
+) -> api.Asgi:
     served = api.Served(
         board=board,
         store=world.store,
@@ -272,6 +283,7 @@ def _application(settings: Settings, loaded: Loaded, world: World, board: Board,
         api_token=tokens.read(settings.data_dir, tokens.API),
         world=world,
         door=door,
+        gamedays=drills.served,
     )
     return api.create(served)
 

@@ -152,6 +152,7 @@ def figures(ground: Ground, drill: Drill, gameday: GameDay, told: Told) -> Docum
         "alertmanager_received_reason": why,
         "alert": None if found.alert is None else found.alert.fingerprint,
         "run": None if found.run is None else found.run.id,
+        "incident": _incident(ground, found),
         "fault": {**_fault_figures(ground, drill), "peak_utilization": _peak(ground, gameday, told)},
     }
 
@@ -288,6 +289,14 @@ def _received(ground: Ground, found: Answer) -> tuple[bool | None, str | None]:
     if not ground.alertmanagers:
         return None, "no_alertmanager"
     return found.received, None
+
+
+def _incident(ground: Ground, found: Answer) -> str | None:
+    if found.alert is None:
+        return None
+    with ground.store.read() as transaction:
+        incident = transaction.incidents.of(found.alert)
+    return None if incident is None else incident.id
 
 
 def _fault_figures(ground: Ground, drill: Drill) -> Document:

@@ -17,11 +17,15 @@ from netsre import clock
 from netsre.alerting.describe import Links
 from netsre.alerting.notify import Pace
 from netsre.app.control import api, wire
+from netsre.app.control.drill_api import Gamedays
+from netsre.app.control.drill_world import Ground
+from netsre.app.control.drills import Drills
 from netsre.app.control.hook import Door
 from netsre.app.control.intake import Intake
 from netsre.app.control.pager import Pager, Telling
 from netsre.app.control.snapshot import Counts, Snapshot
 from netsre.clock import Timestamp
+from netsre.gameday.decide import Gate
 from netsre.model.alerts import AlertState
 from tests.unit import burning
 from tests.unit.app.fakes import Machine
@@ -31,9 +35,18 @@ SHOWN = "what-the-tests-show"
 
 def door(machine: Machine) -> Door:
     """Return a door for alerts behind which nobody waits."""
-    intake = Intake(machine.store, machine.clock, lambda: None)
+    intake = Intake(machine.store, machine.clock, (), lambda: None)
     telling = Telling(machine.store, machine.clock, Pace(15 * clock.SECOND), Links("http://a"), intake.offer)
     return Door(SHOWN, intake, Pager((), telling))
+
+
+def gamedays(machine: Machine) -> Gamedays:
+    """Return what is told of game days where there are none."""
+    ground = Ground(
+        store=machine.store, gamedays={}, lab=None, sight=machine.sight, slos={}, rules={},
+        switch=lambda: Gate.ACCEPTED, alertmanagers=False, interval=15 * clock.SECOND, clock=machine.clock,
+    )  # fmt: skip
+    return Gamedays(Drills(ground, lambda: None), ground, dict)
 
 
 class Client:
@@ -54,6 +67,7 @@ class Client:
             api_token=SHOWN,
             world=machine.world,
             door=door(machine),
+            gamedays=gamedays(machine),
         )
         self._application = api.create(served)
 
@@ -160,7 +174,7 @@ def test_alerts_and_runs_are_listed_newest_first_within_a_limit(machine: Machine
     assert alerts[0]["fired_at"] == "2026-01-01T00:00:30.000Z"
     assert (run["state"], run["result"], run["reason"]) == ("succeeded", "succeeded", "steps_done")
     assert [entry["kind"] for entry in run["journal"]] == ["gates", "intent", "outcome"]
-    assert set(run["journal"][1]["data"]["evidence"]) == {"read_at", "slo", "flows", "conntrack", "agent"}
+    assert set(run["journal"][2]["data"]["evidence"]) == {"read_at", "slo", "flows", "conntrack", "agent"}
 
 
 def test_an_old_alert_that_fires_is_listed_before_any_that_ended(machine: Machine) -> None:
