@@ -32,7 +32,7 @@ class Gate(StrEnum):
     ALERT_NOT_FIRING = "alert_not_firing"
     """It fired when it was announced, and does not now."""
     BLIND = "blind"
-    """The last reading is too old to change anything by it."""
+    """The last reading is too old to change anything by it, or there is none."""
     ALREADY_RUNNING = "already_running"
     """A run of any runbook has this target."""
     NEEDS_HUMAN = "needs_human"
@@ -65,7 +65,7 @@ class Circumstances:
     firing: bool
     """Whether the alert fires now, on record."""
     reading_age: int | None
-    """Milliseconds since the last reading of the alert's node; None: there is none."""
+    """Milliseconds since the last reading of the alert's node; None: none since this process started."""
     interval: int
     """Milliseconds between two evaluations."""
     others: int = 0
@@ -121,7 +121,9 @@ def decide(runbook: Runbook, alert: Alert, circumstances: Circumstances) -> Verd
     changes = runbook.mode == "auto"
     answers = (
         *_about(runbook, alert, target),
-        *_now(circumstances, fires=alert.state is AlertState.FIRING, changes=changes),
+        _kill_switch(circumstances.kill_switch),
+        _firing(circumstances, needed=alert.state is AlertState.FIRING),
+        _blind(circumstances, begun=False, changes=changes),
         *_limits(runbook.name, runbook.limits, target, circumstances, changes=changes),
     )
     return Verdict(_first_no(answers), target or "", answers, definition.of(runbook))
@@ -131,7 +133,9 @@ def recheck(run: Run, limits: Limits, circumstances: Circumstances) -> Verdict:
     """Return the verdict on the next change of a run: every gate but those that the run itself would shut."""
     others = tuple(other for other in circumstances.history if other.id != run.id)
     answers = (
-        *_now(circumstances, fires=True, changes=True),
+        _kill_switch(circumstances.kill_switch),
+        _firing(circumstances, needed=True),
+        _blind(circumstances, begun=True, changes=True),
         *_limits(run.runbook, limits, run.target, replace(circumstances, history=others), changes=True),
     )
     return Verdict(_first_no(answers), run.target, answers)
@@ -163,15 +167,18 @@ def _about(runbook: Runbook, alert: Alert, target: str | None) -> Iterator[Answe
     yield Answer(Gate.NO_TARGET, target is not None, target or f"{runbook.lock} needs a label of the alert")
 
 
-def _now(circumstances: Circumstances, *, fires: bool, changes: bool) -> Iterator[Answer]:
-    yield _kill_switch(circumstances.kill_switch)
+def _firing(circumstances: Circumstances, *, needed: bool) -> Answer:
     firing = circumstances.firing
-    said = "fires" if firing else "does not fire"
-    yield Answer(Gate.ALERT_NOT_FIRING, firing or not fires, said)
+    return Answer(Gate.ALERT_NOT_FIRING, firing or not needed, "fires" if firing else "does not fire")
+
+
+def _blind(circumstances: Circumstances, *, begun: bool, changes: bool) -> Answer:
     age, most = circumstances.reading_age, BLIND_AFTER * circumstances.interval
-    said = "no reading" if age is None else f"last reading {clock.duration_text(abs(age))} ago"
-    seen = age is not None and abs(age) <= most
-    yield Answer(Gate.BLIND, seen or not changes, f"{said}, at most {clock.duration_text(most)}")
+    if age is None:
+        # Who has just started waits for the first reading; before a change there must be one.
+        return Answer(Gate.BLIND, not begun or not changes, "no reading since this controller started")
+    said = f"last reading {clock.duration_text(abs(age))} ago, at most {clock.duration_text(most)}"
+    return Answer(Gate.BLIND, abs(age) <= most or not changes, said)
 
 
 def _kill_switch(state: KillSwitch) -> Answer:

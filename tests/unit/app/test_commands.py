@@ -27,7 +27,7 @@ def test_lint_is_exit_0_without_findings_and_1_with(
     """Findings are on stdout, one line each."""
     good, bad = tmp_path / "good.yaml", tmp_path / "bad.yaml"
     good.write_text(GOOD)
-    bad.write_text(GOOD.replace("observe", "auto"))
+    bad.write_text(GOOD.replace("observe", "propose"))
 
     assert run(["runbook", "lint", str(good)]) == 0
     assert capsys.readouterr().out == "1 runbook: nothing wrong\n"
@@ -37,7 +37,7 @@ def test_lint_is_exit_0_without_findings_and_1_with(
 
 def test_lint_as_json_is_one_document(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
     """With file, line, code and message apart."""
-    (tmp_path / "bad.yaml").write_text(GOOD.replace("observe", "auto"))
+    (tmp_path / "bad.yaml").write_text(GOOD.replace("observe", "propose"))
 
     assert run(["runbook", "lint", "--json", str(tmp_path)]) == 1
 
