@@ -36,8 +36,6 @@ _TALLY: Final = struct.Struct("=QQ")
 """Sent and failed, of one worker."""
 _ORDER_BYTES: Final = 4_096
 _REAP_SECONDS: Final = 1.0
-_COURTESY: Final = 5
-"""How far a flood stands back behind whoever else wants the processor (nice)."""
 
 
 class Tally:
@@ -260,7 +258,6 @@ def _work(order: Order, number: int, port: int, tally: Tally) -> None:
         return
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.setitimer(signal.ITIMER_REAL, left / 10**9)
-    os.nice(_COURTESY)
     entries, note = labpackets.room(), tally.note(number)
     if order.profile == "udp":
         labpackets.udp(order.target, entries, note)

@@ -33,9 +33,9 @@ _LONGEST_DEBT: Final = 0.1
 _UDP_ROUND_SECONDS: Final = 20
 _UDP_MOST_RATE: Final = 60_000
 _UDP_PORTS: Final = range(10_000, 60_000)
-# A closed connection stays for 120 s, and above 95 % the kernel makes room by itself. About twice what ends
-# by age keeps the table full, also when all those of the first seconds end in a few seconds.
-_TCP_ROUND_SECONDS: Final = 64
+# A closed connection stays for 120 s, and above 95 % the kernel makes room by itself. Four times what ends by
+# age on average keeps the table full, also when most of those of the first seconds end together.
+_TCP_ROUND_SECONDS: Final = 32
 _TCP_MOST_RATE: Final = 10_000
 _MOST_IN_FLIGHT: Final = 32
 _PATIENCE: Final = 1.0
@@ -94,16 +94,14 @@ def udp(target: str, entries: int, note: Note) -> None:
 
 def tcp(target: str, ports: Sequence[int], entries: int, note: Note) -> None:
     """Open connections and close them in the orderly way, for ever."""
-    churn = Churn(target)
-    rate = min(_TCP_MOST_RATE / TCP_WORKERS, entries / _TCP_ROUND_SECONDS)
-    pace = Pace(entries, rate)
+    churn = Churn(target, note)
+    pace = Pace(entries, min(_TCP_MOST_RATE / TCP_WORKERS, entries / _TCP_ROUND_SECONDS))
     for start in itertools.cycle(range(0, len(ports), _BATCH)):
         batch = ports[start : start + _BATCH]
         pace.take(len(batch))
         for port in batch:
             churn.open(port)
         churn.settle()
-        note(churn.made, churn.failed)
 
 
 @dataclass(slots=True)
@@ -116,8 +114,9 @@ class Churn:
     """
 
     target: str
-    made: int = 0
-    failed: int = 0
+    note: Note
+    _made: int = 0
+    _failed: int = 0
     _allowed: int = _MOST_IN_FLIGHT
     _pending: deque[tuple[float, socket.socket, int]] = field(default_factory=deque)
 
@@ -131,9 +130,10 @@ class Churn:
         self._look(time.monotonic() + _PATIENCE, connection, port)
 
     def settle(self) -> None:
-        """Look at those that were still opening."""
+        """Look at those that were still opening, and tell how many were made and given up until now."""
         for _ in range(len(self._pending)):
             self._look(*self._pending.popleft())
+        self.note(self._made, self._failed)
 
     def _look(self, until: float, connection: socket.socket, port: int) -> None:
         code = connection.connect_ex((self.target, port))
@@ -145,10 +145,10 @@ class Churn:
             return
         connection.close()
         if code in {0, errno.EISCONN}:
-            self.made += 1
+            self._made += 1
             self._allowed = _MOST_IN_FLIGHT
         else:
-            self.failed += 1
+            self._failed += 1
             self._allowed = max(1, self._allowed // 2)
 
 
