@@ -20,10 +20,12 @@ from netsre import conventions as c
 from netsre.adapters import exposition, privileges
 from netsre.adapters.agent_server import AgentServer, Reply
 from netsre.adapters.bpf import syscalls
+from netsre.adapters.bpf.block import Blocks
 from netsre.adapters.bpf.probe import FlowProbe
-from netsre.adapters.bpf.session import ProbeUnfit, open_session
+from netsre.adapters.bpf.session import ProbeUnfit, open_session, open_templates
 from netsre.adapters.namespaces import inventory
 from netsre.adapters.namespaces.entering import NamespaceGone
+from netsre.app.effects.host import within
 from netsre.app.effects.service import EffectsService, EffectsSettings
 from netsre.clock import SECOND, SystemClock
 from netsre.datapath.attribution import FlowTotals
@@ -232,7 +234,7 @@ def run(settings: AgentSettings, *, announce: Callable[[str], None]) -> None:
     probe, absence = _attach(settings.programs)
     if absence is not None:
         announce(f"flows are not measured: {absence.reason}: {absence}")
-    changes = EffectsService(settings.effects, None, "TODO")
+    changes = EffectsService(settings.effects, *_blocks(settings, probe, announce))
     privileges.limit_capabilities(AGENT_CAPABILITIES)
     agent = Agent(probe, absence, changes, started)
     server.routes = {"/metrics": agent.metrics, "/healthz": agent.healthy, "/readyz": agent.ready}
@@ -268,6 +270,20 @@ def _require_capabilities() -> None:
         names = ", ".join(f"CAP_{name}" for name in sorted(missing))
         message = f"the agent lacks {names}; run it as root: sudo netsre agent"
         raise EnvironmentUnfit(message)
+
+
+def _blocks(
+    settings: AgentSettings, probe: FlowProbe | None, announce: Callable[[str], None]
+) -> tuple[Blocks | None, str]:
+    """Return what blocks sources, or None and why there is none."""
+    if not settings.effects.wanted:
+        return None, "no control socket was asked for"
+    try:
+        templates = open_templates(settings.programs)
+    except ProbeUnfit as error:
+        announce(f"no source can be blocked: {error.reason}: {error}")
+        return None, f"{error.reason}: {error}"
+    return Blocks(templates, within, probe.denials if probe is not None else None), ""
 
 
 def _attach(programs: Path) -> tuple[FlowProbe | None, ProbeUnfit | None]:

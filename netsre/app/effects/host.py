@@ -3,9 +3,11 @@
 import ipaddress
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, Protocol, TypeVar
+from typing import Final, TypeVar
 
 from netsre.adapters import conntrack
+from netsre.adapters.bpf.block import Blocks
+from netsre.adapters.bpf.places import BlockRefused
 from netsre.adapters.control import ControlRefused
 from netsre.adapters.namespaces import inventory
 from netsre.adapters.namespaces.entering import NamespaceGone, inside
@@ -18,22 +20,6 @@ _ALL_SOURCES: Final = 65_536
 _Result = TypeVar("_Result")
 
 
-class Blocks(Protocol):
-    """Where sources are dropped; what it holds ends with this process."""
-
-    def block(self, netns: str, interface: str, source: str, until_boottime_ns: int) -> None:
-        """Drop a source where it enters, until a time of CLOCK_BOOTTIME."""
-        ...
-
-    def unblock(self, netns: str, interface: str, source: str) -> None:
-        """Drop it no longer; one that is not blocked is none to unblock."""
-        ...
-
-    def holds(self, netns: str, interface: str, source: str) -> bool:
-        """Say whether it is blocked."""
-        ...
-
-
 class Host:
     """The kernel under this agent."""
 
@@ -44,13 +30,13 @@ class Host:
 
     def table(self, netns: str, most: int) -> Table:
         """Return who fills a namespace's connection table, at most so many of them."""
-        entries, sources = _within(netns, lambda: conntrack.sources(most))
+        entries, sources = within(netns, lambda: conntrack.sources(most))
         return Table(netns, entries, conntrack.limit(), sources)
 
     def route(self, netns: str, source: str) -> Route:
         """Return where packets of a source come in, and why it must not be blocked."""
         _check_source(source)
-        return _within(netns, lambda: conntrack.route(source))
+        return within(netns, lambda: conntrack.route(source))
 
     def limit(self) -> LimitFacts:
         """Return the limit of the connection tables and the most that memory allows."""
@@ -71,11 +57,13 @@ class Host:
         """Make the change and return figures."""
         match effect:
             case Block(netns, interface, source, _):
-                blocks = self._required()
-                _within(netns, lambda: blocks.block(netns, interface, source, deadline))
+                try:
+                    self._required().block(netns, interface, source, deadline)
+                except BlockRefused as refusal:
+                    raise ControlRefused(refusal.reason, str(refusal)) from refusal
                 return {}
             case Flush(netns, source):
-                return {"deleted": _within(netns, lambda: conntrack.flush(source))}
+                return {"deleted": within(netns, lambda: conntrack.flush(source))}
             case Limit(before, after, _):
                 conntrack.set_limit(after)
                 return {"before": before, "after": after}
@@ -94,9 +82,10 @@ class Host:
         """Take back what is still ours, and say under `result` what was found."""
         match effect:
             case Block(netns, interface, source, _):
-                if self._blocks is not None:
-                    self._blocks.unblock(netns, interface, source)
-                return {"result": "unblocked"}
+                if self._blocks is None:
+                    return {"result": "unblocked"}
+                drops = self._blocks.unblock(netns, interface, source)
+                return {"result": "unblocked", "packets": drops.packets, "bytes": drops.bytes}
             case Flush():
                 return {"result": "nothing_to_take_back"}
             case Limit():
@@ -151,7 +140,7 @@ def _entries_of(netns: str, source: str) -> int:
     def count() -> tuple[int, tuple[SourceCount, ...]]:
         return conntrack.sources(_ALL_SOURCES)
 
-    return next((found.entries for found in _within(netns, count)[1] if found.source == source), 0)
+    return next((found.entries for found in within(netns, count)[1] if found.source == source), 0)
 
 
 def _namespace(netns: str) -> inventory.Namespace:
@@ -162,8 +151,8 @@ def _namespace(netns: str) -> inventory.Namespace:
     raise ControlRefused("no_such_namespace", f"there is no network namespace {netns[:80]!r} on this host")
 
 
-def _within(netns: str, work: Callable[[], _Result]) -> _Result:
-    """Do some work inside a namespace."""
+def within(netns: str, work: Callable[[], _Result]) -> _Result:
+    """Do some work inside a namespace that is named as its metrics name it."""
     namespace = _namespace(netns)
     path = namespace.path or Path(f"/proc/{namespace.pid}/ns/net")
     try:

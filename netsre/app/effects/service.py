@@ -2,20 +2,24 @@
 
 import contextlib
 import logging
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from netsre import conventions as c
 from netsre.adapters import control, processes
+from netsre.adapters.bpf.block import Blocks
 from netsre.adapters.control import ControlServer
 from netsre.adapters.privileges import ServiceUser
 from netsre.app.effects import ledger
 from netsre.app.effects.commands import Commands
-from netsre.app.effects.host import Blocks, Host
+from netsre.app.effects.host import Host
 from netsre.app.effects.ledger import Ledger, boottime
 from netsre.app.effects.manager import Effects
 from netsre.clock import SystemClock
+from netsre.conventions import OTHER
+from netsre.datapath.block import BLOCKED_REASON
 from netsre.errors import EnvironmentUnfit, NetsreError
 from netsre.metrics.readings import Readings
 from netsre.model.effects import Block, Limit
@@ -23,6 +27,7 @@ from netsre.model.effects import Block, Limit
 _log: Final = logging.getLogger("netsre.effects")
 
 _ROOT: Final = 0
+_OWNER: Final = "netsre"
 _KINDS: Final = {"block": Block, "limit": Limit}
 
 
@@ -37,6 +42,11 @@ class EffectsSettings:
     directory: Path
     """Of the ledger."""
 
+    @property
+    def wanted(self) -> bool:
+        """Whether anything may be changed, or something that was is to be looked after."""
+        return self.socket is not None or any(self.directory.glob("*.json"))
+
 
 class EffectsService:
     """What the agent changes on request, from its start to its end.
@@ -47,13 +57,15 @@ class EffectsService:
     def __init__(self, settings: EffectsSettings, blocks: Blocks | None, absence: str) -> None:
         """Take what only root can: the ledger's directory and the socket; raises `EnvironmentUnfit`.
 
-        Without a socket there is nothing new to keep; a ledger that is there is looked after all the same.
+        Without `blocks` nothing can be blocked, and `absence` says why. Without a socket there is nothing new
+        to keep; a ledger that is there is looked after all the same.
         """
         self._settings = settings
+        self._blocks = blocks
         self._server: ControlServer | None = None
-        self._listener = None
+        self._listener: socket.socket | None = None
         self._complained = False
-        if settings.socket is None and not settings.directory.exists():
+        if not settings.wanted:
             self._effects = None
             return
         ledger.prepare(settings.directory)
@@ -87,6 +99,8 @@ class EffectsService:
             return
         try:
             self._effects.expire()
+            if self._blocks is not None:
+                self._blocks.expire(boottime())
         except (OSError, NetsreError) as error:
             if not self._complained:
                 self._complained = True
@@ -100,6 +114,8 @@ class EffectsService:
         if self._server is not None:
             for labels, count in self._commands.asked().items():
                 readings.put(c.AGENT_COMMANDS, labels, count)
+        if self._blocks is not None:
+            _put_blocks(readings, self._blocks)
 
     def close(self) -> None:
         """Take no more commands, and put everything back."""
@@ -108,3 +124,18 @@ class EffectsService:
         if self._effects is not None:
             with contextlib.suppress(OSError):
                 self._effects.close()
+        if self._blocks is not None:
+            self._blocks.close()
+
+
+def _put_blocks(readings: Readings, blocks: Blocks) -> None:
+    """Add what was dropped and loaded; the rule that stands for too many of them is there from the start."""
+    totals = {(hook, rule): drops.packets for (hook, rule), drops in blocks.totals().items()}
+    totals.setdefault((blocks.hook, OTHER), 0)
+    for (hook, rule), packets in totals.items():
+        readings.put(c.DROPS, (hook, BLOCKED_REASON, rule), packets)
+    for key, loads in blocks.loads().items():
+        labels = (_OWNER, *key)
+        readings.put(c.BPF_PROGRAM_LOADS, labels, loads.times)
+        readings.put(c.BPF_VERIFIER_SECONDS, labels, loads.verifier_seconds)
+        readings.put(c.BPF_VERIFIER_INSTRUCTIONS, labels, loads.verifier_instructions)
