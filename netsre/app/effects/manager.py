@@ -66,6 +66,7 @@ class Effects:
         self._mine: Mapping[str, Entry] = {}
         self._tidy_at = boottime()
         self._complained: set[str] = set()
+        self._closed = False
 
     def adopt(self) -> None:
         """Go on with what an agent that is gone had in force, and end what is due."""
@@ -132,14 +133,18 @@ class Effects:
             self._lock.release()
 
     def close(self) -> None:
-        """Take everything back."""
+        """Take everything back; from then on everything is refused."""
         with self._changing():
+            # A command may have waited for this moment: nothing would end what it begins.
+            self._closed = True
             for entry in self._mine.values():
                 self._try_to_end(entry, "agent_stopped")
 
     @contextlib.contextmanager
     def _changing(self) -> Iterator[None]:
         with self._lock, self._ledger.locked():
+            if self._closed:
+                raise ControlRefused("stopping", "this agent ends; ask again when the next one runs")
             yield
 
     def _known(self, key: str, effect: Effect) -> Entry | None:

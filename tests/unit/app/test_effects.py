@@ -243,6 +243,15 @@ def test_an_orderly_end_puts_everything_back(machine: Machine) -> None:
     assert machine.agent(GONE_TOO).look("run/2", LIMIT) is Standing.ENDED
 
 
+def test_an_agent_that_ends_begins_nothing_any_more(machine: Machine) -> None:
+    """A command that waited until everything was put back is refused: nobody would end its effect."""
+    agent = machine.agent()
+    agent.close()
+    with refused("stopping"):
+        agent.apply("run/1", LIMIT)
+    assert (machine.host.limit, machine.on_file()) == (1000, {})
+
+
 POINTS: Final = ("before begin", "after begin", "applied")
 
 
