@@ -30,7 +30,7 @@ _MOST_RULES: Final = 256
 class Inside(Protocol):
     """Does some work in a network namespace by name, and returns or raises what the work did."""
 
-    def __call__(self, netns: str, work: Callable[[], _Result]) -> _Result:
+    def __call__(self, netns: str, work: Callable[[], _Result], /) -> _Result:
         """Do it; raises `OSError` (ENOENT) when there is no such namespace."""
         ...
 
