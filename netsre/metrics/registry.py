@@ -98,7 +98,7 @@ _METRICS: Final = (
     Metric(c.SOURCE_UP, "gauge", "1 while a source of measurements answers.", ("source",), "controller"),
     Metric(c.TICK_SECONDS, "gauge", "Duration of the last evaluation.", (), "controller", "seconds"),
     Metric(c.TICK_FAILURES, "counter", "Evaluations that ended in an error.", (), "controller"),
-    Metric(c.ALERTS_ACTIVE, "gauge", "Alerts that fire now.", ("severity",), "controller"),
+    Metric(c.ALERTS_ACTIVE, "gauge", "Alerts of netsre's own that fire now.", ("severity",), "controller"),
     Metric(c.ALERT_TRANSITIONS, "counter",
            "Alerts that began to fire or were resolved, and rows that could not be read.",
            ("alertname", "transition"), "controller"),

@@ -12,9 +12,9 @@ from sqlalchemy import (
     Connection,
     Row,
     Text,
+    bindparam,
     literal_column,
     select,
-    tuple_,
     type_coerce,
     update,
 )
@@ -31,12 +31,19 @@ UNREADABLE: Final = "unreadable"
 
 # A literal: with a parameter SQLite would not know that the index of firing alerts answers this.
 FIRING: Final[ColumnElement[str]] = literal_column(f"'{AlertState.FIRING.value}'")
+OURS: Final = schema.alert.c.source != AlertSource.WEBHOOK.value
+"""Of somebody else's alerts there may be any number, and few of our questions are about them."""
 
 # Texts are decoded row by row here, and not by their types: one row that is broken must not hide the others.
 _COLUMNS: Final = [
     type_coerce(column, Text).label(column.name) if column.name in ("labels", "annotations") else column
     for column in schema.alert.c
 ]
+_TOLD: Final = select(*_COLUMNS).where(
+    schema.alert.c.state == FIRING,
+    schema.alert.c.fingerprint.in_(bindparam("names", expanding=True)),
+    ~OURS,
+)
 
 
 class Alerts:
@@ -53,45 +60,44 @@ class Alerts:
         """
         before = self.find(alert.fingerprint, alert.fired_at)
         if before is None and alert.resolved_at is None and alert.source is not AlertSource.WEBHOOK:
-            theirs = self.told(AlertSource.WEBHOOK, [alert.fingerprint]).values()
-            self.save_all([replace(a, state=AlertState.RESOLVED, resolved_at=alert.fired_at) for a in theirs])
+            theirs = self.told([alert.fingerprint]).values()
+            ended = [replace(a, state=AlertState.RESOLVED, resolved_at=alert.fired_at) for a in theirs]
+            self.save_all(ended, theirs)
         self._write([alert])
         self._count([alert], {} if before is None else {_key(before): before})
 
-    def save_all(self, alerts: Sequence[Alert]) -> None:
-        """Write many firings, each of them once, as `save` does with one of somebody else's."""
-        before: dict[tuple[str, Timestamp], Alert] = {}
-        table = schema.alert
-        for keys in portions(map(_key, alerts)):
-            known = select(*_COLUMNS).where(tuple_(table.c.fingerprint, table.c.fired_at).in_(keys))
-            found = (_alert(row) for row in self._connection.execute(known))
-            before |= {_key(alert): alert for alert in found if alert is not None}
+    def save_all(self, alerts: Sequence[Alert], firing: Iterable[Alert]) -> None:
+        """Write many firings of somebody else's, each once; `firing` are those that `told` returned."""
         # Those that ended make room for those that begin: one alert fires once at a time.
         self._write(sorted(alerts, key=lambda alert: alert.state is AlertState.FIRING))
-        self._count(alerts, before)
+        self._count(alerts, {_key(alert): alert for alert in firing})
 
     def active(self, source: AlertSource | None = None) -> dict[str, Alert]:
         """Return the firing alerts by fingerprint, of one source or of all, without those unreadable."""
-        found = ((row.fingerprint, _alert(row)) for row in self._firing())
-        return {name: alert for name, alert in found if alert is not None and source in (None, alert.source)}
+        rows = self._firing() if source is None else self._firing(schema.alert.c.source == source.value)
+        return {alert.fingerprint: alert for row in rows if (alert := _alert(row)) is not None}
 
-    def told(self, source: AlertSource, fingerprints: Iterable[str]) -> dict[str, Alert]:
-        """Return those of these alerts that fire and come from one source, by fingerprint."""
+    def told(self, fingerprints: Iterable[str]) -> dict[str, Alert]:
+        """Return those of these alerts that fire because somebody else told of them, by fingerprint.
+
+        A row of one that cannot be read is set aside, as `set_aside` does with those of ours.
+        """
         found: dict[str, Alert] = {}
         for names in portions(fingerprints):
-            query = select(*_COLUMNS).where(
-                schema.alert.c.state == FIRING, schema.alert.c.fingerprint.in_(names)
-            )
-            rows = (_alert(row) for row in self._connection.execute(query))
-            found |= {a.fingerprint: a for a in rows if a is not None and a.source is source}
+            rows = list(self._connection.execute(_TOLD, {"names": names}))
+            self._set_aside(rows)
+            found |= {alert.fingerprint: alert for row in rows if (alert := _alert(row)) is not None}
         return found
 
     def set_aside(self) -> list[str]:
-        """Take firing rows that cannot be read out of the way, and count them; return their fingerprints.
+        """Take firing rows of ours that cannot be read out of the way; return their fingerprints.
 
         Their alerts are decided anew: without that the row would forbid the same alert to fire.
         """
-        broken = [row for row in self._firing() if _alert(row) is None]
+        return self._set_aside(self._firing(OURS))
+
+    def _set_aside(self, rows: Iterable[Row[tuple[object, ...]]]) -> list[str]:
+        broken = [row for row in rows if _alert(row) is None]
         table = schema.alert
         for row in broken:
             this = update(table).where(
@@ -109,27 +115,40 @@ class Alerts:
         return None if row is None else _alert(row)
 
     def newest(self, limit: int) -> list[Alert]:
-        """Return every alert that fires, newest first, then those that ended last, up to `limit` in all."""
-        firing = sorted(self.active().values(), key=lambda alert: (-alert.fired_at, alert.fingerprint))
+        """Return every alert of ours that fires, newest first, then others that fire, then those that ended.
+
+        Up to `limit` in all, unless more of ours fire: of somebody else's there may be any number.
+        """
         table = schema.alert
+        ours = (alert for row in self._firing(OURS) if (alert := _alert(row)) is not None)
+        firing = sorted(ours, key=lambda alert: (-alert.fired_at, alert.fingerprint))
+        told = select(*_COLUMNS).where(table.c.state == FIRING, ~OURS)
+        told = told.order_by(table.c.fired_at.desc(), table.c.fingerprint).limit(max(0, limit - len(firing)))
+        firing += [alert for row in self._connection.execute(told) if (alert := _alert(row)) is not None]
         ended = select(*_COLUMNS).where(table.c.resolved_at.is_not(None))
         ended = ended.order_by(table.c.resolved_at.desc(), table.c.fingerprint)
         rows = self._connection.execute(ended.limit(max(0, limit - len(firing))))
         return [*firing, *(alert for row in rows if (alert := _alert(row)) is not None)]
 
     def since(self, ended: Timestamp) -> list[Alert]:
-        """Return every alert that fires, and those that ended at a time or later."""
-        late = select(*_COLUMNS).where(schema.alert.c.resolved_at >= ended)
-        rows = (*self._firing(), *self._connection.execute(late))
+        """Return every alert of ours that fires, and those that ended at a time or later."""
+        late = select(*_COLUMNS).where(schema.alert.c.resolved_at >= ended, OURS)
+        rows = (*self._firing(OURS), *self._connection.execute(late))
         return [alert for row in rows if (alert := _alert(row)) is not None]
+
+    def severities(self) -> list[str]:
+        """Return the severity of every alert of ours that fires."""
+        found = (_alert(row) for row in self._firing(OURS))
+        return [dict(alert.labels).get("severity", "") for alert in found if alert is not None]
 
     def transitions(self) -> Mapping[tuple[str, str], int]:
         """Return how often alerts began and ended, ever, by alert name and transition."""
         found = tallies.read(self._connection, tallies.ALERT)
         return MappingProxyType({(tally.name, tally.state): tally.count for tally in found})
 
-    def _firing(self) -> list[Row[tuple[object, ...]]]:
-        return list(self._connection.execute(select(*_COLUMNS).where(schema.alert.c.state == FIRING)))
+    def _firing(self, *those: ColumnElement[bool]) -> list[Row[tuple[object, ...]]]:
+        query = select(*_COLUMNS).where(schema.alert.c.state == FIRING, *those)
+        return list(self._connection.execute(query))
 
     def _write(self, alerts: Iterable[Alert]) -> None:
         rows = [

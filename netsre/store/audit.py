@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from netsre.clock import Timestamp
 from netsre.model.documents import Document, canonical
@@ -17,6 +17,10 @@ from netsre.store import schema
 
 GENESIS: Final = "0" * 64
 _HEAD: Final = "audit_head"
+
+_APPEND: Final = insert(schema.audit)
+_READ_HEAD: Final = select(schema.meta.c.value).where(schema.meta.c.key == _HEAD).with_for_update()
+_MOVE_HEAD: Final = update(schema.meta).where(schema.meta.c.key == _HEAD).values(value=bindparam("head"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +62,12 @@ class Audit:
         seq, prev_hash = self._head()
         text = canonical(details)
         row_hash = digest((seq + 1, at, actor, verb, subject, text, prev_hash))
-        self._connection.execute(
-            insert(schema.audit).values(
-                seq=seq + 1, at=at, actor=actor, verb=verb, subject=subject, details=text,
-                prev_hash=prev_hash, hash=row_hash,
-            )
-        )  # fmt: skip
-        head = update(schema.meta).where(schema.meta.c.key == _HEAD)
-        self._connection.execute(head.values(value=f"{seq + 1}:{row_hash}"))
+        row = {
+            "seq": seq + 1, "at": at, "actor": actor, "verb": verb, "subject": subject, "details": text,
+            "prev_hash": prev_hash, "hash": row_hash,
+        }  # fmt: skip
+        self._connection.execute(_APPEND, [row])
+        self._connection.execute(_MOVE_HEAD, {"head": f"{seq + 1}:{row_hash}"})
 
     def rows(self) -> Iterable[Row]:
         """Yield the whole log in order."""
@@ -95,6 +97,5 @@ class Audit:
 
     def _head(self) -> tuple[int, str]:
         """Return the newest row's number and hash; held against other writers until the transaction ends."""
-        query = select(schema.meta.c.value).where(schema.meta.c.key == _HEAD).with_for_update()
-        seq, _, last = self._connection.execute(query).scalar_one().partition(":")
+        seq, _, last = self._connection.execute(_READ_HEAD).scalar_one().partition(":")
         return int(seq), last

@@ -4,6 +4,8 @@ import contextlib
 import errno
 import os
 import sqlite3
+import threading
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -46,6 +48,43 @@ class Transaction:
         self.meta = Meta(connection)
 
 
+class Turns:
+    """One thread after the other, in the order in which they came.
+
+    SQLite's own lock is for whoever happens to ask at the right moment: beside one thread that writes all the
+    time, another one could ask for seconds.
+    """
+
+    def __init__(self) -> None:
+        """Begin with nobody."""
+        self._lock = threading.Lock()
+        self._line: deque[threading.Lock] = deque()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for a turn; tell whether it came in time. One that came must be ended."""
+        mine = threading.Lock()
+        mine.acquire()
+        with self._lock:
+            self._line.append(mine)
+            if len(self._line) == 1:
+                mine.release()
+        if mine.acquire(timeout=seconds):
+            return True
+        with self._lock:
+            # It may have come in this very moment.
+            if self._line[0] is mine:
+                return True
+            self._line.remove(mine)
+        return False
+
+    def end(self) -> None:
+        """End the turn, and give the next one its own."""
+        with self._lock:
+            self._line.popleft()
+            if self._line:
+                self._line[0].release()
+
+
 class Store:
     """The database of the controller."""
 
@@ -57,6 +96,7 @@ class Store:
         `identity` is device and inode of the file `where`, None where the database is no file.
         """
         self._engine = engine
+        self._turns = Turns()
         self._where = where
         self._migrations = migrations
         self._identity = identity
@@ -98,10 +138,21 @@ class Store:
 
     @contextlib.contextmanager
     def write(self) -> Iterator[Transaction]:
-        """Open a transaction that may write; leaving it normally commits to disk, an exception undoes all."""
+        """Open a transaction that may write; leaving it normally commits to disk, an exception undoes all.
+
+        The writers of this process take turns, whoever waits longest first.
+        """
         self._refuse_another_file()
-        with self._translated(), self._engine.begin() as connection:
-            yield Transaction(connection)
+        if not self._turns.wait(_BUSY_MILLISECONDS / 1000):
+            message = (
+                f"database {self._where}: another write takes longer than {_BUSY_MILLISECONDS} ms; it goes on"
+            )
+            raise StoreUnusable(message)
+        try:
+            with self._translated(), self._engine.begin() as connection:
+                yield Transaction(connection)
+        finally:
+            self._turns.end()
 
     @contextlib.contextmanager
     def read(self) -> Iterator[Transaction]:

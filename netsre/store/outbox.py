@@ -1,7 +1,7 @@
 """Messages that must reach a channel: written with the change they tell of, marked when delivered."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, Text, delete, func, or_, select, type_coerce, update
@@ -47,17 +47,24 @@ class Outbox:
 
     def add(self, channel: str, key: str, payload: Document, at: Timestamp) -> None:
         """Put a message up for delivery; the same key twice is one message."""
-        row = {
-            "channel": channel,
-            "key": key,
-            "payload": payload,
-            "created_at": at,
-            "attempts": 0,
-            "next_attempt_at": at,
-        }
-        self._connection.execute(
-            insert_once(self._connection.dialect, schema.outbox, ["channel", "key"]), [row]
-        )
+        self.add_all(channel, [(key, payload)], at)
+
+    def add_all(self, channel: str, found: Iterable[tuple[str, Document]], at: Timestamp) -> None:
+        """Put messages up for delivery, each with its key, in this order."""
+        rows = [
+            {
+                "channel": channel,
+                "key": key,
+                "payload": payload,
+                "created_at": at,
+                "attempts": 0,
+                "next_attempt_at": at,
+            }
+            for key, payload in found
+        ]
+        if rows:
+            once = insert_once(self._connection.dialect, schema.outbox, ("channel", "key"))
+            self._connection.execute(once, rows)
 
     def due(self, channel: str, now: Timestamp, limit: int, longest: int) -> list[Message]:
         """Return messages to deliver now, in the order they were written.

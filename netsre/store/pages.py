@@ -33,7 +33,7 @@ class Pages:
             for alert in alerts
         ]
         if rows:
-            keys = ["peer", "fingerprint", "fired_at"]
+            keys = ("peer", "fingerprint", "fired_at")
             self._connection.execute(insert_once(self._connection.dialect, table, keys), rows)
         ended = [
             {"key": row["fingerprint"], "at": row["fired_at"]}

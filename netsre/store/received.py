@@ -2,8 +2,9 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from typing import Final
 
-from sqlalchemy import Connection, Row, bindparam, delete, exists, func, select, tuple_, update
+from sqlalchemy import Connection, Row, bindparam, case, delete, exists, func, select, tuple_, update
 
 from netsre.alerting import webhook
 from netsre.alerting.webhook import Known, Notice
@@ -13,6 +14,44 @@ from netsre.model.incidents import Disposition, Received
 from netsre.store import schema, tallies
 from netsre.store.alerts import FIRING
 from netsre.store.statements import portions
+
+_RECEIVED: Final = schema.received.c
+_ALERT: Final = schema.alert.c
+
+# Made once: for a request with one alert, making its statements would take longer than the database.
+_STATES: Final = select(_RECEIVED.fingerprint, _RECEIVED.starts_at, _RECEIVED.status).where(
+    _RECEIVED.fingerprint.in_(bindparam("names", expanding=True)),
+    _RECEIVED.starts_at.in_(bindparam("times", expanding=True)),
+)
+# A firing has no end, an end is no firing: two maxima of one column each.
+_LAST: Final = (
+    select(
+        _RECEIVED.fingerprint,
+        func.max(_RECEIVED.starts_at).filter(_RECEIVED.status == AlertState.FIRING.value),
+        func.max(_RECEIVED.ends_at),
+    )
+    .where(_RECEIVED.fingerprint.in_(bindparam("names", expanding=True)))
+    .group_by(_RECEIVED.fingerprint)
+)
+_OWN: Final = (
+    select(_ALERT.fingerprint)
+    .where(_ALERT.fingerprint.in_(bindparam("names", expanding=True)))
+    .where(_ALERT.source != AlertSource.WEBHOOK.value)
+    .distinct()
+)
+_INSERT: Final = schema.received.insert()
+_END: Final = bindparam("end", type_=_RECEIVED.ends_at.type)
+_REPEAT: Final = (
+    update(schema.received)
+    .where(
+        _RECEIVED.fingerprint == bindparam("name"),
+        _RECEIVED.starts_at == bindparam("start"),
+        _RECEIVED.status == bindparam("state"),
+    )
+    .values(
+        times=_RECEIVED.times + 1, ends_at=case((_RECEIVED.ends_at < _END, _END), else_=_RECEIVED.ends_at)
+    )
+)
 
 
 class ReceivedAlerts:
@@ -64,48 +103,31 @@ class ReceivedAlerts:
 
     def _known(self, notices: Sequence[Notice]) -> dict[str, Known]:
         known = {notice.fingerprint: Known() for notice in notices}
-        table, alert = schema.received, schema.alert
-        for keys in portions({(notice.fingerprint, notice.starts_at) for notice in notices}):
-            states = select(table.c.fingerprint, table.c.starts_at, table.c.status)
-            states = states.where(tuple_(table.c.fingerprint, table.c.starts_at).in_(keys))
-            for name, starts_at, status in self._connection.execute(states):
-                known[name].states.add((starts_at, AlertState(status)))
-        # A firing has no end, an end is no firing: two maxima of one column each.
-        last = select(
-            table.c.fingerprint,
-            func.max(table.c.starts_at).filter(table.c.status == AlertState.FIRING.value),
-            func.max(table.c.ends_at),
-        ).group_by(table.c.fingerprint)
-        own = select(alert.c.fingerprint).where(alert.c.source != AlertSource.WEBHOOK.value).distinct()
+        starts = {notice.fingerprint: set[Timestamp]() for notice in notices}
+        for notice in notices:
+            starts[notice.fingerprint].add(notice.starts_at)
         for names in portions(known):
-            for name, start, end in self._connection.execute(last.where(table.c.fingerprint.in_(names))):
+            times = {"names": names, "times": list(set[Timestamp]().union(*(starts[name] for name in names)))}
+            for name, starts_at, status in self._connection.execute(_STATES, times):
+                known[name].states.add((starts_at, AlertState(status)))
+            for name, start, end in self._connection.execute(_LAST, {"names": names}):
                 known[name].last_start, known[name].last_end = start, end
-            for (name,) in self._connection.execute(own.where(alert.c.fingerprint.in_(names))):
+            for (name,) in self._connection.execute(_OWN, {"names": names}):
                 known[name].own = True
         return known
 
     def _insert(self, rows: list[dict[str, object]]) -> None:
         if rows:
-            self._connection.execute(schema.received.insert(), rows)
+            self._connection.execute(_INSERT, rows)
 
     def _repeat(self, notices: Iterable[Notice]) -> None:
         """Count what came again; of two ends of one firing the later one is right, as in Alertmanager."""
-        table = schema.received
-        end = bindparam("end", type_=table.c.ends_at.type)
-        later = func.coalesce(table.c.ends_at, end) < end
         rows = [
             {"name": n.fingerprint, "start": n.starts_at, "state": n.status.value, "end": n.ends_at}
             for n in notices
         ]
-        if not rows:
-            return
-        this = update(table).where(
-            table.c.fingerprint == bindparam("name"),
-            table.c.starts_at == bindparam("start"),
-            table.c.status == bindparam("state"),
-        )
-        self._connection.execute(this.values(times=table.c.times + 1), rows)
-        self._connection.execute(this.where(later).values(ends_at=end), rows)
+        if rows:
+            self._connection.execute(_REPEAT, rows)
 
 
 def _received(row: Row[tuple[object, ...]]) -> Received:

@@ -197,7 +197,7 @@ def _add_lists(app: FastAPI, served: Served) -> None:
 
     @app.get("/api/v1/alerts", responses={503: {"model": wire.Problem}})
     def list_alerts(limit: limit = 100) -> wire.Alerts:
-        """Return every alert that fires, whatever the limit, then those that ended last; newest first."""
+        """Return every alert of ours that fires, whatever the limit, then others, then those that ended."""
         with served.store.read() as transaction:
             found = transaction.alerts.newest(limit)
         return wire.Alerts(alerts=[wire.alert(value) for value in found])

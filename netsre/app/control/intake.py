@@ -21,7 +21,7 @@ from netsre.app.logs import pairs
 from netsre.clock import Clock, Timestamp
 from netsre.errors import EnvironmentUnfit, StoreUnusable
 from netsre.metrics.readings import Readings
-from netsre.model.alerts import Alert, AlertSource
+from netsre.model.alerts import Alert
 from netsre.model.incidents import Disposition
 from netsre.model.runbooks import Trigger
 from netsre.store.database import Store, Transaction
@@ -141,7 +141,7 @@ class Intake:
         # Whoever went away meanwhile hears nothing; what they brought is kept all the same.
         listening = [waiting for waiting in taken if waiting.answer.set_running_or_notify_cancel()]
         try:
-            kept, news = self._keep(taken)
+            kept, announced = self._keep(taken)
         except StoreUnusable as error:
             _log.warning("alerts from Alertmanager were not kept %s", pairs(requests=len(taken), error=error))
             for waiting in listening:
@@ -155,38 +155,41 @@ class Intake:
             answers = dict(zip(map(id, taken), kept, strict=True))
             for waiting in listening:
                 waiting.answer.set_result(answers[id(waiting)])
-            if news:
+            if announced:
                 self._wake()
 
-    def _keep(self, taken: Sequence[_Waiting]) -> tuple[list[Kept], int]:
-        """Keep everything in one transaction; return what it was to us by request, and how much was news."""
+    def _keep(self, taken: Sequence[_Waiting]) -> tuple[list[Kept], bool]:
+        """Keep all in one transaction; return what it was to us by request, and whether there is work."""
         notices = [notice for waiting in taken for notice in waiting.notices]
         with self._store.write() as transaction:
             now = self._clock.now()
             found = transaction.received.keep(notices, now)
             news = [n for n, what in zip(notices, found, strict=True) if what is Disposition.NEW]
-            act_on(transaction, news, self._triggers, now)
+            announced = act_on(transaction, news, self._triggers, now)
         rest = iter(found)
-        return [Counter(next(rest) for _ in waiting.notices) for waiting in taken], len(news)
+        return [Counter(next(rest) for _ in waiting.notices) for waiting in taken], announced
 
 
 def act_on(
     transaction: Transaction, news: Sequence[Notice], triggers: Collection[Trigger], now: Timestamp
-) -> None:
-    """Have somebody else's alerts fire and end here, and announce those that are triggers of a runbook."""
+) -> bool:
+    """Have somebody else's alerts fire and end here; tell whether one of them is announced to the runbooks.
+
+    That are those which are the trigger of one: a storm of others must not stand in the way.
+    """
     if not news:
-        return
-    firing = transaction.alerts.told(AlertSource.WEBHOOK, {notice.fingerprint for notice in news})
+        return False
+    firing = transaction.alerts.told({notice.fingerprint for notice in news})
     transitions = relay.changes(news, firing, now)
     alerts = {(t.alert.fingerprint, t.alert.fired_at): t.alert for t in transitions}
-    transaction.alerts.save_all(list(alerts.values()))
+    transaction.alerts.save_all(list(alerts.values()), firing.values())
     incidents.note(transaction, alerts.values(), now)
-    # A storm of what concerns no runbook must not stand in the way of what does.
     told = [(t.key, messages.announcement(t)) for t in transitions if _trigger(t.alert) in triggers]
     transaction.outbox.add_all(messages.RUNBOOK, told, now)
     first = [f"{notice.fingerprint}/{notice.starts_at}/{notice.status}" for notice in news[:_AUDITED]]
     details: Document = {"count": len(news), "first": first}
     transaction.audit.append(now, ACTOR, "alerts.received", conventions.OTHER, details)
+    return bool(told)
 
 
 def _trigger(alert: Alert) -> Trigger:

@@ -179,9 +179,7 @@ class Loop:
 
     def _count(self) -> None:
         with self._parts.store.read() as transaction:
-            severities = [
-                dict(alert.labels).get("severity", "") for alert in transaction.alerts.active().values()
-            ]
+            severities = transaction.alerts.severities()
             pending: Mapping[str, int] = dict.fromkeys(messages.CHANNELS, 0) | dict(
                 transaction.outbox.pending()
             )

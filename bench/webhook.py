@@ -1,0 +1,166 @@
+"""The webhook: how many alerts a second are accepted, each of them on disk before it is answered."""
+
+import http.client
+import json
+import shutil
+import socket
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+_CONNECTIONS: Final = 4
+_SECONDS: Final = 8.0
+_BATCHES: Final = (64, 1)
+"""Alerts in one post: a group in a storm, and the smallest there is."""
+_PATIENCE: Final = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookFigures:
+    """What was accepted and found on disk afterwards, in posts of one size."""
+
+    batch: int
+    connections: int
+    alerts_per_second: float
+    slowest_milliseconds: float
+    """The longest that one post waited for its answer."""
+    tick_milliseconds: float
+    """How long the evaluation beside it took at most."""
+
+
+def measure() -> list[WebhookFigures]:
+    """Flood a controller with new alerts, in posts of each size, a fresh one each time."""
+    return [_measure(batch) for batch in _BATCHES]
+
+
+def _measure(batch: int) -> WebhookFigures:
+    # Beside the code, not in the memory that /tmp may be: what is measured is a disk.
+    home = Path(tempfile.mkdtemp(prefix="netsre-bench-", dir=Path.cwd() / ".cache"))
+    try:
+        with _controller(home) as port:
+            token = (home / "webhook.token").read_text(encoding="ascii").strip()
+            ticks: list[float] = []
+            watch = threading.Thread(target=_watch, args=(port, ticks))
+            watch.start()
+            posts, began = _flood(port, token, batch), time.monotonic()
+            waits = [wait for wait, _ in posts]
+            seconds = max(end for _, end in posts) - min(end - wait for wait, end in posts)
+            del began
+            watch.join()
+        with closing(sqlite3.connect(home / "netsre.db")) as database:
+            (kept,) = database.execute("SELECT count(*) FROM received WHERE disposition = 'new'").fetchone()
+        if kept != len(posts) * batch:
+            raise RuntimeError(f"{len(posts) * batch} alerts were accepted, and {kept} are on disk")
+    finally:
+        shutil.rmtree(home)
+    return WebhookFigures(batch, _CONNECTIONS, kept / seconds, max(waits) * 1000, max(ticks) * 1000)
+
+
+@contextmanager
+def _controller(home: Path) -> Iterator[int]:
+    """Run a controller without an agent; enter when it evaluates."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [
+        *(sys.executable, "-m", "netsre", "controller", "--data-dir", str(home), "--interval", "1s"),
+        *("--listen", f"127.0.0.1:{port}", "--agent", "http://127.0.0.1:1", "--node", "bench"),
+    ]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + _PATIENCE
+        while not _status(port).get("last_tick_at"):
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError("the controller did not start")
+            time.sleep(0.05)
+        yield port
+        process.terminate()
+
+
+def _status(port: int) -> dict[str, object]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_PATIENCE)
+    with closing(connection):
+        try:
+            connection.request("GET", "/api/v1/status")
+            return dict(json.loads(connection.getresponse().read()))
+        except OSError:
+            return {}
+
+
+def _watch(port: int, ticks: list[float]) -> None:
+    until = time.monotonic() + _SECONDS
+    while time.monotonic() < until:
+        status = _status(port)
+        if status.get("tick_failures"):
+            raise RuntimeError(f"an evaluation failed meanwhile: {status['problem']}")
+        ticks.append(float(str(status["tick_seconds"])))
+        time.sleep(0.5)
+
+
+def _flood(port: int, token: str, batch: int) -> list[tuple[float, float]]:
+    """Post from several connections at once; return how long each post took, and when it ended."""
+    posts: list[tuple[float, float]] = []
+    senders = [
+        threading.Thread(target=_send, args=(port, token, batch, sender, posts))
+        for sender in range(_CONNECTIONS)
+    ]
+    for thread in senders:
+        thread.start()
+    for thread in senders:
+        thread.join()
+    return posts
+
+
+def _send(port: int, token: str, batch: int, sender: int, posts: list[tuple[float, float]]) -> None:
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=_PATIENCE)) as connection:
+        until, number = time.monotonic() + _SECONDS, 0
+        while (began := time.monotonic()) < until:
+            connection.request("POST", "/api/v1/alerts", _body(sender, number, batch), headers)
+            answer = connection.getresponse()
+            said = answer.read()
+            if answer.status != http.HTTPStatus.OK:
+                raise RuntimeError(f"{answer.status}: {said!r}")
+            posts.append((time.monotonic() - began, time.monotonic()))
+            number += 1
+
+
+def _body(sender: int, number: int, batch: int) -> bytes:
+    """Return a body of alerts that were never sent before, as Alertmanager writes them."""
+    alerts = [
+        {
+            "status": "firing",
+            "labels": {
+                "alertname": "HighErrorRate",
+                "severity": "ticket",
+                "service": "checkout",
+                "instance": f"10.{sender}.{number}:{index}",
+                "cluster": "eu-1",
+                "team": "payments",
+            },
+            "annotations": {"summary": "5 % of requests fail", "runbook_url": "https://example.com/runbook"},
+            "startsAt": "2026-01-01T00:00:00.123456789Z",
+            "endsAt": "0001-01-01T00:00:00Z",
+            "generatorURL": "http://prometheus.example.com/graph?g0.expr=x",
+            "fingerprint": "0123456789abcdef",
+        }
+        for index in range(batch)
+    ]
+    body = {
+        "receiver": "netsre",
+        "status": "firing",
+        "alerts": alerts,
+        "version": "4",
+        "truncatedAlerts": 0,
+        "groupLabels": {},
+        "commonLabels": {},
+        "commonAnnotations": {},
+        "groupKey": "{}:{}",
+    }
+    return json.dumps(body).encode()
