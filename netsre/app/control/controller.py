@@ -37,7 +37,7 @@ from netsre.alerting.notify import Pace
 from netsre.app import datadir, gamedays, privileges, resources, runbooks, service_levels, tokens
 from netsre.app.control import api
 from netsre.app.control.automation import Automation, RunbookChannel
-from netsre.app.control.dispatch import Dispatcher, LogChannel
+from netsre.app.control.dispatch import BATCH, Dispatcher, LogChannel
 from netsre.app.control.drill_parts import DrillPart
 from netsre.app.control.hook import Door
 from netsre.app.control.intake import Intake
@@ -113,9 +113,8 @@ def run(settings: Settings) -> None:
             _log.info("database %s", pairs(path=store.where, schema=loaded.migrations.head))
         board = Board(SystemClock().now())
         world = _world(settings, loaded, store, board)
-        # The one needs the other: whoever is woken is known by the time that anybody wakes.
-        drills = DrillPart(settings, world, loaded.gamedays, lambda: worker.wake())  # noqa: PLW0108
-        worker = _worker(settings, world, board, drills)
+        worker = _worker(settings, world, board)
+        drills = DrillPart(settings, world, loaded.gamedays, board)
         triggers = {trigger for book in loaded.runbooks for trigger in book.triggers}
         intake = Intake(store, world.clock, triggers, worker.wake)
         pager = _pager(settings, world, clients, intake)
@@ -187,6 +186,8 @@ def _listen(settings: Settings) -> Iterator[socket.socket]:
         message = f"controller address {settings.host}:{settings.port} {why}; choose another with --listen"
         raise EnvironmentUnfit(message) from error
     with listener:
+        # As asyncio does with its own sockets: an answer in two pieces must not wait for an acknowledgement.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         yield listener
 
 
@@ -228,14 +229,13 @@ def _world(settings: Settings, loaded: Loaded, store: Store, board: Board) -> Wo
     )
 
 
-def _worker(settings: Settings, world: World, board: Board, drills: DrillPart) -> Worker:
+def _worker(settings: Settings, world: World, board: Board) -> Worker:
     log_channel = LogChannel(AlertLog(settings.data_dir / ALERT_LOG))
     dispatcher = Dispatcher(world.store, (log_channel, RunbookChannel(world)))
     duties = (
         Duty("kill_switch", world.switch.watch),
-        Duty("delivery", lambda: dispatcher.deliver(world.clock.now())),
+        Duty("delivery", lambda: dispatcher.deliver(world.clock.now()) >= BATCH),
         Duty("runs", Automation(world).advance),
-        Duty("drills", drills.advance),
     )
     return Worker(duties, board)
 

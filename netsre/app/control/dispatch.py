@@ -21,7 +21,8 @@ _log: Final = logging.getLogger("netsre.dispatch")
 
 FIRST_PAUSE: Final = 1 * clock.SECOND
 LONGEST_PAUSE: Final = 5 * clock.MINUTE
-_BATCH: Final = 100
+BATCH: Final = 100
+"""Messages of one channel that are delivered before others have their turn."""
 
 
 class Channel(Protocol):
@@ -90,7 +91,7 @@ class Dispatcher:
         delivered = 0
         for channel in self._channels:
             with self._store.read() as transaction:
-                due = transaction.outbox.due(channel.name, now, _BATCH, LONGEST_PAUSE)
+                due = transaction.outbox.due(channel.name, now, BATCH, LONGEST_PAUSE)
             delivered += sum(self._deliver(channel, message, now) for message in due)
         return delivered
 

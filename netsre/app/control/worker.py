@@ -26,18 +26,20 @@ class Duty:
 
     name: str
     do: Callable[[], object]
+    """Returns True, and nothing like it, where there is more to do at once."""
 
 
 class Worker:
     """Does its duties, one after the other, in one thread."""
 
-    def __init__(self, duties: Sequence[Duty], board: Board) -> None:
-        """Do these; what fails is put on the board."""
+    def __init__(self, duties: Sequence[Duty], board: Board, name: str = "automation") -> None:
+        """Do these, in a thread of this name; what fails is put on the board."""
         self._duties = tuple(duties)
         self._board = board
         self._woken = threading.Event()
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="automation", daemon=True)
+        self._pause = _PAUSE_SECONDS
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
         """Begin, with a first round at once."""
@@ -59,7 +61,7 @@ class Worker:
             if self._stopping.is_set():
                 return
             try:
-                duty.do()
+                more = duty.do()
             except NetsreError as error:
                 self._failed(duty, str(error))
             except Exception as error:  # noqa: BLE001  # the thread outlives every mistake
@@ -68,13 +70,15 @@ class Worker:
                 self._failed(duty, message)
             else:
                 self._works(duty)
+                if more is True:
+                    self.wake()
 
     def _run(self) -> None:
         while not self._stopping.is_set():
             # Before the round: what is told while it goes on leads to another one.
             self._woken.clear()
             self.round()
-            self._woken.wait(_PAUSE_SECONDS)
+            self._woken.wait(self._pause)
 
     def _failed(self, duty: Duty, problem: str) -> None:
         if self._board.problems.get(duty.name) != problem:

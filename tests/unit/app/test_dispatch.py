@@ -198,8 +198,8 @@ def test_the_same_announcement_makes_one_run(store: Store, tmp_path: pathlib.Pat
 
     with store.read() as transaction:
         assert [run.reason for run in transaction.runs.newest(10)] == ["accepted"]
-        verbs = [row.verb for row in transaction.audit.rows()]
-    assert verbs == ["alert.firing", "kill_switch.off", "run.received", "run.gated"]
+        verbs = [row.verb for row in transaction.audit.rows() if row.verb.startswith("run.")]
+    assert verbs == ["run.received", "run.gated"]
 
 
 def test_a_refused_run_is_on_record_with_its_word(store: Store, tmp_path: pathlib.Path) -> None:
