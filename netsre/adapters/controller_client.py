@@ -1,14 +1,24 @@
 """Asks a running controller."""
 
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Final
 
 import httpx
 
-from netsre.errors import EnvironmentUnfit
+from netsre.errors import EnvironmentUnfit, NetsreError
 from netsre.model.documents import Document
 
 _SECONDS: Final = 10.0
+
+
+class Refused(NetsreError):
+    """The controller understood, and said no; `document` is all that it said."""
+
+    def __init__(self, message: str, document: Mapping[str, object]) -> None:
+        """Keep what was said beside the sentence."""
+        self.document = document
+        super().__init__(message)
 
 
 def ask(base: str, path: str, **parameters: str | int) -> object:
@@ -17,7 +27,10 @@ def ask(base: str, path: str, **parameters: str | int) -> object:
 
 
 def post(base: str, path: str, token: str, document: Document) -> object:
-    """Have a controller do something and return the JSON that it answers; raises `EnvironmentUnfit`."""
+    """Have a controller do something and return the JSON that it answers.
+
+    Raises `Refused` when it will not (409), `EnvironmentUnfit` for everything else.
+    """
     headers = {"Authorization": f"Bearer {token}"}
     return _asked("POST", f"{base}{path}", headers=headers, document=document)
 
@@ -37,6 +50,8 @@ def _asked(
         response.raise_for_status()
         answered: object = response.json()
     except httpx.HTTPStatusError as error:
+        if error.response.status_code == HTTPStatus.CONFLICT:
+            raise _refused(error) from error
         raise EnvironmentUnfit(
             f"controller {url} answered {error.response.status_code}{_detail(error)}"
         ) from error
@@ -48,6 +63,14 @@ def _asked(
             f"controller {url} answered what is no JSON; is it a netsre controller?"
         ) from error
     return answered
+
+
+def _refused(error: httpx.HTTPStatusError) -> Refused:
+    try:
+        said = error.response.json()
+    except ValueError:
+        said = {}
+    return Refused(f"the controller refuses{_detail(error)}", said if isinstance(said, dict) else {})
 
 
 def _detail(error: httpx.HTTPStatusError) -> str:

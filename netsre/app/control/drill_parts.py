@@ -1,19 +1,22 @@
 """Game days as one part of the controller: the ground they stand on, their engine, and their time table."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from typing import Final
 
 from netsre.adapters.schedule import Scheduler
 from netsre.app.control.drill_api import Gamedays
 from netsre.app.control.drill_world import Ground
 from netsre.app.control.drills import Drills
 from netsre.app.control.lab_port import LabPort
+from netsre.app.control.snapshot import Board
+from netsre.app.control.worker import Duty, Worker
 from netsre.app.control.world import World
 from netsre.app.settings import Settings
 from netsre.gameday.decide import Gate
 from netsre.model.gamedays import GameDay
 from netsre.runbook.decide import KillSwitch
 
-_SWITCH = {
+_SWITCH: Final = {
     KillSwitch.OFF: Gate.ACCEPTED,
     KillSwitch.ON: Gate.KILL_SWITCH_ON,
     KillSwitch.UNREADABLE: Gate.KILL_SWITCH_UNREADABLE,
@@ -21,11 +24,12 @@ _SWITCH = {
 
 
 class DrillPart:
-    """The engine of game days with its scheduler; `wake` has the engine's turn come at once."""
+    """The engine of game days with its scheduler, in threads of their own.
 
-    def __init__(
-        self, settings: Settings, world: World, gamedays: Iterable[GameDay], wake: Callable[[], None]
-    ) -> None:
+    A drill watches what automation does: while a run waits for the node, the drill can still be ended.
+    """
+
+    def __init__(self, settings: Settings, world: World, gamedays: Iterable[GameDay], board: Board) -> None:
         """Put the parts together; raises `BadInput` for a socket that is no lab's."""
         ground = Ground(
             store=world.store,
@@ -39,17 +43,21 @@ class DrillPart:
             interval=world.interval,
             clock=world.clock,
         )
-        drills = Drills(ground, wake)
+        drills = Drills(ground, self._wake)
         schedules = {name: day.schedule for name, day in ground.gamedays.items() if day.schedule is not None}
         self._scheduler = Scheduler(schedules, drills.scheduled, world.clock)
-        self.advance = drills.advance
+        self._worker = Worker((Duty("drills", drills.advance),), board, "drills")
         self.served = Gamedays(drills, ground, self._scheduler.next_times)
 
     def start(self) -> None:
-        """Have game days come when their time table says so."""
+        """Go on with the drill that is not over, and have game days come when their time table says so."""
+        self._worker.start()
         self._scheduler.start()
 
     def stop(self, seconds: float) -> None:
         """Have none come any more; what was begun goes on with the next start."""
-        del seconds
         self._scheduler.stop()
+        self._worker.stop(seconds)
+
+    def _wake(self) -> None:
+        self._worker.wake()

@@ -90,8 +90,8 @@ class Drills:
         self._wake()
         return drill
 
-    def advance(self) -> int:
-        """Take the drill that is not over as far as it can go now; return how many commands that took."""
+    def advance(self) -> bool:
+        """Take the drill that is not over as far as it can go now; tell whether there is more to do."""
         with self._ground.store.read() as transaction:
             drill = transaction.drills.active()
         count = 0
@@ -104,7 +104,7 @@ class Drills:
             if isinstance(command, Stop | Release) and command.again:
                 # It was asked for before, and is still there: that takes time, and not more asking.
                 break
-        return count
+        return count >= _MOST_COMMANDS
 
     def _judge(self, asked: Asked) -> Replied:
         ground, now = self._ground, self._ground.clock.now()
