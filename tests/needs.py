@@ -78,6 +78,7 @@ NEEDS: Final[Mapping[str, Probe]] = MappingProxyType(
             for command in (
                 "promtool",
                 "prometheus",
+                "prometheus-alertmanager",
                 "chromium",
                 "nft",
                 "ip",

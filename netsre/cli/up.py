@@ -164,6 +164,12 @@ def _width(title: str, cells: Sequence[str]) -> int:
     metavar="HOST:PORT",
     help="Where the agent serves its metrics.",
 )
+@click.option("--with-alertmanager", is_flag=True, help="Also run Debian's Alertmanager, and tell it.")
+@click.option(
+    "--alertmanager-listen",
+    metavar="HOST:PORT",
+    help=f"Where that one serves.  [default: 127.0.0.1:{conventions.ALERTMANAGER_PORT}]",
+)
 @click.option("--slos", multiple=True, metavar="PATH", help="SLO files.  [default: those shipped]")
 @click.option("--runbooks", multiple=True, metavar="PATH", help="Runbook files.  [default: those shipped]")
 @click.option("--external-url", metavar="URL", help="Where people reach the page, for links in alerts.")
@@ -176,6 +182,8 @@ def up(  # noqa: PLR0913
     data_dir: str | None,
     listen: str | None,
     agent_listen: str,
+    with_alertmanager: bool,
+    alertmanager_listen: str | None,
     slos: tuple[str, ...],
     runbooks: tuple[str, ...],
     external_url: str | None,
@@ -201,7 +209,17 @@ def up(  # noqa: PLR0913
     )
     usual = Options(data_dir=str(_LAB_DATA), interval="5s") if with_lab else Options(data_dir=str(_DATA))
     found = settings(asked, usual)
-    _run(app.UpOptions(with_lab, agent, service_user(found.user), found))
+    alertmanager = _alertmanager(alertmanager_listen, asked=with_alertmanager)
+    _run(app.UpOptions(with_lab, agent, service_user(found.user), found, alertmanager))
+
+
+def _alertmanager(listen: str | None, *, asked: bool) -> Endpoint | None:
+    """Return where an Alertmanager of our own is to serve, None where none is asked for."""
+    if listen is not None and not asked:
+        raise click.UsageError("--alertmanager-listen is for --with-alertmanager")
+    usual = f"127.0.0.1:{conventions.ALERTMANAGER_PORT}"
+    port = conventions.ALERTMANAGER_PORT
+    return Endpoint.parse(listen or usual, "--alertmanager-listen", port) if asked else None
 
 
 def _run(options: app.UpOptions) -> None:

@@ -8,6 +8,7 @@ from typing import Final
 
 from netsre.adapters import children, privileges, processes
 from netsre.adapters.children import Child
+from netsre.adapters.privileges import ServiceUser
 from netsre.errors import EnvironmentUnfit
 from netsre.gameday.ownership import Owner
 
@@ -32,6 +33,8 @@ class Program:
     """Beside what the parent passes on."""
     essential: bool = False
     """Without it the others are of no use: when it keeps ending, everything ends."""
+    user: ServiceUser | None = None
+    """Whom it becomes before it begins; None for a program of ours, which does that by itself."""
 
 
 def recent(failures: Sequence[float], now: float) -> list[float]:
@@ -140,12 +143,13 @@ class Supervisor:
         mark = self._owner.name(self._kind, program.name)
         passed_on = {**os.environ, **program.environment, processes.OWNER_VARIABLE: mark}
         parent = os.getpid()
-        return Child(
-            program.name,
-            program.command,
-            passed_on,
-            lambda: privileges.die_with_parent(parent, signal.SIGTERM),
-        )
+
+        def before() -> None:
+            privileges.die_with_parent(parent, signal.SIGTERM)
+            if program.user is not None:
+                privileges.drop_to(program.user)
+
+        return Child(program.name, program.command, passed_on, before)
 
 
 def describe_exit(child: Child) -> str:

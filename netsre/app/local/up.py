@@ -17,7 +17,7 @@ from netsre.adapters.endpoints import Answer, Endpoint
 from netsre.app import datadir, runbooks, rundir, service_levels, tokens
 from netsre.app.effects import ledger, orphans
 from netsre.app.levels import LevelLine, read_levels
-from netsre.app.local import lab
+from netsre.app.local import alertmanager, lab
 from netsre.app.local.supervise import Program, Supervisor
 from netsre.app.local.sweep import sweep
 from netsre.app.privileges import ServiceUser, require_root
@@ -51,6 +51,8 @@ class UpOptions:
     user: ServiceUser
     controller: Settings
     """How the controller is set up; its user and its agent are those of this very run."""
+    alertmanager: Endpoint | None = None
+    """Where an Alertmanager of its own is to listen; None for none."""
 
     @property
     def data_dir(self) -> Path:
@@ -122,6 +124,8 @@ def run(options: UpOptions, screen: Screen) -> None:
     """
     require_root("netsre up", "for BPF and network namespaces")
     _check_files(options.controller)
+    if options.alertmanager is not None:
+        alertmanager.require()
     owner = processes.this_process()
     with Wishes().heard() as wishes, contextlib.ExitStack() as stack:
         # First of all: what a killed run left may still hold the ports and the data directory.
@@ -168,7 +172,10 @@ def _check_ports(options: UpOptions) -> None:
     for part, endpoint, flag in (
         (CONTROLLER, options.listen, "--listen"),
         (AGENT, options.agent_listen, "--agent-listen"),
+        (alertmanager.NAME, options.alertmanager, "--alertmanager-listen"),
     ):
+        if endpoint is None:
+            continue
         reason = endpoints.refusal(endpoint)
         if reason is None:
             continue
@@ -199,6 +206,11 @@ def _start(options: UpOptions, supervisor: Supervisor, network: lab.Lab | None, 
     listen = ("--listen", str(options.agent_listen))
     supervisor.start(Program(AGENT, (*netsre, AGENT, *listen, *control, *who, *parent)))
     home = {"HOME": str(options.data_dir)}
+    if options.alertmanager is not None:
+        # Before the controller, which then never finds it missing.
+        supervisor.start(
+            alertmanager.program(options.data_dir, options.user, options.alertmanager, options.listen)
+        )
     if network is not None:
         control = (*control, "--lab-control", str(run_directory / _LAB_SOCKET))
     controller = (*netsre, CONTROLLER, *_controller_options(options), *control, *parent)
@@ -215,9 +227,15 @@ def _controller_options(options: UpOptions) -> tuple[str, ...]:
         *("--agent", options.agent_listen.url, "--interval", duration_text(settings.interval)),
         *("--data-dir", str(options.data_dir), "--node", settings.node),
         *("--external-url", settings.external_url),
+        *(word for url in _alertmanagers(options) for word in ("--alertmanager", url)),
         *(word for path in settings.slos for word in ("--slos", str(path))),
         *(word for path in settings.runbooks for word in ("--runbooks", str(path))),
     )
+
+
+def _alertmanagers(options: UpOptions) -> tuple[str, ...]:
+    own = () if options.alertmanager is None else (options.alertmanager.url,)
+    return (*options.controller.alertmanagers, *own)
 
 
 def _become_ready(options: UpOptions, supervisor: Supervisor, wishes: Wishes, screen: Screen) -> bool:
@@ -274,6 +292,9 @@ def _introduce(options: UpOptions, supervisor: Supervisor, network: lab.Lab | No
         f"agent:       {options.agent_listen.url}/metrics (pid {pids.pop(AGENT, 0)}, root, few capabilities)"
     )
     screen.say(f"controller:  {options.listen.url}/api/v1/slos (pid {pids.pop(CONTROLLER, 0)}, user {user})")
+    if options.alertmanager is not None:
+        pid = pids.pop(alertmanager.NAME, 0)
+        screen.say(f"alerts:      {options.alertmanager.url}/ (alertmanager, pid {pid}, user {user})")
     if network is not None:
         traffic = ", ".join(f"{name} {pid}" for name, pid in pids.items())
         screen.say(
