@@ -1,10 +1,16 @@
-"""The controller's list of runs, read into lines that a terminal can show."""
+"""The controller's list of runs, read into lines that a terminal can show; `--json` has what is left out."""
 
 import json
-from collections.abc import Iterator, Mapping
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
 
 from netsre import clock
 from netsre.errors import SourceUnreachable
+
+WIDTH: Final = 80
+_HASH: Final = 12
+"""Digits of a plan's hash that tell it apart."""
 
 
 def read_runs(document: object) -> tuple[str, ...]:
@@ -18,15 +24,87 @@ def read_runs(document: object) -> tuple[str, ...]:
     raise _unreadable()
 
 
+def effect_text(effect: Mapping[str, object]) -> str:
+    """Return an effect in a few words: its kind, and everything that makes it exact."""
+    said = [str(effect["kind"])]
+    for key, value in effect.items():
+        if key == "kind":
+            continue
+        shown = clock.duration_text(value) if key == "ttl" and isinstance(value, int) else _shown(value)
+        said.append(f"{key}={shown}")
+    return " ".join(said)
+
+
 def _unreadable() -> SourceUnreachable:
     return SourceUnreachable("the controller's list of runs is not readable: is it of this version?")
 
 
 def _lines(run: Mapping[str, object]) -> Iterator[str]:
-    what = f"{run['runbook']}  {run['target']}  {run['state']} ({run['reason']})"
-    yield f"{run['started_at']}  {what}  {run['id']}"
+    yield from _wrapped(f"{run['started_at']}  {run['runbook']}  {run['state']} ({run['reason']})", "  ")
+    yield from _wrapped(f"  {run['target'] or 'no target'}  run {run['id']}", "  ")
     journal = run["journal"]
     for entry in journal if isinstance(journal, list) else ():
-        shown = json.dumps(entry["data"], ensure_ascii=False)
-        at = clock.rfc3339(clock.parse_rfc3339(str(entry["at"])))
-        yield f"  {at}  {entry['seq']} {entry['kind']} {entry['action']}  {shown}"
+        at = clock.rfc3339(clock.parse_rfc3339(str(entry["at"]))).partition("T")[2]
+        step = f" {entry['step']} {entry['action']}" if entry["step"] >= 0 else ""
+        yield from _wrapped(f"  {at}  {entry['kind']}{step}: {_said(entry['kind'], entry['data'])}", " " * 4)
+
+
+def _wrapped(line: str, indent: str) -> Sequence[str]:
+    """Fold a line; what has no blank to fold at stays whole, to be copied."""
+    return textwrap.wrap(
+        line, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    ) or [line]
+
+
+def _said(kind: str, data: Mapping[str, object]) -> str:
+    """Return what a line of the journal says, in words."""
+    match kind, data:
+        case "gates", {"gates": list(gates), "reason": reason}:
+            said = _gates(gates, reason)
+        case "plan", {"hash": str(name), "steps": list(steps)}:
+            said = f"{name[:_HASH]}, " + "; ".join(f"{step['step']} {_planned(step)}" for step in steps)
+        case "plan", {"kind": _}:
+            said = _planned(data)
+        case _, {"effect": Mapping() as effect}:
+            said = effect_text(effect)
+        case "sample", {"verdict": verdict, "bad": bad, "total": total, "reason": reason}:
+            said = f"{verdict} ({reason}), {bad} bad of {total}"
+        case _, {"ok": bool()}:
+            said = _outcome(data)
+        case _:
+            said = _shown(data)
+    return said
+
+
+def _gates(gates: Sequence[Mapping[str, object]], reason: object) -> str:
+    shut = next((gate for gate in gates if not gate["passed"]), None)
+    return f"accepted by {len(gates)} gates" if shut is None else f"refused, {reason}: {shut['detail']}"
+
+
+def _planned(step: Mapping[str, object]) -> str:
+    effect = step["effect"]
+    does = effect_text(effect) if isinstance(effect, Mapping) else str(step["action"])
+    if step["kind"] in ("skip", "refuse"):
+        does = f"{step['kind']} {step['action']} ({step['reason']}) {step['message']}".rstrip()
+    return f"if {step['if']}: {does}" if step["if"] else does
+
+
+def _outcome(data: Mapping[str, object]) -> str:
+    match data:
+        case {"ok": False}:
+            return f"{data.get('reason', 'failed')}: {data.get('error', '')}"
+        case {"skipped": word}:
+            return f"left out ({word})"
+        case {"recovered": standing}:
+            return f"found {standing}"
+        case {"evidence": Mapping() as evidence}:
+            top = evidence.get("top_source")
+            return f"saw {', '.join(evidence)}" + (f"; top source {top}" if top else "")
+        case {"result": Mapping() as figures}:
+            return " ".join(["done", *(f"{key}={_shown(value)}" for key, value in figures.items())])
+        case _:
+            return "done"
+
+
+def _shown(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -1,6 +1,5 @@
 """The plan of a runbook, for people: gates, evidence that counts, and the exact effects."""
 
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -8,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from netsre.app import run_lines
 from netsre.errors import SourceUnreachable
 
 
@@ -52,18 +52,14 @@ def _steps(steps: list[Mapping[str, Any]]) -> Table:
     for step in steps:
         effect = step["effect"]
         said = (
-            _effect(effect) if effect else " ".join(str(step[key]) for key in ("reason", "message")).strip()
+            run_lines.effect_text(effect)
+            if effect
+            else " ".join(str(step[key]) for key in ("reason", "message")).strip()
         )
         if step["if"]:
             said = f"only if {step['if']}: {said}"
         table.add_row(_text(f"{step['step']} {step['action']}"), _text(step["kind"]), _text(said))
     return table
-
-
-def _effect(effect: Mapping[str, Any]) -> str:
-    return " ".join(
-        f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in effect.items()
-    )
 
 
 def _text(value: object) -> Text:

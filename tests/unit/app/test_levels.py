@@ -97,18 +97,89 @@ RUN = {
     "id": "1f", "runbook": "look", "target": "network/a", "state": "refused", "reason": "cooldown",
     "started_at": "2026-01-01T00:00:00.000Z",
     "journal": [
-        {"seq": 1, "at": "2026-01-01T00:00:01.000Z", "kind": "note", "action": "look", "data": {"a": "b"}}
+        {"seq": 1, "at": "2026-01-01T00:00:01.000Z", "kind": "note", "step": 0, "action": "look",
+         "data": {"a": "b"}}
     ],
 }  # fmt: skip
+BLOCK = {"kind": "block", "netns": "lab", "interface": "eth0", "source": "10.0.0.9", "ttl": 600_000}
+GATES = [
+    {"gate": "cooldown", "passed": False, "detail": "last run 1m ago, cooldown 15m"},
+    {"gate": "rate_limited", "passed": True, "detail": "1 of 3 runs within the hour"},
+]
 
 
-def test_a_run_is_a_line_and_each_entry_of_its_journal_another() -> None:
+def test_a_run_is_two_lines_and_each_entry_of_its_journal_another() -> None:
     """Whoever reads them on a terminal has everything in order."""
     assert read_runs({"runs": [RUN]}) == (
-        "2026-01-01T00:00:00.000Z  look  network/a  refused (cooldown)  1f",
-        '  2026-01-01T00:00:01.000Z  1 note look  {"a": "b"}',
+        "2026-01-01T00:00:00.000Z  look  refused (cooldown)",
+        "  network/a  run 1f",
+        '  00:00:01.000Z  note 0 look: {"a": "b"}',
     )
     assert read_runs({"runs": []}) == ()
+
+
+@pytest.mark.parametrize(
+    ("kind", "data", "said"),
+    [
+        ("gates", {"reason": "cooldown", "gates": GATES}, "refused, cooldown: last run 1m ago, cooldown 15m"),
+        ("gates", {"reason": "accepted", "gates": GATES[1:]}, "accepted by 1 gates"),
+        (
+            "intent",
+            {"key": "1f/1", "effect": BLOCK},
+            "block netns=lab interface=eth0 source=10.0.0.9 ttl=10m",
+        ),
+        ("outcome", {"ok": True, "result": {"deleted": 7}}, "done deleted=7"),
+        ("outcome", {"ok": True, "skipped": "condition_false"}, "left out (condition_false)"),
+        ("outcome", {"ok": True, "recovered": "applied"}, "found applied"),
+        ("outcome", {"ok": False, "reason": "no_source", "error": "nobody"}, "no_source: nobody"),
+        (
+            "outcome",
+            {"ok": True, "evidence": {"top_source": "10.0.0.9"}},
+            "saw top_source; top source 10.0.0.9",
+        ),
+        ("undo_outcome", {"ok": True, "result": {}}, "done"),
+        (
+            "sample",
+            {"verdict": "fail", "bad": "1", "total": "3", "reason": "missed"},
+            "fail (missed), 1 bad of 3",
+        ),
+    ],
+)
+def test_a_line_of_the_journal_is_told_in_words(kind: str, data: dict[str, object], said: str) -> None:
+    """Folded to 80 columns, and whole when unfolded."""
+    entry = {"seq": 1, "at": "2026-01-01T00:00:01.000Z", "kind": kind, "step": -1, "action": "", "data": data}
+
+    lines = read_runs({"runs": [RUN | {"journal": [entry]}]})[2:]
+
+    assert " ".join(line.strip() for line in lines) == f"00:00:01.000Z  {kind}: {said}"
+    assert all(len(line) <= 80 for line in lines)
+
+
+def test_a_plan_is_told_by_its_hash_and_its_effects() -> None:
+    """What is left out and why, and what depends on a condition."""
+    step = {"step": 1, "action": "datapath.block_source", "if": None, "reason": "", "message": ""}
+    steps = [
+        step | {"kind": "apply", "effect": BLOCK},
+        step | {"step": 2, "kind": "refuse", "effect": None, "reason": "no_source", "message": "nobody"},
+        step | {"step": 3, "kind": "apply", "effect": BLOCK, "if": "still(alert)"},
+    ]
+    data = {"hash": "a" * 64, "steps": steps}
+    entry = {
+        "seq": 1,
+        "at": "2026-01-01T00:00:01.000Z",
+        "kind": "plan",
+        "step": -1,
+        "action": "",
+        "data": data,
+    }
+
+    lines = read_runs({"runs": [RUN | {"journal": [entry]}]})[2:]
+
+    block = "block netns=lab interface=eth0 source=10.0.0.9 ttl=10m"
+    assert " ".join(line.strip() for line in lines) == (
+        f"00:00:01.000Z  plan: {'a' * 12}, 1 {block}; 2 refuse datapath.block_source (no_source) nobody; "
+        f"3 if still(alert): {block}"
+    )
 
 
 @pytest.mark.parametrize(
