@@ -300,6 +300,11 @@ class Lab:
         sqlalchemy.event.listen(store._engine, "connect", _do_not_wait_for_the_disk)
         store.close()
 
+    def begin(self) -> None:
+        """Start a controller that reads once and does nothing else."""
+        self.current = _Controller(self)
+        self.current.read()
+
     def live(self) -> End:
         """Let controllers run until a run has ended and nothing more happens, over every death."""
         while True:
@@ -384,16 +389,16 @@ class _Controller:
     def __init__(self, lab: Lab) -> None:
         self._lab = lab
         made = world(lab.store, lab.directory, lab.clock, runbooks=lab.books, node=lab.wire)
-        self._world = replace(
+        self.world = replace(
             made, slos={slo.name: slo for slo in ASKED.slos}, rules=ASKED.alerts, interval=INTERVAL
         )
         self._memory = conditions.Memory()
-        self._dispatcher = Dispatcher(lab.store, [RunbookChannel(self._world)])
+        self._dispatcher = Dispatcher(lab.store, [RunbookChannel(self.world)])
 
     def read(self) -> Scrape:
         """Take a reading."""
         scrape = self._lab.host.reading()
-        self._world.sight.read(scrape)
+        self.world.sight.read(scrape)
         return scrape
 
     def turn(self) -> None:
@@ -405,9 +410,9 @@ class _Controller:
             for transition in decision.transitions:
                 tick.record(transaction, transition, now)
         self._memory = decision.memory
-        self._world.switch.watch()
+        self.world.switch.watch()
         self._dispatcher.deliver(now)
-        Automation(self._world).advance()
+        Automation(self.world).advance()
 
 
 @functools.cache

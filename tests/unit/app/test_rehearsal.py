@@ -1,0 +1,232 @@
+"""What a runbook would do is told exactly, to whoever shows the token, and nothing is done."""
+
+import asyncio
+import json
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from netsre import clock
+from netsre.app import given_alert, request
+from netsre.app.control import plan_api
+from netsre.cli import runbook_plan
+from netsre.cli.main import run
+from netsre.clock import Timestamp
+from netsre.errors import BadInput
+from tests.unit.app.crashing import Host, Lab
+from tests.unit.app.fakes import SetClock
+
+SHOWN = "what-the-tests-show"
+LABELS = {
+    "alertname": "ConntrackUtilization",
+    "severity": "page",
+    "service": "node-conntrack",
+    "node": "a",
+    "netns": "lab",
+}
+ALERT: dict[str, Any] = {"labels": LABELS, "startsAt": "2026-01-01T00:00:00Z", "status": "firing"}
+
+
+@pytest.fixture
+def lab(tmp_path: pathlib.Path) -> Iterator[Lab]:
+    """Return a lab with a controller that took one reading."""
+    directory = tmp_path / "data"
+    directory.mkdir()
+    made = Lab(directory, Host(SetClock()))
+    made.begin()
+    yield made
+    made.store.close()
+
+
+def ask(lab: Lab, alert: object = ALERT, name: str = "conntrack-exhaustion", token: str = SHOWN) -> Any:  # noqa: ANN401 - JSON
+    """Return status and JSON of the answer."""
+    assert lab.current is not None
+    app = FastAPI()
+    app.include_router(plan_api.router(lab.current.world, SHOWN))
+
+    async def post() -> httpx.Response:
+        transport = httpx.ASGITransport(app=app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            headers = {"Authorization": f"Bearer {token}"}
+            return await client.post(f"/api/v1/runbooks/{name}/plan", json=alert, headers=headers)
+
+    answer = asyncio.run(post())
+    return answer.status_code, answer.json()
+
+
+def test_a_plan_names_every_gate_and_the_exact_effects(lab: Lab) -> None:
+    """And the node is as it was: looked at, never changed, with no run on record."""
+    status, plan = ask(lab)
+
+    assert (status, plan["accepted"], plan["reason"]) == (200, True, "accepted")
+    assert all(gate["passed"] and gate["detail"] for gate in plan["gates"])
+    assert {"cooldown", "common_cause", "kill_switch_on"} <= {gate["gate"] for gate in plan["gates"]}
+    assert plan["evidence"]["0"]["top_source"] == "10.0.0.9"
+    effects = [step["effect"] for step in plan["plan"]["steps"]]
+    assert effects[1:] == [
+        {"kind": "block", "netns": "lab", "interface": "eth0", "source": "10.0.0.9", "ttl": 600_000},
+        {"kind": "flush", "netns": "lab", "source": "10.0.0.9"},
+        {"kind": "limit", "before": 1000, "after": 2000, "ttl": 3_600_000},
+    ]
+    assert len(plan["plan"]["hash"]) == 64
+    assert ask(lab)[1]["plan"]["hash"] == plan["plan"]["hash"]
+    assert (lab.runs(), lab.host.applied) == ([], [])
+    assert set(lab.wire.calls) <= {"table", "route", "limit"}
+
+
+def test_a_gate_that_says_no_is_named_and_the_effects_are_told_all_the_same(lab: Lab) -> None:
+    """The kill switch is on."""
+    lab.switch(on=True)
+
+    _, plan = ask(lab)
+
+    assert (plan["accepted"], plan["reason"]) == (False, "kill_switch_on")
+    assert plan["plan"]["steps"][1]["effect"]["source"] == "10.0.0.9"
+
+
+def test_without_a_source_to_block_the_plan_is_refused(lab: Lab) -> None:
+    """Every gate says yes, and there is nothing to act upon."""
+    lab.host.noisy = lab.host.held = 0
+
+    _, plan = ask(lab)
+
+    assert (plan["accepted"], plan["reason"]) == (False, "no_source")
+
+
+def test_a_node_without_an_answer_leaves_no_plan(lab: Lab) -> None:
+    """One word and one sentence."""
+    lab.wire.silent = True
+
+    _, plan = ask(lab)
+
+    assert (plan["accepted"], plan["reason"], plan["plan"]) == (False, "node_unreachable", None)
+    assert plan["problem"] == "no answer"
+
+
+@pytest.mark.parametrize(
+    ("labels", "reason"),
+    [
+        ({**LABELS, "severity": "ticket"}, "condition_false"),
+        ({**LABELS, "alertname": "Other"}, "not_matched"),
+        ({"alertname": "ConntrackUtilization", "severity": "page"}, "no_target"),
+    ],
+)
+def test_an_alert_of_another_kind_is_not_acted_upon(lab: Lab, labels: dict[str, str], reason: str) -> None:
+    """With the word of the first gate that says no."""
+    _, plan = ask(lab, ALERT | {"labels": labels})
+
+    assert (plan["accepted"], plan["reason"]) == (False, reason)
+
+
+@pytest.mark.parametrize(
+    ("alert", "name", "token", "status"),
+    [
+        (ALERT, "conntrack-exhaustion", "another-token-of-someone", 401),
+        (ALERT, "conntrack-exhaustoin", SHOWN, 404),
+        ({"labels": {}}, "conntrack-exhaustion", SHOWN, 400),
+        ({"labels": {"alertname": 1}}, "conntrack-exhaustion", SHOWN, 400),
+        ([], "conntrack-exhaustion", SHOWN, 422),
+    ],
+)
+def test_what_is_wrong_with_a_request_is_its_status(
+    lab: Lab, alert: object, name: str, token: str, status: int
+) -> None:
+    """No token, no such runbook, no alert."""
+    assert ask(lab, alert, name, token)[0] == status
+    assert lab.wire.calls == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        json.dumps({"labels": LABELS}),
+        json.dumps({"labels": LABELS, "status": {"state": "active"}, "endsAt": "2030-01-01T00:00:00Z"}),
+        json.dumps({"version": "4", "alerts": [ALERT]}),
+    ],
+)
+def test_an_alert_is_read_in_either_form(text: str) -> None:
+    """As Alertmanager's API has it, with less, and as the webhook of one."""
+    notice = given_alert.notice(given_alert.read(text, Timestamp(1_767_225_600_000)))
+
+    assert (dict(notice.labels), notice.status) == (LABELS, "firing")
+    assert clock.rfc3339(notice.starts_at) == "2026-01-01T00:00:00.000Z"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "alert is no JSON"),
+        ("[]", "alert is no JSON object"),
+        ("{}", "alert.labels is empty"),
+        (json.dumps({"alerts": [ALERT, ALERT]}), "has 2 alerts; hand in one"),
+        (json.dumps({"labels": LABELS, "startsAt": "yesterday"}), "alert.startsAt 'yesterday' is no time"),
+    ],
+)
+def test_what_is_no_alert_is_refused_with_what_is_wrong(text: str, said: str) -> None:
+    """Before anybody is asked."""
+    with pytest.raises(BadInput, match=said):
+        given_alert.read(text, Timestamp(0))
+
+
+def test_a_person_reads_gates_and_effects_in_80_columns(
+    lab: Lab, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every gate with its reason, every effect with its figures; a label is never markup."""
+    monkeypatch.setenv("COLUMNS", "80")
+    lab.switch(on=True)
+    _, plan = ask(lab, ALERT | {"labels": {**LABELS, "node": "[bold]a[/bold]"}})
+
+    runbook_plan.show(plan)
+
+    said = capsys.readouterr().out
+    assert "conntrack-exhaustion would not act on conntrack/[bold]a[/bold] (kill_switch_on)" in said
+    assert "kill_switch_on" in said
+    assert "REFUSES" in said
+    assert all(len(line) <= 80 for line in said.splitlines())
+    assert plan["plan"]["hash"] in said.replace("\n", "")
+
+
+def test_the_command_prints_the_answer_and_its_exit_code_is_asked_for(
+    lab: Lab,
+    tmp_path: pathlib.Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """0 for an answer, 1 with `--exit-code` where the answer is no, 2 for a file that is no alert."""
+    lab.switch(on=True)
+    asked: list[str] = []
+
+    def send(_controller: object, _data_dir: object, path: str, document: object) -> object:
+        asked.append(path)
+        return ask(lab, document)[1]
+
+    monkeypatch.setattr(request, "send", send)
+    file, none = tmp_path / "alert.json", tmp_path / "none.json"
+    file.write_text(json.dumps(ALERT))
+    none.write_text("{}")
+    command = ["runbook", "plan", "conntrack-exhaustion", "--json", "--alert"]
+
+    assert run([*command, str(file)]) == 0
+    assert json.loads(capsys.readouterr().out)["reason"] == "kill_switch_on"
+    assert run([*command, str(file), "--exit-code"]) == 1
+    assert run([*command, str(none)]) == 2
+    assert asked == ["/api/v1/runbooks/conntrack-exhaustion/plan"] * 2
+
+
+def test_without_a_controller_the_command_ends_with_3(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One line."""
+    file = tmp_path / "alert.json"
+    file.write_text(json.dumps(ALERT))
+
+    code = run(
+        ["runbook", "plan", "look", "--alert", str(file), "--controller", "http://127.0.0.1:9", "--json"]
+    )
+
+    assert code == 3
+    assert capsys.readouterr().err.count("\n") == 1
