@@ -10,6 +10,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -21,6 +22,7 @@ from netsre.adapters import exposition, privileges
 from netsre.adapters.agent_server import AgentServer, Reply
 from netsre.adapters.bpf import syscalls
 from netsre.adapters.bpf.block import Blocks
+from netsre.adapters.bpf.filters import Template
 from netsre.adapters.bpf.probe import FlowProbe
 from netsre.adapters.bpf.session import ProbeUnfit, open_session, open_templates
 from netsre.adapters.namespaces import inventory
@@ -231,10 +233,13 @@ def run(settings: AgentSettings, *, announce: Callable[[str], None]) -> None:
     _require_capabilities()
     server = AgentServer(settings.host, settings.port, {})
     statistics_fd = _run_statistics(announce) if settings.run_statistics else None
-    probe, absence = _attach(settings.programs)
+    # Two compilers side by side take hardly longer than one.
+    with ThreadPoolExecutor(1) as pool:
+        filters = pool.submit(_filters, settings)
+        probe, absence = _attach(settings.programs)
     if absence is not None:
         announce(f"flows are not measured: {absence.reason}: {absence}")
-    changes = EffectsService(settings.effects, *_blocks(settings, probe, announce))
+    changes = EffectsService(settings.effects, *_blocks(filters.result(), probe, announce))
     privileges.limit_capabilities(AGENT_CAPABILITIES)
     agent = Agent(probe, absence, changes, started)
     server.routes = {"/metrics": agent.metrics, "/healthz": agent.healthy, "/readyz": agent.ready}
@@ -272,18 +277,28 @@ def _require_capabilities() -> None:
         raise EnvironmentUnfit(message)
 
 
-def _blocks(
-    settings: AgentSettings, probe: FlowProbe | None, announce: Callable[[str], None]
-) -> tuple[Blocks | None, str]:
-    """Return what blocks sources, or None and why there is none."""
+def _filters(settings: AgentSettings) -> tuple[Template, ...] | ProbeUnfit | None:
+    """Return the programs that block, or why there are none; None when nobody may ask for them."""
     if not settings.effects.wanted:
-        return None, "no control socket was asked for"
+        return None
     try:
-        templates = open_templates(settings.programs)
+        return open_templates(settings.programs)
     except ProbeUnfit as error:
-        announce(f"no source can be blocked: {error.reason}: {error}")
-        return None, f"{error.reason}: {error}"
-    return Blocks(templates, within, probe.denials if probe is not None else None), ""
+        return error
+
+
+def _blocks(
+    filters: tuple[Template, ...] | ProbeUnfit | None,
+    probe: FlowProbe | None,
+    announce: Callable[[str], None],
+) -> tuple[Blocks | None, ProbeUnfit | None]:
+    """Return what blocks sources, or why nothing does."""
+    if filters is None:
+        return None, None
+    if isinstance(filters, ProbeUnfit):
+        announce(f"no source can be blocked: {filters.reason}: {filters}")
+        return None, filters
+    return Blocks(filters, within, probe.denials if probe is not None else None), None
 
 
 def _attach(programs: Path) -> tuple[FlowProbe | None, ProbeUnfit | None]:

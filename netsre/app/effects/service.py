@@ -10,6 +10,8 @@ from typing import Final
 from netsre import conventions as c
 from netsre.adapters import control, processes
 from netsre.adapters.bpf.block import Blocks
+from netsre.adapters.bpf.filters import HOOKS
+from netsre.adapters.bpf.session import ProbeUnfit
 from netsre.adapters.control import ControlServer
 from netsre.adapters.privileges import ServiceUser
 from netsre.app.effects import ledger
@@ -54,7 +56,7 @@ class EffectsService:
     Made before the privileges are given away, started after it, because it has threads.
     """
 
-    def __init__(self, settings: EffectsSettings, blocks: Blocks | None, absence: str) -> None:
+    def __init__(self, settings: EffectsSettings, blocks: Blocks | None, absence: ProbeUnfit | None) -> None:
         """Take what only root can: the ledger's directory and the socket; raises `EnvironmentUnfit`.
 
         Without `blocks` nothing can be blocked, and `absence` says why. Without a socket there is nothing new
@@ -62,6 +64,7 @@ class EffectsService:
         """
         self._settings = settings
         self._blocks = blocks
+        self._absence = absence
         self._server: ControlServer | None = None
         self._listener: socket.socket | None = None
         self._complained = False
@@ -72,7 +75,7 @@ class EffectsService:
         if settings.socket is not None:
             group = settings.user.gid if settings.user is not None else None
             self._listener = control.listen(settings.socket, group)
-        host = Host(blocks, absence)
+        host = Host(blocks, f"{absence.reason}: {absence}" if absence is not None else "")
         self._effects = Effects(
             Ledger(settings.directory, processes.this_process()), host, SystemClock(), boottime
         )
@@ -116,6 +119,8 @@ class EffectsService:
                 readings.put(c.AGENT_COMMANDS, labels, count)
         if self._blocks is not None:
             _put_blocks(readings, self._blocks)
+        elif self._absence is not None:
+            _put_absence(readings, self._absence.reason)
 
     def close(self) -> None:
         """Take no more commands, and put everything back."""
@@ -130,6 +135,7 @@ class EffectsService:
 
 def _put_blocks(readings: Readings, blocks: Blocks) -> None:
     """Add what was dropped and loaded; the rule that stands for too many of them is there from the start."""
+    readings.put(c.AGENT_PROBE_UP, ("block", ""), 1)
     totals = {(hook, rule): drops.packets for (hook, rule), drops in blocks.totals().items()}
     totals.setdefault((blocks.hook, OTHER), 0)
     for (hook, rule), packets in totals.items():
@@ -139,3 +145,10 @@ def _put_blocks(readings: Readings, blocks: Blocks) -> None:
         readings.put(c.BPF_PROGRAM_LOADS, labels, loads.times)
         readings.put(c.BPF_VERIFIER_SECONDS, labels, loads.verifier_seconds)
         readings.put(c.BPF_VERIFIER_INSTRUCTIONS, labels, loads.verifier_instructions)
+
+
+def _put_absence(readings: Readings, reason: str) -> None:
+    """Say that nothing can be blocked, and why."""
+    readings.put(c.AGENT_PROBE_UP, ("block", reason), 0)
+    for hook in HOOKS:
+        readings.put(c.BPF_PROGRAM_LOADS, (_OWNER, hook.program_type, "error", reason), 1)
