@@ -140,9 +140,8 @@ class _Trigger(BaseTrigger):  # type: ignore[misc]  # the library has no annotat
     def get_next_fire_time(
         self, previous_fire_time: datetime.datetime | None, now: datetime.datetime
     ) -> datetime.datetime | None:
-        """Return the first moment after the previous one, or after now."""
-        base = _timestamp(previous_fire_time or now)
-        found = self._table.after(base)
+        """Return the first moment after the previous one and after now: what was missed is not counted up."""
+        found = self._table.after(_timestamp(max(previous_fire_time or now, now)))
         return None if found is None else _time(found)
 
 
