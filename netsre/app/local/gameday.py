@@ -8,7 +8,7 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -95,7 +95,7 @@ class OwnLab:
         require_root("netsre gameday run --lab", "to make a lab of its own")
         self._data_dir = tempfile.mkdtemp(prefix="netsre-gameday-")
         try:
-            ports = _free_ports()
+            ports = _free_ports(3)
             url = f"http://127.0.0.1:{ports[0]}"
             self._child = self._start(ports)
             self._wait(url, self._child)
@@ -111,12 +111,12 @@ class OwnLab:
         """Return what is left of it after its end, and what of the host is not as before."""
         return [] if self._child is None else self._before.left(self._child.pid)
 
-    def _start(self, ports: tuple[int, int]) -> Child:
+    def _start(self, ports: Sequence[int]) -> Child:
         # -P keeps modules of the current directory out of a process that starts as root.
         command = [sys.executable, "-P", "-m", "netsre", "up", "--lab", "--data-dir", self._data_dir]
         command += ["--listen", f"127.0.0.1:{ports[0]}", "--agent-listen", f"127.0.0.1:{ports[1]}"]
         if shutil.which(_ALERTMANAGER, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin"):
-            command.append("--with-alertmanager")
+            command += ["--with-alertmanager", "--alertmanager-listen", f"127.0.0.1:{ports[2]}"]
         else:
             self._say(f"without Alertmanager: {_ALERTMANAGER} is not installed")
         # What the environment says of another controller is not meant for this one.
@@ -161,7 +161,8 @@ def _is_of(name: str, owner: int) -> bool:
     return parsed is not None and parsed.owner.pid == owner
 
 
-def _free_ports() -> tuple[int, int]:
-    """Return two ports that nobody listens on now."""
-    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
-        return one.getsockname()[1], other.getsockname()[1]
+def _free_ports(count: int) -> list[int]:
+    """Return ports that nobody listens on now."""
+    with contextlib.ExitStack() as stack:
+        taken = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [one.getsockname()[1] for one in taken]
