@@ -39,7 +39,8 @@ class Incidents:
         homes = self._open(by_node)
         opened = self._reopen({node for node in by_node if node not in homes}, now)
         for node in sorted(by_node.keys() - homes.keys() - opened.keys()):
-            opened[node] = self._begin(node, min(alert.fired_at for alert in by_node[node]))
+            # Somebody else's clock may be ahead of ours.
+            opened[node] = self._begin(node, min(now, *(alert.fired_at for alert in by_node[node])))
         homes |= opened
         rows = [
             {"fingerprint": alert.fingerprint, "fired_at": alert.fired_at, "incident": homes[node]}

@@ -2,12 +2,13 @@
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from sqlalchemy import Connection, Row, Select, Text, func, insert, or_, select, type_coerce, update
 
 from netsre.clock import Timestamp
+from netsre.model.alerts import Alert
 from netsre.model.documents import Document
 from netsre.model.runbooks import ENDED, JournalEntry, JournalKind, Run, RunState
 from netsre.store import schema, tallies
@@ -63,6 +64,14 @@ class Runs:
         return self._oldest_first(
             select(table).where(or_(table.c.started_at >= start, table.c.state.in_(GOING_ON)))
         )
+
+    def of(self, alerts: Iterable[Alert], since: Timestamp, until: Timestamp) -> list[Run]:
+        """Return the runs for these firings that began between two times, oldest first."""
+        wanted = {(alert.fingerprint, alert.fired_at) for alert in alerts}
+        table = schema.run
+        # By time, which has an index.
+        begun = self._oldest_first(select(table).where(table.c.started_at.between(since, until)))
+        return [run for run in begun if (run.alert, run.fired_at) in wanted]
 
     def newest(self, limit: int, runbook: str | None = None) -> list[Run]:
         """Return the latest runs, newest first."""

@@ -124,6 +124,21 @@ def _alert(
     }
 
 
+def _incident(**fields: str) -> dict[str, Any]:
+    state = fields.get("state", "open")
+    return {
+        "id": f"20260101-{state}",
+        "node": "worker-17",
+        "state": state,
+        "severity": "ticket",
+        "title": "ErrorBudgetBurn on worker-17",
+        "opened_at": rfc3339(655),
+        "closed_at": rfc3339(60) if state == "closed" else None,
+        "alerts": 2,
+        **fields,
+    }
+
+
 def _run() -> dict[str, Any]:
     evidence = {
         "conntrack": {"entries": 61022, "limit": 65536, "utilization": "0.9311"},
@@ -192,6 +207,7 @@ def incident() -> Scene:
     return {
         "slos": {"slos": slos},
         "alerts": {"alerts": [old, ticket, page]},
+        "incidents": {"incidents": [_incident(severity="page", title=HOSTILE), _incident(state="closed")]},
         "runs": {"runs": [_run(), refused]},
         "status": _status(),
     }
@@ -200,7 +216,13 @@ def incident() -> Scene:
 def calm() -> Scene:
     """Return a node where all is well."""
     slos = [_slo("flow-success"), _headroom("host")]
-    return {"slos": {"slos": slos}, "alerts": {"alerts": []}, "runs": {"runs": []}, "status": _status()}
+    return {
+        "slos": {"slos": slos},
+        "alerts": {"alerts": []},
+        "incidents": {"incidents": []},
+        "runs": {"runs": []},
+        "status": _status(),
+    }
 
 
 def crowded() -> Scene:

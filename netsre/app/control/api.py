@@ -18,6 +18,7 @@ from netsre import __version__, clock
 from netsre.app.control import console, drill_api, headers, hook, metrics, plan_api, wire
 from netsre.app.control.drill_api import Gamedays
 from netsre.app.control.hook import Door
+from netsre.app.control.incidents import api as incident_api
 from netsre.app.control.snapshot import Board
 from netsre.app.control.world import World
 from netsre.clock import SECOND, Clock
@@ -76,6 +77,7 @@ def create(served: Served) -> Asgi:
     hook.add(app, served.door)
     app.include_router(plan_api.router(served.world, served.api_token))
     app.include_router(drill_api.router(served.gamedays, served.api_token))
+    app.include_router(incident_api.router(served.store, served.clock))
     app.include_router(console.router)
 
     @app.exception_handler(StoreUnusable)

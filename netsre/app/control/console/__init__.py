@@ -30,7 +30,7 @@ CONTENT_SECURITY_POLICY: Final = (
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 
-_HEADERS: Final = MappingProxyType(
+HEADERS: Final = MappingProxyType(
     {
         **headers.SAFE,
         "content-security-policy": CONTENT_SECURITY_POLICY,
@@ -38,6 +38,7 @@ _HEADERS: Final = MappingProxyType(
         "cache-control": "no-cache",
     }
 )
+"""What is sent with every page and file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,7 @@ def _answer(name: str, if_none_match: str) -> Response:
     found = ASSETS.get(name)
     if found is None:
         raise HTTPException(404, f"the console has no file {name!r}")
-    told = {**_HEADERS, "etag": found.etag}
+    told = {**HEADERS, "etag": found.etag}
     if found.etag in if_none_match:
         return Response(status_code=304, headers=told)
     return Response(found.content, media_type=found.media_type, headers=told)

@@ -1,7 +1,7 @@
 // The JSON API. Each part fails alone: a broken list of runs must not hide a firing page.
 
 const TIMEOUT_MS = 4000;
-const PARTS = ["status", "slos", "alerts", "runs"];
+const PARTS = ["status", "slos", "alerts", "incidents", "runs"];
 
 /**
  * Read every part. Returns {data, failures, now}: data by part (absent when it failed), failures as

@@ -4,6 +4,7 @@ import { nameOf, showAlerts } from "./alerts.js";
 import { readAll } from "./api.js";
 import { byId, setText } from "./dom.js";
 import { showBanner, showStatus, showVerdict, troubles } from "./header.js";
+import { showIncidents } from "./incidents.js";
 import { showRuns } from "./runs.js";
 import { showSlos } from "./slos.js";
 
@@ -42,6 +43,7 @@ function show(answer) {
   if (known.status) showStatus(known.status, now);
   const firing = known.alerts ? showAlerts(known.alerts.alerts, now, current) : null;
   const counts = known.slos ? showSlos(known.slos.slos, now, current) : null;
+  if (known.incidents) showIncidents(known.incidents.incidents, now);
   if (known.runs) showRuns(known.runs.runs, now);
   showBanner(found);
   showVerdict(answer, firing, counts, found);

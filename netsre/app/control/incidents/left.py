@@ -1,0 +1,74 @@
+"""What is left to do about an incident, the most urgent first."""
+
+from collections.abc import Iterator, Sequence
+from urllib.parse import urlsplit
+
+from netsre.alerting import describe
+from netsre.app.control.incidents.facts import Facts
+from netsre.app.control.incidents.shapes import RunStory, Todo
+from netsre.model.alerts import Alert, AlertState
+
+
+def left(facts: Facts, runs: Sequence[RunStory]) -> list[Todo]:
+    """Return what a person has to do, or to wait for; empty when it is over."""
+    firing = [alert for alert in facts.alerts if alert.state is AlertState.FIRING]
+    calls = [alert for alert in firing if _name(alert) == describe.NEEDS_HUMAN]
+    causes = [alert for alert in firing if _name(alert) != describe.NEEDS_HUMAN]
+    busy = {run.alert for run in runs if not run.ended}
+    return [
+        *(_call(alert) for alert in calls),
+        *_untold(facts, causes),
+        *(_wait(run) for run in runs if not run.ended),
+        *(_act(alert) for alert in causes if _name(alert) not in busy),
+        *_lasting(runs),
+    ]
+
+
+def web_address(text: str) -> str | None:
+    """Return an address that a browser may follow; anything else, such as a script, is none."""
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return None
+    return text if parts.scheme in ("http", "https") and parts.netloc else None
+
+
+def _call(alert: Alert) -> Todo:
+    said = alert.annotations
+    text = " ".join(filter(None, (said.get("summary", ""), said.get("description", ""))))
+    return Todo(text=f"Act: {text}", link=web_address(said.get("runbook_url", "")))
+
+
+def _untold(facts: Facts, causes: Sequence[Alert]) -> Iterator[Todo]:
+    told = {page.fingerprint for page in facts.pages} | {one.fingerprint for one in facts.received}
+    silent = [
+        alert
+        for alert in causes
+        if dict(alert.labels).get("severity") == "page" and alert.fingerprint not in told
+    ]
+    if silent:
+        names = ", ".join(dict.fromkeys(_name(alert) for alert in silent))
+        yield Todo(text=f"Nobody was paged: no Alertmanager has taken {names}.", link=None)
+
+
+def _wait(run: RunStory) -> Todo:
+    text = f"Wait for run {run.id} of {run.runbook} ({run.state}); change nothing of the same kind meanwhile."
+    return Todo(text=text, link=None)
+
+
+def _act(alert: Alert) -> Todo:
+    text = f"{_name(alert)} still fires: follow its runbook."
+    return Todo(text=text, link=web_address(alert.annotations.get("runbook_url", "")))
+
+
+def _lasting(runs: Sequence[RunStory]) -> Iterator[Todo]:
+    for run in runs:
+        for step in run.steps:
+            if step.in_force:
+                until = (step.until or "")[:19].replace("T", " ")
+                text = f"In force until {until} UTC: {step.said}. Find the cause before it ends by itself."
+                yield Todo(text=text, link=None)
+
+
+def _name(alert: Alert) -> str:
+    return dict(alert.labels)["alertname"]

@@ -1,0 +1,188 @@
+"""The steps of a run, told from its journal: what each did, how it ended, and until when it lasts."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from netsre import clock
+from netsre.app.control.incidents.shapes import GateView, StepView
+from netsre.clock import Timestamp
+from netsre.model import effects
+from netsre.model.documents import Document, Json
+from netsre.model.effects import Block, Effect, Flush, Limit, Standing
+from netsre.model.runbooks import JournalEntry, JournalKind
+from netsre.runbook.actions.evidence import TOP_SOURCE
+from netsre.runbook.plan import Kind, Plan, Planned
+from netsre.runbook.story import WHOLE
+
+
+@dataclass(slots=True)
+class Told:
+    """What the journal says of one step."""
+
+    number: int
+    action: str
+    planned: Planned | None = None
+    begun: JournalEntry | None = None
+    """The last intent."""
+    outcome: JournalEntry | None = None
+    undo: JournalEntry | None = None
+    """How taking it back ended."""
+    gates: Document = field(default_factory=dict)
+
+    @property
+    def effect(self) -> Effect | None:
+        """Return what it changes, or would."""
+        document = self.begun.data.get("effect") if self.begun is not None else None
+        if isinstance(document, Mapping):
+            try:
+                return effects.read(document)
+            except ValueError:
+                return None
+        return self.planned.effect if self.planned is not None else None
+
+    @property
+    def key(self) -> str:
+        """Return the key of its effect."""
+        return str(self.begun.data.get("key", "")) if self.begun is not None else ""
+
+    @property
+    def applied(self) -> bool:
+        """Tell whether it changed the node."""
+        done = self.outcome.data if self.outcome is not None else {}
+        return done.get("ok") is True and not {"result", "recovered"}.isdisjoint(done)
+
+    @property
+    def undone_at(self) -> Timestamp | None:
+        """Return when the run itself took it back."""
+        return self.undo.at if self.undo is not None and self.undo.data.get("ok") is True else None
+
+    @property
+    def until(self) -> Timestamp | None:
+        """Return when what it changed ends by itself."""
+        effect = self.effect
+        if not self.applied or self.outcome is None or isinstance(effect, Flush | None):
+            return None
+        figures = self.outcome.data.get("result")
+        said = figures.get("until") if isinstance(figures, Mapping) else None
+        # The answer was lost and the deadline with it: no later than this.
+        return Timestamp(said) if isinstance(said, int) else Timestamp(self.outcome.at + effect.ttl)
+
+
+def read(journal: Iterable[JournalEntry], plan: Plan | None) -> list[Told]:
+    """Return the steps of a plan and of a journal, in order."""
+    steps = {p.step: Told(p.step, p.action, p) for p in (plan.steps if plan is not None else ())}
+    for entry in journal:
+        if entry.step == WHOLE:
+            continue
+        told = steps.setdefault(entry.step, Told(entry.step, entry.action))
+        match entry.kind:
+            case JournalKind.INTENT:
+                told.begun, told.outcome = entry, None
+            case JournalKind.OUTCOME:
+                told.outcome = entry
+            case JournalKind.UNDO_OUTCOME:
+                told.undo = entry
+            case JournalKind.GATES:
+                told.gates = entry.data
+            case _:
+                pass
+    return [steps[number] for number in sorted(steps)]
+
+
+def view(told: Told, released: Timestamp | None, now: Timestamp, *, over: bool) -> StepView:
+    """Return a step; `released` is when somebody else took it back, `over` that its run has ended."""
+    ended = min((at for at in (told.undone_at, released, told.until) if at is not None), default=None)
+    in_force = told.applied and told.until is not None and ended is not None and ended > now
+    effect = told.effect
+    return StepView(
+        step=told.number,
+        action=told.action,
+        state=_state(told, over=over),
+        said=_said(told),
+        effect=None if effect is None else dict(effects.write(effect)),
+        began_at=None if told.begun is None else clock.rfc3339(told.begun.at),
+        ended_at=None if told.outcome is None else clock.rfc3339(told.outcome.at),
+        until=None if ended is None or not told.applied else clock.rfc3339(ended),
+        in_force=in_force,
+        gates=gates(told.gates),
+        result=_result(told),
+    )
+
+
+def gates(document: Document) -> list[GateView]:
+    """Return what each gate said."""
+    found = document.get("gates")
+    rows = found if isinstance(found, Sequence) and not isinstance(found, str) else ()
+    return [
+        GateView(
+            gate=str(row.get("gate", "")), passed=row.get("passed") is True, detail=str(row.get("detail", ""))
+        )
+        for row in rows
+        if isinstance(row, Mapping)
+    ]
+
+
+def words(effect: Effect) -> str:
+    """Return what an effect does, for people."""
+    match effect:
+        case Block(netns, interface, source, ttl):
+            lasting = clock.duration_text(ttl)
+            return f"drop packets of {source} at {interface} in {netns} for {lasting}"
+        case Flush(netns, source):
+            return f"delete the entries of {source} in {netns}"
+        case Limit(before, after, ttl):
+            lasting = clock.duration_text(ttl)
+            return f"raise the limit of the connection tables from {before} to {after} for {lasting}"
+
+
+def _state(told: Told, *, over: bool) -> str:
+    if told.undo is not None:
+        return "undone" if told.undone_at is not None else "not_undone"
+    if told.outcome is None:
+        return _unended(told, over=over)
+    if told.outcome.data.get("ok") is not True:
+        return "failed"
+    return "skipped" if "skipped" in told.outcome.data else "done"
+
+
+def _unended(told: Told, *, over: bool) -> str:
+    if told.begun is None:
+        return "not_reached" if over else "waiting"
+    return "unknown" if over else "running"
+
+
+def _said(told: Told) -> str:
+    outcome: Document = told.outcome.data if told.outcome is not None else {}
+    if outcome.get("ok") is False:
+        return _sentence(str(outcome.get("error", "")), str(outcome.get("reason", "")))
+    if "skipped" in outcome:
+        return f"left out: {str(outcome['skipped']).replace('_', ' ')}"
+    if told.effect is not None:
+        return words(told.effect) + _figures(outcome.get("result"))
+    evidence = outcome.get("evidence")
+    if isinstance(evidence, Mapping):
+        top = evidence.get(TOP_SOURCE)
+        return f"looked; the largest source is {top}" if top else "looked"
+    planned = told.planned
+    if planned is not None and planned.kind in (Kind.SKIP, Kind.REFUSE):
+        return _sentence(planned.message, planned.reason)
+    return ""
+
+
+def _figures(result: Json) -> str:
+    if not isinstance(result, Mapping):
+        return ""
+    if result.get("standing") == Standing.ENDED.value and "deleted" not in result:
+        return " (over by now)"
+    return f" ({result['deleted']} deleted)" if isinstance(result.get("deleted"), int) else ""
+
+
+def _sentence(message: str, word: str) -> str:
+    return f"{message} ({word})" if message and word else message or word
+
+
+def _result(told: Told) -> dict[str, Any]:
+    outcome: Document = told.outcome.data if told.outcome is not None else {}
+    found = outcome.get("evidence", outcome.get("result"))
+    return dict(found) if isinstance(found, Mapping) else {}
