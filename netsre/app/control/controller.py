@@ -72,6 +72,7 @@ _LATE: Final = (
     "encodings.idna",
     "fastapi.openapi.utils",
     "httpcore._async.http11",
+    "jinja2.debug",
     "prometheus_client.openmetrics.exposition",
     "pydantic._internal._dataclasses",
     "sqlalchemy.dialects.sqlite.pysqlite",
