@@ -73,6 +73,7 @@ def create(served: Served) -> Asgi:
     )
     _add_operations(app, served)
     _add_lists(app, served)
+    _add_status(app, served)
     _add_pages(app, served)
     hook.add(app, served.door)
     app.include_router(plan_api.router(served.world, served.api_token))
@@ -212,6 +213,8 @@ def _add_lists(app: FastAPI, served: Served) -> None:
             journals = transaction.runs.journal([run.id for run in found])
         return wire.Runs(runs=[wire.run(run, journals[run.id]) for run in found])
 
+
+def _add_status(app: FastAPI, served: Served) -> None:
     @app.get("/api/v1/status")
     def status() -> wire.Status:
         """Return how the controller itself fares."""
