@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from bench import agent_process, kernel_cost
+from bench import agent_process, kernel_cost, packet_cost
 from netsre import __version__
 
 _PAGE: Final = Path(__file__).parent.parent / "docs" / "benchmarks.md"
@@ -78,6 +78,21 @@ def agent_lines(figures: agent_process.AgentFigures) -> list[Line]:
     ]
 
 
+def packet_lines(costs: Sequence[packet_cost.PacketCost]) -> list[Line]:
+    """Return the rows on the programs that drop blocked sources."""
+    budgets = {"tc_ingress": 250, "xdp": 120}
+    return [
+        Line(
+            f"blocked source at {cost.hook}, per packet",
+            f"{cost.dropped_ns:.0f} ns dropped",
+            f"{cost.passed_ns:.0f} ns another source, passed",
+            f"<= {budgets[cost.hook]} ns",
+            cost.dropped_ns <= budgets[cost.hook],
+        )
+        for cost in costs
+    ]
+
+
 def _machine() -> str:
     model = next(
         (
@@ -119,6 +134,8 @@ def main() -> None:
     """Measure, print, write."""
     print("measuring the probe in the kernel …", file=sys.stderr)
     lines = kernel_lines(kernel_cost.measure())
+    print("measuring the programs that drop blocked sources …", file=sys.stderr)
+    lines += packet_lines(packet_cost.measure())
     print("measuring the agent's process …", file=sys.stderr)
     lines += agent_lines(agent_process.measure())
     text = page(lines, _machine(), datetime.datetime.now(tz=datetime.UTC).date())

@@ -97,6 +97,24 @@ def test_frames_with_vlan_tags_are_read_behind_them(
     assert (before, arrived, dropped.packets) == (COUNT, (0, COUNT), COUNT)
 
 
+@both_hooks
+@both_versions
+def test_frames_cut_before_the_end_of_their_source_pass_and_are_counted_as_unread(
+    templates: tuple[Template, ...], path: Link, hook: Hook, version: int
+) -> None:
+    """What cannot be read is not dropped; the kernel behind it knows what to do with it."""
+    cut = frame(SOURCE[version], (0x88A8, 0x8100))[:-29]
+    with blocking(templates, hook) as blocks:
+        blocks.block(path.receiver, INTERFACE, SOURCE[version], soon(60))
+        unread = blocks.unparsed()
+        arrived = path.send_frames(cut)
+        counted = blocks.unparsed() - unread
+        blocks.unblock(path.receiver, INTERFACE, SOURCE[version])
+
+        assert (arrived, counted) == (COUNT, COUNT)
+        assert blocks.unparsed() == unread + COUNT
+
+
 def test_blocks_on_one_interface_end_one_by_one_and_the_program_with_the_last(
     templates: tuple[Template, ...], path: Link
 ) -> None:

@@ -1,5 +1,6 @@
 """The flow probe on this kernel: as many outcomes as there were attempts, by outcome, in both families."""
 
+import contextlib
 import errno
 import os
 import pathlib
@@ -12,12 +13,16 @@ from collections.abc import Iterator
 
 import pytest
 
+from netsre.adapters import namespaces
+from netsre.adapters.bpf.block import Blocks
 from netsre.adapters.bpf.probe import FlowProbe
-from netsre.adapters.bpf.session import open_session
+from netsre.adapters.bpf.session import open_session, open_templates
 from netsre.app.resources import directory
-from netsre.datapath.flows import ATTEMPT, STALL_CLAIM, STALL_NS, UNKNOWN_BUCKET, decode_attempts
+from netsre.datapath.block import source_key
+from netsre.datapath.flows import ATTEMPT, DENIAL, STALL_CLAIM, STALL_NS, UNKNOWN_BUCKET, decode_attempts
 from tests.kernel import attempts
 from tests.kernel.attempts import COUNT, Place
+from tests.machine import wait_until
 
 pytestmark = [pytest.mark.requires("nft", "ip", "netns")]
 families = pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6], ids=["ipv4", "ipv6"])
@@ -138,6 +143,117 @@ def test_an_attempt_given_up_before_the_limit_is_a_failure_of_its_own_kind(
 
     assert Counter(seen) == {errno.ETIMEDOUT: COUNT}
     assert outcomes(probe, place) == {("failed", "abandoned"): COUNT, ("failed", "timed_out"): COUNT}
+
+
+@contextlib.contextmanager
+def blocked(probe: FlowProbe, place: Place, family: socket.AddressFamily) -> Iterator[Blocks]:
+    """Drop what loopback's own address sends, where it comes in."""
+    until = time.clock_gettime_ns(time.CLOCK_BOOTTIME) + 60 * 10**9
+    blocks = Blocks(open_templates(directory("bpf")), namespaces.inside, probe.denials)
+    try:
+        blocks.block(place.name, "lo", attempts.LOOPBACK[family], until)
+        yield blocks
+    finally:
+        blocks.close()
+
+
+@families
+def test_attempts_of_a_blocked_source_are_denied_once_and_neither_failed_nor_stalled(
+    probe: FlowProbe, place: Place, family: socket.AddressFamily
+) -> None:
+    """Unanswered because we drop them: found by the reader, and nothing more when the callers give up."""
+    with blocked(probe, place, family):
+        with attempts.waiting(place, family):
+            assert wait_until(lambda: _scanned(probe, place) == {("denied", "blocked"): COUNT}, 6)
+        assert _scanned(probe, place) == {("denied", "blocked"): COUNT}
+        with attempts.waiting(place, family):
+            pass
+        assert _scanned(probe, place) == {("denied", "blocked"): 2 * COUNT}
+
+
+@families
+def test_the_kernel_denies_what_the_reader_did_not_see(
+    probe: FlowProbe, place: Place, family: socket.AddressFamily
+) -> None:
+    """Attempts that end after the limit between two scans, and those that the kernel's timer ends before."""
+    with blocked(probe, place, family):
+        with attempts.waiting(place, family):
+            time.sleep(3.2)
+        seen: list[int] = []
+        place.run(lambda: seen.extend(attempts.failing(family, attempts.REFUSED_PORT, milliseconds=1200)))
+
+    assert Counter(seen) == {errno.ETIMEDOUT: COUNT}
+    assert _scanned(probe, place) == {("denied", "blocked"): 2 * COUNT}
+
+
+@families
+def test_refusals_of_a_source_that_is_blocked_elsewhere_are_denied_until_the_block_ends(
+    probe: FlowProbe, place: Place, family: socket.AddressFamily
+) -> None:
+    """The address decides; what begins after the end of the block is a failure again, at once."""
+    source = source_key(attempts.LOOPBACK[family])
+    now = time.monotonic_ns()
+    place.run(lambda: attempts.failing(family, attempts.REFUSED_PORT))
+    probe.denials.begin(source, now, now + 10**12)
+    place.run(lambda: attempts.failing(family, attempts.REFUSED_PORT))
+    place.run(lambda: attempts.accepted(family))
+    during = outcomes(probe, place)
+    probe.denials.end(source, time.monotonic_ns())
+    place.run(lambda: attempts.failing(family, attempts.REFUSED_PORT))
+
+    before = {("failed", "refused"): COUNT, ("delivered", "none"): COUNT}
+    assert during == before | {("denied", "blocked"): COUNT}
+    assert outcomes(probe, place) == during | {("failed", "refused"): 2 * COUNT}
+
+
+@families
+@pytest.mark.parametrize("bound", [False, True], ids=["chosen-by-the-kernel", "bound"])
+def test_attempts_know_their_source(
+    probe: FlowProbe, place: Place, family: socket.AddressFamily, *, bound: bool
+) -> None:
+    """Also for a socket that was bound before, and in the one form that blocks use for both families."""
+    with namespaces.inside(place.name, lambda: socket.socket(family)) as client:
+        client.setblocking(False)
+        if bound:
+            client.bind((attempts.LOOPBACK[family], 0))
+        with contextlib.suppress(BlockingIOError):
+            client.connect((attempts.LOOPBACK[family], attempts.DROPPED_PORT))
+        waiting, _, _ = decode_attempts(probe.session.maps["attempts"].entries())
+        [source] = [attempt.source for attempt in waiting if attempt.netns == place.inode]
+
+    assert source == source_key(attempts.LOOPBACK[family])
+
+
+def test_an_attempt_over_a_mapped_address_has_the_ipv4_source(probe: FlowProbe, place: Place) -> None:
+    """An IPv6 socket that speaks IPv4 is dropped by its IPv4 address, and denied by it."""
+    with namespaces.inside(place.name, lambda: socket.socket(socket.AF_INET6)) as client:
+        client.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            client.connect(("::ffff:127.0.0.1", attempts.DROPPED_PORT))
+        waiting, _, _ = decode_attempts(probe.session.maps["attempts"].entries())
+        [source] = [attempt.source for attempt in waiting if attempt.netns == place.inode]
+
+    assert source == source_key("127.0.0.1")
+
+
+def test_denials_are_forgotten_when_nothing_can_fail_by_them_any_more(probe: FlowProbe) -> None:
+    """Not before: what began in time may stall three seconds later, and be noticed later still."""
+    table, source = probe.session.maps["denied_sources"], source_key("192.0.2.1")
+    probe.denials.begin(source, 1_000, 2_000)
+    probe.denials.begin(source, 1_500, 3_000)
+    covered = [probe.denials.covers(source, start) for start in (999, 1_000, 2_999, 3_000)]
+    probe.denials.expire(3_000 + STALL_NS)
+    late = table.lookup(source)
+    probe.denials.expire(3_000 + 3 * STALL_NS)
+
+    assert covered == [False, True, True, False]
+    assert late == DENIAL.pack(1_000, 3_000)
+    assert (table.lookup(source), len(probe.denials)) == (None, 0)
+
+
+def _scanned(probe: FlowProbe, place: Place) -> dict[tuple[str, str], int]:
+    probe.scan(time.monotonic_ns())
+    return outcomes(probe, place)
 
 
 def test_claims_and_attempts_leave_nothing_behind(probe: FlowProbe, place: Place) -> None:
