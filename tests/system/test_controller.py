@@ -96,10 +96,15 @@ class Controller:
     """A controller process."""
 
     def __init__(
-        self, data_dir: pathlib.Path, agent_url: str, *options: str, program: tuple[str, ...] = NETSRE
+        self,
+        data_dir: pathlib.Path,
+        agent_url: str,
+        *options: str,
+        program: tuple[str, ...] = NETSRE,
+        port: int | None = None,
     ) -> None:
         """Start it."""
-        self.port = free_port()
+        self.port = port or free_port()
         self.log = data_dir.parent / f"controller-{self.port}.log"
         listen = (
             "--listen",
