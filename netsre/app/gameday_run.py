@@ -5,7 +5,7 @@ import getpass
 import secrets
 import signal
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any, Final, Protocol
@@ -45,6 +45,10 @@ class Wish:
     """None: that of its file."""
 
 
+def _nothing() -> None:
+    """Do nothing meanwhile."""
+
+
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
     """Take SIGTERM and a lost terminal as Ctrl-C: what was begun is ended in an orderly way."""
@@ -61,10 +65,13 @@ def interruptible() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def run(base: str, data_dir: str | None, wish: Wish, screen: Screen) -> View:
+def run(
+    base: str, data_dir: str | None, wish: Wish, screen: Screen, meanwhile: Callable[[], None] = _nothing
+) -> View:
     """Run a game day and return what came of it, a refusal too; Ctrl-C ends it and goes on when it is clean.
 
-    Raises `BadInput` for a name that nobody knows, `EnvironmentUnfit` when nobody answers.
+    `meanwhile` is done again and again. Raises `BadInput` for a name that nobody knows, `EnvironmentUnfit`
+    when nobody answers.
     """
     try:
         name = begin(base, data_dir, wish)
@@ -76,12 +83,12 @@ def run(base: str, data_dir: str | None, wish: Wish, screen: Screen) -> View:
         return find(base, refused)
     screen.say(f"run {name} of {wish.name}")
     try:
-        return watch(base, name, screen)
+        return watch(base, name, screen, meanwhile)
     except KeyboardInterrupt:
         screen.say("ending the fault and cleaning up")
         with contextlib.suppress(Refused):
             abort(base, data_dir, name)
-        for _ in follow(base, name):
+        for _ in follow(base, name, meanwhile):
             pass
         raise
 
@@ -145,7 +152,7 @@ def find(base: str, run: str) -> View:
     return drill
 
 
-def follow(base: str, run: str) -> Iterator[View]:
+def follow(base: str, run: str, meanwhile: Callable[[], None] = _nothing) -> Iterator[View]:
     """Yield a run until it is over; raises `EnvironmentUnfit` when nobody answers for long."""
     heard = time.monotonic()
     while True:
@@ -159,14 +166,15 @@ def follow(base: str, run: str) -> Iterator[View]:
             yield drill
             if drill.get("ended_at"):
                 return
+        meanwhile()
         time.sleep(_TURN_SECONDS)
 
 
-def watch(base: str, run: str, screen: Screen) -> View:
+def watch(base: str, run: str, screen: Screen, meanwhile: Callable[[], None]) -> View:
     """Follow a run, show every stage once, and return it when it is over."""
     told: set[str] = set()
     drill: View = {}
-    for drill in follow(base, run):
+    for drill in follow(base, run, meanwhile):
         for stage in STAGES:
             if drill.get(f"{stage}_at") and stage not in told:
                 told.add(stage)

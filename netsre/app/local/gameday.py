@@ -6,7 +6,6 @@ import shutil
 import signal
 import socket
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,12 +17,13 @@ from netsre.adapters.children import Child
 from netsre.app import gameday_run, rundir
 from netsre.app.gameday_run import Screen, View, Wish
 from netsre.app.local.supervise import describe_exit
-from netsre.app.privileges import require_root
+from netsre.app.privileges import require_root, service_user
 from netsre.errors import EnvironmentUnfit
 from netsre.gameday import ownership
 
 _LIMIT: Final = Path("/proc/sys/net/netfilter/nf_conntrack_max")
 _ALERTMANAGER: Final = "prometheus-alertmanager"
+_KIND: Final = "drill"
 _READY_SECONDS: Final = 90.0
 _TURN_SECONDS: Final = 0.3
 _GRACE_SECONDS: Final = 40.0
@@ -68,7 +68,7 @@ def run(wish: Wish, screen: Screen) -> View:
     """Run a game day in a lab of its own, and return what came of it when the lab is down again."""
     lab = OwnLab(screen.say)
     with lab.running() as running:
-        drill = gameday_run.run(running.url, running.data_dir, wish, screen)
+        drill = gameday_run.run(running.url, running.data_dir, wish, screen, lab.listen)
     left = lab.left()
     if not left:
         return drill
@@ -84,7 +84,6 @@ class OwnLab:
         self._say = say
         self._child: Child | None = None
         self._before = look()
-        self._data_dir = ""
 
     @contextlib.contextmanager
     def running(self) -> Iterator[Running]:
@@ -93,27 +92,26 @@ class OwnLab:
         Raises `EnvironmentUnfit` when it does not come up.
         """
         require_root("netsre gameday run --lab", "to make a lab of its own")
-        self._data_dir = tempfile.mkdtemp(prefix="netsre-gameday-")
-        try:
+        # Named after this process: should it be killed, the next sweep takes the directory away.
+        with rundir.made(processes.this_process(), _KIND, service_user(None)) as directory:
             ports = _free_ports(3)
             url = f"http://127.0.0.1:{ports[0]}"
-            self._child = self._start(ports)
-            self._wait(url, self._child)
-            yield Running(url, self._data_dir)
-        finally:
-            if self._child is not None:
+            self._child = self._start(ports, directory)
+            try:
+                self._wait(url, self._child)
+                yield Running(url, str(directory))
+            finally:
                 self._say("taking the lab down")
-                children.stop([self._child], lambda: _GRACE_SECONDS, self._listen)
+                children.stop([self._child], lambda: _GRACE_SECONDS, lambda _: self.listen())
                 self._child.close()
-            shutil.rmtree(self._data_dir, ignore_errors=True)
 
     def left(self) -> list[str]:
         """Return what is left of it after its end, and what of the host is not as before."""
         return [] if self._child is None else self._before.left(self._child.pid)
 
-    def _start(self, ports: Sequence[int]) -> Child:
+    def _start(self, ports: Sequence[int], data_dir: Path) -> Child:
         # -P keeps modules of the current directory out of a process that starts as root.
-        command = [sys.executable, "-P", "-m", "netsre", "up", "--lab", "--data-dir", self._data_dir]
+        command = [sys.executable, "-P", "-m", "netsre", "up", "--lab", "--data-dir", str(data_dir)]
         command += ["--listen", f"127.0.0.1:{ports[0]}", "--agent-listen", f"127.0.0.1:{ports[1]}"]
         if shutil.which(_ALERTMANAGER, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin"):
             command += ["--with-alertmanager", "--alertmanager-listen", f"127.0.0.1:{ports[2]}"]
@@ -121,7 +119,7 @@ class OwnLab:
             self._say(f"without Alertmanager: {_ALERTMANAGER} is not installed")
         # What the environment says of another controller is not meant for this one.
         passed_on = {name: value for name, value in os.environ.items() if not name.startswith("NETSRE_")}
-        passed_on[processes.OWNER_VARIABLE] = processes.this_process().name(ownership.LAB, "gameday")
+        passed_on[processes.OWNER_VARIABLE] = processes.this_process().name(_KIND, "up")
         parent = os.getpid()
         return Child("up", command, passed_on, lambda: privileges.die_with_parent(parent, signal.SIGTERM))
 
@@ -130,7 +128,7 @@ class OwnLab:
         deadline = time.monotonic() + _READY_SECONDS
         self._say("bringing up a lab")
         while not _measures(url, child.pid):
-            self._listen(child)
+            self.listen()
             if child.exit_code is not None:
                 raise EnvironmentUnfit(f"the lab cannot start: {describe_exit(child)}")
             if time.monotonic() > deadline:
@@ -139,8 +137,10 @@ class OwnLab:
                 )
             time.sleep(_TURN_SECONDS)
 
-    def _listen(self, child: Child) -> None:
-        child.lines()
+    def listen(self) -> None:
+        """Take what it says, which nobody wants to read: with a full pipe it would stand still."""
+        if self._child is not None:
+            self._child.lines()
 
 
 def _measures(url: str, owner: int) -> bool:
