@@ -16,6 +16,7 @@ from netsre.app.control import access, wire
 from netsre.app.control.drill_world import Ground
 from netsre.app.control.drills import Asked, Drills
 from netsre.clock import Timestamp
+from netsre.errors import StoreUnusable
 from netsre.gameday.decide import Gate
 from netsre.gameday.results import TIMES
 from netsre.metrics.readings import Readings
@@ -50,9 +51,12 @@ class Gamedays:
     next_times: Callable[[], Mapping[str, Timestamp | None]]
 
     def readings(self, readings: Readings) -> None:
-        """Add the metrics of game days."""
-        with self.ground.store.read() as transaction:
-            active, counts = transaction.drills.active(), transaction.drills.counts()
+        """Add the metrics of game days; without a database they are not known, and absent."""
+        try:
+            with self.ground.store.read() as transaction:
+                active, counts = transaction.drills.active(), transaction.drills.counts()
+        except StoreUnusable:
+            return
         for name in self.ground.gamedays:
             readings.put(c.GAMEDAY_ACTIVE, (name,), float(active is not None and active.gameday == name))
         for key, count in counts.items():

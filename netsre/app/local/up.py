@@ -14,7 +14,7 @@ from typing import Final, Protocol
 
 from netsre.adapters import endpoints, processes
 from netsre.adapters.endpoints import Answer, Endpoint
-from netsre.app import datadir, runbooks, rundir, service_levels, tokens
+from netsre.app import datadir, gamedays, runbooks, rundir, service_levels, tokens
 from netsre.app.effects import ledger, orphans
 from netsre.app.levels import LevelLine, read_levels
 from netsre.app.local import alertmanager, lab
@@ -155,6 +155,7 @@ def _check_files(settings: Settings) -> None:
     """Read what the controller will read, so that a mistake in a file is told before anything is made."""
     service_levels.required(settings.slos, runbooks.known(settings.runbooks))
     runbooks.read(settings.runbooks, settings.slos)
+    gamedays.read(settings.runbooks, settings.slos)
 
 
 def _remove_leftovers(screen: Screen, data_dir: Path | None = None) -> None:
