@@ -185,7 +185,7 @@ def test_a_new_controller_says_that_nothing_is_measured(browse: Browse) -> None:
 
 def test_a_dead_api_shows_the_banner(browse: Browse) -> None:
     """When no part of the API answers, headline, title and banner say that it is unreachable."""
-    everything = frozenset({"slos", "alerts", "runs", "status"})
+    everything = frozenset({"slos", "alerts", "incidents", "runs", "status"})
     with scenes.serve(scenes.application(scenes.calm, dead=everything)) as address:
         document = browse(address)
     assert "API UNREACHABLE" in _element(document, "verdict")

@@ -15,13 +15,15 @@ def left(facts: Facts, runs: Sequence[RunStory]) -> list[Todo]:
     calls = [alert for alert in firing if _name(alert) == describe.NEEDS_HUMAN]
     causes = [alert for alert in firing if _name(alert) != describe.NEEDS_HUMAN]
     busy = {run.alert for run in runs if not run.ended}
-    return [
+    todos = [
         *(_call(alert) for alert in calls),
         *_untold(facts, causes),
         *(_wait(run) for run in runs if not run.ended),
         *(_act(alert) for alert in causes if _name(alert) not in busy),
         *_lasting(runs),
     ]
+    # Page and ticket of one cause ask for one thing.
+    return list({(todo.text, todo.link): todo for todo in todos}.values())
 
 
 def web_address(text: str) -> str | None:

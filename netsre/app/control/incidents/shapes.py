@@ -184,6 +184,7 @@ class IncidentView(BaseModel):
     pages: list[PageView]
     received: list[ReceivedView]
     runs: list[RunStory]
+    """Those that change something first, each kind oldest first."""
     drills: list[DrillView]
     left: list[Todo]
     timeline: list[Event]

@@ -43,6 +43,8 @@ def build(facts: Facts) -> shapes.IncidentView:
         for run in facts.runs
     }
     runs = [_run(run, told[run.id], facts) for run in facts.runs]
+    # What changes something comes before what only looks.
+    runs.sort(key=lambda run: all(step.effect is None for step in run.steps))
     moments = _moments(facts, told.values())
     first = min((alert.fired_at for alert in facts.alerts), default=incident.opened_at)
     return shapes.IncidentView(
