@@ -27,6 +27,7 @@ from netsre.adapters.bpf.probe import FlowProbe
 from netsre.adapters.bpf.session import ProbeUnfit, open_session, open_templates
 from netsre.adapters.namespaces import inventory
 from netsre.adapters.namespaces.entering import NamespaceGone
+from netsre.app import neighbours
 from netsre.app.effects.host import within
 from netsre.app.effects.service import EffectsService, EffectsSettings
 from netsre.clock import SECOND, SystemClock
@@ -192,6 +193,8 @@ class Agent:
             return
         tables = []
         for namespace in list(self._namespaces.values()):
+            if neighbours.foreign(namespace.name):
+                continue
             try:
                 counters = parse_statistics(inventory.statistics_text(namespace))
                 if namespace.name == inventory.HOST or counters.in_use:

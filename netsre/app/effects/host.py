@@ -11,6 +11,7 @@ from netsre.adapters.bpf.places import BlockRefused
 from netsre.adapters.control import ControlRefused
 from netsre.adapters.namespaces import inventory
 from netsre.adapters.namespaces.entering import NamespaceGone, inside
+from netsre.app import neighbours
 from netsre.errors import BadInput
 from netsre.model.documents import Document
 from netsre.model.effects import Block, Effect, Flush, Limit, LimitFacts, Route, SourceCount, Table
@@ -146,8 +147,12 @@ def _entries_of(netns: str, source: str) -> int:
 def _namespace(netns: str) -> inventory.Namespace:
     """Find a namespace by the name that its metrics carry."""
     for namespace in inventory.namespaces().values():
-        if namespace.name == netns:
-            return namespace
+        if namespace.name != netns:
+            continue
+        if neighbours.foreign(netns):
+            message = f"network namespace {netns} belongs to another netsre of this host; that one acts there"
+            raise ControlRefused("not_ours", message)
+        return namespace
     raise ControlRefused("no_such_namespace", f"there is no network namespace {netns[:80]!r} on this host")
 
 
