@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from bench import agent_process, kernel_cost, packet_cost
+from bench import agent_process, kernel_cost, packet_cost, webhook
 from netsre import __version__
 
 _PAGE: Final = Path(__file__).parent.parent / "docs" / "benchmarks.md"
@@ -93,6 +93,22 @@ def packet_lines(costs: Sequence[packet_cost.PacketCost]) -> list[Line]:
     ]
 
 
+def webhook_lines(figures: Sequence[webhook.WebhookFigures]) -> list[Line]:
+    """Return the rows on alerts that are sent to the controller."""
+    return [
+        Line(
+            f"webhook: new alerts accepted and on disk, {figure.batch} in a post, "
+            f"{figure.connections} connections",
+            f"{figure.alerts_per_second:.0f}/s (slowest post {figure.slowest_milliseconds:.0f} ms, "
+            f"slowest evaluation beside it {figure.tick_milliseconds:.0f} ms)",
+            "",
+            ">= 2000/s" if figure.batch > 1 else "",
+            figure.alerts_per_second >= 2000 if figure.batch > 1 else None,
+        )
+        for figure in figures
+    ]
+
+
 def _machine() -> str:
     model = next(
         (
@@ -138,6 +154,8 @@ def main() -> None:
     lines += packet_lines(packet_cost.measure())
     print("measuring the agent's process …", file=sys.stderr)
     lines += agent_lines(agent_process.measure())
+    print("measuring the webhook …", file=sys.stderr)
+    lines += webhook_lines(webhook.measure())
     text = page(lines, _machine(), datetime.datetime.now(tz=datetime.UTC).date())
     _PAGE.write_text(text, encoding="utf-8")
     print(text)

@@ -21,6 +21,7 @@ _SECONDS: Final = 8.0
 _BATCHES: Final = (64, 1)
 """Alerts in one post: a group in a storm, and the smallest there is."""
 _PATIENCE: Final = 30.0
+_CHECKOUT: Final = Path(__file__).parent.parent
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,17 +44,17 @@ def measure() -> list[WebhookFigures]:
 
 def _measure(batch: int) -> WebhookFigures:
     # Beside the code, not in the memory that /tmp may be: what is measured is a disk.
-    home = Path(tempfile.mkdtemp(prefix="netsre-bench-", dir=Path.cwd() / ".cache"))
+    (_CHECKOUT / ".cache").mkdir(exist_ok=True)
+    home = Path(tempfile.mkdtemp(prefix="netsre-bench-", dir=_CHECKOUT / ".cache"))
     try:
         with _controller(home) as port:
             token = (home / "webhook.token").read_text(encoding="ascii").strip()
             ticks: list[float] = []
             watch = threading.Thread(target=_watch, args=(port, ticks))
             watch.start()
-            posts, began = _flood(port, token, batch), time.monotonic()
+            posts = _flood(port, token, batch)
             waits = [wait for wait, _ in posts]
             seconds = max(end for _, end in posts) - min(end - wait for wait, end in posts)
-            del began
             watch.join()
         with closing(sqlite3.connect(home / "netsre.db")) as database:
             (kept,) = database.execute("SELECT count(*) FROM received WHERE disposition = 'new'").fetchone()

@@ -25,7 +25,7 @@ from netsre.model.alerts import Alert, AlertState
 from netsre.store.database import FILE_NAME, Store
 from tests.alertmanager import Alertmanager, BadPeer, Sink, alertmanager
 from tests.machine import free_port, open_directory, wait_until
-from tests.system.test_controller import NETSRE, Agent, Controller, ready, running
+from tests.system.test_controller import BLIND, NETSRE, Agent, Controller, ready, running
 from tests.unit import burning
 
 pytestmark = pytest.mark.requires("prometheus-alertmanager")
@@ -157,6 +157,7 @@ def test_a_bad_peer_keeps_no_other_waiting(
     assert [page.peer for page in pages] == [other.name] * 3
 
 
+NOW: Final = "2026-01-01T00:00:00Z"
 SPECS: Final = """
 apiVersion: netsre.dev/v1
 kind: SLO
@@ -338,6 +339,30 @@ def test_killed_between_commit_and_answer_the_retry_is_a_duplicate(house: House)
             assert len(house.rows("SELECT id FROM run")) == 1
 
     assert [row[:2] for row in house.received()] == [("firing", "new")]
+
+
+def test_nothing_is_imported_for_all_this_after_the_privileges_are_gone(
+    house: House, agent: FillingAgent
+) -> None:
+    """Telling, being told, and a large body, from a checkout that the controller may not read."""
+    with house.controller((sys.executable, "-P", "-c", BLIND)) as controller, house.alertmanager() as real:
+        agent.used = 0.9
+        controller.until(lambda _: bool(house.received()), 40)
+        many = [{"labels": {"alertname": "Many", "n": str(number)}} for number in range(600)]
+        body = json.dumps(
+            {"version": "4", "alerts": [{**a, "status": "firing", "startsAt": NOW} for a in many]}
+        )
+        token = (house.data / "webhook.token").read_text().strip()
+        for shown in (token, "wrong"):
+            headers = {"Authorization": f"Bearer {shown}"}
+            httpx.post(
+                f"http://127.0.0.1:{house.port}/api/v1/alerts", content=body, headers=headers, timeout=20
+            )
+        assert real.alerts()
+        assert controller.stop() == 0
+
+    late = {line for line in controller.log.read_text().splitlines() if "IMPORTED LATE" in line}
+    assert late == set()
 
 
 def test_what_a_webhook_left_out_is_fetched_from_the_peer_that_we_know(house: House) -> None:

@@ -4,7 +4,11 @@ import pathlib
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from netsre.adapters.alertmanager import Alertmanager
+from netsre.alerting.describe import Links
+from netsre.alerting.notify import Pace
 from netsre.app.control import metrics
+from netsre.app.control.pager import Pager, Telling
 from netsre.metrics.registry import REGISTRY
 from tests.unit import burning
 from tests.unit.app.fakes import Machine
@@ -23,7 +27,11 @@ def test_every_metric_of_the_controller_is_exposed_with_its_labels(tmp_path: pat
     machine.turn(failed=10_000_000)
     # Runs go on after a turn, and the next one counts them.
     machine.turn()
-    body, _ = metrics.render(machine.board.current, "text/plain")
+    # An address where nobody listens is a peer as well.
+    telling = Telling(store, machine.clock, Pace(15_000), Links("http://a"), lambda _: None)
+    pager = Pager([Alertmanager("http://127.0.0.1:1")], telling)
+    pager._peers[0].tell()
+    body, _ = metrics.render(machine.board.current, "text/plain", pager.readings)
     store.close()
 
     found = {
