@@ -38,6 +38,8 @@
 BPF_HASH(attempts, __u64, struct attempt, MAX_ATTEMPTS);
 BPF_HASH(stalls, struct stall_claim, __u64, MAX_ATTEMPTS);
 BPF_HASH(denied_sources, struct source_address, struct denial, MAX_DENIED);
+/* The latest end of them all: mostly long past or 0, and then nothing has to be looked up. */
+BPF_ARRAY(last_denial_ns, __u64, 1);
 BPF_PERCPU_HASH(flows, struct flow_key, struct flow_value, MAX_FLOWS);
 /* Outcomes that found `flows` full: still counted, without detail. */
 BPF_PERCPU_ARRAY(flows_overflow, struct flow_value, FLOW_OUTCOMES);
@@ -201,8 +203,13 @@ ALWAYS_INLINE void count(struct flow_key *key, __u64 ns)
 /* Says whether an attempt began while its source was blocked. */
 ALWAYS_INLINE int is_denied(struct source_address *source, __u64 start_ns)
 {
-	struct denial *denial = denied_sources.lookup(source);
+	struct denial *denial;
+	int slot = 0;
+	__u64 *last_ns = last_denial_ns.lookup(&slot);
 
+	if (!last_ns || start_ns >= *last_ns)
+		return 0;
+	denial = denied_sources.lookup(source);
 	return denial && denial->since_ns <= start_ns && start_ns < denial->until_ns;
 }
 

@@ -36,6 +36,7 @@ STALL_CLAIM: Final = struct.Struct("<QQ")
 FLOW_KEY: Final = struct.Struct("<IBBBB")
 FLOW_VALUE: Final = struct.Struct("<QQ")
 DENIAL: Final = struct.Struct("<QQ")
+LAST_DENIAL: Final = struct.Struct("<Q")
 
 _OUTCOMES: Final = ("delivered", "failed", "failed", "denied")
 _FIXED_REASONS: Final = {0: "none", 2: "stalled", 3: "blocked"}

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from netsre.adapters.bpf.syscalls import BpfMap, MapFull
-from netsre.datapath.flows import DENIAL, STALL_NS
+from netsre.datapath.flows import DENIAL, LAST_DENIAL, STALL_NS
 
 _LINGER_NS: Final = 3 * STALL_NS
 """What began while a source was blocked may still fail for a while after, and is counted even later."""
@@ -22,11 +22,12 @@ class _Denial:
 
 
 class Denials:
-    """The blocked sources, here and in the kernel's map. One thread changes it, another may ask."""
+    """The blocked sources, here and in the kernel's maps. One thread changes it, another may ask."""
 
-    def __init__(self, table: BpfMap) -> None:
-        """Keep the map in step."""
+    def __init__(self, table: BpfMap, last: BpfMap) -> None:
+        """Keep both maps in step: the sources, and the latest end of them all."""
         self._table = table
+        self._last = last
         self.refused = 0
         """How often the map had no room for one more."""
         self._denials: dict[bytes, _Denial] = {}
@@ -65,3 +66,5 @@ class Denials:
             self.refused += 1
             raise
         self._denials[source] = denial
+        latest = max(each.until_ns for each in self._denials.values())
+        self._last.put(bytes(4), LAST_DENIAL.pack(latest))

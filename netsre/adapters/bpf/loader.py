@@ -22,7 +22,10 @@ from netsre.adapters.bpf.compiling import Failure, compile_file
 from netsre.datapath import block, btf, buckets, flows, offsets
 
 _VMLINUX: Final = Path("/sys/kernel/btf/vmlinux")
-_MAPS: Final = ("attempts", "stalls", "denied_sources", "flows", "flows_overflow", "attempts_overflow")
+_MAPS: Final = (
+    *("attempts", "stalls", "denied_sources", "last_denial_ns"),
+    *("flows", "flows_overflow", "attempts_overflow"),
+)
 _PR_SET_PDEATHSIG: Final = 1
 _CLONE_NEWNET: Final = 0x40000000
 _LOOPBACK: Final = 1

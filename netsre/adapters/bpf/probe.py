@@ -39,7 +39,7 @@ class FlowProbe:
     def __init__(self, session: Session) -> None:
         """Read through an open session."""
         self.session = session
-        self.denials = Denials(session.maps["denied_sources"])
+        self.denials = Denials(session.maps["denied_sources"], session.maps["last_denial_ns"])
         """The sources that are blocked: whoever blocks keeps them in step."""
         self.in_flight = 0
         self._entries = {"attempts": 0, "stalls": 0, "flows": 0}
