@@ -4,6 +4,7 @@ NetsreError                 something a person can act on; one line: thing, valu
 ├── BadInput                what was given is wrong (exit 2)
 │   └── SpecErrors          files that people write, with every finding at its file and line
 ├── EnvironmentUnfit        the machine or a server cannot do it (exit 3)
+│   ├── BlockRefused        a source cannot be blocked there; nothing was done
 │   ├── Busy                more alerts wait for the disk than may; they are sent again
 │   ├── ChannelUnusable     a channel takes no message at all; all of them wait
 │   ├── ProbeUnfit          a probe cannot run on this kernel; the agent says so and serves the rest
