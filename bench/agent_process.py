@@ -5,6 +5,7 @@ import socket
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -55,7 +56,15 @@ def _agent() -> Iterator[tuple[int, int]]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "netsre", "agent", "--listen", f"127.0.0.1:{port}"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+    with (
+        tempfile.TemporaryDirectory(prefix="netsre-bench-") as place,
+        # With the socket it also loads what blocks sources, as `netsre up` has it.
+        subprocess.Popen(
+            [*command, "--control", f"{place}/agent.sock", "--effects", f"{place}/effects"],
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process,
+    ):
         for line in process.stderr or ():
             if "agent serves" in line:
                 break

@@ -41,6 +41,7 @@ CONNTRACK_EARLY_DROPS: Final = "netsre_conntrack_early_drops_total"
 
 # Agent: what it changes on request.
 DROPS: Final = "netsre_drops_total"
+BLOCK_UNREAD: Final = "netsre_block_unread_total"
 EFFECTS: Final = "netsre_agent_effects"
 AGENT_COMMANDS: Final = "netsre_agent_commands_total"
 

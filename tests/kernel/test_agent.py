@@ -142,6 +142,25 @@ def test_without_root_the_agent_says_what_it_lacks() -> None:
     assert done.stderr == "error: the agent lacks CAP_BPF; run it as root: sudo netsre agent\n"
 
 
+def test_without_what_blocks_the_flow_probe_is_served(tmp_path: Path) -> None:
+    """Programs that do not compile: blocking is down with the reason, and flows are counted as ever."""
+    broken = tmp_path / "bpf"
+    broken.mkdir()
+    for name in ("include", "shim", "flows.c"):
+        (broken / name).symlink_to(directory("bpf") / name)
+    (broken / "block.c").write_text("this is not C\n", encoding="ascii")
+    options = ("--control", str(tmp_path / "agent.sock"), "--effects", str(tmp_path / "effects"))
+    with attempts.place() as place, running(*options, "--programs", str(broken)) as agent:
+        place.run(lambda: attempts.accepted(socket.AF_INET))
+        samples, outcomes = agent.samples(), agent.outcomes(place.name)
+
+    failed = (("owner", "netsre"), ("reason", "compile_failed"), ("result", "error"), ("type", "sched_cls"))
+    assert samples[(c.AGENT_PROBE_UP, (("probe", "block"), ("reason", "compile_failed")))] == 0
+    assert samples[(c.AGENT_PROBE_UP, (("probe", "flows"), ("reason", "")))] == 1
+    assert samples[(c.BPF_PROGRAM_LOADS, failed)] == 1
+    assert outcomes == {("delivered", "none"): attempts.COUNT}
+
+
 def test_without_a_working_probe_the_rest_is_served(tmp_path: Path) -> None:
     """A source that does not compile: one line, probe down with the reason, conntrack goes on, not ready."""
     broken = tmp_path / "bpf"

@@ -140,6 +140,7 @@ def _put_blocks(readings: Readings, blocks: Blocks) -> None:
     totals.setdefault((blocks.hook, OTHER), 0)
     for (hook, rule), packets in totals.items():
         readings.put(c.DROPS, (hook, BLOCKED_REASON, rule), packets)
+    readings.put(c.BLOCK_UNREAD, (blocks.hook,), blocks.unparsed())
     for key, loads in blocks.loads().items():
         labels = (_OWNER, *key)
         readings.put(c.BPF_PROGRAM_LOADS, labels, loads.times)
