@@ -1,7 +1,7 @@
 """Incidents, and the alerts that belong to each."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 from sqlalchemy import Connection, Select, and_, bindparam, func, insert, select, tuple_, update
@@ -18,7 +18,6 @@ from netsre.store.statements import portions
 REOPENS: Final = 5 * clock.MINUTE
 """For how long after its end an incident goes on when another alert of its node begins."""
 _SHORTEST_NAME: Final = 4
-_LONGEST_NAME: Final = 64
 
 
 class Incidents:
@@ -38,9 +37,13 @@ class Incidents:
             by_node.setdefault(node_of(alert), []).append(alert)
         homes = self._open(by_node)
         opened = self._reopen({node for node in by_node if node not in homes}, now)
-        for node in sorted(by_node.keys() - homes.keys() - opened.keys()):
-            # Somebody else's clock may be ahead of ours.
-            opened[node] = self._begin(node, min(now, *(alert.fired_at for alert in by_node[node])))
+        opened |= self._begin(
+            {
+                # Somebody else's clock may be ahead of ours.
+                node: Timestamp(min(now, *(alert.fired_at for alert in by_node[node])))
+                for node in sorted(by_node.keys() - homes.keys() - opened.keys())
+            }
+        )
         homes |= opened
         rows = [
             {"fingerprint": alert.fingerprint, "fired_at": alert.fired_at, "incident": homes[node]}
@@ -144,19 +147,29 @@ class Incidents:
             self._connection.execute(update(table).where(table.c.id.in_(names)).values(closed_at=None))
         return found
 
-    def _begin(self, node: str, at: Timestamp) -> str:
-        name = self._name(node, at)
-        self._connection.execute(
-            insert(schema.incident).values(id=name, node=node, opened_at=at, closed_at=None)
-        )
-        return name
+    def _begin(self, nodes: Mapping[str, Timestamp]) -> dict[str, str]:
+        """Open an incident on each of these nodes, which began at a time; return its name by node."""
+        names: dict[str, str] = {}
+        taken: dict[str, set[str]] = {}
+        for node, at in nodes.items():
+            day = clock.rfc3339(at)[:10].replace("-", "")
+            if day not in taken:
+                taken[day] = self._names(day)
+            names[node] = _name(node, at, day, taken[day])
+            taken[day].add(names[node])
+        rows = [
+            {"id": names[node], "node": node, "opened_at": at, "closed_at": None}
+            for node, at in nodes.items()
+        ]
+        if rows:
+            self._connection.execute(insert(schema.incident), rows)
+        return names
 
-    def _name(self, node: str, at: Timestamp) -> str:
-        """Return `20261123-1c9f`: the day, and as much of a hash as nobody else has that day."""
-        digest = hashlib.sha256(f"{node}\n{at}".encode()).hexdigest()
-        day = clock.rfc3339(at)[:10].replace("-", "")
-        names = [f"{day}-{digest[:length]}" for length in range(_SHORTEST_NAME, _LONGEST_NAME + 1)]
-        return next(name for name in names if self.find(name) is None)
+    def _names(self, day: str) -> set[str]:
+        table = schema.incident
+        # The sign after a dash is a dot.
+        query = select(table.c.id).where(table.c.id >= f"{day}-", table.c.id < f"{day}.")
+        return {row.id for row in self._connection.execute(query)}
 
     def _of_firing(self) -> list[str]:
         member, alert = schema.incident_alert, schema.alert
@@ -173,6 +186,13 @@ class Incidents:
 
     def _named(self, query: Select[tuple[str]]) -> list[str]:
         return [row.incident for row in self._connection.execute(query.distinct())]
+
+
+def _name(node: str, at: Timestamp, day: str, taken: Collection[str]) -> str:
+    """Return `20261123-1c9f`: the day, and as much of a hash as nobody else has that day."""
+    digest = hashlib.sha256(f"{node}\n{at}".encode()).hexdigest()
+    names = (f"{day}-{digest[:length]}" for length in range(_SHORTEST_NAME, len(digest) + 1))
+    return next(name for name in names if name not in taken)
 
 
 def node_of(alert: Alert) -> str:

@@ -3,6 +3,8 @@
 import { byId, el, part, reconcile, setAttribute, setBadge, setHidden, setLabels, setText } from "./dom.js";
 import * as format from "./format.js";
 
+// What a condition alert says where an SLO has its budget.
+const NO_BUDGET = "not a budget";
 const FIXED = new Set(["alertname", "severity", "slo"]);
 const SIGNS = { page: "▲", ticket: "◆" };
 const RESOLVED_SHOWN = 50;
@@ -86,8 +88,9 @@ function sinceText(alert, firing, now) {
 
 function detailText(notes) {
   const parts = [];
-  if (notes.budget_remaining) parts.push(`Budget left: ${notes.budget_remaining}.`);
-  if (notes.time_to_exhaustion) parts.push(`Time to exhaustion: ${notes.time_to_exhaustion}.`);
+  const told = (note) => note && note !== NO_BUDGET;
+  if (told(notes.budget_remaining)) parts.push(`Budget left: ${notes.budget_remaining}.`);
+  if (told(notes.time_to_exhaustion)) parts.push(`Time to exhaustion: ${notes.time_to_exhaustion}.`);
   if (notes.description && notes.description !== notes.summary) parts.push(notes.description);
   return parts.join(" ");
 }
