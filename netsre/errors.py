@@ -3,14 +3,21 @@
 NetsreError                 something a person can act on; one line: thing, value, next step
 ├── BadInput                what was given is wrong (exit 2)
 │   └── SpecErrors          files that people write, with every finding at its file and line
+├── ControlRefused          a process was commanded over its socket, and said no
 ├── EnvironmentUnfit        the machine or a server cannot do it (exit 3)
 │   ├── BlockRefused        a source cannot be blocked there; nothing was done
 │   ├── Busy                more alerts wait for the disk than may; they are sent again
 │   ├── ChannelUnusable     a channel takes no message at all; all of them wait
+│   ├── ControlUnreachable  a process did not answer on its socket
+│   ├── LabSilent           the lab gave no answer; what it did is found out by looking
+│   ├── NodeUnreachable     the node gave no answer; what it did is found out by looking
 │   ├── ProbeUnfit          a probe cannot run on this kernel; the agent says so and serves the rest
 │   ├── SourceUnreachable   a source of measurements did not answer, or answered nonsense
 │   └── StoreUnusable       the database cannot be opened, is newer than we are, or lost its chain
-└── MessageUnreadable       a stored message is not of this version; it stays, and is tried again
+├── LabRefused              the lab said no, with a word, and did nothing
+├── MessageUnreadable       a stored message is not of this version; it stays, and is tried again
+├── NodeRefused             the node said no, with a word, and did nothing
+└── Refused                 the controller understood a request, and said no
 """
 
 from collections.abc import Sequence

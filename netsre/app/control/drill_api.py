@@ -91,7 +91,7 @@ class Answered(BaseModel):
     reason: str
 
 
-class Refused(BaseModel):
+class RefusedView(BaseModel):
     """Why a request was refused; the reason is a word, the detail a sentence."""
 
     detail: str
@@ -216,7 +216,7 @@ def _add_doing(made: APIRouter, served: Gamedays, token: str) -> None:
     check = [Depends(access.requires_token(token))]
     refusals: dict[int | str, dict[str, Any]] = {
         401: {"model": wire.Problem},
-        409: {"model": Refused},
+        409: {"model": RefusedView},
         503: {"model": wire.Problem},
     }
 
@@ -234,7 +234,7 @@ def _add_doing(made: APIRouter, served: Gamedays, token: str) -> None:
         said = _SAID[replied.gate]
         if replied.gate is Gate.UNKNOWN_GAMEDAY:
             said += literals.nearest(wish.name, served.ground.gamedays)
-        return _refuse(Refused(detail=said, reason=replied.gate.value, id=drill.id if drill else None))
+        return _refuse(RefusedView(detail=said, reason=replied.gate.value, id=drill.id if drill else None))
 
     @made.post(
         f"{PATH}/{{drill_id}}/abort",
@@ -250,7 +250,7 @@ def _add_doing(made: APIRouter, served: Gamedays, token: str) -> None:
             return Answered(id=ended.id, state=ended.state.value, reason=ended.reason)
         drill = _found(served.ground.store, drill_id)
         said = f"it is over: {drill.state.value} ({drill.reason})"
-        return _refuse(Refused(detail=said, reason="not_active", id=drill.id))
+        return _refuse(RefusedView(detail=said, reason="not_active", id=drill.id))
 
 
 def view(drill: Drill) -> DrillView:
@@ -293,7 +293,7 @@ def _found(store: Store, drill_id: str) -> Drill:
     return drill
 
 
-def _refuse(refused: Refused) -> Response:
+def _refuse(refused: RefusedView) -> Response:
     return Response(refused.model_dump_json(), HTTPStatus.CONFLICT, media_type="application/json")
 
 
