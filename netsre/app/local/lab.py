@@ -20,9 +20,10 @@ from netsre.adapters import namespaces, processes
 from netsre.adapters.namespaces import Address, End
 from netsre.app.local.supervise import Program, Supervisor, describe_exit
 from netsre.errors import EnvironmentUnfit
+from netsre.gameday import ownership
 from netsre.gameday.ownership import Owner
 
-KIND: Final = "lab"
+KIND: Final = ownership.LAB
 PORT: Final = 8080
 SINK_PORT: Final = 9000
 """The first of those where the noisy client's connections go."""
@@ -78,7 +79,7 @@ def network(
     `control` is where its noisy client will take commands, in a directory of `user`; without it there is
     none. Raises `EnvironmentUnfit` when the machine cannot. The processes are the caller's to start.
     """
-    server = owner.name(kind, "srv")
+    server = owner.name(kind, ownership.SERVER)
     clients = tuple(owner.name(kind, role) for role in ("cli-a", "cli-b"))
     ipv6 = namespaces.ipv6_available()
     with contextlib.ExitStack() as stack:
