@@ -21,7 +21,7 @@ from netsre.runbook.actions.contract import (
 )
 from netsre.store.database import Store
 from tests.unit import burning
-from tests.unit.app.fakes import RUNBOOKS, SetClock, world
+from tests.unit.app.fakes import RUNBOOKS, world
 
 NAME = "evidence.collect"
 

@@ -13,7 +13,7 @@ from netsre.adapters.alert_log import AlertLog
 from netsre.alerting import decide
 from netsre.app.control import messages
 from netsre.app.control.automation import RunbookChannel
-from netsre.app.control.dispatch import LONGEST_PAUSE, Dispatcher, LogChannel, backoff
+from netsre.app.control.dispatch import LONGEST_PAUSE, Channel, Dispatcher, LogChannel, backoff
 from netsre.app.control.tick import record
 from netsre.clock import Timestamp
 from netsre.store.database import Store, Transaction
@@ -103,7 +103,7 @@ def test_a_message_that_is_broken_holds_up_nobody(store: Store, tmp_path: pathli
                 (channel, payload),
             )
     path = tmp_path / "alerts.jsonl"
-    channels = [LogChannel(AlertLog(path)), RunbookChannel(world(store, tmp_path))]
+    channels: list[Channel] = [LogChannel(AlertLog(path)), RunbookChannel(world(store, tmp_path))]
     dispatcher = Dispatcher(store, channels)
 
     assert dispatcher.deliver(burning.T0) == 2

@@ -1,6 +1,7 @@
 """The controller exposes what the registry says, all of it, with exactly those labels."""
 
 import pathlib
+from collections.abc import Callable
 
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -8,9 +9,15 @@ from netsre.adapters.alertmanager import Alertmanager
 from netsre.alerting.describe import Links
 from netsre.alerting.notify import Pace
 from netsre.app.control import metrics
+from netsre.app.control.drill_api import Gamedays
+from netsre.app.control.drills import Asked
 from netsre.app.control.pager import Pager, Telling
+from netsre.gameday.decide import Gate
+from netsre.metrics.readings import Readings
 from netsre.metrics.registry import REGISTRY
+from netsre.store.database import Store
 from tests.unit import burning
+from tests.unit.app.drill_lab import GAMEDAY, Range
 from tests.unit.app.fakes import Machine
 
 GROUP_LABELS = {"node"}
@@ -31,7 +38,7 @@ def test_every_metric_of_the_controller_is_exposed_with_its_labels(tmp_path: pat
     telling = Telling(store, machine.clock, Pace(15_000), Links("http://a"), lambda _: None)
     pager = Pager([Alertmanager("http://127.0.0.1:1")], telling)
     pager._peers[0].tell()
-    body, _ = metrics.render(machine.board.current, "text/plain", pager.readings)
+    body, _ = metrics.render(machine.board.current, "text/plain", pager.readings, _refused_gameday(store))
     store.close()
 
     found = {
@@ -42,6 +49,15 @@ def test_every_metric_of_the_controller_is_exposed_with_its_labels(tmp_path: pat
 
     expected = {name: set(about.labels) for name, about in REGISTRY.items() if about.exporter == "controller"}
     assert {name: labels - GROUP_LABELS for name, labels in found.items()} == expected
+
+
+def _refused_gameday(store: Store) -> Callable[[Readings], None]:
+    """Have a game day refused, so that the counter of those that ended is there."""
+    ground = Range(store)
+    ground.switch = Gate.KILL_SWITCH_ON
+    drills = ground.drills()
+    drills.request(Asked(GAMEDAY.name, "somebody"))
+    return Gamedays(drills, drills._ground, dict).readings
 
 
 def test_before_the_first_turn_there_is_nothing() -> None:
