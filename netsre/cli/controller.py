@@ -1,6 +1,27 @@
 """`netsre controller`: evaluate SLOs, alert, run runbooks, serve API and page."""
 
+from typing import TypedDict, Unpack
+
 import click
+
+
+class Said(TypedDict):
+    """What click hands over: the names of `netsre.app.settings.Options`."""
+
+    data_dir: str | None
+    listen: str | None
+    agent: str | None
+    interval: str | None
+    slos: tuple[str, ...]
+    runbooks: tuple[str, ...]
+    alertmanagers: tuple[str, ...]
+    control: str | None
+    lab_control: str | None
+    user: str | None
+    node: str | None
+    external_url: str | None
+    config: str | None
+    parent_pid: int | None
 
 
 @click.command()
@@ -22,23 +43,7 @@ import click
 @click.option("--external-url", metavar="URL", help="Where people reach this controller, for links.")
 @click.option("--config", metavar="FILE", help="A file with any of these (kind: Controller).")
 @click.option("--parent-pid", type=int, hidden=True, help="End when this parent ends.")
-def controller(  # noqa: PLR0913
-    *,
-    data_dir: str | None,
-    listen: str | None,
-    agent: str | None,
-    interval: str | None,
-    slos: tuple[str, ...],
-    runbooks: tuple[str, ...],
-    alertmanagers: tuple[str, ...],
-    control: str | None,
-    lab_control: str | None,
-    user: str | None,
-    node: str | None,
-    external_url: str | None,
-    config: str | None,
-    parent_pid: int | None,
-) -> None:
+def controller(**said: Unpack[Said]) -> None:
     """Evaluate SLOs, alert, run runbooks, and serve the API and the page.
 
     An option wins over NETSRE_* in the environment, and that over --config.
@@ -48,23 +53,4 @@ def controller(  # noqa: PLR0913
     from netsre.app.settings import Options, settings  # noqa: PLC0415
 
     logs.start()
-    app.run(
-        settings(
-            Options(
-                data_dir=data_dir,
-                listen=listen,
-                agent=agent,
-                interval=interval,
-                slos=slos,
-                runbooks=runbooks,
-                alertmanagers=alertmanagers,
-                control=control,
-                lab_control=lab_control,
-                user=user,
-                node=node,
-                external_url=external_url,
-                config=config,
-                parent_pid=parent_pid,
-            )
-        )
-    )
+    app.run(settings(Options(**said)))
