@@ -10,7 +10,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -24,7 +24,7 @@ from netsre.adapters.bpf import syscalls
 from netsre.adapters.bpf.block import Blocks
 from netsre.adapters.bpf.filters import Template
 from netsre.adapters.bpf.probe import FlowProbe
-from netsre.adapters.bpf.session import ProbeUnfit, open_session, open_templates
+from netsre.adapters.bpf.session import ProbeUnfit, open_session, opening_templates
 from netsre.adapters.namespaces import inventory
 from netsre.adapters.namespaces.entering import NamespaceGone
 from netsre.app import neighbours
@@ -237,12 +237,12 @@ def run(settings: AgentSettings, *, announce: Callable[[str], None]) -> None:
     server = AgentServer(settings.host, settings.port, {})
     statistics_fd = _run_statistics(announce) if settings.run_statistics else None
     # Two compilers side by side take hardly longer than one.
-    with ThreadPoolExecutor(1) as pool:
-        filters = pool.submit(_filters, settings)
+    with _filters(settings) as filters:
         probe, absence = _attach(settings.programs)
-    if absence is not None:
-        announce(f"flows are not measured: {absence.reason}: {absence}")
-    changes = EffectsService(settings.effects, *_blocks(filters.result(), probe, announce))
+        if absence is not None:
+            announce(f"flows are not measured: {absence.reason}: {absence}")
+        blocks, no_blocks = _blocks(filters, probe, announce)
+    changes = EffectsService(settings.effects, blocks, no_blocks)
     privileges.limit_capabilities(AGENT_CAPABILITIES)
     agent = Agent(probe, absence, changes, started)
     server.routes = {"/metrics": agent.metrics, "/healthz": agent.healthy, "/readyz": agent.ready}
@@ -280,28 +280,25 @@ def _require_capabilities() -> None:
         raise EnvironmentUnfit(message)
 
 
-def _filters(settings: AgentSettings) -> tuple[Template, ...] | ProbeUnfit | None:
-    """Return the programs that block, or why there are none; None when nobody may ask for them."""
-    if not settings.effects.wanted:
-        return None
-    try:
-        return open_templates(settings.programs)
-    except ProbeUnfit as error:
-        return error
+def _filters(settings: AgentSettings) -> AbstractContextManager[Callable[[], tuple[Template, ...]] | None]:
+    """Begin to load the programs that block; None when nobody may ask for them."""
+    return opening_templates(settings.programs) if settings.effects.wanted else nullcontext()
 
 
 def _blocks(
-    filters: tuple[Template, ...] | ProbeUnfit | None,
+    filters: Callable[[], tuple[Template, ...]] | None,
     probe: FlowProbe | None,
     announce: Callable[[str], None],
 ) -> tuple[Blocks | None, ProbeUnfit | None]:
     """Return what blocks sources, or why nothing does."""
     if filters is None:
         return None, None
-    if isinstance(filters, ProbeUnfit):
-        announce(f"no source can be blocked: {filters.reason}: {filters}")
-        return None, filters
-    return Blocks(filters, within, probe.denials if probe is not None else None), None
+    try:
+        templates = filters()
+    except ProbeUnfit as error:
+        announce(f"no source can be blocked: {error.reason}: {error}")
+        return None, error
+    return Blocks(templates, within, probe.denials if probe is not None else None), None
 
 
 def _attach(programs: Path) -> tuple[FlowProbe | None, ProbeUnfit | None]:

@@ -10,7 +10,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -25,6 +25,9 @@ _MESSAGE_BYTES: Final = 65536
 _DESCRIPTORS: Final = 64
 _COMPLAINT_BYTES: Final = 1 << 20
 """Of what the loader says beside its reply, this much is read; the first error is at the front."""
+
+_Answer = tuple[dict[str, Any], list[int]]
+"""What the loader says, and the descriptors that it hands over."""
 
 
 class ProbeUnfit(EnvironmentUnfit):
@@ -90,7 +93,8 @@ def open_session(source: Path, timeout: float = _LOADER_TIMEOUT_SECONDS) -> Sess
 
     Raises `ProbeUnfit` with the reason and the next step when this node cannot run it.
     """
-    reply, fds = _load(source, "flows", timeout)
+    with _loading(source, "flows", timeout) as answer:
+        reply, fds = answer()
     names = list(reply["maps"])
     maps = {name: BpfMap.of(name, fd) for name, fd in zip(names, fds, strict=False)}
     programs = list(reply["programs"])
@@ -110,17 +114,34 @@ def open_templates(source: Path, timeout: float = _LOADER_TIMEOUT_SECONDS) -> tu
     Each was loaded and attached once, in a namespace of its own. Raises `ProbeUnfit` with the reason and the
     next step when there is none.
     """
-    reply, _ = _load(source, "block", timeout)
-    return tuple(Template.of(document) for document in reply["templates"])
+    with opening_templates(source, timeout) as opened:
+        return opened()
 
 
-def _load(source: Path, part: str, timeout: float) -> tuple[dict[str, Any], list[int]]:
+@contextlib.contextmanager
+def opening_templates(
+    source: Path, timeout: float = _LOADER_TIMEOUT_SECONDS
+) -> Iterator[Callable[[], tuple[Template, ...]]]:
+    """Begin what `open_templates` does, and yield what ends it: its loader works beside us meanwhile."""
+    with _loading(source, "block", timeout) as answer:
+        yield lambda: tuple(Template.of(document) for document in answer()[0]["templates"])
+
+
+@contextlib.contextmanager
+def _loading(source: Path, part: str, timeout: float) -> Iterator[Callable[[], _Answer]]:
+    """Run a loader, and yield what waits for its answer."""
     # Whole messages only, and a memory file for what is said beside them: a pipe that nobody reads fills up.
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with ours, theirs, os.fdopen(os.memfd_create("loader"), "w+b") as complaints:
-        ours.settimeout(timeout)
-        with _loader(theirs, source, part, complaints.fileno()) as process:
-            theirs.close()
+    ours.settimeout(timeout)
+    with (
+        ours,
+        theirs,
+        os.fdopen(os.memfd_create("loader"), "w+b") as complaints,
+        _loader(theirs, source, part, complaints.fileno()) as process,
+    ):
+        theirs.close()
+
+        def answer() -> _Answer:
             try:
                 message, fds, _, _ = socket.recv_fds(ours, _MESSAGE_BYTES, _DESCRIPTORS)
             except TimeoutError:
@@ -130,9 +151,11 @@ def _load(source: Path, part: str, timeout: float) -> tuple[dict[str, Any], list
                 ending = "ended without a word"
             # It has said everything that it has to say, or never will.
             process.kill()
-        complaints.seek(0)
-        complaint = complaints.read(_COMPLAINT_BYTES)
-    return _reply(message, complaint, ending), fds
+            process.wait()
+            complaints.seek(0)
+            return _reply(message, complaints.read(_COMPLAINT_BYTES), ending), fds
+
+        yield answer
 
 
 @contextlib.contextmanager
@@ -155,7 +178,10 @@ def _loader(
         stdout=subprocess.DEVNULL,
         stderr=complaints,
     ) as process:
-        yield process
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def _reply(message: bytes, complaint: bytes, ending: str) -> dict[str, Any]:
