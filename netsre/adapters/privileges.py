@@ -3,11 +3,12 @@
 Capabilities and `no_new_privs` belong to a thread, so all of these refuse to run beside a second thread.
 """
 
+import contextlib
 import ctypes
 import os
 import pwd
 import signal
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -85,30 +86,54 @@ def die_with_parent(expected_parent_pid: int, sig: signal.Signals = signal.SIGTE
         os.kill(os.getpid(), sig)
 
 
+@contextlib.contextmanager
+def as_group(gid: int | None) -> Iterator[None]:
+    """Make files of a group for a moment; None changes nothing. The whole process has that group meanwhile."""
+    if gid is None:
+        yield
+        return
+    before = os.getegid()
+    with _death_wish_kept():
+        os.setegid(gid)
+    try:
+        yield
+    finally:
+        with _death_wish_kept():
+            os.setegid(before)
+
+
 def drop_to(user: ServiceUser) -> None:
     """Become `user` for good: no groups, no capabilities, no way to gain any; proven before it returns.
 
-    The wish to die with the parent, which the kernel forgets when a process changes its user, is made again.
     Raises `EnvironmentUnfit` when it cannot be done; the process must then end.
     """
     _refuse_threads("drop privileges")
-    death_signal = ctypes.c_int(0)
-    _prctl(PR_GET_PDEATHSIG, ctypes.addressof(death_signal))
-    parent = os.getppid()
-    if os.geteuid() == 0:
-        _shrink_bounding_set(frozenset())
-        os.setgroups([])
-    elif os.getresuid() != (user.uid,) * 3:
-        message = f"cannot become user {user.name!r} from uid {os.geteuid()}: start as root or as that user"
-        raise EnvironmentUnfit(message)
-    os.setresgid(user.gid, user.gid, user.gid)
-    os.setresuid(user.uid, user.uid, user.uid)
+    with _death_wish_kept():
+        if os.geteuid() == 0:
+            _shrink_bounding_set(frozenset())
+            os.setgroups([])
+        elif os.getresuid() != (user.uid,) * 3:
+            message = (
+                f"cannot become user {user.name!r} from uid {os.geteuid()}: start as root or as that user"
+            )
+            raise EnvironmentUnfit(message)
+        os.setresgid(user.gid, user.gid, user.gid)
+        os.setresuid(user.uid, user.uid, user.uid)
     _prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL)
     _set_capabilities(0)
     _prctl(PR_SET_NO_NEW_PRIVS, 1)
     _prove_dropped(user)
-    if death_signal.value:
-        die_with_parent(parent, signal.Signals(death_signal.value))
+
+
+@contextlib.contextmanager
+def _death_wish_kept() -> Iterator[None]:
+    """Wish anew to die with the parent: the kernel forgets it whenever a process changes its user or group."""
+    wish = ctypes.c_int(0)
+    _prctl(PR_GET_PDEATHSIG, ctypes.addressof(wish))
+    parent = os.getppid()
+    yield
+    if wish.value:
+        die_with_parent(parent, signal.Signals(wish.value))
 
 
 def limit_capabilities(keep: Iterable[str]) -> None:

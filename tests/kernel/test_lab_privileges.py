@@ -71,11 +71,23 @@ def test_a_set_user_id_program_gives_nothing_back() -> None:
         assert subprocess.check_output(plain, text=True).strip() == "0"
 
 
-def test_dying_with_the_parent_survives_the_drop() -> None:
-    """The kernel forgets that wish when the user changes; a child whose owner is killed ends nevertheless."""
-    child = DROP.replace("drop_to(", "from netsre.app.privileges import die_with_parent\n"
-                         "die_with_parent(os.getppid())\ndrop_to(", 1)  # fmt: skip
-    child += "print(os.getpid(), flush=True)\n__import__('time').sleep(60)"
+@pytest.mark.parametrize(
+    "change",
+    [
+        "drop_to(find_user('nobody'))",
+        "as_group(65534).__enter__()",
+        "with as_group(65534): pass",
+        "limit_capabilities(['NET_ADMIN'])",
+        "limit_capabilities(['SETGID'])\nwith as_group(65534): pass",
+    ],
+)
+def test_dying_with_the_parent_survives_every_change_of_rights(change: str) -> None:
+    """The kernel forgets that wish when user or group change; a child whose owner is killed ends all the same."""
+    child = (
+        "import os\nfrom netsre.adapters.privileges import *\n"
+        f"die_with_parent(os.getppid())\n{change}\n"
+        "print(os.getpid(), flush=True)\n__import__('time').sleep(60)"
+    )
     parent = (
         f"import subprocess, sys, time\nsubprocess.Popen([sys.executable, '-c', {child!r}])\ntime.sleep(60)"
     )

@@ -15,6 +15,7 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Final
 
+from netsre.adapters import privileges
 from netsre.errors import EnvironmentUnfit, NetsreError
 from netsre.model.documents import Document, canonical
 
@@ -80,21 +81,18 @@ def listen(path: Path, group: int | None = None) -> socket.socket:
     mask for that moment. Raises `EnvironmentUnfit` where nothing can be bound.
     """
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    before, mask = os.getegid(), os.umask(_OWNER_ONLY if group is None else _OWNER_AND_GROUP)
+    mask = os.umask(_OWNER_ONLY if group is None else _OWNER_AND_GROUP)
     try:
         with contextlib.suppress(FileNotFoundError):
             path.unlink()
-        if group is not None:
-            os.setegid(group)
-        listener.bind(str(path))
+        with privileges.as_group(group):
+            listener.bind(str(path))
         listener.listen(_MOST_CLIENTS)
     except OSError as error:
         listener.close()
         raise EnvironmentUnfit(f"control socket {path}: {error.strerror or error}") from error
     finally:
         os.umask(mask)
-        if os.getegid() != before:
-            os.setegid(before)
     return listener
 
 
