@@ -1,27 +1,8 @@
 """`netsre controller`: evaluate SLOs, alert, run runbooks, serve API and page."""
 
-from typing import TypedDict, Unpack
+from typing import Any
 
 import click
-
-
-class Said(TypedDict):
-    """What click hands over: the names of `netsre.app.settings.Options`."""
-
-    data_dir: str | None
-    listen: str | None
-    agent: str | None
-    interval: str | None
-    slos: tuple[str, ...]
-    runbooks: tuple[str, ...]
-    alertmanagers: tuple[str, ...]
-    control: str | None
-    lab_control: str | None
-    user: str | None
-    node: str | None
-    external_url: str | None
-    config: str | None
-    parent_pid: int | None
 
 
 @click.command()
@@ -43,7 +24,7 @@ class Said(TypedDict):
 @click.option("--external-url", metavar="URL", help="Where people reach this controller, for links.")
 @click.option("--config", metavar="FILE", help="A file with any of these (kind: Controller).")
 @click.option("--parent-pid", type=int, hidden=True, help="End when this parent ends.")
-def controller(**said: Unpack[Said]) -> None:
+def controller(**said: Any) -> None:
     """Evaluate SLOs, alert, run runbooks, and serve the API and the page.
 
     An option wins over NETSRE_* in the environment, and that over --config.

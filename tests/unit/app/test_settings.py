@@ -1,11 +1,13 @@
 """Options win over the environment, that over the file, and that over the defaults; nonsense is one line."""
 
+import dataclasses
 import pathlib
 
 import pytest
 
 from netsre.app import settings
 from netsre.app.settings import Options
+from netsre.cli.controller import controller
 from netsre.errors import BadInput, SpecErrors
 
 FILE = """\
@@ -44,6 +46,13 @@ def test_the_nearest_word_wins(monkeypatch: pytest.MonkeyPatch, tmp_path: pathli
     assert found.agent_url == "http://environment:2"
     assert found.interval == 30_000
     assert found.external_url == "http://[::1]:3"
+
+
+def test_every_option_of_the_command_is_one_that_is_read() -> None:
+    """What click hands over by name has its place, and no place is without an option."""
+    handed = {parameter.name for parameter in controller.params}
+
+    assert handed == {field.name for field in dataclasses.fields(Options)}
 
 
 @pytest.mark.parametrize(
