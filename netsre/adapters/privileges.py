@@ -88,7 +88,7 @@ def die_with_parent(expected_parent_pid: int, sig: signal.Signals = signal.SIGTE
 
 @contextlib.contextmanager
 def as_group(gid: int | None) -> Iterator[None]:
-    """Make files of a group for a moment; None changes nothing. The whole process has that group meanwhile."""
+    """Have the whole process make files of a group for a moment; None changes nothing."""
     if gid is None:
         yield
         return
@@ -127,7 +127,7 @@ def drop_to(user: ServiceUser) -> None:
 
 @contextlib.contextmanager
 def _death_wish_kept() -> Iterator[None]:
-    """Wish anew to die with the parent: the kernel forgets it whenever a process changes its user or group."""
+    """Wish anew to die with the parent: the kernel forgets it when a process changes its user or group."""
     wish = ctypes.c_int(0)
     _prctl(PR_GET_PDEATHSIG, ctypes.addressof(wish))
     parent = os.getppid()

@@ -82,7 +82,7 @@ def test_a_set_user_id_program_gives_nothing_back() -> None:
     ],
 )
 def test_dying_with_the_parent_survives_every_change_of_rights(change: str) -> None:
-    """The kernel forgets that wish when user or group change; a child whose owner is killed ends all the same."""
+    """The kernel forgets that wish when user or group change; a child of a killed owner ends all the same."""
     child = (
         "import os\nfrom netsre.adapters.privileges import *\n"
         f"die_with_parent(os.getppid())\n{change}\n"
