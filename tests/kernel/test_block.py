@@ -142,10 +142,11 @@ def test_a_block_ends_by_its_deadline_alone_and_is_cleared_away_afterwards(
 ) -> None:
     """Nobody does anything at the deadline; the program passes packets by itself from then on."""
     with blocking(templates, hook) as blocks:
-        until = soon(0.5)
-        blocks.block(path.receiver, INTERFACE, SOURCE[4], until)
+        blocks.block(path.receiver, INTERFACE, SOURCE[4], soon(60))
         assert not path.passes()
         assert blocks.holds(path.receiver, INTERFACE, SOURCE[4])
+        until = soon(0.3)
+        blocks.block(path.receiver, INTERFACE, SOURCE[4], until)
         assert wait_until(lambda: time.clock_gettime_ns(time.CLOCK_BOOTTIME) >= until)
         assert path.passes()
         assert not blocks.holds(path.receiver, INTERFACE, SOURCE[4])

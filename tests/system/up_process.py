@@ -56,7 +56,8 @@ class Up:
         if found:
             return int(found[-1])
         self.wait_for(r"^stop: ")
-        found = re.findall(rf"{name}:? .*?\(pid (\d+)|{name} (\d+)", self.printed)
+        # Not in what it says of others: the leftovers of an earlier run have the same names.
+        found = re.findall(rf"^{name}: .*?\(pid (\d+)|^lab: .*[ :]{name} (\d+)", self.printed, re.MULTILINE)
         return int(next(filter(None, found[0])))
 
     def wait(self, seconds: float = 40) -> int:
