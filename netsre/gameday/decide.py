@@ -30,6 +30,8 @@ class Gate(StrEnum):
     DRILL_ACTIVE = "drill_active"
     ALERT_FIRING = "alert_firing"
     """An alert of the target fires already: look before you start."""
+    RUNBOOK_REFUSES = "runbook_refuses"
+    """The expected runbook would not act now, for a cooldown or another limit."""
     BUDGET_LOW = "budget_low"
     BUDGET_UNKNOWN = "budget_unknown"
     """Nothing was measured, which is never read as untouched."""
@@ -52,6 +54,8 @@ class Surroundings:
     """Another drill is not over."""
     firing: Collection[str]
     """Names of the alerts of the target that fire."""
+    refusal: str
+    """Why the expected runbook would not act now; empty when it would."""
     budget_left: Ratio
 
 
@@ -68,6 +72,7 @@ def decide(gameday: GameDay | None, due_at: Timestamp, around: Surroundings, now
         (not around.node, Gate.NO_NODE),
         (around.active, Gate.DRILL_ACTIVE),
         (bool(around.firing), Gate.ALERT_FIRING),
+        (bool(around.refusal), Gate.RUNBOOK_REFUSES),
     )
     for refused, gate in answers:
         if refused:

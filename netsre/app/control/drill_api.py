@@ -1,6 +1,6 @@
 """The API: game days, what came of each, and requests to begin or to end one."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from http import HTTPStatus
@@ -14,7 +14,7 @@ from netsre import conventions as c
 from netsre.app import gamedays as definitions
 from netsre.app.control import access, wire
 from netsre.app.control.drill_world import Ground
-from netsre.app.control.drills import Asked, Drills
+from netsre.app.control.drills import Asked, Drills, Replied
 from netsre.clock import Timestamp
 from netsre.errors import StoreUnusable
 from netsre.gameday.decide import Gate
@@ -37,6 +37,7 @@ _SAID: Final = {
     Gate.NO_NODE: "the agent does not answer on its control socket, so nothing could be taken back",
     Gate.DRILL_ACTIVE: "another drill is not over; wait, or abort it",
     Gate.ALERT_FIRING: "an alert of the lab fires already; look there first",
+    Gate.RUNBOOK_REFUSES: "the runbook that should answer would not act now",
     Gate.BUDGET_LOW: "less of the error budget is left than the game day asks for",
     Gate.BUDGET_UNKNOWN: "nothing was measured of the service level yet; try again after two evaluations",
 }
@@ -231,9 +232,7 @@ def _add_doing(made: APIRouter, served: Gamedays, token: str) -> None:
         if replied.gate is Gate.ACCEPTED and drill is not None:
             response.headers["location"] = f"{PATH}/{drill.id}"
             return Answered(id=drill.id, state=drill.state.value, reason=drill.reason)
-        said = _SAID[replied.gate]
-        if replied.gate is Gate.UNKNOWN_GAMEDAY:
-            said += literals.nearest(wish.name, served.ground.gamedays)
+        said = _why(replied, wish.name, served.ground.gamedays)
         return _refuse(RefusedView(detail=said, reason=replied.gate.value, id=drill.id if drill else None))
 
     @made.post(
@@ -251,6 +250,14 @@ def _add_doing(made: APIRouter, served: Gamedays, token: str) -> None:
         drill = _found(served.ground.store, drill_id)
         said = f"it is over: {drill.state.value} ({drill.reason})"
         return _refuse(RefusedView(detail=said, reason="not_active", id=drill.id))
+
+
+def _why(replied: Replied, name: str, known: Collection[str]) -> str:
+    said = _SAID[replied.gate]
+    if replied.gate is Gate.UNKNOWN_GAMEDAY:
+        return said + literals.nearest(name, known)
+    detail = "" if replied.drill is None else str(replied.drill.result.get("detail", ""))
+    return f"{said}: {detail}" if detail else said
 
 
 def view(drill: Drill) -> DrillView:

@@ -72,6 +72,7 @@ def surroundings(ground: Ground, gameday: GameDay | None, scheduled_at: Timestam
         node=limit is not None,
         active=active is not None,
         firing=firing,
+        refusal="" if gameday is None or ground.lab is None else ground.refusal(gameday, ground.lab.server),
         budget_left=_budget_left(ground, gameday),
     )
 

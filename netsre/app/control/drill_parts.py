@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from netsre.adapters.schedule import Scheduler
+from netsre.app.control.drill_answer import refusal
 from netsre.app.control.drill_api import Gamedays
 from netsre.app.control.drill_world import Ground
 from netsre.app.control.drills import Drills
@@ -39,6 +40,7 @@ class DrillPart:
             slos=world.slos,
             rules={rule.name: rule for rule in world.rules},
             switch=lambda: _SWITCH[world.kill_switch()],
+            refusal=lambda gameday, netns: refusal(world, gameday, netns),
             alertmanagers=bool(settings.alertmanagers),
             interval=world.interval,
             clock=world.clock,

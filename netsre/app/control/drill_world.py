@@ -66,6 +66,8 @@ class Ground:
     rules: Mapping[str, AlertRule]
     switch: Callable[[], Gate]
     """ACCEPTED, or what the kill switch says, read now."""
+    refusal: Callable[[GameDay, str], str]
+    """Why the runbook of a game day would not act on a fault in a namespace now; empty when it would."""
     alertmanagers: bool
     """Alerts go to an Alertmanager, and come back from it."""
     interval: int

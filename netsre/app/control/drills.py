@@ -131,6 +131,8 @@ class Drills:
             result={},
         )
         drill = replace(drill, result=results.result(drill, ()))
+        if gate is Gate.RUNBOOK_REFUSES:
+            drill = replace(drill, result={**drill.result, "detail": around.refusal})
         with ground.store.write() as transaction:
             transaction.drills.add(drill)
             _audit(transaction, drill, asked.by, now)

@@ -230,6 +230,7 @@ class Range:
         self.node = FakeNode(self.fuse, self.clock)
         self.sight = Sight(self.node)
         self.switch = Gate.ACCEPTED
+        self.refusal = ""
         self.alertmanagers = alertmanagers
         self.gamedays = {GAMEDAY.name: GAMEDAY}
         self.beyond_after: int | None = 3
@@ -253,6 +254,7 @@ class Range:
             slos={_SLO.name: _SLO},
             rules={ALERT: _RULE},
             switch=lambda: self.switch,
+            refusal=lambda _gameday, _netns: self.refusal,
             alertmanagers=self.alertmanagers,
             interval=5 * clock.SECOND,
             clock=self.clock,

@@ -44,7 +44,8 @@ def gamedays(machine: Machine) -> Gamedays:
     """Return what is told of game days where there are none."""
     ground = Ground(
         store=machine.store, gamedays={}, lab=None, sight=machine.sight, slos={}, rules={},
-        switch=lambda: Gate.ACCEPTED, alertmanagers=False, interval=15 * clock.SECOND, clock=machine.clock,
+        switch=lambda: Gate.ACCEPTED, refusal=lambda *_: "", alertmanagers=False, interval=15 * clock.SECOND,
+        clock=machine.clock,
     )  # fmt: skip
     return Gamedays(Drills(ground, lambda: None), ground, dict)
 

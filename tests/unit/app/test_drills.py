@@ -233,6 +233,11 @@ def _firing(ground: Range) -> Asked:
     return ASKED
 
 
+def _refusing(ground: Range) -> Asked:
+    ground.refusal = "cooldown: last run 3m ago, cooldown 15m"
+    return ASKED
+
+
 def _budget(ground: Range) -> Asked:
     ground.bad = 50
     ground.scrape()
@@ -256,6 +261,7 @@ def _blind(ground: Range) -> Asked:
         (_no_node, Gate.NO_NODE),
         (_active, Gate.DRILL_ACTIVE),
         (_firing, Gate.ALERT_FIRING),
+        (_refusing, Gate.RUNBOOK_REFUSES),
         (_budget, Gate.BUDGET_LOW),
         (_blind, Gate.BUDGET_UNKNOWN),
     ],
