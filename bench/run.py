@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from bench import agent_process, kernel_cost, packet_cost, webhook
+from bench import agent_process, kernel_cost, loop, packet_cost, webhook
 from netsre import __version__
 
 _PAGE: Final = Path(__file__).parent.parent / "docs" / "benchmarks.md"
@@ -109,6 +109,28 @@ def webhook_lines(figures: Sequence[webhook.WebhookFigures]) -> list[Line]:
     ]
 
 
+def loop_lines(figures: Sequence[loop.LoopFigures]) -> list[Line]:
+    """Return the rows on drills; the lab is read every 5 s, and its table takes a while to fill."""
+    lines = []
+    for figure in figures:
+        rows = (
+            (
+                "the table read beyond the alert's value, to the page accepted by Alertmanager",
+                figure.told,
+                10.0,
+            ),
+            ("alert to first effect in force", figure.acted, 1.0),
+            ("fault to verified recovery", figure.verified, 60.0),
+        )
+        for what, seconds, budget in rows:
+            name = f"drill {figure.profile}, {figure.rounds} rounds: {what}"
+            lines.append(Line(name, f"{seconds:.2f} s", "", f"<= {budget:.0f} s", seconds <= budget))
+        lines.append(
+            Line(f"drill {figure.profile}: fault to alert", f"{figure.detected:.2f} s", "", "", None)
+        )
+    return lines
+
+
 def _machine() -> str:
     model = next(
         (
@@ -156,6 +178,8 @@ def main() -> None:
     lines += agent_lines(agent_process.measure())
     print("measuring the webhook …", file=sys.stderr)
     lines += webhook_lines(webhook.measure())
+    print("measuring the loop, in drills …", file=sys.stderr)
+    lines += loop_lines(loop.measure())
     text = page(lines, _machine(), datetime.datetime.now(tz=datetime.UTC).date())
     _PAGE.write_text(text, encoding="utf-8")
     print(text)
