@@ -59,7 +59,9 @@ def call(path: Path, command: Document, seconds: float) -> Document:
             channel.settimeout(seconds)
             channel.connect(str(path))
             sent = True
-            channel.sendall(canonical(command).encode() + b"\n")
+            # Who is not allowed is told so before it was heard out, and then nobody listens any more.
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                channel.sendall(canonical(command).encode() + b"\n")
             answer = json.loads(_line(channel))
     except OSError as error:
         reason = error.strerror or str(error) or type(error).__name__

@@ -12,7 +12,6 @@ import logging
 import os
 import re
 import stat
-import time
 import urllib.parse
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -192,11 +191,6 @@ def is_key(text: str) -> bool:
 def lives(owner: Owner) -> bool:
     """Say whether a process still runs."""
     return processes.start_time(owner.pid) == owner.started
-
-
-def boottime() -> int:
-    """Return how long this boot lasts, in nanoseconds, sleep included (CLOCK_BOOTTIME)."""
-    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
 
 def _name(key: str) -> str:

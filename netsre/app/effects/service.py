@@ -9,6 +9,7 @@ from typing import Final
 
 from netsre import conventions as c
 from netsre.adapters import control, processes
+from netsre.adapters.boottime import boottime
 from netsre.adapters.bpf.block import Blocks
 from netsre.adapters.bpf.filters import HOOKS
 from netsre.adapters.bpf.session import ProbeUnfit
@@ -17,7 +18,7 @@ from netsre.adapters.privileges import ServiceUser
 from netsre.app.effects import ledger
 from netsre.app.effects.commands import Commands
 from netsre.app.effects.host import Host
-from netsre.app.effects.ledger import Ledger, boottime
+from netsre.app.effects.ledger import Ledger
 from netsre.app.effects.manager import Effects
 from netsre.clock import SystemClock
 from netsre.conventions import OTHER

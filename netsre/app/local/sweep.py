@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from netsre.adapters import namespaces, processes
+from netsre.adapters.boottime import boottime
 from netsre.app import rundir
 from netsre.app.effects import ledger, orphans
 from netsre.errors import BadInput
@@ -65,7 +66,7 @@ def _sweep_processes() -> list[Removed]:
 
 
 def _sweep_effects(directory: Path) -> list[Removed]:
-    ended = orphans.end_orphans(directory, ledger.boottime())
+    ended = orphans.end_orphans(directory, boottime())
     return [Removed(effect.kind, effect.name, effect.detail) for effect in ended]
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from netsre.adapters import endpoints, processes
+from netsre.adapters.boottime import boottime
 from netsre.adapters.endpoints import Answer, Endpoint
 from netsre.app import datadir, gamedays, runbooks, rundir, service_levels, tokens
 from netsre.app.effects import ledger, orphans
@@ -164,7 +165,7 @@ def _remove_leftovers(screen: Screen, data_dir: Path | None = None) -> None:
 
 
 def _end_effects(screen: Screen) -> None:
-    for effect in orphans.end_orphans(ledger.DIRECTORY, ledger.boottime()):
+    for effect in orphans.end_orphans(ledger.DIRECTORY, boottime()):
         screen.say(f"ended: {effect.kind} {effect.name} ({effect.detail})")
 
 
