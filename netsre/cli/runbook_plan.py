@@ -9,6 +9,7 @@ from rich.text import Text
 
 from netsre.app import run_lines
 from netsre.errors import SourceUnreachable
+from netsre.runbook import decide
 
 
 def show(document: object) -> None:
@@ -42,7 +43,10 @@ def _gates(gates: list[Mapping[str, Any]]) -> Table:
         passed = bool(gate["passed"])
         style = "" if passed else "bold red"
         table.add_row(
-            _text(gate["gate"]), "passes" if passed else "REFUSES", _text(gate["detail"]), style=style
+            _text(decide.title(gate["gate"]) if passed else gate["gate"]),
+            "yes" if passed else "REFUSES",
+            _text(gate["detail"]),
+            style=style,
         )
     return table
 

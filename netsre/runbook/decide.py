@@ -1,8 +1,9 @@
 """The gates of a runbook, in order: the first that says no gives the run its word, and all are on record."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Final
 
 from netsre import clock
@@ -43,6 +44,30 @@ class Gate(StrEnum):
     COMMON_CAUSE = "common_cause"
     """Too many other targets have the same alert: whatever it is, it is not this node's."""
     ACCEPTED = "accepted"
+
+
+_TITLES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        Gate.NOT_MATCHED: "alert starts it",
+        Gate.CONDITION_FALSE: "condition true",
+        Gate.NO_TARGET: "target known",
+        Gate.KILL_SWITCH_ON: "kill switch off",
+        Gate.KILL_SWITCH_UNREADABLE: "kill switch readable",
+        Gate.ALERT_NOT_FIRING: "alert firing",
+        Gate.BLIND: "readings fresh",
+        Gate.ALREADY_RUNNING: "target free",
+        Gate.NEEDS_HUMAN: "no question open",
+        Gate.COOLDOWN: "cooldown over",
+        Gate.RATE_LIMITED: "runs left this hour",
+        Gate.TOO_MANY_TARGETS: "few targets at work",
+        Gate.COMMON_CAUSE: "others healthy",
+    }
+)
+
+
+def title(gate: str) -> str:
+    """Return what a gate asks for, in words; of a gate of another version, its own word."""
+    return _TITLES.get(gate, gate)
 
 
 class KillSwitch(StrEnum):

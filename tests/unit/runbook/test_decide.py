@@ -263,3 +263,12 @@ def test_a_definition_is_what_a_runbook_says_and_not_where() -> None:
 
     assert definition.of(moved) == definition.of(BOOK)
     assert len({definition.of(book) for book in (*changed, BOOK)}) == len(changed) + 1
+
+
+def test_every_gate_says_what_it_asks_for() -> None:
+    """A tick beside the word of a refusal would read as the refusal."""
+    titles = {gate: decide.title(gate) for gate in Gate if gate is not Gate.ACCEPTED}
+
+    assert all(title != gate.value for gate, title in titles.items())
+    assert len(set(titles.values())) == len(titles)
+    assert decide.title("of_another_version") == "of_another_version"

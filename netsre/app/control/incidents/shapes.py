@@ -69,6 +69,9 @@ class GateView(BaseModel):
     """What one gate said."""
 
     gate: str
+    """The word with which it says no."""
+    title: str
+    """What it asks for, in words."""
     passed: bool
     detail: str
 

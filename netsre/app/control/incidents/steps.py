@@ -11,6 +11,7 @@ from netsre.model import effects
 from netsre.model.documents import Document, Json
 from netsre.model.effects import Block, Effect, Flush, Limit, Standing
 from netsre.model.runbooks import JournalEntry, JournalKind
+from netsre.runbook import decide
 from netsre.runbook.actions.evidence import TOP_SOURCE
 from netsre.runbook.plan import Kind, Plan, Planned
 from netsre.runbook.story import WHOLE
@@ -116,7 +117,10 @@ def gates(document: Document) -> list[GateView]:
     rows = found if isinstance(found, Sequence) and not isinstance(found, str) else ()
     return [
         GateView(
-            gate=str(row.get("gate", "")), passed=row.get("passed") is True, detail=str(row.get("detail", ""))
+            gate=str(row.get("gate", "")),
+            title=decide.title(str(row.get("gate", ""))),
+            passed=row.get("passed") is True,
+            detail=str(row.get("detail", "")),
         )
         for row in rows
         if isinstance(row, Mapping)
