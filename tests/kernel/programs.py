@@ -20,8 +20,8 @@ _OURS: Final = "inet_sock_set_s"
 """How the names of our programs begin, as the kernel keeps them."""
 
 
-def ids_of_our_kind() -> frozenset[int]:
-    """Return the ids of all loaded programs that are called as ours are, whoever loaded them."""
+def ids_of_our_kind(begins: str = _OURS) -> frozenset[int]:
+    """Return the ids of all loaded programs whose names begin as those of ours, whoever loaded them."""
     found: set[int] = set()
     last = 0
     while True:
@@ -31,7 +31,7 @@ def ids_of_our_kind() -> frozenset[int]:
         except FileNotFoundError:
             return frozenset(found)
         (last,) = struct.unpack_from("<I", attributes, 4)
-        if _name(last).startswith(_OURS):
+        if _name(last).startswith(begins):
             found.add(last)
 
 
