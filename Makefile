@@ -7,7 +7,7 @@ RUN_ARGS ?=
 # Options for pytest, as in: make test TEST_ARGS="tests/unit -k budget"
 TEST_ARGS ?=
 
-# Options for the soak, as in: make soak SOAK_ARGS="--rounds 200 --seed 7"
+# Options for the soak, as in: make soak SOAK_ARGS="--starts 200 --drills 40 --seed 7"
 SOAK_ARGS ?=
 
 SHELL := /bin/bash

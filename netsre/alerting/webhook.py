@@ -20,6 +20,8 @@ from netsre.model.samples import Labels, labels
 VERSION: Final = "4"
 MOST_ALERTS: Final = 20_000
 """Alerts in one request."""
+_LONGEST_RECEIVER: Final = 500
+"""What was left out is asked for by that name, in the address of a request."""
 _ZERO: Final = "0001-01-01T"
 """How a time that is not set begins."""
 
@@ -77,8 +79,10 @@ def read(body: bytes) -> Notification:
     truncated, receiver = document.get("truncatedAlerts", 0), document.get("receiver", "")
     if not isinstance(truncated, int) or isinstance(truncated, bool) or truncated < 0:
         raise BadInput("truncatedAlerts is no count")
-    if not isinstance(receiver, str):
+    if not isinstance(receiver, str) or not _writable(receiver):
         raise BadInput("receiver is no text")
+    if len(receiver) > _LONGEST_RECEIVER:
+        raise BadInput(f"receiver has {len(receiver)} characters; {_LONGEST_RECEIVER} are the most")
     return Notification(
         receiver, truncated, tuple(_sent(alert, f"alerts[{n}]") for n, alert in enumerate(alerts))
     )

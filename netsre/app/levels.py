@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from decimal import ROUND_FLOOR, Decimal, InvalidOperation
 
 from netsre.errors import SourceUnreachable
+from netsre.model import literals
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,7 @@ def _trouble(level: Mapping[str, object], severities: list[str]) -> str:
 
 def _group(value: object) -> str:
     pairs = value.items() if isinstance(value, Mapping) else ()
-    return " ".join(f"{label}={text}" for label, text in pairs)
+    return " ".join(f"{label}={literals.printable(str(text))}" for label, text in pairs)
 
 
 def _burn(value: object) -> str:

@@ -82,6 +82,11 @@ def shown(text: str) -> str:
     return repr(text if len(text) <= _SHOWN else text[:_SHOWN] + "…")
 
 
+def printable(text: str) -> str:
+    """Return a text on one line, with control characters, which a terminal would obey, written out."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """Return `; did you mean 'x'?` for the known word most like this one, else the words that are known."""
     words = sorted(known)

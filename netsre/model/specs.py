@@ -30,6 +30,7 @@ from netsre.model.literals import (
     parse_exact,
     parse_name,
     parse_percent,
+    printable,
     shown,
 )
 
@@ -78,8 +79,7 @@ class Findings:
 
     def add(self, origin: Origin, code: str, message: str) -> None:
         """Record one finding; the same one twice counts once. A key with a line break stays on one line."""
-        line = "".join(char if char.isprintable() else repr(char)[1:-1] for char in message)
-        self._findings.add(Finding(origin.file, origin.line, code, line))
+        self._findings.add(Finding(origin.file, origin.line, code, printable(message)))
 
     def __len__(self) -> int:
         """Return how many findings there are, so that a reader can see whether its part added any."""

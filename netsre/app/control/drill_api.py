@@ -73,7 +73,7 @@ class Wish(BaseModel):
     profile: Literal["udp", "tcp"] | None = None
     id: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     """The same id again is the same request; the header `Idempotency-Key` does the same."""
-    by: Annotated[str, Field(min_length=1, max_length=100, pattern="^[^\n]*$")] = "api"
+    by: wire.Who = "api"
 
 
 class Abort(BaseModel):
@@ -81,7 +81,7 @@ class Abort(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    by: Annotated[str, Field(min_length=1, max_length=100, pattern="^[^\n]*$")] = "api"
+    by: wire.Who = "api"
 
 
 class Answered(BaseModel):

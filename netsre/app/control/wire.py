@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import ROUND_FLOOR, Context, Decimal
 from fractions import Fraction
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
-from pydantic import BaseModel
+from pydantic import AfterValidator, BaseModel, Field
 
 from netsre import clock
 from netsre.app.control.pager import PeerState
@@ -175,6 +175,16 @@ class Readiness(BaseModel):
 
     ready: bool
     reasons: list[str]
+
+
+def _on_one_line(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("has control characters; write a name on one line")
+    return text
+
+
+Who = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_on_one_line)]
+"""Who asks for something, as logs and terminals will show it."""
 
 
 class Problem(BaseModel):

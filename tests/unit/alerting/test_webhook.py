@@ -113,6 +113,8 @@ def test_a_resolved_one_ends_not_before_it_began() -> None:
         (changed("truncatedAlerts", -1), "truncatedAlerts is no count"),
         (changed("truncatedAlerts", True), "truncatedAlerts is no count"),
         (changed("receiver", 1), "receiver is no text"),
+        (changed("receiver", "\ud800"), "receiver is no text"),
+        (changed("receiver", "r" * 501), "receiver has 501 characters; 500 are the most"),
         (changed("alerts.0.status", "pending"), r"alerts\[0\]\.status is 'pending'"),
         (changed("alerts.0.status", ...), r"alerts\[0\]\.status is missing"),
         (changed("alerts.0.labels", ...), r"alerts\[0\]\.labels is empty"),

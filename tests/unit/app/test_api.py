@@ -82,6 +82,17 @@ class Client:
 
         return asyncio.run(ask())
 
+    def post(self, path: str, content: str) -> httpx.Response:
+        """Return the answer to one request of somebody who has the token."""
+
+        async def ask() -> httpx.Response:
+            transport = httpx.ASGITransport(app=self._application)
+            headers = {"Authorization": f"Bearer {SHOWN}", "Content-Type": "application/json"}
+            async with httpx.AsyncClient(transport=transport, base_url="http://localhost:8600") as client:
+                return await client.post(path, content=content, headers=headers)
+
+        return asyncio.run(ask())
+
     def json(self, path: str) -> Any:  # noqa: ANN401 - JSON
         """Return the JSON of a good answer."""
         answer = self.get(path)
@@ -209,6 +220,26 @@ def test_an_old_alert_that_fires_is_listed_before_any_that_ended(machine: Machin
 def test_an_impossible_limit_is_refused(machine: Machine, path: str) -> None:
     """And not quietly cut."""
     assert Client(machine).get(path).status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("{}", "body.name: Field required"),
+        ('{"name": "x", "by": "\\u001b[31m"}', "body.by: Value error, has control characters"),
+        ('{"name": "x", "by": "a\\nb"}', "body.by: Value error, has control characters"),
+        ('{"name": "\\ud800"}', "body.name: Input should be a valid string"),
+        ('{"name": "x", "extra": "\\u001b"}', r"body.extra: Extra inputs are not permitted: '\x1b'"),
+        ("{", "body.1: JSON decode error"),
+    ],
+)
+def test_a_request_that_is_malformed_is_one_line(machine: Machine, content: str, said: str) -> None:
+    """Where, what and the value; whatever is in it, the answer can be written and read."""
+    answer = Client(machine).post("/api/v1/gamedays", content)
+
+    assert answer.status_code == 422
+    assert answer.json()["detail"].startswith(said)
+    assert answer.json()["detail"].isprintable()
 
 
 def test_ready_is_said_after_the_first_turn_and_unsaid_when_turns_stop(machine: Machine) -> None:
