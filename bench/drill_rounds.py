@@ -24,6 +24,7 @@ from bench.lab_process import (
     up,
     wait,
 )
+from netsre.runbook.journal import NOT_APPLIED
 from tests.kernel.programs import held_by_others, ids_of_our_kind
 
 ABOUT: Final = """\
@@ -162,17 +163,19 @@ def _check_host(limit: str) -> None:
 
 
 def _check_effects(data_dir: Path) -> None:
-    """Raise `Broken` when the audit tells of an effect twice, or a step was meant twice without a look."""
+    """Raise `Broken` when the audit tells of an effect twice, or one was begun again without a look."""
     with closing(sqlite3.connect(data_dir / "netsre.db")) as database:
         audited = database.execute("SELECT verb, subject FROM audit WHERE verb LIKE 'effect.%'").fetchall()
-        rows = database.execute("SELECT run, data FROM journal WHERE kind = 'intent'").fetchall()
+        rows = database.execute("SELECT run, step, kind, data FROM journal ORDER BY run, seq").fetchall()
     twice = [row for row, count in Counter(audited).items() if count > 1]
-    keys = Counter((run, data["key"], data.get("undo", False)) for run, data in _with_keys(rows))
-    twice += [key[:2] for key, count in keys.items() if count > 1]
+    meant = set()
+    for run, step, kind, text in rows:
+        data = json.loads(text)
+        if kind == "intent" and "effect" in data:
+            if (run, step) in meant:
+                twice.append((run, step))
+            meant.add((run, step))
+        elif kind == "outcome" and data.get("reason") == NOT_APPLIED:
+            meant.discard((run, step))
     if twice:
         raise Broken(f"done twice: {twice}")
-
-
-def _with_keys(rows: list[tuple[str, str]]) -> list[tuple[str, dict[str, Any]]]:
-    read = [(run, json.loads(data)) for run, data in rows]
-    return [(run, data) for run, data in read if "key" in data]
