@@ -176,6 +176,11 @@ def _status(**fields: object) -> dict[str, Any]:
         "tick_seconds": 0.0042,
         "tick_failures": 0,
         "problem": None,
+        "problems": {},
+        "kill_switch": {"state": "off", "reason": "", "by": "root", "at": rfc3339(9000), "problem": ""},
+        "alertmanagers": [
+            {"peer": "127.0.0.1:9093", "up": True, "reason": None, "last_accepted_at": rfc3339(30)}
+        ],
         "sources": [{"name": "agent", "up": True, "reason": None, "last_at": rfc3339(2)}],
         "outbox": {"log": 0, "runbook": 0},
         "specs": {"slos": 3, "runbooks": 1},
@@ -241,6 +246,13 @@ def stale() -> Scene:
 def failing() -> Scene:
     """Return a controller whose evaluations end in an error."""
     return calm() | {"status": _status(tick_failures=3, problem="database is locked; stop the other writer")}
+
+
+def unarmed() -> Scene:
+    """Return a node where all is well, but nobody would be told and nothing would act if it were not."""
+    switch = {"state": "on", "reason": HOSTILE, "by": "root", "at": rfc3339(60), "problem": ""}
+    peer = {"peer": "127.0.0.1:9093", "up": False, "reason": "connection refused", "last_accepted_at": None}
+    return calm() | {"status": _status(kill_switch=switch, alertmanagers=[peer])}
 
 
 def newborn() -> Scene:

@@ -154,6 +154,7 @@ def test_a_calm_node_has_no_banner(browse: Browse) -> None:
         document = browse(address)
     assert "all 2 OK" in _element(document, "verdict")
     assert "No alert fires" in _element(document, "alerts-empty")
+    assert "may act" in _element(document, "automation")
     assert re.search(r'id="banner"[^>]*hidden', document)
 
 
@@ -173,6 +174,20 @@ def test_a_failing_evaluation_is_told(browse: Browse) -> None:
         document = browse(address)
     assert "EVALUATION FAILS" in _element(document, "verdict")
     assert "database is locked; stop the other writer" in _element(document, "banner")
+
+
+def test_a_node_where_nobody_would_act_is_not_called_well(browse: Browse) -> None:
+    """A kill switch that is on and an Alertmanager that is down are told loudly, and the numbers stay trusted."""
+    with scenes.serve(scenes.application(scenes.unarmed)) as address:
+        document = browse(address)
+    assert "ALERTMANAGER DOWN" in _element(document, "verdict")
+    assert "STOPPED" in _element(document, "automation")
+    assert "127.0.0.1:9093 DOWN: connection refused, never told" in _element(document, "alertmanagers")
+    banner = _element(document, "banner")
+    assert "Automation is stopped by root since" in banner
+    assert scenes.HOSTILE in html.unescape(document)
+    assert "untrusted" not in document
+    assert "WAS OK" not in document
 
 
 def test_a_new_controller_says_that_nothing_is_measured(browse: Browse) -> None:

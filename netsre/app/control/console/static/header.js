@@ -8,7 +8,7 @@ import * as format from "./format.js";
 const MISSED_TICKS = 3;
 const LEAST_STALE_SECONDS = 20;
 
-/** Show node, version, sources, age of the numbers and undelivered messages. */
+/** Show node, version, sources, age of the numbers, who is told and whether automation may act. */
 export function showStatus(status, now) {
   setText(byId("node"), status.node ?? "");
   setText(byId("version"), `version ${status.version}, up ${format.duration((now - (format.instant(status.started_at) ?? now)) / 1000)}, evaluates every ${status.interval_seconds} s`);
@@ -16,28 +16,37 @@ export function showStatus(status, now) {
   const cost = took === null ? "" : `, took ${took < 0.001 ? "<1" : Math.round(took * 1000)} ms`;
   const at = status.last_tick_at;
   setText(byId("evaluated"), at ? `${format.clock(at, now)} (${format.age(at, now)}${cost})` : "never");
-  showSources(status.sources ?? [], now);
+  const sources = (status.sources ?? []).map((source) => ({ ...source, last: "read", at: source.last_at }));
+  showPlaces(byId("sources"), sources, now);
+  const peers = (status.alertmanagers ?? []).map((peer) => ({
+    name: peer.peer, up: peer.up ?? true, reason: peer.reason, last: "told", at: peer.last_accepted_at,
+  }));
+  showPlaces(byId("alertmanagers"), peers, now);
+  const stopped = status.kill_switch?.state === "on";
+  setAttribute(byId("automation"), "data-up", String(!stopped));
+  setText(byId("automation"), stopped ? "■ STOPPED" : "✓ may act");
   showOutbox(status.outbox ?? {});
 }
 
-function showSources(sources, now) {
+/** Show places outside, each {name, up, reason, last, at}. */
+function showPlaces(list, places, now) {
   reconcile(
-    byId("sources"),
-    sources.length ? sources : [{ name: "" }],
-    (source) => source.name,
+    list,
+    places.length ? places : [{ name: "", up: true }],
+    (place) => place.name,
     () => el("li"),
-    (node, source) => {
-      setAttribute(node, "data-up", String(Boolean(source.up)));
-      setText(node, sourceText(source, now));
+    (node, place) => {
+      setAttribute(node, "data-up", String(Boolean(place.up)));
+      setText(node, placeText(place, now));
     },
   );
 }
 
-function sourceText(source, now) {
-  if (!source.name) return "none configured";
-  if (source.up) return `✓ ${source.name} up`;
-  const last = source.last_at ? `, last read ${format.age(source.last_at, now)}` : ", never read";
-  return `▲ ${source.name} DOWN: ${source.reason || "no reason given"}${last}`;
+function placeText(place, now) {
+  if (!place.name) return "none configured";
+  if (place.up) return `✓ ${place.name} up`;
+  const last = place.at ? `, last ${place.last} ${format.age(place.at, now)}` : `, never ${place.last}`;
+  return `▲ ${place.name} DOWN: ${place.reason || "no reason given"}${last}`;
 }
 
 function showOutbox(outbox) {
@@ -65,6 +74,24 @@ export function troubles(answer, lastGood) {
   return found;
 }
 
+/** What keeps people or automation from acting, as {word, text}: the numbers are right all the same. */
+export function warnings(status, now) {
+  const found = Object.entries(status.problems ?? {}).map(([duty, problem]) => ({
+    word: `${duty.toUpperCase()} FAILS`, text: `${duty} fails: ${problem}`,
+  }));
+  for (const peer of status.alertmanagers ?? []) {
+    if (peer.up !== false) continue;
+    const why = peer.reason || "no reason given";
+    found.push({ word: "ALERTMANAGER DOWN", text: `Alertmanager ${peer.peer} is down: ${why}. It tells nobody what fires.` });
+  }
+  const { state, reason, by, at, problem } = status.kill_switch ?? {};
+  if (state !== "on") return found;
+  const who = by ? ` by ${by}` : "";
+  const since = at ? ` since ${format.clock(at, now)}` : "";
+  const why = problem || reason;
+  return [...found, { word: "AUTOMATION STOPPED", text: `Automation is stopped${who}${since}${why ? ` (${why})` : ""}: no runbook acts until netsre kill-switch off.` }];
+}
+
 function unreachable(failures, lastGood, now) {
   const since = lastGood && format.clock(new Date(lastGood).toISOString(), now);
   const shown = lastGood ? `Everything below is from ${since}, ${format.duration((now - lastGood) / 1000)} ago.` : "Nothing was read yet.";
@@ -82,17 +109,18 @@ function staleText(status, now) {
   return `STALE: the last evaluation was ${format.duration(silent)} ago (expected every ${status.interval_seconds} s).`;
 }
 
-export function showBanner(found) {
+export function showBanner(found, warned) {
   const banner = byId("banner");
-  setHidden(banner, found.length === 0);
-  const places = found.map(({ text }, place) => ({ text, place: String(place) }));
+  const shown = [...found, ...warned];
+  setHidden(banner, shown.length === 0);
+  const places = shown.map(({ text }, place) => ({ text, place: String(place) }));
   reconcile(banner, places, (item) => item.place, () => el("p"), (node, item) => setText(node, item.text));
   document.body.classList.toggle("untrusted", found.length > 0);
 }
 
 /** The headline: the worst thing that is true. */
-export function showVerdict(answer, firing, counts, found) {
-  const [state, text] = verdict(answer, firing ?? [], counts, found);
+export function showVerdict(answer, firing, counts, found, warned) {
+  const [state, text] = verdict(answer, firing ?? [], counts, [...found, ...warned]);
   setAttribute(byId("verdict"), "data-state", state);
   setText(byId("verdict"), text);
   document.title = `${text} · netsre ${answer.data.status?.node ?? ""}`.trim();

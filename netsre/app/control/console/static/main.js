@@ -3,7 +3,7 @@
 import { nameOf, showAlerts } from "./alerts.js";
 import { readAll } from "./api.js";
 import { byId, setText } from "./dom.js";
-import { showBanner, showStatus, showVerdict, troubles } from "./header.js";
+import { showBanner, showStatus, showVerdict, troubles, warnings } from "./header.js";
 import { showIncidents } from "./incidents.js";
 import { showRuns } from "./runs.js";
 import { showSlos } from "./slos.js";
@@ -39,15 +39,16 @@ function show(answer) {
   if (Object.keys(data).length) lastGood = now;
   Object.assign(known, data);
   const found = troubles(answer, lastGood);
+  const warned = data.status ? warnings(data.status, now) : [];
   const current = found.length === 0;
   if (known.status) showStatus(known.status, now);
   const firing = known.alerts ? showAlerts(known.alerts.alerts, now, current) : null;
   const counts = known.slos ? showSlos(known.slos.slos, now, current) : null;
   if (known.incidents) showIncidents(known.incidents.incidents, now);
   if (known.runs) showRuns(known.runs.runs, now);
-  showBanner(found);
-  showVerdict(answer, firing, counts, found);
-  announce(firing, found);
+  showBanner(found, warned);
+  showVerdict(answer, firing, counts, found, warned);
+  announce(firing, [...found, ...warned]);
   if (!arrived && data.slos && data.runs) arrived = followAddress();
 }
 
