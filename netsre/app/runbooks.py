@@ -1,5 +1,6 @@
 """What `netsre runbook` reads from files."""
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -9,8 +10,9 @@ from netsre import clock
 from netsre.app import resources, service_levels
 from netsre.errors import BadInput, Finding, SpecErrors
 from netsre.model import gamedays, literals, specs
+from netsre.model.documents import Json
 from netsre.model.runbooks import Runbook
-from netsre.runbook import parsing
+from netsre.runbook import conditions, parsing
 from netsre.runbook.actions.catalogue import ACTIONS
 
 _SUFFIXES: Final = (".yaml", ".yml")
@@ -47,7 +49,7 @@ def known(paths: Sequence[str | Path]) -> frozenset[str]:
 
 def pages(books: Iterable[Runbook]) -> Mapping[str, str]:
     """Return the page of every runbook by name: the shipped ones as written, of others what they do."""
-    plain = {book.name: f"# {book.name}\n\n" + "".join(_lines(book)) for book in books}
+    plain = {book.name: f"# {book.name}\n\n" + "".join(_list(book)) for book in books}
     return MappingProxyType({**plain, **resources.runbook_pages()})
 
 
@@ -74,27 +76,89 @@ def page(name: str) -> str | None:
 
 
 def describe(book: Runbook) -> dict[str, Any]:
-    """Return a runbook as JSON."""
+    """Return a runbook as JSON; lengths of time are texts such as `15m`."""
+    limits, verify = book.limits, book.verify
     return {
         "name": book.name,
         "on": [f"{trigger.alert} {trigger.transition.value}" for trigger in book.triggers],
+        "when": None if book.when is None else conditions.text(book.when),
         "mode": book.mode,
         "lock": book.lock,
-        "cooldown": clock.duration_text(book.limits.cooldown),
-        "per_hour": book.limits.per_hour,
-        "max_targets": book.limits.max_targets,
-        "min_healthy": f"{book.limits.min_healthy}%",
-        "steps": [step.action for step in book.steps],
-        "verify": book.verify.slo if book.verify else None,
+        "cooldown": clock.duration_text(limits.cooldown),
+        "per_hour": limits.per_hour,
+        "max_targets": limits.max_targets,
+        "min_healthy": f"{limits.min_healthy}%",
+        "steps": [
+            {
+                "action": step.action,
+                "with": step.parameters,
+                "if": None if step.condition is None else conditions.text(step.condition),
+            }
+            for step in book.steps
+        ],
+        "verify": None
+        if verify is None
+        else {
+            "slo": verify.slo,
+            "window": clock.duration_text(verify.window),
+            "samples": verify.samples,
+            "within": clock.duration_text(verify.within),
+            "no_data": verify.no_data,
+        },
         "on_failure": book.on_failure,
         "file": f"{book.origin.file}:{book.origin.line}",
     }
+
+
+def lines(book: Runbook) -> Iterator[tuple[str, str]]:
+    """Yield what a runbook says, for people: the key of its file, or nothing where one goes on, and the text."""
+    said = describe(book)
+    yield "on", ", ".join(said["on"])
+    if said["when"]:
+        yield "when", said["when"]
+    yield "approval", "auto: it acts by itself" if book.mode == "auto" else "observe: it only looks"
+    yield "lock", f"{book.lock}, one run at a time"
+    yield (
+        "limits",
+        f"cooldown {said['cooldown']} on each target, at most {said['per_hour']} runs an hour and "
+        f"{said['max_targets']} target{'' if said['max_targets'] == 1 else 's'} at a time, "
+        f"{said['min_healthy']} of the others healthy",
+    )
+    for number, step in enumerate(said["steps"]):
+        given = {key: _length(value) if key == "ttl" else value for key, value in step["with"].items()}
+        text = f"{number} {step['action']} {_flow(given)}"
+        yield "" if number else "steps", text + (f", only if {step['if']}" if step["if"] else "")
+    if (verify := said["verify"]) is None:
+        return
+    yield (
+        "verify",
+        f"{verify['slo']}: {verify['samples']} samples in a row, each over {verify['window']}, "
+        f"within {verify['within']} of the last change; no data is {verify['no_data']}",
+    )
+    yield "onFailure", book.on_failure
 
 
 def _chosen(paths: Sequence[str | Path]) -> list[Path]:
     return [Path(path) for path in paths] or [resources.directory("runbooks")]
 
 
-def _lines(book: Runbook) -> Iterator[str]:
-    for key, value in describe(book).items():
-        yield f"- {key}: {', '.join(map(str, value)) if isinstance(value, list) else value}\n"
+def _length(value: Json) -> Json:
+    return clock.duration_text(value) if isinstance(value, int) else value
+
+
+def _flow(value: Json) -> str:
+    """Return a value as one would write it in the file, on one line."""
+    match value:
+        case Mapping():
+            return "{" + ", ".join(f"{key}: {_flow(inner)}" for key, inner in value.items()) + "}"
+        case str():
+            return value
+        case Sequence():
+            return "[" + ", ".join(map(_flow, value)) + "]"
+        case _:
+            return json.dumps(value)
+
+
+def _list(book: Runbook) -> Iterator[str]:
+    for key, text in lines(book):
+        yield f"- {key}: {text}\n" if key else f"  {text}\n"

@@ -1,6 +1,7 @@
 """`netsre runbook`: the runbooks, and what they did."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TextIO
 
@@ -37,16 +38,26 @@ def list_(runbooks: tuple[str, ...], *, as_json: bool) -> None:
 @_RUNBOOKS
 @_JSON
 def show(name: str, runbooks: tuple[str, ...], *, as_json: bool) -> None:
-    """Show one runbook: what starts it, its limits, its steps, and its page."""
+    """Show what starts a runbook, bounds it and proves it, and its page."""
     from netsre.app import runbooks as app  # noqa: PLC0415
 
-    book = app.describe(app.find(name, runbooks))
+    book = app.find(name, runbooks)
     if as_json:
-        click.echo(json.dumps(book))
+        click.echo(json.dumps(app.describe(book)))
         return
-    for key, value in book.items():
-        click.echo(f"{key}: {', '.join(map(str, value)) if isinstance(value, list) else value}")
-    page = app.page(name)
+    lines = (("name", book.name), *app.lines(book), ("file", f"{book.origin.file}:{book.origin.line}"))
+    _show(lines, app.page(name))
+
+
+def _show(lines: Iterable[tuple[str, str]], page: str | None) -> None:
+    from rich.console import Console  # noqa: PLC0415  --help needs none of it
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for key, text in lines:
+        table.add_row(key, Text(text, overflow="fold"))
+    Console().print(table)
     if page is not None:
         click.echo(f"\n{page}", nl=False)
 
@@ -56,7 +67,7 @@ def show(name: str, runbooks: tuple[str, ...], *, as_json: bool) -> None:
 @_JSON
 @click.pass_context
 def lint(context: click.Context, paths: tuple[Path, ...], *, as_json: bool) -> None:
-    """Check runbook files; exit 1 with every finding at its file and line."""
+    """Check runbook files; exit 1 with every finding, at file and line."""
     from netsre import conventions  # noqa: PLC0415
     from netsre.app import runbooks as app  # noqa: PLC0415
 

@@ -63,6 +63,29 @@ def test_the_shipped_runbooks_are_listed_and_shown(capsys: pytest.CaptureFixture
     assert "## What you do next" in capsys.readouterr().out
 
 
+def test_a_runbook_is_shown_with_its_conditions_limits_parameters_and_proof(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """What a person wants to know before it acts, in the words of its file; as JSON in parts."""
+    assert run(["runbook", "show", "conntrack-exhaustion"]) == 0
+    said = " ".join(capsys.readouterr().out.partition("# conntrack-exhaustion")[0].split())
+    for told in (
+        'when labels.severity == "page"',
+        "approval auto: it acts by itself",
+        "cooldown 15m on each target, at most 3 runs an hour and 1 target at a time, 60% of the others healthy",
+        "1 datapath.block_source {source: ${evidence.top_source}, ttl: 10m}",
+        "3 conntrack.tune {limit: x2, max: 1048576, ttl: 1h}, only if still(alert)",
+        "conntrack-headroom: 3 samples in a row, each over 15s, within 2m",
+        "onFailure undo",
+    ):
+        assert told in said
+
+    assert run(["runbook", "show", "conntrack-exhaustion", "--json"]) == 0
+    book = json.loads(capsys.readouterr().out)
+    assert book["steps"][3]["if"] == "still(alert)"
+    assert book["verify"]["no_data"] == "inconclusive"
+
+
 def test_an_unknown_runbook_is_exit_2_with_the_nearest_known(capsys: pytest.CaptureFixture[str]) -> None:
     """One line."""
     assert run(["runbook", "show", "network-evidense"]) == 2
