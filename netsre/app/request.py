@@ -1,6 +1,5 @@
 """Asks the running controller to do something, with the token that it made for that."""
 
-import contextlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -31,15 +30,22 @@ def token(base: str, data_dir: str | None) -> str:
     return tokens.read(_told(base), tokens.API)
 
 
-def data_dir(option: str | None) -> Path:
-    """Return the data directory that the option or the environment names, or the running controller's.
+def data_dir(option: str | None, controller: str | None = None) -> tuple[Path, str]:
+    """Return the data directory that the options or the environment name, or the running controller's.
 
-    Without a controller it is the usual one: what is written there is read when one starts.
+    Without a controller it is the usual one: what is written there is read when one starts. The text says
+    so; it is empty where nothing was guessed. A controller that was named must answer, or `EnvironmentUnfit`
+    is raised.
     """
-    if option is None and not os.environ.get("NETSRE_DATA_DIR"):
-        with contextlib.suppress(EnvironmentUnfit):
-            return _told(settings.controller_url(None))
-    return settings.data_dir(option)
+    if option is None and (controller or not os.environ.get("NETSRE_DATA_DIR")):
+        base = settings.controller_url(controller)
+        try:
+            return _told(base), ""
+        except EnvironmentUnfit:
+            if controller:
+                raise
+        return settings.data_dir(None), f"no controller answers at {base}"
+    return settings.data_dir(option), ""
 
 
 def _told(base: str) -> Path:

@@ -24,7 +24,7 @@ from netsre.app.local.sweep import sweep
 from netsre.app.privileges import ServiceUser, require_root
 from netsre.app.settings import Settings
 from netsre.clock import duration_text
-from netsre.conventions import EXIT_USAGE
+from netsre.conventions import CONTROLLER_PORT, EXIT_USAGE
 from netsre.errors import BadInput, EnvironmentUnfit, NetsreError
 from netsre.gameday.ownership import Owner
 
@@ -304,7 +304,10 @@ def _introduce(options: UpOptions, supervisor: Supervisor, network: lab.Lab | No
             f"{len(network.clients)} clients (user {user}; pids: {traffic})"
         )
     screen.say(f"data:        {options.data_dir} (owned by {user}, stays when this ends)")
-    screen.say("try:         netsre slo status · netsre runbook history · netsre doctor")
+    drill = "netsre gameday run conntrack-flood · " if network is not None else ""
+    usual = options.listen.url == f"http://127.0.0.1:{CONTROLLER_PORT}"
+    first = "" if usual else f"export NETSRE_CONTROLLER={options.listen.url} · "
+    screen.say(f"try:         {first}{drill}netsre slo status · netsre runbook history · netsre doctor")
     screen.say("stop:        Ctrl-C")
 
 

@@ -169,3 +169,28 @@ def test_the_state_of_one_that_is_missing_names_its_problem(
     said = capsys.readouterr().out
     assert "kill switch is on" in said
     assert "No such file" in said
+
+
+def test_a_switch_that_nobody_may_read_is_said_to_be_one(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where no controller answers, the usual directory is a guess: perhaps nothing is stopped."""
+    monkeypatch.setenv("NETSRE_CONTROLLER", "http://127.0.0.1:1")
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    (tmp_path / "netsre").mkdir()
+
+    assert run(["kill-switch", "on"]) == 0
+
+    said = capsys.readouterr()
+    assert f"kill switch is on ({tmp_path}/netsre)" in said.out
+    assert "no controller answers at http://127.0.0.1:1" in said.err
+
+
+def test_a_controller_that_was_named_must_answer(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A switch somewhere else than there would stop nothing."""
+    assert run(["kill-switch", "on", "--controller", "http://127.0.0.1:1"]) == 3
+    assert "does not answer" in capsys.readouterr().err
+    assert run(["kill-switch", "on", "--controller", "http://127.0.0.1:1", "--data-dir", str(tmp_path)]) == 0
