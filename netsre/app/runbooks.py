@@ -111,30 +111,24 @@ def describe(book: Runbook) -> dict[str, Any]:
 
 
 def lines(book: Runbook) -> Iterator[tuple[str, str]]:
-    """Yield what a runbook says, for people: the key of its file, or nothing where one goes on, and the text."""
+    """Yield what a runbook says, for people: a key of its file, or nothing where one goes on, and text."""
     said = describe(book)
     yield "on", ", ".join(said["on"])
     if said["when"]:
         yield "when", said["when"]
     yield "approval", "auto: it acts by itself" if book.mode == "auto" else "observe: it only looks"
     yield "lock", f"{book.lock}, one run at a time"
-    yield (
-        "limits",
-        f"cooldown {said['cooldown']} on each target, at most {said['per_hour']} runs an hour and "
-        f"{said['max_targets']} target{'' if said['max_targets'] == 1 else 's'} at a time, "
-        f"{said['min_healthy']} of the others healthy",
-    )
+    targets = f"{said['max_targets']} target{'' if said['max_targets'] == 1 else 's'}"
+    often = f"cooldown {said['cooldown']} on each target, at most {said['per_hour']} runs an hour"
+    yield "limits", f"{often} and {targets} at a time, {said['min_healthy']} of the others healthy"
     for number, step in enumerate(said["steps"]):
         given = {key: _length(value) if key == "ttl" else value for key, value in step["with"].items()}
         text = f"{number} {step['action']} {_flow(given)}"
         yield "" if number else "steps", text + (f", only if {step['if']}" if step["if"] else "")
     if (verify := said["verify"]) is None:
         return
-    yield (
-        "verify",
-        f"{verify['slo']}: {verify['samples']} samples in a row, each over {verify['window']}, "
-        f"within {verify['within']} of the last change; no data is {verify['no_data']}",
-    )
+    proof = f"{verify['slo']}: {verify['samples']} samples in a row, each over {verify['window']}"
+    yield "verify", f"{proof}, within {verify['within']} of the last change; no data is {verify['no_data']}"
     yield "onFailure", book.on_failure
 
 

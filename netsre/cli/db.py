@@ -29,7 +29,7 @@ def upgrade(data_dir: str | None) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_context
 def check(context: click.Context, data_dir: str | None, *, as_json: bool) -> None:
-    """Verify the schema and every row of the audit chain; exit 1 when the chain is broken."""
+    """Verify the schema and the audit chain; exit 1 when it is broken."""
     from netsre.app import database, settings  # noqa: PLC0415
 
     found = database.check(settings.data_dir(data_dir))

@@ -24,7 +24,7 @@ def gameday() -> None:
 @_CONTROLLER
 @_JSON
 def list_(*, controller: str | None, as_json: bool) -> None:
-    """List the game days of the running controller, and their latest runs."""
+    """List game days, what each expects, and their latest runs."""
     from netsre.app import gameday_run, settings  # noqa: PLC0415  --help needs none of it
 
     found = gameday_run.listed(settings.controller_url(controller))
@@ -164,7 +164,10 @@ def _show(drill: Mapping[str, Any], screen: Any) -> None:  # noqa: ANN401  impor
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def sweep(*, data_dir: Path | None, as_json: bool) -> None:
-    """Remove everything of ours whose owner is gone; never what a living process owns, nor anybody else's."""
+    """Remove what a killed netsre left behind, and only that.
+
+    Never what a living process owns, nor anything of anybody else's.
+    """
     from netsre.app import privileges  # noqa: PLC0415  --help needs none of it
     from netsre.app.local import sweep as app  # noqa: PLC0415
 

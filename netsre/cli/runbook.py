@@ -38,7 +38,7 @@ def list_(runbooks: tuple[str, ...], *, as_json: bool) -> None:
 @_RUNBOOKS
 @_JSON
 def show(name: str, runbooks: tuple[str, ...], *, as_json: bool) -> None:
-    """Show what starts a runbook, bounds it and proves it, and its page."""
+    """Show what a runbook does, its bounds, and its page."""
     from netsre.app import runbooks as app  # noqa: PLC0415
 
     book = app.find(name, runbooks)

@@ -68,9 +68,9 @@ def validate(
     *,
     as_json: bool,
 ) -> None:
-    """Check files of service levels and alerts, by default the shipped ones.
+    """Check files of service levels and alerts.
 
-    Burn policies are checked with them. Exits 1 when there are findings; their
+    By default those shipped; burn policies are checked with them. Exits 1 when there are findings; their
     codes are explained in docs/codes.md.
     """
     from netsre.app import runbooks as books  # noqa: PLC0415  # only when the command runs

@@ -177,7 +177,7 @@ def test_a_failing_evaluation_is_told(browse: Browse) -> None:
 
 
 def test_a_node_where_nobody_would_act_is_not_called_well(browse: Browse) -> None:
-    """A kill switch that is on and an Alertmanager that is down are told loudly, and the numbers stay trusted."""
+    """A kill switch that is on and an Alertmanager that is down are told loudly; the numbers stay trusted."""
     with scenes.serve(scenes.application(scenes.unarmed)) as address:
         document = browse(address)
     assert "ALERTMANAGER DOWN" in _element(document, "verdict")

@@ -72,7 +72,7 @@ def test_a_runbook_is_shown_with_its_conditions_limits_parameters_and_proof(
     for told in (
         'when labels.severity == "page"',
         "approval auto: it acts by itself",
-        "cooldown 15m on each target, at most 3 runs an hour and 1 target at a time, 60% of the others healthy",
+        "cooldown 15m on each target, at most 3 runs an hour and 1 target at a time, 60% of",
         "1 datapath.block_source {source: ${evidence.top_source}, ttl: 10m}",
         "3 conntrack.tune {limit: x2, max: 1048576, ttl: 1h}, only if still(alert)",
         "conntrack-headroom: 3 samples in a row, each over 15s, within 2m",

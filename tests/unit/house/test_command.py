@@ -187,3 +187,19 @@ def test_closed_outputs_are_no_error(closed: str) -> None:
 
     assert done.returncode == 0
     assert done.stderr == ""
+
+
+def test_no_line_of_a_list_of_commands_is_cut_short(capsys: pytest.CaptureFixture[str]) -> None:
+    """In a terminal of 80 columns, as `netsre --help` and the help of every group show them."""
+    groups = [name for name, entry in main.COMMANDS.items() if isinstance(_loaded(entry), click.Group)]
+    assert groups
+    for name in groups:
+        assert main.run([name, "--help"]) == 0
+        commands = capsys.readouterr().out.partition("Commands:")[2]
+        assert commands
+        assert "..." not in commands, f"netsre {name} --help"
+
+
+def _loaded(entry: main.LazyCommand) -> object:
+    module, _, attribute = entry.target.partition(":")
+    return getattr(importlib.import_module(module), attribute)
