@@ -23,6 +23,8 @@ DEFAULT_LIMITS: Final = Limits(cooldown=15 * clock.MINUTE, per_hour=3)
 DEFAULT_WITHIN: Final = 2 * clock.MINUTE
 LONGEST_WITHIN: Final = clock.HOUR
 MOST_SAMPLES: Final = 100
+FOREIGN: Final = "alertmanager"
+"""Under `from`: the alert is somebody else's, and comes by Alertmanager's webhook."""
 _LATER: Final = ("by", "quorum", "timeout", "veto")
 
 
@@ -67,10 +69,10 @@ class _Reader:
         before = len(document.spec.findings)
         document.metadata.end()
         spec = document.spec
-        triggers = self._triggers(spec)
+        triggers, foreign = self._triggers(spec)
         when = steps.condition(spec, "when", measured=False)
-        lock, limits, mode = _lock(spec), _limits(spec), _mode(spec)
-        taken = steps.read(spec, self.actions)
+        lock, limits, mode = _lock(spec, foreign=foreign), _limits(spec), _mode(spec)
+        taken = steps.read(spec, self.actions, measured=not foreign)
         verify = self._verification(spec)
         on_failure = spec.choice("onFailure", "undo", "stop", required=False)
         if steps.changes(taken, self.actions):
@@ -91,23 +93,35 @@ class _Reader:
             "stop" if on_failure == "stop" else "undo",
         )
 
-    def _triggers(self, spec: specs.Mapping) -> tuple[Trigger, ...]:
+    def _triggers(self, spec: specs.Mapping) -> tuple[tuple[Trigger, ...], bool]:
+        """Return the triggers, and whether one of them is an alert that is not ours."""
         sequence = spec.sequence("on")
         if sequence is None:
-            return ()
-        found = []
+            return (), False
+        found, foreign = [], False
         for item in sequence.mappings():
             alert = item.text("alert")
+            theirs = item.choice("from", FOREIGN, required=False) is not None
             transition = item.choice("transition", *(state.value for state in AlertState))
             item.end()
-            if alert is not None and alert not in self.known.alerts:
-                hint = literals.nearest(alert, self.known.alerts)
-                item.wrong("alert", codes.UNKNOWN_ALERT, f"{literals.shown(alert)} does not exist{hint}")
+            foreign = foreign or theirs
+            if alert is not None:
+                self._check_name(item, alert, theirs=theirs)
             if alert is not None and transition is not None:
                 found.append(Trigger(alert, AlertState(transition)))
         if not sequence.nodes:
             spec.wrong("on", codes.NO_TRIGGER, "is empty; name an alert and its transition")
-        return tuple(found)
+        return tuple(found), foreign
+
+    def _check_name(self, item: specs.Mapping, alert: str, *, theirs: bool) -> None:
+        known = alert in self.known.alerts
+        if theirs and known:
+            message = f"is for alerts of others, and {literals.shown(alert)} is one of ours; leave it out"
+            item.wrong("from", codes.UNKNOWN_ALERT, message)
+        elif not theirs and not known:
+            hint = literals.nearest(alert, self.known.alerts)
+            message = f"{literals.shown(alert)} does not exist{hint}; somebody else's has from: {FOREIGN}"
+            item.wrong("alert", codes.UNKNOWN_ALERT, message)
 
     def _verification(self, spec: specs.Mapping) -> Verification | None:
         part = spec.mapping("verify", required=False)
@@ -132,12 +146,13 @@ class _Reader:
         return Verification(slo, window, samples, "fail" if no_data == "fail" else "inconclusive", within)
 
 
-def _lock(spec: specs.Mapping) -> str | None:
+def _lock(spec: specs.Mapping, *, foreign: bool) -> str | None:
     lock = spec.text("lock")
     if lock is not None and (problem := targets.problem(lock)) is not None:
         spec.wrong("lock", codes.TARGET, problem)
     for name in targets.places(lock or ""):
-        if name not in ALERT_LABELS:
+        # Which labels the alerts of others have is for others to say.
+        if name not in ALERT_LABELS and not foreign:
             hint = literals.nearest(name, ALERT_LABELS)
             message = f"needs the label {name!r}, which no alert has, so that it would never run{hint}"
             spec.wrong("lock", codes.TARGET, message)

@@ -9,8 +9,8 @@ from netsre.runbook import codes, conditions, references
 from netsre.runbook.actions.contract import Action, Change, Observation
 
 
-def read(spec: specs.Mapping, actions: Mapping[str, Action]) -> tuple[Step, ...]:
-    """Take `steps`; what is wrong becomes findings."""
+def read(spec: specs.Mapping, actions: Mapping[str, Action], *, measured: bool = True) -> tuple[Step, ...]:
+    """Take `steps`; `measured` says whether a step may ask for what is measured; errors become findings."""
     sequence = spec.sequence("steps")
     if sequence is None:
         return ()
@@ -20,7 +20,7 @@ def read(spec: specs.Mapping, actions: Mapping[str, Action]) -> tuple[Step, ...]
     steps = []
     changed = False
     for item in sequence.mappings():
-        step = _step(item, actions)
+        step = _step(item, actions, measured=measured)
         if step is None:
             continue
         _check_references(item, step, provided)
@@ -49,15 +49,15 @@ def condition(spec: specs.Mapping, key: str, *, measured: bool) -> Condition | N
         spec.wrong(key, codes.CONDITION, f"cannot be read: {error}")
         return None
     if not measured and conditions.measures(found):
-        message = "asks still(alert), which is so when an alert begins; write it under `if` of a step"
+        message = "asks still(alert); that is for `if` of a step, and about alerts of ours only"
         spec.wrong(key, codes.CONDITION, message)
     return found
 
 
-def _step(item: specs.Mapping, actions: Mapping[str, Action]) -> Step | None:
+def _step(item: specs.Mapping, actions: Mapping[str, Action], *, measured: bool) -> Step | None:
     name = item.text("action")
     parameters = item.mapping("with")
-    wanted = condition(item, "if", measured=True)
+    wanted = condition(item, "if", measured=measured)
     item.end()
     action = None if name is None else actions.get(name)
     if name is not None and action is None:

@@ -117,7 +117,7 @@ def test_limits_that_are_left_out_have_safe_values() -> None:
         (
             "when: '",
             "when: 'still(alert) and ",
-            "look.yaml:6: RUN001 spec.when asks still(alert), which is so",
+            "look.yaml:6: RUN001 spec.when asks still(alert); that is for `if`",
         ),
         (
             "action: evidence.collect,",
@@ -259,3 +259,35 @@ def test_codes_are_unique_and_explained() -> None:
     constants = {value for name, value in vars(codes).items() if name.isupper() and name != "CODES"}
 
     assert constants == set(codes.CODES)
+
+
+FOREIGN = GOOD.replace(
+    "{alert: ErrorBudgetBurn, transition", "{alert: PodNetworkDown, from: alertmanager, transition"
+).replace("{node}", "{instance}")
+
+
+def test_an_alert_of_somebody_else_is_a_trigger_by_its_name_and_labels() -> None:
+    """Nobody here knows which alerts and labels others have; `from` says that the name is no mistake."""
+    book = read(FOREIGN)
+
+    assert book.triggers == (Trigger("PodNetworkDown", AlertState.FIRING),)
+    assert book.lock == "network/{instance}"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("PodNetworkDown", "ErrorBudgetBurn", "RUN014 spec.on[0].from is for alerts of others, and 'Err"),
+        ("from: alertmanager", "from: prometheus", "spec.on[0].from 'prometheus' is not one of alertmanager"),
+        (
+            "action: evidence.collect,",
+            "action: evidence.collect, if: 'still(alert)',",
+            "RUN001 spec.steps[0].if asks still(alert); that is for `if` of a step, and",
+        ),
+    ],
+)
+def test_what_cannot_be_asked_of_an_alert_of_somebody_else_is_named(
+    old: str, new: str, expected: str
+) -> None:
+    """One of ours needs no `from`, and no reading of ours says whether what others say is still so."""
+    assert any(expected in finding for finding in findings(FOREIGN.replace(old, new)))
