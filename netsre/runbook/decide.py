@@ -6,7 +6,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
-from netsre import clock
+from netsre import clock, conventions
 from netsre.clock import HOUR, Timestamp
 from netsre.model.alerts import Alert, AlertState
 from netsre.model.documents import Document
@@ -93,6 +93,8 @@ class Circumstances:
     """Milliseconds since the last reading of the alert's node; None: none since this process started."""
     interval: int
     """Milliseconds between two evaluations."""
+    node: str
+    """The node that is read and acted upon here."""
     others: int = 0
     """Targets beside this one: the other nodes that are read."""
     others_alerting: int = 0
@@ -145,7 +147,7 @@ def decide(runbook: Runbook, alert: Alert, circumstances: Circumstances) -> Verd
     target = targets.resolve(runbook.lock, alert.labels)
     changes = runbook.mode == "auto"
     answers = (
-        *_about(runbook, alert, target),
+        *_about(runbook, alert, target, circumstances.node),
         _kill_switch(circumstances.kill_switch),
         _firing(circumstances, needed=alert.state is AlertState.FIRING),
         _blind(circumstances, begun=False, changes=changes),
@@ -182,14 +184,22 @@ def _first_no(answers: tuple[Answer, ...]) -> Gate:
     return next((answer.gate for answer in answers if not answer.passed), Gate.ACCEPTED)
 
 
-def _about(runbook: Runbook, alert: Alert, target: str | None) -> Iterator[Answer]:
-    name = dict(alert.labels).get("alertname", "")
+def _about(runbook: Runbook, alert: Alert, target: str | None, here: str) -> Iterator[Answer]:
+    pairs = dict(alert.labels)
+    name, node = pairs.get("alertname", ""), pairs.get(conventions.NODE)
+    # One Alertmanager may tell the controllers of many nodes; evidence of another node would mislead.
+    ours = node in (None, here)
+    said = f"{name or 'no name'} {alert.state}" + ("" if ours else f" on {node}, and this is {here}")
     trigger = Trigger(name, alert.state)
-    yield Answer(Gate.NOT_MATCHED, trigger in runbook.triggers, f"{name or 'no name'} {alert.state}")
+    yield Answer(Gate.NOT_MATCHED, trigger in runbook.triggers and ours, said)
     holds = runbook.when is None or conditions.holds(runbook.when, alert)
     said = "no condition" if runbook.when is None else conditions.text(runbook.when)
     yield Answer(Gate.CONDITION_FALSE, holds, said)
-    yield Answer(Gate.NO_TARGET, target is not None, target or f"{runbook.lock} needs a label of the alert")
+    # Without a node no reading could show whether a change helped.
+    lacks = runbook.mode == "auto" and node is None
+    said = "a change needs the alert's label node" if lacks else f"{runbook.lock} needs a label of the alert"
+    known = target is not None and not lacks
+    yield Answer(Gate.NO_TARGET, known, (known and target) or said)
 
 
 def _firing(circumstances: Circumstances, *, needed: bool) -> Answer:

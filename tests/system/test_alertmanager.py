@@ -191,7 +191,10 @@ apiVersion: netsre.dev/v1
 kind: Runbook
 metadata: {name: network-evidence}
 spec:
-  on: [{alert: TableFills, transition: firing}, {alert: ConntrackUtilization, transition: firing}]
+  on:
+    - {alert: TableFills, transition: firing}
+    - {alert: ConntrackUtilization, transition: firing}
+    - {alert: PodNetworkDown, from: alertmanager, transition: firing}
   lock: '{alertname}/{node}'
   limits: {cooldown: 1s, perHour: 100, maxTargets: 10}
   approval: {mode: observe}
@@ -308,6 +311,20 @@ def test_an_alert_of_somebody_else_runs_once_and_ends(house: House) -> None:
 
     assert house.received() == [("firing", "new", 1), ("resolved", "new", 1)]
     assert len(house.rows("SELECT id FROM run")) == 1
+
+
+def test_an_alert_of_somebody_else_is_a_trigger_by_its_name_here_and_with_its_label(house: House) -> None:
+    """Of three alerts, that of this node runs, that of another starts nothing, that of none is refused."""
+    with house.controller() as controller, house.alertmanager() as real:
+        for node in ("a", "b", ""):
+            real.post({"labels": {"alertname": "PodNetworkDown", "node": node, "team": "x"}})
+        controller.until(lambda _: len(house.received()) == 3)
+        controller.until(lambda c: len(c.get("/api/v1/runs")["runs"]) == 2)
+        time.sleep(1)
+        runs = controller.get("/api/v1/runs")["runs"]
+
+    ended = {(run["target"], run["state"], run["reason"]) for run in runs}
+    assert ended == {("PodNetworkDown/a", "succeeded", "steps_done"), ("", "refused", "no_target")}
 
 
 DIES: Final = """

@@ -224,6 +224,7 @@ def _world(settings: Settings, loaded: Loaded, store: Store, board: Board) -> Wo
         slos=MappingProxyType({slo.name: slo for slo in loaded.slos}),
         rules=loaded.alerts,
         switch=watch,
+        node=settings.node,
         interval=settings.interval,
         clock=SystemClock(),
         links=Links(settings.external_url),

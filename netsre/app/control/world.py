@@ -32,6 +32,8 @@ class World:
     slos: Mapping[str, SLO]
     rules: tuple[AlertRule, ...]
     switch: SwitchWatch
+    node: str
+    """The node that is read and acted upon."""
     interval: int
     """Milliseconds between two evaluations."""
     clock: Clock
@@ -58,6 +60,7 @@ class World:
             firing=(known or alert).state is AlertState.FIRING,
             reading_age=None if newest is None else now - newest.at,
             interval=self.interval,
+            node=self.node,
         )
 
     def present(self, alert: Alert) -> Present:

@@ -90,6 +90,7 @@ def world(
         slos={slo.name: slo for slo in SLOS},
         rules=(),
         switch=switch,
+        node="a",
         interval=15 * clock.SECOND,
         clock=asked,
         links=Links("http://localhost:8600"),

@@ -183,7 +183,7 @@ def test_a_person_reads_gates_and_effects_in_80_columns(
     runbook_plan.show(plan)
 
     said = capsys.readouterr().out
-    assert "conntrack-exhaustion would not act on conntrack/[bold]a[/bold] (kill_switch_on)" in said
+    assert "conntrack-exhaustion would not act on conntrack/[bold]a[/bold] (not_matched)" in said
     assert "kill_switch_on" in said
     assert "REFUSES" in said
     assert all(len(line) <= 80 for line in said.splitlines())

@@ -71,6 +71,7 @@ class Machine:
             firing=self.alert.state == "firing",
             reading_age=self.now - seen[-1].at if seen else None,
             interval=INTERVAL,
+            node="a",
         )
 
     def pass_time(self, length: int) -> None:

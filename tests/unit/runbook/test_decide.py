@@ -7,8 +7,9 @@ import pytest
 
 from netsre import clock
 from netsre.clock import Timestamp
-from netsre.model.alerts import AlertState
-from netsre.model.runbooks import JournalKind, Limits, Run, Runbook, RunState, Trigger
+from netsre.model.alerts import Alert, AlertState
+from netsre.model.runbooks import JournalKind, Limits, Mode, Run, Runbook, RunState, Trigger
+from netsre.model.samples import labels
 from netsre.runbook import conditions, decide, definition, targets
 from netsre.runbook.decide import Circumstances, Gate, KillSwitch
 from tests.unit.runbook import given
@@ -16,7 +17,7 @@ from tests.unit.runbook import given
 ALERT = given.ALERT
 NOW = Timestamp(given.T0 + clock.DAY)
 BOOK = dataclasses.replace(given.BOOK, name="look", limits=Limits(15 * clock.MINUTE, 2, 1, 60))
-CALM = Circumstances(NOW, (), KillSwitch.OFF, firing=True, reading_age=1_000, interval=5_000)
+CALM = Circumstances(NOW, (), KillSwitch.OFF, firing=True, reading_age=1_000, interval=5_000, node="a")
 
 
 def ran(
@@ -92,6 +93,31 @@ def test_another_alert_or_transition_is_not_matched() -> None:
 
     assert decide.decide(BOOK, resolved, CALM).reason is Gate.NOT_MATCHED
     assert gate(book=dataclasses.replace(BOOK, triggers=())) is Gate.NOT_MATCHED
+
+
+def without_node(**changes: str) -> Alert:
+    """Return the alert without its node, or with other labels."""
+    pairs = {name: value for name, value in ALERT.labels if name != "node"} | changes
+    return dataclasses.replace(ALERT, labels=labels(pairs))
+
+
+@pytest.mark.parametrize("mode", ["auto", "observe"])
+def test_an_alert_about_another_node_starts_nothing_here(mode: Mode) -> None:
+    """One Alertmanager tells the controllers of many nodes: each acts, and looks, at its own."""
+    book = dataclasses.replace(BOOK, mode=mode)
+    verdict = decide.decide(book, without_node(node="b"), CALM)
+
+    assert verdict.reason is Gate.NOT_MATCHED
+    assert verdict.answers[0].detail == "ConntrackUtilization firing on b, and this is a"
+
+
+def test_what_changes_something_needs_to_know_the_node() -> None:
+    """Without it no reading could show that it helped; a lock without the label does not make up for it."""
+    book = dataclasses.replace(BOOK, lock="conntrack/all", mode="auto")
+    verdict = decide.decide(book, without_node(), CALM)
+
+    assert verdict.reason is Gate.NO_TARGET
+    assert decide.decide(dataclasses.replace(book, mode="observe"), without_node(), CALM).accepted
 
 
 def test_a_condition_that_does_not_hold_refuses() -> None:
