@@ -18,7 +18,7 @@ from typing import Final
 
 from netsre.datapath.requirements import AGENT_CAPABILITIES, NodeFacts, Refusal
 
-TOOLS: Final = ("conntrack", "ip", "nft", "promtool")
+TOOLS: Final = ("conntrack", "ip", "nft", "prometheus-alertmanager", "promtool")
 
 _PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _DISTRIBUTION_PACKAGES: Final = Path("/usr/lib/python3/dist-packages")

@@ -236,12 +236,15 @@ def _mounts(facts: NodeFacts) -> Iterator[Feature]:
 
 def _tools(facts: NodeFacts) -> Iterator[Feature]:
     uses = (
-        ("conntrack", "to look at the table by hand", "apt-get install conntrack"),
-        ("ip", "to look into the lab by hand", "apt-get install iproute2"),
-        ("promtool", "to check generated expressions", "apt-get install prometheus"),
+        ("alertmanager", "prometheus-alertmanager", "for --with-alertmanager, and drills that page"),
+        ("conntrack", "conntrack", "to look at the table by hand"),
+        ("ip", "iproute2", "to look into the lab by hand"),
+        ("promtool", "prometheus", "to check generated expressions"),
     )
-    for name, use, fix in uses:
-        if facts.tools.get(name, False):
+    for name, package, use in uses:
+        fix = f"apt-get install {package}"
+        # Debian's Alertmanager is called as its package is.
+        if facts.tools.get(package if name == "alertmanager" else name, False):
             yield Feature(f"tool {name}", Status.OK, use, "", required=False)
         else:
             yield Feature(f"tool {name}", Status.NO, f"missing; optional, {use}", fix, required=False)
@@ -261,7 +264,7 @@ def _not_needed(facts: NodeFacts) -> Iterator[Feature]:
     yield Feature("netem", netem, f"{known}; not needed", "", required=False)
     kprobes = Status.OK if facts.kprobes else Status.NO
     known = "there" if facts.kprobes else "absent"
-    reason = f"{known}; not needed, netsre attaches to tracepoints only"
+    reason = f"{known}; not needed: netsre uses none of them"
     yield Feature("kprobes, fentry", kprobes, reason, "", required=False)
 
 

@@ -29,9 +29,14 @@ _TOKEN: Final = "webhook.token"  # noqa: S105  a file's name
 _DATA: Final = "data"
 
 
+def installed() -> bool:
+    """Tell whether the program is there."""
+    return os.access(PROGRAM, os.X_OK)
+
+
 def require() -> None:
     """Raise `EnvironmentUnfit` where the program is not installed."""
-    if not os.access(PROGRAM, os.X_OK):
+    if not installed():
         raise EnvironmentUnfit(
             f"{PROGRAM} is not installed; run apt-get install --no-install-recommends {PACKAGE}, "
             f"or leave --with-alertmanager out"

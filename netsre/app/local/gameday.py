@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import shutil
 import signal
 import socket
 import sys
@@ -16,13 +15,13 @@ from netsre.adapters import children, controller_client, namespaces, privileges,
 from netsre.adapters.children import Child
 from netsre.app import gameday_run, rundir
 from netsre.app.gameday_run import Screen, View, Wish
+from netsre.app.local import alertmanager
 from netsre.app.local.supervise import describe_exit
 from netsre.app.privileges import require_root, service_user
 from netsre.errors import EnvironmentUnfit
 from netsre.gameday import ownership
 
 _LIMIT: Final = Path("/proc/sys/net/netfilter/nf_conntrack_max")
-_ALERTMANAGER: Final = "prometheus-alertmanager"
 _KIND: Final = "drill"
 _READY_SECONDS: Final = 90.0
 _TURN_SECONDS: Final = 0.3
@@ -113,10 +112,10 @@ class OwnLab:
         # -P keeps modules of the current directory out of a process that starts as root.
         command = [sys.executable, "-P", "-m", "netsre", "up", "--lab", "--data-dir", str(data_dir)]
         command += ["--listen", f"127.0.0.1:{ports[0]}", "--agent-listen", f"127.0.0.1:{ports[1]}"]
-        if shutil.which(_ALERTMANAGER, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin"):
+        if alertmanager.installed():
             command += ["--with-alertmanager", "--alertmanager-listen", f"127.0.0.1:{ports[2]}"]
         else:
-            self._say(f"without Alertmanager: {_ALERTMANAGER} is not installed")
+            self._say(f"without Alertmanager: {alertmanager.PACKAGE} is not installed")
         # What the environment says of another controller is not meant for this one.
         passed_on = {name: value for name, value in os.environ.items() if not name.startswith("NETSRE_")}
         passed_on[processes.OWNER_VARIABLE] = processes.this_process().name(_KIND, "up")

@@ -36,7 +36,7 @@ GOOD = NodeFacts(
     conntrack_limit=262144,
     netem=True,
     kprobes=True,
-    tools={"conntrack": True, "ip": True, "nft": True, "promtool": True},
+    tools=dict.fromkeys(("conntrack", "ip", "nft", "prometheus-alertmanager", "promtool"), True),
     taken_ports={},
 )
 
@@ -79,6 +79,7 @@ def test_a_node_with_everything_is_ok() -> None:
         ("conntrack", {"conntrack_statistics": False}, Status.DEGRADED, "not measured"),
         ("lab", {"tools": {}}, Status.DEGRADED, "not tracked"),
         ("tracefs", {"tracefs": None}, Status.NO, "not mounted"),
+        ("tool alertmanager", {"tools": {"nft": True}}, Status.NO, "optional"),
         ("tool promtool", {"tools": {"nft": True}}, Status.NO, "optional"),
         ("port 8600", {"taken_ports": {8600: "pid 7 (nginx)"}}, Status.DEGRADED, "pid 7 (nginx)"),
         ("netem", {"netem": None}, Status.NO, "not needed"),
