@@ -165,6 +165,25 @@ def test_what_is_left_to_do_is_told_while_it_lasts(store: Store) -> None:
     assert [todo.link for todo in failed] == ["http://127.0.0.1:8600/runbooks/conntrack-exhaustion", None]
 
 
+def test_an_alert_that_was_helped_is_not_called_untouched(store: Store) -> None:
+    """It fires on until its own hold is over: nobody has to begin anew meanwhile."""
+    story = told.told(store)
+    story.begin()
+    story.page(0.4)
+    run = story.act(story.run())
+    with store.write() as transaction:
+        transaction.runs.change(
+            replace(run, state=RunState.SUCCEEDED, reason="verified", ended_at=told.at(25))
+        )
+
+    first = incident(store, told.at(30)).left[0]
+
+    assert first.text == (
+        f"ConntrackUtilization still fires, but run {run.id} of conntrack-exhaustion helped, "
+        "as conntrack-headroom shows: it should end soon, else follow its page."
+    )
+
+
 def test_a_call_for_help_is_the_first_thing_to_do(store: Store) -> None:
     """And never the cause that names the incident."""
     story = told.told(store)

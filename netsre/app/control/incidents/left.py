@@ -19,7 +19,7 @@ def left(facts: Facts, runs: Sequence[RunStory]) -> list[Todo]:
         *(_call(alert) for alert in calls),
         *_untold(facts, causes),
         *(_wait(run) for run in runs if not run.ended),
-        *(_act(alert) for alert in causes if _name(alert) not in busy),
+        *(_act(alert, runs) for alert in causes if _name(alert) not in busy),
         *_lasting(runs),
     ]
     # Page and ticket of one cause ask for one thing.
@@ -58,8 +58,12 @@ def _wait(run: RunStory) -> Todo:
     return Todo(text=text, link=None)
 
 
-def _act(alert: Alert) -> Todo:
+def _act(alert: Alert, runs: Sequence[RunStory]) -> Todo:
     text = f"{_name(alert)} still fires: follow its runbook."
+    proven = [run for run in runs if run.alert == _name(alert) and run.verify and run.reason == "verified"]
+    if proven:
+        helped = f"run {proven[-1].id} of {proven[-1].runbook} helped, as {proven[-1].verify} shows"
+        text = f"{_name(alert)} still fires, but {helped}: it should end soon, else follow its page."
     return Todo(text=text, link=web_address(alert.annotations.get("runbook_url", "")))
 
 
