@@ -73,6 +73,23 @@ def test_the_documentation_lists_every_code_with_its_meaning() -> None:
     assert all(len(row) == 2 and row[1] for row in documented.values())
 
 
+def test_every_file_that_is_shown_can_be_used(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever copies a service level or a runbook out of a page gets no finding."""
+    checks = {"kind: SLO": ("slo", "validate"), "kind: Runbook": ("runbook", "lint")}
+    used = set()
+    for page in PAGES:
+        for shown in re.findall(r"^```yaml\n(apiVersion:.*?)^```", text_of(page), re.MULTILINE | re.DOTALL):
+            (kind,) = (kind for kind in checks if kind in shown)
+            file = tmp_path / "shown.yaml"
+            file.write_text(shown, encoding="utf-8")
+
+            assert main.run([*checks[kind], str(file)]) == 0, f"{page}: {capsys.readouterr().out}"
+            used.add(kind)
+    assert used == set(checks)
+
+
 def test_the_page_of_metrics_is_what_the_registry_says() -> None:
     """Whoever reads about a metric reads what is exposed."""
     assert text_of("docs/metrics.md") == metrics_page.text()
