@@ -89,5 +89,6 @@ RUNS_REFUSED: Final = "netsre_runs_refused_total"
 
 # Labels.
 NODE: Final = "node"
+NETNS: Final = "netns"
 SEVERITY_PAGE: Final = "page"
 SEVERITY_TICKET: Final = "ticket"

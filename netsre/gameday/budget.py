@@ -6,13 +6,13 @@ from decimal import ROUND_HALF_EVEN, Context, Decimal
 from fractions import Fraction
 from typing import Final
 
+from netsre import conventions
 from netsre.clock import Timestamp
 from netsre.model.documents import Document
 from netsre.model.levels import SLO, Evaluation, Measured, NoData, Ratio
 
 NOT_MEASURED: Final = "not_measured"
 NO_READINGS: Final = "no_readings"
-_NETNS: Final = "netns"
 _TWELVE_DIGITS: Final = Context(prec=12, rounding=ROUND_HALF_EVEN)
 
 
@@ -46,7 +46,7 @@ def sums(evaluation: Evaluation) -> Sums:
 def of_target(evaluations: Iterable[Evaluation], slo: str, netns: str) -> Evaluation | None:
     """Return the evaluation of a service level for a namespace, or for all where it has no such groups."""
     for evaluation in evaluations:
-        if evaluation.slo.name == slo and dict(evaluation.group).get(_NETNS, netns) == netns:
+        if evaluation.slo.name == slo and dict(evaluation.group).get(conventions.NETNS, netns) == netns:
             return evaluation
     return None
 

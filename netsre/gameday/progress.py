@@ -17,7 +17,7 @@ from netsre.gameday.decide import LATE_AFTER, Gate, budget_gate
 from netsre.gameday.journal import BEYOND, INJECT, RELEASE, STOP, Told
 from netsre.model.effects import Effect, InForce
 from netsre.model.gamedays import STAGES, Drill, DrillEntry, DrillKind, DrillState, GameDay, Stage
-from netsre.model.levels import NoData, Ratio
+from netsre.model.levels import Ratio
 
 ALLOWANCE: Final = 2 * clock.SECOND
 """What is seen may be so old: a stage is missed when it is reached late, not when it is heard of late."""
@@ -63,13 +63,6 @@ class Facts:
     """The alert went to an Alertmanager that should send it back, and has not come back yet."""
     settle: int
     """Milliseconds after the end of the fault in which an alert about it can still begin."""
-
-
-NOTHING_SEEN: Final = Facts(
-    fault=None, stages={}, notes={}, failure="", running=False, in_force=None, limit=None,
-    budget_left=NoData("not_measured"), switch=Gate.ACCEPTED, receipt_due=False, settle=0,
-)  # fmt: skip
-"""What a blind engine knows."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,7 @@ from typing import Final
 
 from fastapi import HTTPException, Request
 
-from netsre.app.control import wire
-
 _SCHEME: Final = "bearer"
-
-UNAUTHORISED: Final = {HTTPStatus.UNAUTHORIZED.value: {"model": wire.Problem}}
-"""What a route behind a token adds to its documented answers."""
 
 
 def requires_token(token: str) -> Callable[[Request], Awaitable[None]]:

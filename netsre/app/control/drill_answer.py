@@ -1,7 +1,5 @@
 """Whether anybody would answer a fault: before it is injected, the gates are asked that come after it."""
 
-from typing import Final
-
 from netsre import conventions
 from netsre.alerting import conditions
 from netsre.app.control.world import World
@@ -9,8 +7,6 @@ from netsre.model import alerts
 from netsre.model.alerts import Alert, AlertSource, AlertState
 from netsre.model.gamedays import GameDay
 from netsre.runbook import decide
-
-_NETNS: Final = "netns"
 
 
 def refusal(world: World, gameday: GameDay, netns: str) -> str:
@@ -25,7 +21,7 @@ def refusal(world: World, gameday: GameDay, netns: str) -> str:
         return f"not_matched: {gameday.expect.alert} or {gameday.expect.runbook} does not exist here"
     if not scrapes:
         return ""
-    identity = conditions.identify(rule, ((_NETNS, netns), (conventions.NODE, scrapes[-1].node)))
+    identity = conditions.identify(rule, ((conventions.NETNS, netns), (conventions.NODE, scrapes[-1].node)))
     now = world.clock.now()
     name = alerts.fingerprint(identity)
     alert = Alert(name, identity, {}, AlertState.FIRING, now, None, now, source=AlertSource.CONDITION)

@@ -1,10 +1,8 @@
 """What a drill sees: the lab, the node, and what the store knows of alerts, pages and runs."""
 
-import operator
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from types import MappingProxyType
 from typing import Final
 
 from netsre import conventions
@@ -23,13 +21,10 @@ from netsre.model.levels import Evaluation, NoData, Ratio
 from netsre.model.runbooks import JournalEntry, JournalKind, Run, RunState
 from netsre.model.samples import Scrape
 from netsre.runbook.actions.contract import NodeRefused, NodeUnreachable
+from netsre.slo import exact
 from netsre.store.database import Transaction
 
 _MOST_ALERTS: Final = 1_000
-_NETNS: Final = "netns"
-_OPERATORS: Final = MappingProxyType(
-    {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +180,7 @@ def _node(ground: Ground) -> tuple[int | None, Sequence[InForce] | None]:
 
 
 def _is_of_target(ground: Ground, alert: Alert) -> bool:
-    return ground.lab is not None and dict(alert.labels).get(_NETNS) == ground.lab.server
+    return ground.lab is not None and dict(alert.labels).get(conventions.NETNS) == ground.lab.server
 
 
 def _firing(ground: Ground, transaction: Transaction) -> frozenset[str]:
@@ -211,7 +206,7 @@ def _table(ground: Ground, gameday: GameDay, since: Timestamp) -> tuple[Timestam
         if scrape.at >= since
         for value in _utilization(ground, scrape)
     ]
-    beyond = (at for at, value in seen if rule is not None and _OPERATORS[rule.op](value, rule.value))
+    beyond = (at for at, value in seen if rule is not None and exact.COMPARE[rule.op](value, rule.value))
     return min(beyond, default=None), max((value for _, value in seen), default=None)
 
 
@@ -219,7 +214,7 @@ def _utilization(ground: Ground, scrape: Scrape) -> Iterable[Decimal]:
     for series, value in scrape.values.items():
         if series.name == conventions.CONNTRACK_UTILIZATION:
             labels = dict(series.labels)
-            if ground.lab is not None and labels.get(_NETNS) == ground.lab.server:
+            if ground.lab is not None and labels.get(conventions.NETNS) == ground.lab.server:
                 yield value
 
 

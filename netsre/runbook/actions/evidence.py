@@ -148,12 +148,12 @@ def _conntrack(_subject: Subject, span: _Span, _views: Views) -> Json:
 
 def _table(tables: dict[tuple[str, str], dict[str, Json]], pairs: Mapping[str, str]) -> dict[str, Json]:
     start: dict[str, Json] = {"insert_failed": 0, "drops": 0, "early_drops": 0}
-    return tables.setdefault((pairs.get("table", ""), pairs.get("netns", "")), start)
+    return tables.setdefault((pairs.get("table", ""), pairs.get(conventions.NETNS, "")), start)
 
 
 def _top_sources(subject: Subject, views: Views) -> dict[str, Json]:
     """Return who fills the table that the alert is about, as the node counts them now, and who dominates."""
-    netns = dict(subject.alert.labels).get("netns", "")
+    netns = dict(subject.alert.labels).get(conventions.NETNS, "")
     if not netns:
         raise ActionFailed("the alert names no network namespace, so that there is no table to look at")
     table = views.node.table(netns)

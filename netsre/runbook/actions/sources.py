@@ -1,16 +1,13 @@
 """What changes have in common that are about one source of packets in one namespace."""
 
 import ipaddress
-from typing import Final
 
-from netsre import clock
+from netsre import clock, conventions
 from netsre.model import literals, specs
 from netsre.model.documents import Document
 from netsre.runbook import codes
 from netsre.runbook.actions.contract import ActionRefused, Subject
 from netsre.runbook.references import is_reference
-
-NETNS: Final = "netns"
 
 
 def read(parameters: specs.Mapping) -> str | None:
@@ -50,7 +47,7 @@ def source(parameters: Document) -> str:
 
 def netns(subject: Subject) -> str:
     """Return the namespace that the alert is about; raises `ActionRefused` with `no_netns`."""
-    name = dict(subject.alert.labels).get(NETNS, "")
+    name = dict(subject.alert.labels).get(conventions.NETNS, "")
     if not name:
         raise ActionRefused("no_netns", "the alert names no network namespace")
     return name
