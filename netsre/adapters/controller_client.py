@@ -6,10 +6,13 @@ from typing import Final
 
 import httpx
 
-from netsre.errors import EnvironmentUnfit, NetsreError
+from netsre.errors import BadInput, EnvironmentUnfit, NetsreError
 from netsre.model.documents import Document
 
 _SECONDS: Final = 10.0
+_NO_DETAIL: Final = "; is it a netsre controller?"
+_NO_ROUTE: Final = ": Not Found"
+"""What a controller says of a path that it does not serve: it may be of another version."""
 
 
 class Refused(NetsreError):
@@ -22,14 +25,17 @@ class Refused(NetsreError):
 
 
 def ask(base: str, path: str, **parameters: str | int) -> object:
-    """Return the JSON that a controller answers; raises `EnvironmentUnfit` when there is none."""
+    """Return the JSON that a controller answers; raises `EnvironmentUnfit` when there is none.
+
+    What the controller does not know by the name that was asked for is `BadInput`.
+    """
     return _asked("GET", f"{base}{path}", params=parameters)
 
 
 def post(base: str, path: str, token: str, document: Document) -> object:
     """Have a controller do something and return the JSON that it answers.
 
-    Raises `Refused` when it will not (409), `EnvironmentUnfit` for everything else.
+    Raises `Refused` when it will not (409), `BadInput` as `ask` does, `EnvironmentUnfit` for everything else.
     """
     headers = {"Authorization": f"Bearer {token}"}
     return _asked("POST", f"{base}{path}", headers=headers, document=document)
@@ -52,9 +58,10 @@ def _asked(
     except httpx.HTTPStatusError as error:
         if error.response.status_code == HTTPStatus.CONFLICT:
             raise _refused(error) from error
-        raise EnvironmentUnfit(
-            f"controller {url} answered {error.response.status_code}{_detail(error)}"
-        ) from error
+        said = _detail(error)
+        if error.response.status_code == HTTPStatus.NOT_FOUND and said not in (_NO_DETAIL, _NO_ROUTE):
+            raise BadInput(said.removeprefix(": ")) from error
+        raise EnvironmentUnfit(f"controller {url} answered {error.response.status_code}{said}") from error
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         hint = "start `netsre up`, or name another with --controller URL"
         raise EnvironmentUnfit(f"controller {url} does not answer ({error}); {hint}") from error
@@ -77,4 +84,4 @@ def _detail(error: httpx.HTTPStatusError) -> str:
     try:
         return f": {error.response.json()['detail']}"
     except (ValueError, KeyError, TypeError):
-        return "; is it a netsre controller?"
+        return _NO_DETAIL

@@ -30,9 +30,10 @@ def upgrade(data_dir: str | None) -> None:
 @click.pass_context
 def check(context: click.Context, data_dir: str | None, *, as_json: bool) -> None:
     """Verify the schema and the audit chain; exit 1 when it is broken."""
-    from netsre.app import database, settings  # noqa: PLC0415
+    from netsre.app import database, request  # noqa: PLC0415
 
-    found = database.check(settings.data_dir(data_dir))
+    where, _ = request.data_dir(data_dir)
+    found = database.check(where)
     whole = found.broken_seq is None
     if as_json:
         document = {

@@ -405,6 +405,19 @@ def test_slo_status_reads_the_running_controller(home: pathlib.Path, agent: Agen
     assert max(map(len, table.stdout.splitlines())) <= 80
 
 
+def test_a_name_that_the_controller_does_not_know_is_exit_2(home: pathlib.Path, agent: Agent) -> None:
+    """As everywhere: the person can mend it, the machine need not."""
+    with running(home / "data", agent.url) as controller:
+        controller.until(ready)
+        url = f"http://127.0.0.1:{controller.port}"
+
+        assert refused("gameday", "report", "nope", "--controller", url) == (
+            2,
+            "error: no run 'nope' of a game day\n",
+        )
+        assert refused("slo", "status", "--controller", f"{url}/other")[0] == 3
+
+
 def test_without_a_controller_slo_status_is_one_line_and_exit_3() -> None:
     """There is nothing else to ask."""
     code, said = refused("slo", "status", "--controller", f"http://127.0.0.1:{free_port()}")
