@@ -32,6 +32,14 @@ class SystemClock:
         return Timestamp(time.time_ns() // 1_000_000)
 
 
+def boottime() -> int:
+    """Return how long this boot lasts, in nanoseconds, sleep included (CLOCK_BOOTTIME).
+
+    By this clock temporary things end: nobody sets it, it goes on in sleep, and the kernel has it too.
+    """
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+
+
 def rfc3339(at: Timestamp) -> str:
     """Write a time as people and other programs read it: `2026-01-02T03:04:05.678Z`."""
     whole = datetime.datetime.fromtimestamp(at // SECOND, tz=datetime.UTC)

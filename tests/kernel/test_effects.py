@@ -17,10 +17,9 @@ import pytest
 
 from netsre import conventions as c
 from netsre.adapters import namespaces, processes
-from netsre.adapters.boottime import boottime
 from netsre.adapters.control.node import AgentNode
 from netsre.app.local.sweep import sweep
-from netsre.clock import MINUTE, SECOND
+from netsre.clock import MINUTE, SECOND, boottime
 from netsre.model.effects import Block, Effect, Flush, Limit, Standing, write
 from netsre.runbook.actions.contract import NodeRefused, NodeUnreachable
 from tests.kernel import attempts

@@ -10,6 +10,7 @@ import pytest
 
 from netsre.adapters.control import ControlRefused, ControlServer, ControlUnreachable, Handler, call, listen
 from netsre.adapters.control.node import AgentNode, NoNode
+from netsre.adapters.privileges import as_group
 from netsre.clock import Timestamp
 from netsre.errors import EnvironmentUnfit
 from netsre.model.documents import Document
@@ -99,13 +100,13 @@ def test_a_crowd_is_turned_away_and_leaves_room_when_it_goes(tmp_path: pathlib.P
 def test_a_socket_is_made_with_its_rights_and_takes_a_dead_ones_place(tmp_path: pathlib.Path) -> None:
     """For its owner, or for a group as well, whatever the mask; and nothing else is touched."""
     for group, mode in ((None, 0o600), (65534, 0o660)):
-        with listen(tmp_path / "s", group):
+        with as_group(group), listen(tmp_path / "s", shared=group is not None):
             status = (tmp_path / "s").stat()
             assert (status.st_mode & 0o777, status.st_gid) == (mode, group or 0)
     (tmp_path / "precious").write_text("secret")
     (tmp_path / "s").unlink()
     (tmp_path / "s").symlink_to(tmp_path / "precious")
-    with listen(tmp_path / "s", 65534):
+    with as_group(65534), listen(tmp_path / "s", shared=True):
         pass
     assert (tmp_path / "precious").stat().st_gid == 0
     assert (tmp_path / "precious").read_text() == "secret"

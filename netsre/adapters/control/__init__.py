@@ -15,7 +15,6 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Final
 
-from netsre.adapters import privileges
 from netsre.errors import EnvironmentUnfit, NetsreError
 from netsre.model.documents import Document, canonical
 
@@ -75,20 +74,19 @@ def call(path: Path, command: Document, seconds: float) -> Document:
     raise ControlRefused(str(answer.get("refused", "unknown")), str(answer.get("message", "no reason given")))
 
 
-def listen(path: Path, group: int | None = None) -> socket.socket:
-    """Make the socket that a server accepts from; its owner may open it, and `group` where one is named.
+def listen(path: Path, *, shared: bool = False) -> socket.socket:
+    """Make the socket that a server accepts from; its owner may open it, if `shared` its group too.
 
     Whoever owns the directory could put another file under that name at any time, so the socket is made with
-    its group and its rights; nothing is changed by name afterwards. The whole process has another group and
-    mask for that moment. Raises `EnvironmentUnfit` where nothing can be bound.
+    its group and its rights; nothing is changed by name afterwards. The whole process has another mask for
+    that moment. Raises `EnvironmentUnfit` where nothing can be bound.
     """
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    mask = os.umask(_OWNER_ONLY if group is None else _OWNER_AND_GROUP)
+    mask = os.umask(_OWNER_AND_GROUP if shared else _OWNER_ONLY)
     try:
         with contextlib.suppress(FileNotFoundError):
             path.unlink()
-        with privileges.as_group(group):
-            listener.bind(str(path))
+        listener.bind(str(path))
         listener.listen(_MOST_CLIENTS)
     except OSError as error:
         listener.close()

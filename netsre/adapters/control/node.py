@@ -4,9 +4,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, NoReturn, TypeVar
 
-from netsre.adapters.boottime import boottime
 from netsre.adapters.control import ControlRefused, ControlUnreachable, call
-from netsre.clock import Timestamp
+from netsre.clock import Timestamp, boottime
 from netsre.model import effects as model
 from netsre.model.documents import Document, Json
 from netsre.model.effects import Effect, InForce, LimitFacts, Route, SourceCount, Standing, Table

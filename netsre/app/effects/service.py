@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from netsre import conventions as c
-from netsre.adapters import control, processes
-from netsre.adapters.boottime import boottime
+from netsre.adapters import control, privileges, processes
 from netsre.adapters.bpf.block import Blocks
 from netsre.adapters.bpf.filters import HOOKS
 from netsre.adapters.bpf.session import ProbeUnfit
@@ -20,7 +19,7 @@ from netsre.app.effects.commands import Commands
 from netsre.app.effects.host import Host
 from netsre.app.effects.ledger import Ledger
 from netsre.app.effects.manager import Effects
-from netsre.clock import SystemClock
+from netsre.clock import SystemClock, boottime
 from netsre.conventions import OTHER
 from netsre.datapath.block import BLOCKED_REASON
 from netsre.errors import EnvironmentUnfit, NetsreError
@@ -75,7 +74,8 @@ class EffectsService:
         ledger.prepare(settings.directory)
         if settings.socket is not None:
             group = settings.user.gid if settings.user is not None else None
-            self._listener = control.listen(settings.socket, group)
+            with privileges.as_group(group):
+                self._listener = control.listen(settings.socket, shared=group is not None)
         host = Host(blocks, f"{absence.reason}: {absence}" if absence is not None else "")
         self._effects = Effects(
             Ledger(settings.directory, processes.this_process()), host, SystemClock(), boottime

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Final
 
 from netsre.adapters import namespaces, processes
-from netsre.adapters.boottime import boottime
 from netsre.app import rundir
 from netsre.app.effects import ledger, orphans
+from netsre.clock import boottime
 from netsre.errors import BadInput
 from netsre.gameday import ownership
 from netsre.gameday.ownership import Ownership

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from netsre.adapters import endpoints, processes
-from netsre.adapters.boottime import boottime
 from netsre.adapters.endpoints import Answer, Endpoint
 from netsre.app import datadir, gamedays, runbooks, rundir, service_levels, tokens
 from netsre.app.effects import ledger, orphans
@@ -23,7 +22,7 @@ from netsre.app.local.supervise import Program, Supervisor
 from netsre.app.local.sweep import sweep
 from netsre.app.privileges import ServiceUser, require_root
 from netsre.app.settings import Settings
-from netsre.clock import duration_text
+from netsre.clock import boottime, duration_text
 from netsre.conventions import CONTROLLER_PORT, EXIT_USAGE
 from netsre.errors import BadInput, EnvironmentUnfit, NetsreError
 from netsre.gameday.ownership import Owner
