@@ -13,6 +13,7 @@ from netsre.datapath import flows
 from netsre.gameday import codes as gameday_codes
 from netsre.model import specs
 from netsre.runbook import codes as runbook_codes
+from netsre.runbook.actions.catalogue import ACTIONS
 from netsre.slo import codes as slo_codes
 from tools import metrics_page
 
@@ -88,6 +89,13 @@ def test_every_file_that_is_shown_can_be_used(
             assert main.run([*checks[kind], str(file)]) == 0, f"{page}: {capsys.readouterr().out}"
             used.add(kind)
     assert used == set(checks)
+
+
+def test_every_action_is_explained() -> None:
+    """Whoever writes a runbook finds what a step can do on one page."""
+    listed = set(re.findall(r"^\| `([a-z]+\.[a-z_]+)` \|", text_of("docs/writing-runbooks.md"), re.MULTILINE))
+
+    assert listed == set(ACTIONS)
 
 
 def test_the_page_of_metrics_is_what_the_registry_says() -> None:
