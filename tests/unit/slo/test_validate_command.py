@@ -134,5 +134,5 @@ def test_the_controller_refuses_a_runbook_that_nobody_has(tmp_path: pathlib.Path
     loaded = controller.load(settings.settings(dataclasses.replace(options, runbooks=(str(own),))))
 
     assert [slo.runbook for slo in loaded.slos] == ["network-evidense"]
-    assert "- steps: evidence.collect\n" in loaded.pages["network-evidense"]
+    assert "- steps: 0 evidence.collect {what: [flows]}\n" in loaded.pages["network-evidense"]
     assert "## What you do next" in loaded.pages["network-evidence"]
