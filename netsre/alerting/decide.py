@@ -15,6 +15,7 @@ from netsre.model import alerts
 from netsre.model.alerts import Alert, AlertSource
 from netsre.model.levels import BurnRule, Evaluation, Measured, Ratio, Severity
 from netsre.model.samples import Labels, labels
+from netsre.slo.evaluate import Evaluations
 
 SEVERITIES: Final[tuple[Severity, ...]] = ("page", "ticket")
 
@@ -52,6 +53,17 @@ def decide(
             gone = transitions.end(alert, now, Reason.GROUP_REMOVED)
             found.append(transitions.keep(alert, now) if blind else gone)
     return tuple(found)
+
+
+def concerned(evaluations: Evaluations, active: Mapping[str, Alert]) -> tuple[Evaluation, ...]:
+    """Return the evaluations that a decision needs: those that fire, and those of alerts that do."""
+    found = {(one.slo.name, one.group): one for one in evaluations.firing}
+    for alert in active.values():
+        pairs = dict(alert.labels)
+        one = evaluations.find(pairs.get("slo", ""), pairs)
+        if one is not None:
+            found[one.slo.name, one.group] = one
+    return tuple(found[key] for key in sorted(found))
 
 
 def retire(active: Mapping[str, Alert], slos: Collection[str], now: Timestamp) -> tuple[Transition, ...]:

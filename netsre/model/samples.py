@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import NamedTuple
 
 from netsre.clock import Timestamp
 
@@ -15,9 +16,11 @@ def labels(pairs: Mapping[str, str]) -> Labels:
     return tuple(sorted(pairs.items()))
 
 
-@dataclass(frozen=True, slots=True)
-class Series:
-    """One time series: a sample name and its labels (a histogram bucket is a series with `le`)."""
+class Series(NamedTuple):
+    """One time series: a sample name and its labels (a histogram bucket is a series with `le`).
+
+    A tuple, because every value of every reading is found by one: its hash takes no Python.
+    """
 
     name: str
     labels: Labels

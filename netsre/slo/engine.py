@@ -1,21 +1,24 @@
-"""The SLO engine: scrapes in, minutes and cursors to keep out, evaluations on demand.
+"""The SLO engine: scrapes in, buckets and cursors to keep out, evaluations on demand.
 
 It holds everything in memory and does no I/O. What must survive a restart leaves it in an `Observation`; keep
-its buckets (by SLO, group and minute, replacing) and its cursor (by node) in one transaction, and give both
-back to the constructor: nothing is then lost or counted twice, whenever the process ends.
+its buckets (by SLO, group, length and begin, replacing) and its cursor (by node) in one transaction, and give
+both back to the constructor: nothing is then lost or counted twice, whenever the process ends.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from netsre import clock, conventions
 from netsre.clock import Timestamp
-from netsre.model.levels import SLO, Evaluation
+from netsre.model.levels import SLO
 from netsre.model.samples import Labels, Scrape
-from netsre.slo import definition, evaluate, increments, indicators
-from netsre.slo.history import Bucket, History, minute_of
+from netsre.slo import definition, increments, indicators
+from netsre.slo.evaluate import Evaluations, Frame, Level, Window
+from netsre.slo.grid import Columns
+from netsre.slo.history import Bucket, History
 from netsre.slo.increments import Cursor, Increments, Reason
+from netsre.slo.indicators import Measure, Meter
 
 _GONE_AFTER: Final = clock.HOUR
 
@@ -35,7 +38,7 @@ class Observation:
     """What one scrape changed."""
 
     buckets: tuple[Bucket, ...]
-    """Every minute that changed, with all it holds now: writing one twice changes nothing."""
+    """Minutes that changed and coarser slots that ended, with all they hold: twice written is once."""
     cursor: Cursor
     notes: tuple[Note, ...]
 
@@ -50,18 +53,26 @@ class Engine:
         cursors: Iterable[Cursor] = (),
         nodes: Collection[str] | None = None,
     ) -> None:
-        """Start where the stored minutes and cursors ended.
+        """Start where the stored buckets and cursors ended.
 
-        The minutes must be of what these SLOs measure (`definition.current`). `nodes` are all that will be
+        The buckets must be of what these SLOs measure (`definition.current`). `nodes` are all that will be
         read, None when that is not known: groups of other nodes are gone.
         """
         self.slos = tuple(sorted(slos, key=lambda slo: slo.name))
         self._definitions = {slo.name: definition.of(slo) for slo in self.slos}
-        self._keep = max((slo.window for slo in self.slos), default=clock.DAY)
+        self._meter = Meter(self.slos)
         self._followed = indicators.followed(self.slos)
-        self._history = History(history, self._keep)
+        self._lengths = {slo.window for slo in self.slos}
+        self._lengths |= {length for slo in self.slos if slo.policy for length in slo.policy.windows}
+        self._history = History(history, self._lengths)
         self._cursors = {cursor.node: cursor for cursor in cursors}
         self._nodes = nodes
+        self._frame = Frame((), frozenset())
+        self._framed: tuple[int, frozenset[int]] | None = None
+        self._strange: frozenset[int] = frozenset()
+        """Positions of groups of nodes that nobody reads."""
+        self._passing: list[tuple[int, int, str | None]] = []
+        """Positions, rows and nodes of groups that may end before their node does."""
 
     def observe(self, scrape: Scrape) -> Observation:
         """Count one scrape; one of the same time as the last of its node changes nothing."""
@@ -70,15 +81,18 @@ class Engine:
         notes = _notes(counted, scrape.node)
         if counted.reason is Reason.DUPLICATE:
             return Observation((), cursor, notes)
-        buckets: list[Bucket] = []
-        for slo in self.slos:
-            for group, measure in indicators.measure(slo, scrape, counted).items():
-                notes += tuple(Note(anomaly, subject(slo, group)) for anomaly in sorted(measure.anomalies))
-                if measure.anomalies and not measure.total:
-                    continue  # the source answered, but not about this: no reading, so that coverage shows it
-                name, what = slo.name, self._definitions[slo.name]
-                buckets += self._history.add(name, what, group, counted.since, counted.until, measure)
-        return Observation(tuple(buckets), cursor, notes)
+        rows: list[int] = []
+        measures: list[Measure] = []
+        for index, group, measure in self._meter.measure(scrape, counted):
+            slo = self.slos[index]
+            notes += tuple(Note(anomaly, subject(slo, group)) for anomaly in sorted(measure.anomalies))
+            if measure.anomalies and not measure.total:
+                continue  # the source answered, but not about this: no reading, so that coverage shows it
+            rows.append(self._history.row(slo.name, self._definitions[slo.name], group))
+            measures.append(measure)
+        self._history.move_to(scrape.at)
+        buckets = self._history.count(rows, measures, counted.since, counted.until)
+        return Observation((*buckets, *self._history.close(scrape.at)), cursor, notes)
 
     def groups(self, slo: SLO) -> tuple[Labels, ...]:
         """Return the groups of an SLO that were measured within the history, sorted.
@@ -87,35 +101,70 @@ class Engine:
         """
         return self._history.groups(slo.name) or (() if slo.group_by else ((),))
 
-    def evaluate(self, now: Timestamp) -> tuple[Evaluation, ...]:
+    def evaluate(self, now: Timestamp) -> Evaluations:
         """Return where every group of every SLO stands, by SLO name and group.
 
         Groups that are gone are left out. A namespace or a workload ends: a group of more than a node is gone
         when its source was read for an hour since and did not know it any more. A node is not gone because it
         is silent, but one that nobody reads any more, or that has another name now, will never speak again.
         """
-        return tuple(
-            evaluate.evaluate(slo, group, self._history, now)
-            for slo in self.slos
-            for group in self.groups(slo)
-            if not self._gone(slo, group)
-        )
+        history = self._history
+        history.move_to(now)
+        frame = self._up_to_date()
+        columns = {length: history.running(length) for length in self._lengths}
+        near = frame.near(columns)
+        return Evaluations(frame, self._held(columns, now), now, near, self._gone())
 
-    def _gone(self, slo: SLO, group: Labels) -> bool:
-        node = dict(group).get(conventions.NODE)
-        if node is not None and self._nodes is not None and node not in self._nodes:
-            return True
-        if set(slo.group_by) <= {conventions.NODE}:
-            return False
-        read = [cursor.at for cursor in self._cursors.values() if node in (None, cursor.node)]
-        last = self._history.last_reading(slo.name, group)
-        return last is not None and bool(read) and max(read) - last > _GONE_AFTER
+    def prune(self, now: Timestamp) -> Mapping[int, Timestamp]:
+        """Forget what no window reaches any more; return before which time slots of each length may go."""
+        return self._history.prune(now)
 
-    def prune(self, now: Timestamp) -> Timestamp:
-        """Forget the minutes that no window reaches any more; return the first that is still needed."""
-        before = Timestamp(minute_of(now) + clock.MINUTE - self._keep)
-        self._history.prune(before)
-        return before
+    def _up_to_date(self) -> Frame:
+        for slo in self.slos:
+            if not slo.group_by:
+                self._history.row(slo.name, self._definitions[slo.name], ())
+        state = (self._history.generation, self._history.wide)
+        if state != self._framed:
+            named = {slo.name: slo for slo in self.slos}
+            rows = [(row, key) for row, key in self._history.rows() if key.slo in named]
+            levels = [Level(row, named[key.slo], key.group) for row, key in rows]
+            self._frame, self._framed = Frame(levels, self._history.wide), state
+            nodes = [dict(level.group).get(conventions.NODE) for level in self._frame.levels]
+            known = {None, *(nodes if self._nodes is None else self._nodes)}
+            self._strange = frozenset(at for at, node in enumerate(nodes) if node not in known)
+            self._passing = [
+                (at, level.row, node)
+                for (at, level), node in zip(enumerate(self._frame.levels), nodes, strict=True)
+                if not set(level.slo.group_by) <= {conventions.NODE}
+            ]
+        return self._frame
+
+    def _held(self, columns: Mapping[int, Columns], now: Timestamp) -> Callable[[int, int], Window]:
+        """Return what looks up the window of a row and length; the sums stay as they are now."""
+        still = {length: sums.copy() for length, sums in columns.items()}
+        minutes = {length: self._history.covered(length, now) for length in columns}
+        wide = {
+            (row, length): self._history.sums(row, length, now)
+            for row in self._history.wide
+            for length in columns
+        }
+
+        def held(row: int, length: int) -> Window:
+            return Window(wide.get((row, length)) or still[length].sums(row), minutes[length])
+
+        return held
+
+    def _gone(self) -> frozenset[int]:
+        """Return the positions of the groups that are gone."""
+        read = {cursor.node: cursor.at for cursor in self._cursors.values()}
+        newest: dict[str | None, Timestamp] = dict(read.items())
+        newest[None] = max(read.values(), default=Timestamp(0))
+        ended = set()
+        for at, row, node in self._passing:
+            last = self._history.last_reading(row)
+            if last is not None and node in newest and newest[node] - last > _GONE_AFTER:
+                ended.add(at)
+        return self._strange | ended
 
 
 def subject(slo: SLO, group: Labels) -> str:

@@ -1,68 +1,69 @@
 """Sums become budget, burn rates and firing rules.
 
-The window of length `w` at time `now` is the minute of `now`, as far as it has come, and the whole minutes
-before it, `w` in minutes altogether: it covers between `w - 1 min` and `w`. A total outage is therefore seen
-with its first scrape, and never later than with windows to the millisecond.
-
-Everything is compared exactly, before any rounding. A rule fires when the burn in its short and in its long
-window is above its factor, and the long window has the policy's minimum of bad events.
+A rule fires when the burn in its short and in its long window is above its factor, and the long window has
+the policy's minimum of bad events. Everything is compared exactly, before any rounding: an evaluation works
+with fractions. That none of thousands of levels is near its factor is seen in one sweep over their sums;
+those that may be are then worked out one by one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Final, overload
+
+import numpy as np
+from numpy.typing import NDArray
 
 from netsre import clock
 from netsre.clock import Timestamp
 from netsre.model.levels import SLO, Burning, BurnRule, Evaluation, Measured, NoData, Ratio
 from netsre.model.samples import Labels
-from netsre.slo.history import History, Sums, minute_of
+from netsre.slo.grid import Columns, Integers
+from netsre.slo.track import Sums
 
 NO_TRAFFIC = "no_traffic"
 NO_HISTORY = "no_history"
 SOURCE_DOWN = "source_down"
 
+_SLACK: Final = 1 - 1e-9
+"""A sweep in floats may err by less than this: what is so near its factor is worked out exactly."""
+
 
 @dataclass(frozen=True, slots=True)
-class _Window:
+class Window:
+    """What one window of a level holds."""
+
     sums: Sums
-    burn: Ratio
+    minutes: int
+    """How many minutes it has."""
 
 
-def evaluate(slo: SLO, group: Labels, history: History, now: Timestamp) -> Evaluation:
-    """Return where one group of an SLO stands at one moment."""
-    whole = _sums(slo, group, history, now, slo.window)
+def evaluate(slo: SLO, group: Labels, window: Callable[[int], Window], now: Timestamp) -> Evaluation:
+    """Return where one group of an SLO stands at one moment; `window` returns what a length in ms holds."""
+    whole = window(slo.window)
     # Minutes of the period in which a source was read, or none: that decides what silence means.
-    ever = whole.measured > 0
+    ever = whole.sums.measured > 0
     budget = 1 - slo.objective
-    errors = _error_ratio(whole, ever=ever)
-    windows = {
-        length: _window(_sums(slo, group, history, now, length), budget, ever=ever)
-        for length in (slo.policy.windows if slo.policy else ())
-    }
+    errors = _error_ratio(whole.sums, ever=ever)
+    sums = {length: window(length).sums for length in (slo.policy.windows if slo.policy else ())}
+    burn = {length: _burn(held, budget, ever=ever) for length, held in sums.items()}
     return Evaluation(
         slo=slo,
         group=group,
         at=now,
-        bad=whole.bad,
-        total=whole.total,
+        bad=whole.sums.bad,
+        total=whole.sums.total,
         sli=Measured(1 - errors.value) if isinstance(errors, Measured) else errors,
         budget_remaining=Measured(1 - errors.value / budget) if isinstance(errors, Measured) else errors,
-        coverage=Fraction(whole.measured, slo.window // clock.MINUTE),
-        burn={clock.duration_text(length): window.burn for length, window in windows.items()},
-        firing=_firing(slo, windows),
+        coverage=Fraction(whole.sums.measured, whole.minutes),
+        burn={clock.duration_text(length): rate for length, rate in burn.items()},
+        firing=_firing(slo, sums, burn),
     )
 
 
-def _sums(slo: SLO, group: Labels, history: History, now: Timestamp, length: int) -> Sums:
-    end = minute_of(now) + clock.MINUTE
-    return history.sums(slo.name, group, Timestamp(end - length), Timestamp(end))
-
-
-def _window(sums: Sums, budget: Fraction, *, ever: bool) -> _Window:
+def _burn(sums: Sums, budget: Fraction, *, ever: bool) -> Ratio:
     errors = _error_ratio(sums, ever=ever)
-    burn = Measured(errors.value / budget) if isinstance(errors, Measured) else errors
-    return _Window(sums, burn)
+    return Measured(errors.value / budget) if isinstance(errors, Measured) else errors
 
 
 def _error_ratio(sums: Sums, *, ever: bool) -> Ratio:
@@ -76,23 +77,141 @@ def _error_ratio(sums: Sums, *, ever: bool) -> Ratio:
     return NoData(SOURCE_DOWN if ever else NO_HISTORY)
 
 
-def _firing(slo: SLO, windows: Mapping[int, _Window]) -> tuple[Burning, ...]:
+def _firing(slo: SLO, sums: Mapping[int, Sums], burn: Mapping[int, Ratio]) -> tuple[Burning, ...]:
     if slo.policy is None:
         return ()
-    found = [_burning(slo, rule, slo.policy.minimum_bad_events, windows) for rule in slo.policy.rules]
+    least = slo.policy.minimum_bad_events
+    found = (
+        _burning(rule, rule.factor(slo.window), burn)
+        for rule in slo.policy.rules
+        if sums[rule.long].bad >= least
+    )
     burning = [one for one in found if one is not None]
     return tuple(sorted(burning, key=lambda one: (one.rule.severity != "page", -one.factor)))
 
 
-def _burning(
-    slo: SLO, rule: BurnRule, minimum_bad_events: int, windows: Mapping[int, _Window]
-) -> Burning | None:
-    short, long = windows[rule.short].burn, windows[rule.long].burn
+def _burning(rule: BurnRule, factor: Fraction, burn: Mapping[int, Ratio]) -> Burning | None:
+    short, long = burn[rule.short], burn[rule.long]
     if not isinstance(short, Measured) or not isinstance(long, Measured):
         return None
-    if windows[rule.long].sums.bad < minimum_bad_events:
-        return None
-    factor = rule.factor(slo.window)
     if short.value <= factor or long.value <= factor:
         return None
     return Burning(rule, short.value, long.value, factor)
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One SLO and group, and the row of the history that holds its past."""
+
+    row: int
+    slo: SLO
+    group: Labels
+
+
+@dataclass(frozen=True, slots=True)
+class _Compared:
+    """The levels with one rule, and the error ratio that each has to exceed."""
+
+    short: int
+    long: int
+    least: int
+    positions: Integers
+    rows: Integers
+    ratio: NDArray[np.float64]
+
+
+class Frame:
+    """All levels in their order, ready to be swept."""
+
+    def __init__(self, levels: Iterable[Level], wide: frozenset[int]) -> None:
+        """Take levels over; those in `wide` rows are not swept, and may always fire."""
+        self.levels = tuple(sorted(levels, key=lambda level: (level.slo.name, level.group)))
+        self.index = {(level.slo.name, level.group): at for at, level in enumerate(self.levels)}
+        self.slos = {level.slo.name: level.slo for level in self.levels}
+        self.wide = wide
+        grouped: dict[tuple[int, int, int], list[tuple[int, int, float]]] = {}
+        for at, level in enumerate(self.levels):
+            policy = level.slo.policy
+            for rule in policy.rules if policy is not None and level.row not in wide else ():
+                ratio = rule.factor(level.slo.window) * (1 - level.slo.objective)
+                least = policy.minimum_bad_events if policy is not None else 0
+                grouped.setdefault((rule.short, rule.long, least), []).append((at, level.row, float(ratio)))
+        self.compared = tuple(_compared(key, found) for key, found in grouped.items())
+
+    def near(self, columns: Mapping[int, Columns]) -> set[int]:
+        """Return the positions of all levels that may fire; `columns` are the sums of all rows by window."""
+        found = {at for at, level in enumerate(self.levels) if level.row in self.wide} if self.wide else set()
+        for rule in self.compared:
+            short, long, least = columns[rule.short], columns[rule.long], rule.ratio * _SLACK
+            burns = long.bad[rule.rows] >= rule.least
+            burns &= short.bad[rule.rows] > short.total[rule.rows] * least
+            burns &= long.bad[rule.rows] > long.total[rule.rows] * least
+            found.update(rule.positions[burns].tolist())
+        return found
+
+
+def _compared(key: tuple[int, int, int], found: Sequence[tuple[int, int, float]]) -> _Compared:
+    positions, rows, ratios = zip(*found, strict=True)
+    return _Compared(
+        *key, np.array(positions, np.int64), np.array(rows, np.int64), np.array(ratios, np.float64)
+    )
+
+
+class Evaluations(Sequence[Evaluation]):
+    """Where all levels stand at one moment, by SLO and group; each is worked out when somebody asks."""
+
+    def __init__(
+        self,
+        frame: Frame,
+        window: Callable[[int, int], Window],
+        now: Timestamp,
+        near: Iterable[int],
+        gone: Iterable[int] = (),
+    ) -> None:
+        """Tell of the levels of a frame but those that are gone; `window` holds what was summed until `now`.
+
+        `near` are the positions of all that may fire.
+        """
+        self._frame, self._window, self._now = frame, window, now
+        hidden = frozenset(gone)
+        self._shown = [at for at in range(len(frame.levels)) if at not in hidden]
+        self._hidden = hidden
+        self._known: dict[int, Evaluation] = {}
+        self.firing = tuple(found for at in sorted(set(near) - hidden) if (found := self._at(at)).firing)
+        """Those of which a rule holds."""
+
+    def find(self, name: str, labels: Mapping[str, str]) -> Evaluation | None:
+        """Return the level of an SLO in the group of some labels."""
+        slo = self._frame.slos.get(name)
+        if slo is None:
+            return None
+        group = tuple((label, labels.get(label, "")) for label in sorted(slo.group_by))
+        at = self._frame.index.get((name, group))
+        return None if at is None or at in self._hidden else self._at(at)
+
+    def __len__(self) -> int:
+        """Return how many levels there are."""
+        return len(self._shown)
+
+    @overload
+    def __getitem__(self, index: int) -> Evaluation: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Evaluation, ...]: ...
+    def __getitem__(self, index: int | slice) -> Evaluation | tuple[Evaluation, ...]:
+        """Return one level, or some."""
+        if isinstance(index, slice):
+            return tuple(self._at(at) for at in self._shown[index])
+        return self._at(self._shown[index])
+
+    def __iter__(self) -> Iterator[Evaluation]:
+        """Yield all levels."""
+        return (self._at(at) for at in self._shown)
+
+    def _at(self, at: int) -> Evaluation:
+        known = self._known.get(at)
+        if known is None:
+            level = self._frame.levels[at]
+            known = self._known[at] = evaluate(
+                level.slo, level.group, lambda length: self._window(level.row, length), self._now
+            )
+        return known

@@ -1,204 +1,378 @@
-"""What was measured, by minute: bad events, all events, and readings, for every SLO and group.
+"""What was measured, for every SLO and group: bad events, all events, and minutes with a reading, by tier.
 
-Sums over any span take two binary searches, because running sums are kept beside the minutes.
+Every event is in the slot of each tier that it happened in. Minutes are handed out to be kept with every
+reading, coarser slots when they are over: until then, and for hours after, they can be made of their minutes
+again, so that nothing is lost or counted twice whenever the process ends. Whole events are kept in grids,
+anything else in tracks of exact decimals.
 """
 
-from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
+import numpy as np
+
 from netsre import clock
 from netsre.clock import Timestamp
 from netsre.model.samples import Labels
-from netsre.slo import exact
+from netsre.slo import exact, tiers
+from netsre.slo.gaps import LONG_GAP, apportion, minute_of
+from netsre.slo.grid import Columns, Grid, Integers, Minutes
 from netsre.slo.indicators import Measure
+from netsre.slo.tiers import Tier
+from netsre.slo.track import NOTHING, Sums, Track
 
-LONG_GAP: Final = 2 * clock.MINUTE
-"""Events of a longer gap between scrapes are spread over it: they did not all happen in its last minute."""
+_MOST_WHOLE: Final = 1 << 43
+"""Events of one reading that a grid takes: a quarter of such readings, one in 5 s, stays within 64 bits."""
+_NEVER: Final = -1
 
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """One minute of one SLO and group."""
+    """One slot of one SLO and group, with all it holds."""
 
     slo: str
     group: Labels
-    minute: Timestamp
-    """Where the minute begins."""
-    bad: Decimal
-    total: Decimal
-    readings: int
-    """Successful readings of a source in this minute; 0 where events of a gap were spread."""
-    definition: str
-    """What was measured under the name of the SLO (`definition.of`)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sums:
-    """Sums over a span of minutes."""
-
+    begin: Timestamp
     bad: Decimal
     total: Decimal
     measured: int
-    """Minutes with at least one reading."""
+    """Minutes with at least one reading; none where events of a gap were spread."""
+    definition: str
+    """What was measured under the name of the SLO (`definition.of`)."""
+    step: int = clock.MINUTE
+    """Length of the slot in milliseconds."""
 
 
-NOTHING: Final = Sums(exact.ZERO, exact.ZERO, 0)
+@dataclass(frozen=True, slots=True)
+class Key:
+    """What a row is about."""
 
-
-class _Track:
-    """The minutes of one SLO and group; `x[i + 1] - x[i]` is what minute `i` holds."""
-
-    def __init__(self) -> None:
-        self.minutes: list[int] = []
-        self.readings: list[int] = []
-        self.bad = [exact.ZERO]
-        self.total = [exact.ZERO]
-        self.measured = [0]
-
-    def add(self, minute: int, bad: Decimal, total: Decimal, readings: int) -> None:
-        at = bisect_left(self.minutes, minute)
-        if at == len(self.minutes) or self.minutes[at] != minute:
-            self.minutes.insert(at, minute)
-            self.readings.insert(at, 0)
-            self.bad.insert(at + 1, self.bad[at])
-            self.total.insert(at + 1, self.total[at])
-            self.measured.insert(at + 1, self.measured[at])
-        newly_measured = int(readings > 0 and self.readings[at] == 0)
-        self.readings[at] += readings
-        # Nearly always the last minute, so that this is one step.
-        for later in range(at + 1, len(self.bad)):
-            self.bad[later] = exact.add(self.bad[later], bad)
-            self.total[later] = exact.add(self.total[later], total)
-            self.measured[later] += newly_measured
-
-    def sums(self, since: int, until: int) -> Sums:
-        low, high = bisect_left(self.minutes, since), bisect_left(self.minutes, until)
-        if low == high:
-            return NOTHING
-        return Sums(
-            exact.subtract(self.bad[high], self.bad[low]),
-            exact.subtract(self.total[high], self.total[low]),
-            self.measured[high] - self.measured[low],
-        )
-
-    def prune(self, before: int) -> None:
-        count = bisect_left(self.minutes, before)
-        for values in (self.minutes, self.readings, self.bad, self.total, self.measured):
-            del values[:count]
+    slo: str
+    definition: str
+    group: Labels
 
 
 class History:
-    """Minutes of every SLO and group."""
+    """The past of every SLO and group."""
 
-    def __init__(self, buckets: Iterable[Bucket] = (), keep: int = 92 * clock.DAY) -> None:
-        """Start from stored buckets, each minute once; events older than `keep` ms are not kept."""
-        self._keep = keep
-        self._tracks: dict[str, dict[Labels, _Track]] = {}
-        self.load(buckets)
+    def __init__(self, buckets: Iterable[Bucket] = (), lengths: Iterable[int] = (30 * clock.DAY,)) -> None:
+        """Start from stored buckets, each slot once; `lengths` are the windows in ms that are asked for."""
+        self._lengths = tuple(sorted(set(lengths)))
+        self.tiers = tiers.ladder(max(self._lengths, default=clock.DAY))
+        self._grids = tuple(Grid(tier, self._widths(index)) for index, tier in enumerate(self.tiers))
+        self._rows: dict[tuple[str, Labels], int] = {}
+        self._keys: list[Key | None] = []
+        self._vacant: list[int] = []
+        self._wide: dict[int, tuple[Track, ...]] = {}
+        self._last: list[int] = []
+        self._handed_out: list[int | None] = [None for _ in self.tiers]
+        self._owed: list[Bucket] = []
+        self.generation = 0
+        """Counts how often rows came or went."""
+        self._load(buckets)
 
-    def load(self, buckets: Iterable[Bucket]) -> None:
-        """Add stored buckets to what is here."""
-        for bucket in sorted(buckets, key=lambda bucket: bucket.minute):
-            self._track(bucket.slo, bucket.group).add(
-                bucket.minute, bucket.bad, bucket.total, bucket.readings
-            )
+    def row(self, slo: str, definition: str, group: Labels) -> int:
+        """Return the row of an SLO and group; a new one when there is none yet."""
+        known = self._rows.get((slo, group))
+        if known is not None:
+            return known
+        row = self._vacant.pop() if self._vacant else len(self._keys)
+        if row == len(self._keys):
+            self._keys.append(None)
+            self._last.append(_NEVER)
+            for grid in self._grids:
+                grid.reserve(row + 1)
+        self._keys[row], self._last[row] = Key(slo, definition, group), _NEVER
+        self._rows[slo, group] = row
+        self.generation += 1
+        return row
 
-    def add(
-        self,
-        slo: str,
-        definition: str,
-        group: Labels,
-        since: Timestamp | None,
-        until: Timestamp,
-        measure: Measure,
-    ) -> tuple[Bucket, ...]:
-        """Add the events of one reading, made at `until`, that happened after `since`.
+    def rows(self) -> Iterator[tuple[int, Key]]:
+        """Yield every row with what it is about."""
+        return ((row, key) for row, key in enumerate(self._keys) if key is not None)
 
-        Returns every minute that changed, with all it holds now. The reading itself belongs to the minute of
+    def count(
+        self, rows: Sequence[int], measures: Sequence[Measure], since: Timestamp | None, until: Timestamp
+    ) -> list[Bucket]:
+        """Add what one reading, made at `until`, measured of some rows, each named once, since `since`.
+
+        Returns every slot to be kept now, with all it holds. The reading itself belongs to the minute of
         `until`: minutes of a gap are known by their events and still count as not measured.
         """
-        track = self._track(slo, group)
         here = minute_of(until)
-        touched = {here}
-        good = exact.subtract(measure.total, measure.bad)
-        # Good and bad apart, so that no minute gets more bad events than events.
-        for minute, bad in apportion(measure.bad, since, until, until - self._keep):
-            track.add(minute, bad, bad, 0)
-            touched.add(minute)
-        for minute, share in apportion(good, since, until, until - self._keep):
-            track.add(minute, exact.ZERO, share, 0)
-            touched.add(minute)
-        track.add(here, exact.ZERO, exact.ZERO, 1)
-        return tuple(_bucket(slo, definition, group, track, minute) for minute in sorted(touched))
+        touched: dict[Timestamp, dict[int, None]] = {here: dict.fromkeys(rows)}
+        if since is None or until - since <= LONG_GAP:
+            self._add(here, rows, [m.bad for m in measures], [m.total for m in measures])
+        else:
+            for row, measure in zip(rows, measures, strict=True):
+                for minute in self._spread(row, measure, since, until):
+                    touched.setdefault(minute, {})[row] = None
+        self._mark_read(here, rows)
+        return list(self._to_keep(touched))
 
-    def sums(self, slo: str, group: Labels, since: Timestamp, until: Timestamp) -> Sums:
-        """Return the sums over the minutes that begin in `[since, until)`."""
-        track = self._tracks.get(slo, {}).get(group)
-        return track.sums(since, until) if track else NOTHING
+    def close(self, now: Timestamp) -> list[Bucket]:
+        """Return the coarser slots that are over since this was asked last, with all they hold."""
+        found, self._owed = self._owed, []
+        for index in range(1, len(self.tiers)):
+            tier, first = self.tiers[index], self._handed_out[index]
+            last = tier.slot(now)
+            if first is not None:
+                for slot in range(max(first, last - tier.slots), last):
+                    found += self._buckets(index, slot, self._used(index, slot))
+            self._handed_out[index] = last if first is None else max(first, last)
+        return found
+
+    def move_to(self, now: Timestamp) -> None:
+        """Have windows end now."""
+        for grid in self._grids:
+            grid.move_to(grid.tier.slot(now))
+
+    def running(self, length: int) -> Columns:
+        """Return the sums of all rows but the wide ones over a window that ends now (`move_to`); no copy."""
+        index = tiers.holding(self.tiers, length)
+        return self._grids[index].running(self.tiers[index].width(length))
+
+    @property
+    def wide(self) -> frozenset[int]:
+        """Return the rows whose amounts are no whole events: they are summed one by one, by `sums`."""
+        return frozenset(self._wide)
+
+    def sums(self, row: int, length: int, now: Timestamp) -> Sums:
+        """Return the sums of one row over the window of a length that ends at a time."""
+        index = tiers.holding(self.tiers, length)
+        tier = self.tiers[index]
+        end = tier.slot(now) + 1
+        if row in self._wide:
+            return self._wide[row][index].sums(end - tier.width(length), end)
+        cells = [self._grids[index].cell(row, slot) for slot in range(end - tier.width(length), end)]
+        bad, total, measured = (sum(column) for column in zip(*cells, strict=True))
+        return Sums(Decimal(bad), Decimal(total), measured)
+
+    def covered(self, length: int, now: Timestamp) -> int:
+        """Return how many minutes the window of a length has that ends at a time."""
+        return tiers.minutes_covered(self.tiers[tiers.holding(self.tiers, length)], length, now)
 
     def groups(self, slo: str) -> tuple[Labels, ...]:
-        """Return the groups of an SLO that have any minute, sorted."""
-        return tuple(sorted(self._tracks.get(slo, {})))
+        """Return the groups of an SLO that were measured, sorted."""
+        return tuple(sorted(key.group for _, key in self.rows() if key.slo == slo))
 
-    def last_reading(self, slo: str, group: Labels) -> Timestamp | None:
-        """Return the last minute in which a group was read; None when it never was."""
-        track = self._tracks.get(slo, {}).get(group)
-        if track is None:
-            return None
-        pairs = zip(reversed(track.minutes), reversed(track.readings), strict=True)
-        return next((Timestamp(minute) for minute, readings in pairs if readings), None)
+    def last_reading(self, row: int) -> Timestamp | None:
+        """Return the last minute in which a row was read; None when it never was."""
+        return None if self._last[row] == _NEVER else Timestamp(self._last[row])
 
-    def prune(self, before: Timestamp) -> None:
-        """Forget every minute that begins before a time, and groups without any minute left."""
-        for tracks in self._tracks.values():
-            for group, track in list(tracks.items()):
-                track.prune(before)
-                if not track.minutes:
-                    del tracks[group]
+    def prune(self, now: Timestamp) -> Mapping[int, Timestamp]:
+        """Forget what no window reaches any more; return before which time slots of each length may go."""
+        for index, tier in enumerate(self.tiers):
+            first = tier.slot(now) - tier.slots + 1
+            # Of a future as far away nobody will ask: the clock was ahead for a while.
+            self._grids[index].keep(first, tier.slot(now) + tier.slots)
+            for tracks in self._wide.values():
+                tracks[index].prune(first)
+        busy = self._grids[-1].busy() | {row for row, tracks in self._wide.items() if tracks[-1].slots}
+        for row, key in list(self.rows()):
+            if row not in busy:
+                self._remove(row, key)
+        minutes, fives, hours = self.tiers
+        kept = {minutes: tiers.KEPT_MINUTES, fives: fives.span + clock.HOUR, hours: hours.span}
+        return {tier.step: tier.start(tier.slot(now - span)) for tier, span in kept.items()}
 
-    def _track(self, slo: str, group: Labels) -> _Track:
-        tracks = self._tracks.setdefault(slo, {})
-        if group not in tracks:
-            tracks[group] = _Track()
-        return tracks[group]
+    def _widths(self, index: int) -> list[int]:
+        held = [length for length in self._lengths if tiers.holding(self.tiers, length) == index]
+        return [self.tiers[index].width(length) for length in held]
+
+    def _remove(self, row: int, key: Key) -> None:
+        for grid in self._grids:
+            grid.clear(row)
+        self._wide.pop(row, None)
+        del self._rows[key.slo, key.group]
+        self._keys[row] = None
+        self._vacant.append(row)
+        self.generation += 1
+
+    def _spread(self, row: int, measure: Measure, since: Timestamp, until: Timestamp) -> Iterator[Timestamp]:
+        """Share the events of a gap out over its minutes, and return these."""
+        oldest = until - self.tiers[-1].span
+        # Good and bad apart, so that no minute gets more bad events than events.
+        for minute, bad in apportion(measure.bad, since, until, oldest):
+            self._add(minute, [row], [bad], [bad])
+            yield minute
+        good = exact.subtract(measure.total, measure.bad)
+        for minute, share in apportion(good, since, until, oldest):
+            self._add(minute, [row], [exact.ZERO], [share])
+            yield minute
+
+    def _add(
+        self, minute: Timestamp, rows: Sequence[int], bad: Sequence[Decimal], total: Sequence[Decimal]
+    ) -> None:
+        whole: list[tuple[int, int, int]] = []
+        for row, bad_events, events in zip(rows, bad, total, strict=True):
+            if row not in self._wide and _is_whole(bad_events) and _is_whole(events):
+                whole.append((row, int(bad_events), int(events)))
+                continue
+            for tier, track in zip(self.tiers, self._widened(row), strict=True):
+                track.add(tier.slot(minute), bad_events, events, 0)
+        if whole:
+            where, bad_counts, counts = np.array(whole, np.int64).T
+            self._add_whole(minute, where, bad_counts, counts, np.zeros(len(where), np.uint8))
+
+    def _add_whole(
+        self, minute: Timestamp, rows: Integers, bad: Integers, total: Integers, measured: Minutes
+    ) -> None:
+        for index, grid in enumerate(self._grids):
+            if self._reaches(index, minute):
+                grid.add(rows, self.tiers[index].slot(minute), bad, total, measured)
+
+    def _reaches(self, index: int, minute: Timestamp) -> bool:
+        """Tell whether a tier reaches back to a minute."""
+        tier, present = self.tiers[index], self._grids[index].present
+        return present is None or tier.slot(minute) > present - tier.slots
+
+    def _mark_read(self, minute: Timestamp, rows: Sequence[int]) -> None:
+        """Count a minute as measured, once."""
+        slot = self.tiers[0].slot(minute)
+        for row in rows:
+            self._last[row] = max(self._last[row], minute)
+            tracks = self._wide.get(row)
+            if tracks is not None and not tracks[0].sums(slot, slot + 1).measured:
+                for tier, track in zip(self.tiers, tracks, strict=True):
+                    track.add(tier.slot(minute), exact.ZERO, exact.ZERO, 1)
+        narrow = np.array([row for row in rows if row not in self._wide], np.int64)
+        newly = narrow[self._grids[0].cells(narrow, slot).measured == 0]
+        if len(newly):
+            nothing = np.zeros(len(newly), np.int64)
+            self._add_whole(minute, newly, nothing, nothing, np.ones(len(newly), np.uint8))
+
+    def _to_keep(self, touched: Mapping[Timestamp, Mapping[int, None]]) -> Iterator[Bucket]:
+        """Yield minutes, and those coarser slots that were handed out before or have no minutes any more."""
+        again: dict[tuple[int, int], dict[int, None]] = {}
+        for minute, rows in sorted(touched.items()):
+            kept = self._reaches(0, minute)
+            if kept:
+                yield from self._buckets(0, self.tiers[0].slot(minute), list(rows))
+            for index in range(1, len(self.tiers)):
+                slot, first = self.tiers[index].slot(minute), self._handed_out[index]
+                if not kept or (first is not None and slot < first):
+                    again.setdefault((index, slot), {}).update(rows)
+        for (index, slot), rows in sorted(again.items()):
+            if self._reaches(index, self.tiers[index].start(slot)):
+                yield from self._buckets(index, slot, list(rows))
+
+    def _used(self, index: int, slot: int) -> list[int]:
+        """Return the rows that hold anything in a slot."""
+        narrow = self._grids[index].used(slot).tolist()
+        wide = [row for row, tracks in self._wide.items() if slot in tracks[index].slots]
+        return sorted([*narrow, *wide])
+
+    def _buckets(self, index: int, slot: int, rows: Sequence[int]) -> Iterator[Bucket]:
+        """Yield what some rows hold in one slot of a tier."""
+        tier = self.tiers[index]
+        cells = self._grids[index].cells(np.array(rows, np.int64), slot)
+        columns = zip(rows, cells.bad.tolist(), cells.total.tolist(), cells.measured.tolist(), strict=True)
+        for row, bad, total, measured in columns:
+            key = self._keys[row]
+            if key is None:
+                continue
+            held = Sums(Decimal(bad), Decimal(total), measured)
+            if row in self._wide:
+                held = self._wide[row][index].sums(slot, slot + 1)
+            yield Bucket(
+                key.slo,
+                key.group,
+                tier.start(slot),
+                held.bad,
+                held.total,
+                held.measured,
+                key.definition,
+                tier.step,
+            )
+
+    def _widened(self, row: int) -> tuple[Track, ...]:
+        """Return the exact tracks of a row, which its whole events move to when it has none yet."""
+        if row not in self._wide:
+            tracks = tuple(Track() for _ in self.tiers)
+            for grid, track in zip(self._grids, tracks, strict=True):
+                for slot in grid.slots():
+                    bad, total, measured = grid.cell(row, slot)
+                    if total or measured:
+                        track.add(slot, Decimal(bad), Decimal(total), measured)
+                grid.clear(row)
+            self._wide[row] = tracks
+        return self._wide[row]
+
+    def _load(self, buckets: Iterable[Bucket]) -> None:
+        """Take over stored buckets. What was not handed out before the process ended is owed, to be kept."""
+        minutes, coarse, newest = _sorted_out(buckets)
+        if newest is None:
+            return
+        for index, tier in enumerate(self.tiers):
+            # From here on every minute is on disk; what is older may have nothing but its coarser slots left.
+            whole = tier.slot(newest - self.tiers[0].span) + 1
+            first = self._handed_out[index] = tier.slot(newest)
+            stored = coarse.get(tier.step, {})
+            for key, made in _coarser(minutes, tier).items():
+                row, known = self.row(key.slo, key.definition, key.group), stored.pop(key, {})
+                for slot, sums in (made | known if index else made).items():
+                    true = sums if slot not in made or slot < whole else made[slot]
+                    self._put(index, row, slot, true)
+                    if index and slot < first and true != known.get(slot):
+                        self._owed += self._buckets(index, slot, [row])
+            for key, known in stored.items():
+                row = self.row(key.slo, key.definition, key.group)
+                for slot, sums in known.items():
+                    self._put(index, row, slot, sums)
+        for key, held in minutes.items():
+            row = self._rows[key.slo, key.group]
+            read = [minute for minute, sums in held.items() if sums.measured]
+            self._last[row] = max(read, default=_NEVER)
+
+    def _put(self, index: int, row: int, slot: int, sums: Sums) -> None:
+        """Restore one slot of one tier."""
+        if row not in self._wide and _is_whole(sums.bad) and _is_whole(sums.total):
+            numbers = (np.array([number], np.int64) for number in (row, int(sums.bad), int(sums.total)))
+            where, bad, total = numbers
+            self._grids[index].add(where, slot, bad, total, np.array([sums.measured], np.uint8))
+        else:
+            self._widened(row)[index].add(slot, sums.bad, sums.total, sums.measured)
 
 
-def _bucket(slo: str, definition: str, group: Labels, track: _Track, minute: int) -> Bucket:
-    at = bisect_left(track.minutes, minute)
-    sums = track.sums(minute, minute + 1)
-    return Bucket(slo, group, Timestamp(minute), sums.bad, sums.total, track.readings[at], definition)
+def _is_whole(amount: Decimal) -> bool:
+    return amount <= _MOST_WHOLE and amount == int(amount)
 
 
-def minute_of(at: int) -> Timestamp:
-    """Return where the minute of a time begins."""
-    return Timestamp(at - at % clock.MINUTE)
+_Held = dict[int, Sums]
 
 
-def apportion(
-    amount: Decimal, since: Timestamp | None, until: Timestamp, oldest: int = 0
-) -> list[tuple[Timestamp, Decimal]]:
-    """Share an amount out over the minutes of a gap, evenly in time, in whole events; the sum is exact.
+def _sorted_out(
+    buckets: Iterable[Bucket],
+) -> tuple[dict[Key, _Held], dict[int, dict[Key, _Held]], Timestamp | None]:
+    """Return minutes by key and begin, coarser slots by step, key and number, and the newest begin of all."""
+    minutes: dict[Key, _Held] = {}
+    coarse: dict[int, dict[Key, _Held]] = {}
+    newest: Timestamp | None = None
+    for bucket in buckets:
+        key = Key(bucket.slo, bucket.definition, bucket.group)
+        held = Sums(bucket.bad, bucket.total, bucket.measured)
+        if bucket.step == clock.MINUTE:
+            minutes.setdefault(key, {})[bucket.begin] = held
+        else:
+            slots = coarse.setdefault(bucket.step, {}).setdefault(key, {})
+            slots[bucket.begin // bucket.step] = held
+        newest = bucket.begin if newest is None else max(newest, bucket.begin)
+    return minutes, coarse, newest
 
-    A gap of up to two minutes, and one of unknown length, counts in its last minute. Minutes that begin
-    before `oldest` get what is theirs and are left out.
-    """
-    if not amount:
-        return []
-    if since is None or until - since <= LONG_GAP:
-        return [(minute_of(until), amount)]
-    whole, length = int(amount), until - since
-    shares: list[tuple[Timestamp, Decimal]] = []
-    first = max(minute_of(since), minute_of(oldest))
-    given = whole * max(0, first - since) // length
-    for minute in range(first, until + 1, clock.MINUTE):
-        due = whole * (min(minute + clock.MINUTE, until) - since) // length
-        if due > given:
-            shares.append((Timestamp(minute), Decimal(due - given)))
-        given = due
-    fraction = exact.subtract(amount, Decimal(whole))
-    if fraction:
-        shares.append((minute_of(until), fraction))
-    return shares
+
+def _coarser(minutes: Mapping[Key, _Held], tier: Tier) -> dict[Key, _Held]:
+    """Return the slots of a tier that are made of minutes."""
+    made: dict[Key, _Held] = {}
+    for key, held in minutes.items():
+        slots = made.setdefault(key, {})
+        for minute, sums in held.items():
+            so_far = slots.get(tier.slot(minute), NOTHING)
+            slots[tier.slot(minute)] = Sums(
+                exact.add(so_far.bad, sums.bad),
+                exact.add(so_far.total, sums.total),
+                so_far.measured + bool(sums.measured),
+            )
+    return made

@@ -9,11 +9,11 @@ no slow event; a histogram without the bucket of the SLO is not counted at all, 
 its events were slow.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
-from enum import StrEnum
-from typing import Final
+from enum import Enum, StrEnum, auto
+from typing import Final, NamedTuple
 
 from netsre import conventions
 from netsre.model.levels import (
@@ -28,6 +28,9 @@ from netsre.slo import exact, selectors
 from netsre.slo.increments import Increments, bucket_key, key_of
 
 _NODE_ONLY: Final = frozenset({conventions.NODE})
+_ONE: Final = Decimal(1)
+_MOST_MATCHES: Final = 1_000_000
+"""Series that are remembered; with more than that all are found out anew."""
 
 
 class Anomaly(StrEnum):
@@ -39,8 +42,7 @@ class Anomaly(StrEnum):
     NOT_A_NUMBER = "not_a_number"
 
 
-@dataclass(frozen=True, slots=True)
-class Measure:
+class Measure(NamedTuple):
     """Events of one group in one scrape; 0 <= bad <= total."""
 
     bad: Decimal
@@ -52,41 +54,19 @@ class Measure:
 class _Tally:
     bad: Decimal = exact.ZERO
     total: Decimal = exact.ZERO
-    anomalies: set[Anomaly] = field(default_factory=set)
+    anomalies: frozenset[Anomaly] = frozenset()
+
+    def note(self, anomaly: Anomaly) -> None:
+        self.anomalies |= {anomaly}
 
     def add(self, bad: Decimal, total: Decimal) -> None:
         self.bad = exact.add(self.bad, bad)
         self.total = exact.add(self.total, total)
 
     def measure(self) -> Measure:
-        anomalies = set(self.anomalies)
         if self.bad > self.total:
-            anomalies.add(Anomaly.BAD_EXCEEDS_TOTAL)
-        return Measure(self.bad, max(self.bad, self.total), frozenset(anomalies))
-
-
-class _Tallies:
-    """Tallies by group, for one SLO and one scrape."""
-
-    def __init__(self, slo: SLO, node: str) -> None:
-        self._group_by = sorted(slo.group_by)
-        self._node = node
-        self._by_group: dict[Labels, _Tally] = {}
-
-    def known_beforehand(self) -> None:
-        """Add the group that needs no series to be known, if the SLO groups by nothing but the node."""
-        if _NODE_ONLY.issuperset(self._group_by):
-            self.of({})
-
-    def of(self, labels: Mapping[str, str]) -> _Tally:
-        group = selectors.group_of(labels, self._group_by, self._node)
-        return self._by_group.setdefault(group, _Tally())
-
-    def selects(self, selector: Selector, labels: Mapping[str, str]) -> bool:
-        return selectors.selects(selector, labels, self._node)
-
-    def measures(self) -> dict[Labels, Measure]:
-        return {group: tally.measure() for group, tally in sorted(self._by_group.items())}
+            self.note(Anomaly.BAD_EXCEEDS_TOTAL)
+        return Measure(self.bad, max(self.bad, self.total), self.anomalies)
 
 
 def followed(slos: Iterable[SLO]) -> frozenset[str]:
@@ -104,72 +84,178 @@ def followed(slos: Iterable[SLO]) -> frozenset[str]:
 
 
 def measure(slo: SLO, scrape: Scrape, increments: Increments) -> Mapping[Labels, Measure]:
-    """Return the events of every group that this scrape measured, also where nothing happened.
+    """Return the events of every group of one SLO that this scrape measured."""
+    return {group: found for _, group, found in Meter((slo,)).measure(scrape, increments)}
 
-    A group that the node alone decides is measured by every scrape; any other by a scrape that shows one of
-    the series of its total. Readings of a gauge are measured where the gauge is.
-    """
-    tallies = _Tallies(slo, scrape.node)
+
+class Role(Enum):
+    """What a series is to an SLO."""
+
+    BAD = auto()
+    TOTAL = auto()
+    QUICK = auto()
+    """The bucket of a histogram whose events are good."""
+    COUNT = auto()
+    """The count of a histogram."""
+    READING = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """Which series one SLO asks for, and as what."""
+
+    slo: int
+    selector: Selector
+    role: Role
+    bound: str = ""
+    """Of a bucket: the key that it must have (`increments.key_of`)."""
+
+
+_Match = tuple[int, Labels, Role]
+"""Which SLO counts a series, in which group, and as what."""
+
+
+class Meter:
+    """Counts for many SLOs at once: which of them a series belongs to is found out once for each series."""
+
+    def __init__(self, slos: Sequence[SLO]) -> None:
+        """Count for these."""
+        self._slos = tuple(slos)
+        self._wishes: dict[str, _Wishes] = {}
+        for index, slo in enumerate(self._slos):
+            for name, wish in _wishes(index, slo):
+                self._wishes.setdefault(name, _Wishes()).add(wish)
+        self._gauges = frozenset(
+            slo.indicator.selector.metric for slo in slos if isinstance(slo.indicator, ThresholdIndicator)
+        )
+        self._always: dict[str, list[tuple[int, Labels]]] = {}
+        self._matches: dict[tuple[str, Series], tuple[_Match, ...]] = {}
+
+    def measure(self, scrape: Scrape, increments: Increments) -> list[tuple[int, Labels, Measure]]:
+        """Return index of the SLO, group and events, in that order, also where nothing happened.
+
+        A group that the node alone decides is measured by every scrape; any other by a scrape that shows one
+        of the series of its total. Readings of a gauge are measured where the gauge is.
+        """
+        tallies: dict[tuple[int, Labels], _Tally] = {}
+        for key in self._measured_always(scrape.node):
+            tallies[key] = _Tally()
+        self._count(increments, scrape.node, tallies)
+        self._read_gauges(scrape, tallies)
+        return [(index, group, tallies[index, group].measure()) for index, group in sorted(tallies)]
+
+    def _measured_always(self, node: str) -> Sequence[tuple[int, Labels]]:
+        """Return what every scrape of a node measures, also one without any of its series."""
+        known = self._always.get(node)
+        if known is None:
+            known = self._always[node] = [
+                (index, selectors.group_of({}, slo.group_by, node))
+                for index, slo in enumerate(self._slos)
+                if not isinstance(slo.indicator, ThresholdIndicator) and _NODE_ONLY.issuperset(slo.group_by)
+            ]
+        return known
+
+    def _count(self, increments: Increments, node: str, tallies: dict[tuple[int, Labels], _Tally]) -> None:
+        quick: dict[tuple[int, Labels], Decimal] = {}
+        counts: list[tuple[int, Labels, Series, Decimal]] = []
+        for series, increase in increments.values.items():
+            for index, group, role in self._of(series, node):
+                if role is Role.TOTAL:
+                    _tally(tallies, index, group).add(exact.ZERO, increase)
+                elif role is Role.BAD and increase:
+                    _tally(tallies, index, group).add(increase, exact.ZERO)
+                elif role is Role.QUICK:
+                    quick[index, _without_bound(series)] = increase
+                elif role is Role.COUNT:
+                    counts.append((index, group, series, increase))
+        for index, group, series, total in counts:
+            _add_slow(_tally(tallies, index, group), quick.get((index, series.labels)), total)
+
+    def _read_gauges(self, scrape: Scrape, tallies: dict[tuple[int, Labels], _Tally]) -> None:
+        for series, value in scrape.values.items() if self._gauges else ():
+            if series.name not in self._gauges:
+                continue
+            for index, group, role in self._of(series, scrape.node):
+                indicator = self._slos[index].indicator
+                if role is not Role.READING or not isinstance(indicator, ThresholdIndicator):
+                    continue
+                tally = _tally(tallies, index, group)
+                if not exact.is_usable(value):
+                    tally.note(Anomaly.NOT_A_NUMBER)
+                    continue
+                good = exact.COMPARE[indicator.op](value, indicator.value)
+                tally.add(exact.ZERO if good else _ONE, _ONE)
+
+    def _of(self, series: Series, node: str) -> tuple[_Match, ...]:
+        known = self._matches.get((node, series))
+        if known is None:
+            if len(self._matches) >= _MOST_MATCHES:
+                self._matches.clear()
+            known = self._matches[node, series] = self._find(series, node)
+        return known
+
+    def _find(self, series: Series, node: str) -> tuple[_Match, ...]:
+        wishes, labels = self._wishes.get(series.name), dict(series.labels)
+        if wishes is None:
+            return ()
+        return tuple(
+            (wish.slo, selectors.group_of(labels, self._slos[wish.slo].group_by, node), wish.role)
+            for wish in wishes.candidates(labels, node)
+            if (not wish.bound or wish.bound == key_of(series))
+            and selectors.selects(wish.selector, labels, node)
+        )
+
+
+class _Wishes:
+    """What is asked of the series of one name, by the value of a label that they must have, if any."""
+
+    def __init__(self) -> None:
+        self._by_value: dict[tuple[str, str], list[_Wish]] = {}
+        self._rest: list[_Wish] = []
+
+    def add(self, wish: _Wish) -> None:
+        fixed = next((m for m in wish.selector.matchers if m.op == "=" and m.value), None)
+        place = self._rest if fixed is None else self._by_value.setdefault((fixed.label, fixed.value), [])
+        place.append(wish)
+
+    def candidates(self, labels: Mapping[str, str], node: str) -> Iterator[_Wish]:
+        yield from self._rest
+        for pair in ({**labels, conventions.NODE: node}).items():
+            yield from self._by_value.get(pair, ())
+
+
+def _wishes(index: int, slo: SLO) -> Iterator[tuple[str, _Wish]]:
     match slo.indicator:
-        case RatioIndicator():
-            _count_ratio(slo.indicator, increments, tallies)
-        case LatencyIndicator():
-            _count_latency(slo.indicator, increments, tallies)
-        case ThresholdIndicator():
-            _count_readings(slo.indicator, scrape, tallies)
-    return tallies.measures()
+        case RatioIndicator(bad, total):
+            yield total.metric, _Wish(index, total, Role.TOTAL)
+            yield bad.metric, _Wish(index, bad, Role.BAD)
+        case LatencyIndicator(selector, below):
+            yield f"{selector.metric}_count", _Wish(index, selector, Role.COUNT)
+            # What selects the histogram selects its buckets, which have one label more.
+            bound = bucket_key(selector.metric, below)
+            yield f"{selector.metric}_bucket", _Wish(index, selector, Role.QUICK, bound)
+        case ThresholdIndicator(selector, _, _):
+            yield selector.metric, _Wish(index, selector, Role.READING)
 
 
-def _count_ratio(indicator: RatioIndicator, increments: Increments, tallies: _Tallies) -> None:
-    tallies.known_beforehand()
-    bad, total = indicator.bad, indicator.total
-    for series, increase in increments.values.items():
-        if series.name not in (bad.metric, total.metric):
-            continue
-        labels = dict(series.labels)
-        if series.name == total.metric and tallies.selects(total, labels):
-            tallies.of(labels).add(exact.ZERO, increase)
-        if increase and series.name == bad.metric and tallies.selects(bad, labels):
-            tallies.of(labels).add(increase, exact.ZERO)
+def _tally(tallies: dict[tuple[int, Labels], _Tally], index: int, group: Labels) -> _Tally:
+    tally = tallies.get((index, group))
+    if tally is None:
+        tally = tallies[index, group] = _Tally()
+    return tally
 
 
-def _count_latency(indicator: LatencyIndicator, increments: Increments, tallies: _Tallies) -> None:
-    tallies.known_beforehand()
-    metric = indicator.selector.metric
-    wanted = bucket_key(metric, indicator.below)
-    quick = {
-        _without_bound(series): increase
-        for series, increase in increments.values.items()
-        if series.name == f"{metric}_bucket" and key_of(series) == wanted
-    }
-    for series, total in increments.values.items():
-        labels = dict(series.labels)
-        if series.name != f"{metric}_count" or not tallies.selects(indicator.selector, labels):
-            continue
-        tally, good = tallies.of(labels), quick.get(series.labels)
-        if good is None:
-            if total:
-                tally.anomalies.add(Anomaly.BUCKET_MISSING)
-        elif good > total:
-            tally.anomalies.add(Anomaly.GOOD_EXCEEDS_TOTAL)
-            tally.add(exact.ZERO, total)
-        else:
-            tally.add(exact.subtract(total, good), total)
+def _add_slow(tally: _Tally, good: Decimal | None, total: Decimal) -> None:
+    """Add the events of a histogram, of which `good` were quick enough; None when it lacks that bucket."""
+    if good is None:
+        if total:
+            tally.note(Anomaly.BUCKET_MISSING)
+    elif good > total:
+        tally.note(Anomaly.GOOD_EXCEEDS_TOTAL)
+        tally.add(exact.ZERO, total)
+    else:
+        tally.add(exact.subtract(total, good), total)
 
 
 def _without_bound(series: Series) -> Labels:
     return tuple(pair for pair in series.labels if pair[0] != "le")
-
-
-def _count_readings(indicator: ThresholdIndicator, scrape: Scrape, tallies: _Tallies) -> None:
-    holds = exact.COMPARE[indicator.op]
-    for series, value in scrape.values.items():
-        if series.name != indicator.selector.metric:
-            continue
-        labels = dict(series.labels)
-        if not tallies.selects(indicator.selector, labels):
-            continue
-        if not exact.is_usable(value):
-            tallies.of(labels).anomalies.add(Anomaly.NOT_A_NUMBER)
-            continue
-        tallies.of(labels).add(Decimal(0 if holds(value, indicator.value) else 1), Decimal(1))

@@ -1,7 +1,7 @@
-"""Measured history: minute buckets, and the cursor of every source."""
+"""Measured history: buckets of every length, and the cursor of every source."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 
 from sqlalchemy import Connection, delete, select
@@ -29,10 +29,11 @@ class History:
                 "slo": b.slo,
                 "definition": b.definition,
                 "labels": b.group,
-                "minute": b.minute,
+                "step": b.step,
+                "begin": b.begin,
                 "bad": b.bad,
                 "total": b.total,
-                "readings": b.readings,
+                "measured": b.measured,
             }
             for b in buckets
         ]
@@ -52,11 +53,11 @@ class History:
             self._connection.execute(upsert(self._connection.dialect, schema.slo_cursor), [row])
 
     def buckets(self, since: Timestamp) -> list[Bucket]:
-        """Return all buckets of minutes that begin at `since` or later, oldest first."""
+        """Return all buckets that begin at `since` or later, oldest first."""
         table = schema.slo_bucket
-        columns = (table.c.slo, table.c.labels, table.c.minute, table.c.bad, table.c.total, table.c.readings)
-        query = select(*columns, table.c.definition).where(table.c.minute >= since)
-        return [Bucket(*row) for row in self._connection.execute(query.order_by(table.c.minute))]
+        columns = (table.c.slo, table.c.labels, table.c.begin, table.c.bad, table.c.total, table.c.measured)
+        query = select(*columns, table.c.definition, table.c.step).where(table.c.begin >= since)
+        return [Bucket(*row) for row in self._connection.execute(query.order_by(table.c.begin))]
 
     def cursors(self) -> list[Cursor]:
         """Return the cursor of every source."""
@@ -74,8 +75,10 @@ class History:
             for row in self._connection.execute(select(schema.slo_cursor))
         ]
 
-    def prune(self, before: Timestamp) -> int:
-        """Drop the buckets of minutes that began before a time; return how many."""
-        return self._connection.execute(
-            delete(schema.slo_bucket).where(schema.slo_bucket.c.minute < before)
-        ).rowcount
+    def prune(self, before: Mapping[int, Timestamp]) -> int:
+        """Drop the buckets of each length that began before a time of its own; return how many."""
+        table = schema.slo_bucket
+        return sum(
+            self._connection.execute(delete(table).where(table.c.step == step, table.c.begin < at)).rowcount
+            for step, at in before.items()
+        )

@@ -92,11 +92,14 @@ slo_bucket: Final = Table(
     # What was measured under that name.
     Column("definition", Text, primary_key=True),
     Column("labels", LabelSet, primary_key=True),
-    Column("minute", BigInteger, primary_key=True),
+    # Both in milliseconds: how long it is, and when it begins.
+    Column("step", BigInteger, primary_key=True),
+    Column("begin", BigInteger, primary_key=True),
     Column("bad", ExactDecimal, nullable=False),
     Column("total", ExactDecimal, nullable=False),
-    Column("readings", Integer, nullable=False),
-    Index(None, "minute"),
+    # Minutes with at least one reading.
+    Column("measured", Integer, nullable=False),
+    Index(None, "step", "begin"),
 )
 
 slo_cursor: Final = Table(

@@ -246,7 +246,7 @@ def _loop(settings: Settings, loaded: Loaded, world: World, board: Board, wake: 
     now = world.clock.now()
     kept = resume(world.store, loaded.slos, settings.node, len(loaded.runbooks), now)
     recent = Recent()
-    recent.add(bucket for bucket in kept.buckets if now - bucket.minute < Recent.SPAN)
+    recent.add(bucket for bucket in kept.buckets if now - bucket.begin < Recent.SPAN)
     return Loop(
         Parts(
             client=AgentClient(settings.agent_url, settings.node, world.clock),

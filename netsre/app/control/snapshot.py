@@ -51,7 +51,7 @@ class Snapshot:
     seconds: float
     """Duration of the tick."""
     slos: tuple[SLO, ...]
-    evaluations: tuple[Evaluation, ...]
+    evaluations: Sequence[Evaluation]
     recent: Mapping[GroupKey, Sequence[Bucket]]
     """The last hour by minute."""
     sources: tuple[Source, ...]
@@ -88,7 +88,8 @@ class Recent:
     def add(self, buckets: Iterable[Bucket]) -> None:
         """Take minutes over what was known of them."""
         for bucket in buckets:
-            self._minutes.setdefault((bucket.slo, bucket.group), {})[bucket.minute] = bucket
+            if bucket.step == clock.MINUTE:
+                self._minutes.setdefault((bucket.slo, bucket.group), {})[bucket.begin] = bucket
 
     def view(self, now: Timestamp) -> Mapping[GroupKey, Sequence[Bucket]]:
         """Forget what is older than an hour or of the future, and return the rest in order."""
@@ -116,7 +117,7 @@ class Sight:
         """Begin blind."""
         self._node = node
         self._scrapes: tuple[Scrape, ...] = ()
-        self._evaluations: tuple[Evaluation, ...] = ()
+        self._evaluations: Sequence[Evaluation] = ()
 
     def read(self, scrape: Scrape) -> None:
         """Keep a reading, and let go of those that no action looks back to.
@@ -133,7 +134,7 @@ class Sight:
                 kept.append(known)
         self._scrapes = (*kept, scrape)
 
-    def evaluated(self, evaluations: tuple[Evaluation, ...]) -> None:
+    def evaluated(self, evaluations: Sequence[Evaluation]) -> None:
         """Replace the evaluations."""
         self._evaluations = evaluations
 

@@ -6,7 +6,7 @@ kept is kept with the next turn, and nothing is announced that is not on disk.
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -24,6 +24,7 @@ from netsre.model.alerts import AlertSource
 from netsre.model.levels import Evaluation
 from netsre.model.samples import Labels, Scrape
 from netsre.slo.engine import Engine
+from netsre.slo.evaluate import Evaluations
 from netsre.store.database import Store, Transaction
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ class Loop:
         self._counts = Counts()
         self._failures = 0
         self._problem: str | None = None
-        self._unsaved: dict[tuple[str, Labels, Timestamp], Bucket] = {}
+        self._unsaved: dict[tuple[str, Labels, int, Timestamp], Bucket] = {}
         self._cursors: dict[str, Cursor] = {}
         self._memory = conditions.Memory()
         self._turned_at = Timestamp(0)
@@ -87,7 +88,7 @@ class Loop:
     def tick(self) -> None:
         """Take one turn; never raises but for what ends the process."""
         began = time.monotonic()
-        evaluations: tuple[Evaluation, ...] = ()
+        evaluations: Sequence[Evaluation] = ()
         try:
             scrape = self._read()
             now = self._parts.clock.now()
@@ -125,7 +126,7 @@ class Loop:
 
     def _observe(self, scrape: Scrape) -> None:
         observation = self._parts.engine.observe(scrape)
-        self._unsaved |= {(b.slo, b.group, b.minute): b for b in observation.buckets}
+        self._unsaved |= {(b.slo, b.group, b.step, b.begin): b for b in observation.buckets}
         self._cursors[observation.cursor.node] = observation.cursor
         self._parts.recent.add(observation.buckets)
         for note in observation.notes:
@@ -145,8 +146,8 @@ class Loop:
         if any(transition.announced for transition in decision.transitions):
             parts.wake()
 
-    def _keep(self, evaluations: tuple[Evaluation, ...], now: Timestamp, *, blind: bool) -> None:
-        """Bring minutes, cursors, alerts and what is to be told of them to disk, all or nothing."""
+    def _keep(self, evaluations: Evaluations, now: Timestamp, *, blind: bool) -> None:
+        """Bring buckets, cursors, alerts and what is to be told of them to disk, all or nothing."""
         parts = self._parts
         with parts.store.write() as transaction:
             transaction.history.save(self._unsaved.values(), self._cursors.values())
@@ -155,7 +156,8 @@ class Loop:
             gone = decide.retire(active, asked, now)
             ended = {transition.alert.fingerprint for transition in gone}
             left = {name: alert for name, alert in active.items() if name not in ended}
-            judged = decide.decide(evaluations, left, now, parts.hold, links=parts.links, blind=blind)
+            concerned = decide.concerned(evaluations, left)
+            judged = decide.decide(concerned, left, now, parts.hold, links=parts.links, blind=blind)
             for transition in (*gone, *judged):
                 record(transaction, transition, now)
         self._unsaved.clear()
@@ -202,7 +204,7 @@ class Loop:
             _log.error("evaluation failed, no alert is told until it works again %s", pairs(error=problem))
         self._problem = problem
 
-    def _publish(self, evaluations: tuple[Evaluation, ...], seconds: float) -> None:
+    def _publish(self, evaluations: Sequence[Evaluation], seconds: float) -> None:
         now = self._parts.clock.now()
         previous = self._parts.board.current
         if not evaluations and previous is not None and self._problem is not None:

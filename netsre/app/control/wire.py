@@ -287,7 +287,7 @@ def _slo(evaluation: Evaluation, recent: Mapping[GroupKey, Sequence[Bucket]]) ->
         firing=list(dict.fromkeys(burning.rule.severity for burning in evaluation.firing)),
         reasons={name: ratio.reason for name, ratio in ratios.items() if not isinstance(ratio, Measured)},
         recent=[
-            (clock.rfc3339(bucket.minute), number(bucket.bad), number(bucket.total))
+            (clock.rfc3339(bucket.begin), number(bucket.bad), number(bucket.total))
             for bucket in recent.get((slo.name, evaluation.group), ())
         ],
     )

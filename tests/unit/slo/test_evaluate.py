@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from netsre import clock
 from netsre.clock import Timestamp
-from netsre.model.levels import BurnPolicy, BurnRule, Evaluation, Measured, NoData
-from netsre.slo.evaluate import evaluate
+from netsre.model.levels import SLO, BurnPolicy, BurnRule, Evaluation, Measured, NoData
+from netsre.slo.evaluate import Window, evaluate
 from netsre.slo.history import Bucket, History
+from netsre.slo.indicators import Measure
 from tests.unit.slo.given import NODE, START, WORKBOOK, after, slo
 
 NOW = after(30)
@@ -27,9 +28,19 @@ def minutes(*spans: tuple[int, int, int, int]) -> History:
     )
 
 
+def stand(level: SLO, history: History, at: Timestamp = NOW) -> Evaluation:
+    """Return how an SLO stands at a time."""
+    row = history.row(level.name, "what", NODE)
+
+    def window(length: int) -> Window:
+        return Window(history.sums(row, length, at), history.covered(length, at))
+
+    return evaluate(level, NODE, window, at)
+
+
 def at_objective(history: History, objective: str = "99.9") -> Evaluation:
     """Return how the SLO of this objective stands now."""
-    return evaluate(slo(objective=objective), NODE, history, NOW)
+    return stand(slo(objective=objective), history)
 
 
 def test_budget_and_sli_are_exact_ratios_of_sums() -> None:
@@ -71,7 +82,7 @@ def test_burn_has_the_union_of_the_policy_windows() -> None:
 
 def test_without_a_policy_nothing_burns_or_fires() -> None:
     """The budget is still kept."""
-    found = evaluate(slo(policy=None), NODE, minutes((0, 0, 1, 1)), NOW)
+    found = stand(slo(policy=None), minutes((0, 0, 1, 1)))
 
     assert (found.burn, found.firing) == ({}, ())
     assert found.budget_remaining == Measured(Fraction(-999))
@@ -82,7 +93,7 @@ def test_a_window_is_the_present_minute_and_the_whole_ones_before() -> None:
     history = minutes((0, 4, 1, 10), (5, 5, 10, 10))
 
     for at in (START, Timestamp(START + clock.MINUTE - 1)):
-        assert evaluate(slo(), NODE, history, at).burn["5m"] == Measured(Fraction(100))
+        assert stand(slo(), history, at).burn["5m"] == Measured(Fraction(100))
 
 
 def test_no_traffic_is_no_opinion_and_fires_nothing() -> None:
@@ -111,14 +122,13 @@ def test_a_silent_source_is_named_in_the_windows_it_missed() -> None:
 
 
 def test_coverage_is_measured_minutes_over_all_minutes() -> None:
-    """Events that were spread over a gap do not make it measured."""
+    """Events that were spread over a gap do not make it measured; the present hour counts as far as it is."""
     spread = [
         Bucket("flow", NODE, after(-60 * ago), Decimal(0), Decimal(9), 0, "what") for ago in range(100, 200)
     ]
-    history = minutes((0, 59, 0, 0))
-    history.load(spread)
+    read = [Bucket("flow", NODE, after(-60 * ago), Decimal(0), Decimal(0), 1, "what") for ago in range(60)]
 
-    assert at_objective(history).coverage == Fraction(60, 30 * 24 * 60)
+    assert at_objective(History([*spread, *read])).coverage == Fraction(60, 719 * 60 + 1)
 
 
 def only(rule: BurnRule, minimum: int = 1) -> BurnPolicy:
@@ -132,7 +142,7 @@ PAGE = WORKBOOK.rules[0]
 @pytest.mark.parametrize(("bad", "fires"), [(144, False), (145, True)])
 def test_a_rule_fires_strictly_above_its_factor(bad: int, *, fires: bool) -> None:
     """14.4 times 0.1 % of 10,000 is exactly 144: not yet. A float would say 14.400000000000002."""
-    found = evaluate(slo(policy=only(PAGE)), NODE, minutes((0, 0, bad, 10_000)), NOW)
+    found = stand(slo(policy=only(PAGE)), minutes((0, 0, bad, 10_000)))
 
     assert bool(found.firing) is fires
 
@@ -142,14 +152,14 @@ def test_both_windows_must_burn() -> None:
     over = minutes((0, 4, 0, 100), (5, 59, 50, 100))
     short = minutes((0, 0, 50, 100), (1, 59, 0, 1_000))
 
-    assert evaluate(slo(policy=only(PAGE)), NODE, over, NOW).firing == ()
-    assert evaluate(slo(policy=only(PAGE)), NODE, short, NOW).firing == ()
+    assert stand(slo(policy=only(PAGE)), over).firing == ()
+    assert stand(slo(policy=only(PAGE)), short).firing == ()
 
 
 @pytest.mark.parametrize(("bad", "fires"), [(4, False), (5, True)])
 def test_fewer_bad_events_than_the_minimum_never_fire(bad: int, *, fires: bool) -> None:
     """One failed connection on a quiet night is a burn of 1000 and wakes nobody."""
-    found = evaluate(slo(policy=only(PAGE, minimum=5)), NODE, minutes((0, 0, bad, bad)), NOW)
+    found = stand(slo(policy=only(PAGE, minimum=5)), minutes((0, 0, bad, bad)))
 
     assert bool(found.firing) is fires
     assert found.burn["5m"] == Measured(Fraction(1000))
@@ -194,9 +204,9 @@ def test_the_evaluation_agrees_with_a_reference_over_raw_increments(
     policy = only(BurnRule("page", 5 * clock.MINUTE, clock.HOUR, share), minimum)
     level = slo(objective=objective, window=2 * clock.HOUR, policy=policy)
     history = History()
+    row = history.row(level.name, "what", NODE)
     for ago, bad, good in events:
-        minute = (NOW - ago) // clock.MINUTE * clock.MINUTE
-        history.load([Bucket("flow", NODE, Timestamp(minute), Decimal(bad), Decimal(bad + good), 1, "what")])
+        history.count([row], [Measure(Decimal(bad), Decimal(bad + good))], None, Timestamp(NOW - ago))
 
     def reference(length: int) -> tuple[int, Fraction | None]:
         floor = NOW - NOW % 60_000 + 60_000 - length
@@ -204,7 +214,7 @@ def test_the_evaluation_agrees_with_a_reference_over_raw_increments(
         bad, total = (sum(column) for column in zip(*inside, strict=True)) if inside else (0, 0)
         return bad, Fraction(bad, total) / (1 - Fraction(objective) / 100) if total else None
 
-    found = evaluate(level, NODE, history, NOW)
+    found = stand(level, history)
 
     (_, short), (bad, long), (_, whole) = (reference(n * 60_000) for n in (5, 60, 120))
     above = short is not None and long is not None and min(short, long) > share * 2

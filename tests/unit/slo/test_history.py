@@ -1,57 +1,90 @@
-"""Claims about minutes: sums are exact, gaps are spread, and nothing depends on order."""
+"""Claims about the past: sums are exact in every tier, gaps are spread, and a restart changes nothing."""
 
-import itertools
+from collections.abc import Iterable
 from decimal import Decimal
+from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from netsre import clock
 from netsre.clock import Timestamp
-from netsre.slo.history import NOTHING, Bucket, History, Sums, apportion, minute_of
+from netsre.slo.history import Bucket, History
 from netsre.slo.indicators import Measure
+from netsre.slo.track import NOTHING, Sums
 from tests.unit.slo.given import NODE, START, after
 
-AMOUNTS = st.decimals(0, 10**12, places=3, allow_nan=False, allow_infinity=False)
+HALF_HOUR = 30 * clock.MINUTE
+DAY = clock.DAY
+MONTH = 30 * DAY
+LENGTHS = (5 * clock.MINUTE, HALF_HOUR, 6 * clock.HOUR, DAY, 3 * DAY, 14 * DAY, MONTH)
 
 
-def events(bad: int, total: int) -> Measure:
-    """Return a measure."""
-    return Measure(Decimal(bad), Decimal(total))
+class Past:
+    """The history of one SLO and group, and everything that it handed out to be kept."""
+
+    def __init__(self, kept: Iterable[Bucket] = ()) -> None:
+        """Go on from what was kept."""
+        self.kept = {(bucket.step, bucket.begin): bucket for bucket in kept}
+        self.history = History(self.kept.values(), LENGTHS)
+        self.row = self.history.row("flow", "what", NODE)
+
+    def read(
+        self, at: Timestamp, bad: Decimal | int, total: Decimal | int, since: Timestamp | None = None
+    ) -> list[Bucket]:
+        """Count one reading."""
+        self.history.move_to(at)
+        found = self.history.count([self.row], [Measure(Decimal(bad), Decimal(total))], since, at)
+        found += self.history.close(at)
+        self.kept.update({(bucket.step, bucket.begin): bucket for bucket in found})
+        return found
+
+    def sums(self, length: int, now: Timestamp) -> Sums:
+        """Return what a window holds, by both ways in which it is summed."""
+        self.history.move_to(now)
+        summed = self.history.sums(self.row, length, now)
+        if self.row not in self.history.wide:
+            assert self.history.running(length).sums(self.row) == summed
+        return summed
+
+    def all_sums(self, now: Timestamp) -> list[Sums]:
+        """Return what every window holds."""
+        return [self.sums(length, now) for length in LENGTHS]
 
 
 def test_readings_of_one_minute_add_up() -> None:
     """Each returns the whole minute, so that writing it again changes nothing."""
-    history = History()
-    history.add("flow", "what", NODE, after(0), after(5), events(1, 10))
+    past = Past()
+    past.read(after(5), 1, 10, after(0))
 
-    (bucket,) = history.add("flow", "what", NODE, after(5), after(10), events(2, 20))
+    (bucket,) = past.read(after(10), 2, 20, after(5))
 
-    assert bucket == Bucket("flow", NODE, START, Decimal(3), Decimal(30), 2, "what")
+    assert bucket == Bucket("flow", NODE, START, Decimal(3), Decimal(30), 1, "what")
 
 
 def test_a_reading_without_events_is_kept() -> None:
     """Idle is measured; it is not a hole."""
-    history = History()
+    past = Past()
 
-    (bucket,) = history.add("flow", "what", NODE, after(0), after(5), events(0, 0))
+    (bucket,) = past.read(after(5), 0, 0, after(0))
 
-    assert (int(bucket.total), bucket.readings) == (0, 1)
-    assert history.sums("flow", NODE, START, after(60)) == Sums(Decimal(0), Decimal(0), 1)
+    assert (int(bucket.total), bucket.measured) == (0, 1)
+    assert past.sums(5 * clock.MINUTE, after(5)) == Sums(Decimal(0), Decimal(0), 1)
 
 
 def test_a_gap_of_two_minutes_counts_in_its_last_minute() -> None:
     """Scrapes may be slow without the history becoming blurred."""
-    found = History().add("flow", "what", NODE, after(0), after(120), events(1, 2))
+    found = Past().read(after(120), 1, 2, after(0))
 
-    assert [(bucket.minute, int(bucket.total)) for bucket in found] == [(after(120), 2)]
+    assert [(bucket.begin, int(bucket.total)) for bucket in found] == [(after(120), 2)]
 
 
 def test_a_longer_gap_is_spread_evenly_in_time() -> None:
     """From 0:30 to 5:30: half a minute, four whole ones, half a minute; only the last was read."""
-    found = History().add("flow", "what", NODE, after(30), after(330), events(10, 100))
+    found = Past().read(after(330), 10, 100, after(30))
 
-    assert [(b.minute, int(b.bad), int(b.total), b.readings) for b in found] == [
+    assert [(b.begin, int(b.bad), int(b.total), b.measured) for b in found] == [
         (after(0), 1, 10, 0),
         (after(60), 2, 20, 0),
         (after(120), 2, 20, 0),
@@ -61,102 +94,174 @@ def test_a_longer_gap_is_spread_evenly_in_time() -> None:
     ]
 
 
-def test_a_gap_longer_than_the_history_keeps_only_what_is_remembered() -> None:
-    """Ten minutes away with five minutes of memory: the older half is left out, not squeezed in."""
-    found = History(keep=5 * clock.MINUTE).add("flow", "what", NODE, after(0), after(600), events(0, 1000))
-
-    assert sum(bucket.total for bucket in found) == 500
-    assert found[0].minute == after(300)
-
-
-@given(amount=AMOUNTS, start=st.integers(0, 10**7), gap=st.integers(0, 10**7))
-def test_shares_of_a_gap_sum_to_the_whole_and_lie_in_it(amount: Decimal, start: int, gap: int) -> None:
-    """No event is lost, invented or moved out of its gap; all but the last are whole events."""
-    since, until = Timestamp(START + start), Timestamp(START + start + gap)
-
-    shares = apportion(amount, since, until)
-
-    assert sum(share for _, share in shares) == amount
-    assert all(minute_of(since) <= minute <= until for minute, _ in shares)
-    assert all(share > 0 for _, share in shares)
-
-
 @given(bad=st.integers(0, 500), good=st.integers(0, 500), gap=st.integers(3 * 60, 3600))
 def test_no_minute_of_a_gap_has_more_bad_events_than_events(bad: int, good: int, gap: int) -> None:
     """Good and bad events are spread apart."""
-    found = History().add("flow", "what", NODE, after(17), after(17 + gap), events(bad, bad + good))
+    found = [b for b in Past().read(after(17 + gap), bad, bad + good, after(17)) if b.step == clock.MINUTE]
 
     assert all(0 <= bucket.bad <= bucket.total for bucket in found)
     assert sum(bucket.bad for bucket in found) == bad
 
 
-ADDS = st.lists(
-    st.tuples(st.integers(0, 60), st.integers(0, 9), st.integers(0, 9), st.booleans()), max_size=40
+def test_coarser_slots_are_handed_out_when_they_are_over() -> None:
+    """Once, with all they hold; until then they can be made of their minutes."""
+    past = Past()
+    by_step: dict[int, list[tuple[int, int, int]]] = {}
+    for at in range(0, 3 * 3600, 60):
+        for bucket in past.read(after(at), 1, 10, after(at - 60)):
+            numbers = (bucket.begin - START, int(bucket.total), bucket.measured)
+            by_step.setdefault(bucket.step, []).append(numbers)
+
+    assert by_step[clock.HOUR] == [(0, 600, 60), (clock.HOUR, 600, 60)]
+    assert by_step[5 * clock.MINUTE] == [(n * 5 * clock.MINUTE, 50, 5) for n in range(35)]
+
+
+def test_what_happens_late_in_a_slot_that_is_over_hands_it_out_again() -> None:
+    """A gap that reaches back over it, or a clock that was set back."""
+    past = Past()
+    past.read(after(0), 0, 10)
+    past.read(after(7200), 0, 10)
+
+    found = past.read(after(60), 0, 5)
+
+    assert [(b.step, b.begin, int(b.total)) for b in found if b.step > clock.MINUTE] == [
+        (5 * clock.MINUTE, after(0), 15),
+        (clock.HOUR, after(0), 15),
+    ]
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.one_of(st.integers(1, 300), st.integers(3600, 5 * 86_400), st.integers(-7200, -1)),
+        st.integers(0, 9),
+        st.integers(0, 90),
+        st.booleans(),
+    ),
+    min_size=1,
+    max_size=25,
 )
 
 
-@given(adds=ADDS, cuts=st.lists(st.integers(-1, 62), min_size=2, max_size=6))
-def test_sums_agree_with_adding_up_and_any_partition_sums_to_the_whole(
-    adds: list[tuple[int, int, int, bool]], cuts: list[int]
+def expected(events: list[tuple[int, Decimal, Decimal]], length: int, now: int) -> Sums:
+    """Add up what lies in a window, as its definition says it."""
+    step = clock.MINUTE if length <= 6 * clock.HOUR else 5 * clock.MINUTE if length <= 3 * DAY else clock.HOUR
+    end = now - now % step + step
+    inside = [event for event in events if end - length <= event[0] < end]
+    minutes = {at // clock.MINUTE for at, _, _ in inside}
+    return Sums(
+        sum((bad for _, bad, _ in inside), Decimal(0)),
+        sum((total for _, _, total in inside), Decimal(0)),
+        len(minutes),
+    )
+
+
+@given(steps=STEPS, fraction=st.sampled_from(["0", "0.25"]))
+def test_every_window_is_the_sum_of_its_events_and_a_restart_anywhere_changes_nothing(
+    steps: list[tuple[int, int, int, bool]], fraction: str
 ) -> None:
-    """In whatever order minutes arrive; a span is the sum of its parts."""
-    history, reference = History(), dict[int, list[int]]()
-    for minute, bad, good, measured in adds:
-        at = after(60 * minute)
-        if measured:
-            history.add("flow", "what", NODE, at, at, events(bad, bad + good))
-        else:
-            history.load([Bucket("flow", NODE, at, Decimal(bad), Decimal(bad + good), 0, "what")])
-        sums = reference.setdefault(minute, [0, 0, 0])
-        sums[0], sums[1], sums[2] = sums[0] + bad, sums[1] + bad + good, max(sums[2], measured)
+    """Whatever the clock does, whole events or not, from memory or from what was handed out."""
+    past, events, at = Past(), list[tuple[int, Decimal, Decimal]](), START + 40 * DAY
+    newest = at
+    for seconds, bad, good, dies in steps:
+        at += seconds * clock.SECOND
+        newest = max(newest, at)
+        if newest - at > clock.HOUR:
+            at = newest
+        amounts = Decimal(bad), Decimal(bad + good) + Decimal(fraction)
+        past.read(Timestamp(at), *amounts)
+        events.append((at, *amounts))
+        if dies:
+            past = Past(past.kept.values())
 
-    def expected(low: int, high: int) -> tuple[int, ...]:
-        inside = [sums for minute, sums in reference.items() if low <= minute < high]
-        return tuple(sum(column) for column in zip(*inside, strict=True)) or (0, 0, 0)
+        found = past.all_sums(Timestamp(at))
 
-    def found(low: int, high: int) -> tuple[int, ...]:
-        sums = history.sums("flow", NODE, after(60 * low), after(60 * high))
-        return int(sums.bad), int(sums.total), sums.measured
-
-    edges = sorted(cuts)
-    parts = [found(low, high) for low, high in itertools.pairwise(edges)]
-    assert parts == [expected(low, high) for low, high in itertools.pairwise(edges)]
-    assert tuple(sum(column) for column in zip(*parts, strict=True)) == found(edges[0], edges[-1])
+        assert found == [expected(events, length, at) for length in LENGTHS]
+    assert (past.row in past.history.wide) is (fraction != "0")
 
 
-@given(adds=ADDS, before=st.integers(0, 61))
-def test_pruning_changes_no_sum_that_begins_later(
-    adds: list[tuple[int, int, int, bool]], before: int
-) -> None:
-    """And what was loaded back after a restart sums as it did."""
-    history, buckets = History(), dict[int, Bucket]()
-    for minute, bad, good, _ in adds:
-        for bucket in history.add("flow", "what", NODE, None, after(60 * minute), events(bad, bad + good)):
-            buckets[bucket.minute] = bucket
-    later = (after(60 * before), after(60 * 61))
-    expected = history.sums("flow", NODE, *later)
+def test_a_minute_is_measured_once_whatever_was_stored() -> None:
+    """Also when it is read again after a restart."""
+    past = Past()
+    past.read(after(0), 0, 1)
+    past = Past(past.kept.values())
+    past.read(after(30), 0, 1)
 
-    history.prune(after(60 * before))
-
-    assert history.sums("flow", NODE, *later) == expected
-    assert history.sums("flow", NODE, after(-1), after(60 * before)) == NOTHING
-    assert History(buckets.values()).sums("flow", NODE, *later) == expected
+    assert past.sums(MONTH, after(30)).measured == 1
 
 
-def test_a_group_is_known_while_it_has_minutes() -> None:
-    """A namespace that is gone leaves with its last minute."""
-    history = History()
-    history.add("flow", "what", NODE, None, after(0), events(0, 1))
+def test_old_minutes_without_coarser_slots_become_these() -> None:
+    """The history of a version that had nothing but minutes is taken over, and kept as it is kept now."""
+    minutes = [
+        Bucket("flow", NODE, Timestamp(START + n * clock.HOUR), Decimal(1), Decimal(2), 1, "what")
+        for n in range(24 * 30)
+    ]
+    now = Timestamp(minutes[-1].begin + 30_000)
+    past = Past(minutes)
 
-    assert history.groups("flow") == (NODE,)
-    history.prune(after(60))
-    assert history.groups("flow") == ()
+    assert past.sums(MONTH, now) == Sums(Decimal(720), Decimal(1440), 720)
+    past.read(now, 0, 0)
+    kept = [bucket for bucket in past.kept.values() if bucket.step == clock.HOUR]
+    assert len(kept) == 719
+    younger = [b for b in past.kept.values() if b.step > clock.MINUTE or b.begin > now - 12 * clock.HOUR]
+    assert Past(younger).all_sums(now) == past.all_sums(now)
 
 
-def test_sums_are_exact_beyond_any_default_precision() -> None:
-    """10^30 and 0.001 add up to both."""
-    history = History()
-    for amount in ("1e30", "0.001"):
-        history.add("flow", "what", NODE, None, after(0), Measure(Decimal(0), Decimal(amount)))
+def test_pruning_changes_no_window_and_lets_a_group_go_with_its_last_event() -> None:
+    """A namespace that is gone leaves when no window reaches it any more; its row is another's then."""
+    past = Past()
+    past.read(after(0), 1, 2)
+    later = Timestamp(START + 29 * DAY)
+    before = past.all_sums(later)
 
-    assert str(history.sums("flow", NODE, START, after(60)).total) == "1" + "0" * 30 + ".001"
+    past.history.prune(later)
+    assert past.all_sums(later) == before
+    assert past.history.groups("flow") == (NODE,)
+
+    past.history.prune(Timestamp(START + 31 * DAY))
+    assert past.history.groups("flow") == ()
+    other = past.history.row("other", "what", NODE)
+    assert past.history.sums(other, MONTH, Timestamp(START + 31 * DAY)) == NOTHING
+
+
+def test_a_clock_that_was_far_ahead_for_a_while_loses_nothing() -> None:
+    """Ten years ahead, a reading a minute, then right again."""
+    past = Past()
+    past.read(after(0), 1, 2)
+    before = past.all_sums(after(0))
+    for minute in range(100):
+        past.read(Timestamp(START + 3650 * DAY + minute * clock.MINUTE), 1, 1)
+
+    assert past.all_sums(after(0)) == before
+
+
+@pytest.mark.parametrize(
+    ("amounts", "total"),
+    [
+        (("1e30", "0.001"), "1" + "0" * 30 + ".001"),
+        (("5", "0.5", "5"), "10.5"),
+        (("8796093022208", "8796093022209"), "17592186044417"),
+        (("2147483647", "2147483647"), "4294967294"),
+    ],
+)
+def test_sums_are_exact_whatever_their_size(amounts: tuple[str, ...], total: str) -> None:
+    """Beyond 32 bits, beyond 64, beyond any default precision; also where it begins with whole events."""
+    past = Past()
+    for amount in amounts:
+        past.read(after(0), Decimal(0), Decimal(amount))
+
+    assert str(past.sums(MONTH, after(0)).total) == total
+    again: Any = Past(past.kept.values())
+    assert str(again.sums(MONTH, after(0)).total) == total
+
+
+def test_many_rows_do_not_mix() -> None:
+    """More than there was room for at the beginning, each with its own events."""
+    history = History((), LENGTHS)
+    rows = [history.row(f"slo-{number}", "what", NODE) for number in range(200)]
+    history.move_to(after(0))
+    for batch in (rows[:50], rows):
+        history.count(batch, [Measure(Decimal(0), Decimal(row)) for row in batch], None, after(0))
+
+    found = [int(history.running(MONTH).sums(row).total) for row in rows]
+
+    assert found == [2 * row if row < 50 else row for row in rows]

@@ -1,5 +1,6 @@
 """Minutes and cursors come back exactly as they went in, and writing them twice is writing them once."""
 
+import dataclasses
 import pathlib
 from decimal import Decimal
 
@@ -57,14 +58,15 @@ def test_writing_a_minute_again_replaces_it(tmp_path: pathlib.Path) -> None:
     store.close()
 
 
-def test_pruning_drops_what_began_before(tmp_path: pathlib.Path) -> None:
-    """The minute that is still needed stays."""
+def test_pruning_drops_what_began_before_by_length(tmp_path: pathlib.Path) -> None:
+    """The minute that is still needed stays, and so does the hour that holds what went."""
     store = burning.store(tmp_path)
+    hour = dataclasses.replace(BUCKET, step=clock.HOUR, measured=60)
     with store.write() as transaction:
-        transaction.history.save([BUCKET, OTHER], [])
-        assert transaction.history.prune(OTHER.minute) == 1
+        transaction.history.save([BUCKET, OTHER, hour], [])
+        assert transaction.history.prune({clock.MINUTE: OTHER.begin, clock.HOUR: BUCKET.begin}) == 1
 
     with store.read() as transaction:
-        assert transaction.history.buckets(Timestamp(0)) == [OTHER]
-        assert transaction.history.buckets(Timestamp(OTHER.minute + 1)) == []
+        assert transaction.history.buckets(Timestamp(0)) == [hour, OTHER]
+        assert transaction.history.buckets(Timestamp(OTHER.begin + 1)) == []
     store.close()

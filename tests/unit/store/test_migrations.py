@@ -1,15 +1,19 @@
 """Migrations lead a database of any age to the present schema, from memory, all or nothing."""
 
+import dataclasses
 import pathlib
 import shutil
+from decimal import Decimal
 
 import pytest
 import sqlalchemy
 from alembic import autogenerate
 from alembic.runtime.migration import MigrationContext
 
+from netsre import clock
 from netsre.app import resources
 from netsre.errors import StoreUnusable
+from netsre.slo.history import Bucket
 from netsre.store import schema
 from netsre.store.database import Store
 from netsre.store.migrations import Migrations
@@ -56,6 +60,27 @@ def test_an_upgrade_keeps_what_is_there(tmp_path: pathlib.Path) -> None:
     with second.read() as transaction:
         assert list(transaction.alerts.active().values()) == [burning.fired().alert]
     second.close()
+
+
+def test_minutes_of_an_older_version_are_kept_up_and_down(tmp_path: pathlib.Path) -> None:
+    """Before there were tiers, a history was minutes, with the number of readings in each."""
+    store = burning.store(tmp_path)
+    row = "('flow', 'what', '{\"node\":\"a\"}', 1767225600000, '0.5', '7', 4)"
+    with store._engine.begin() as connection:
+        burning.MIGRATIONS.run(connection, "0002")
+        connection.exec_driver_sql(f"INSERT INTO slo_bucket VALUES {row}")  # noqa: S608  no one else's text
+    store.upgrade()
+    with store.read() as transaction:
+        (bucket,) = transaction.history.buckets(burning.T0)
+    assert bucket == Bucket("flow", burning.NODE, burning.T0, Decimal("0.5"), Decimal(7), 1, "what")
+
+    with store.write() as transaction:
+        transaction.history.save([dataclasses.replace(bucket, step=clock.HOUR)], [])
+    with store._engine.begin() as connection:
+        burning.MIGRATIONS.run(connection, "0002")
+        kept = connection.exec_driver_sql("SELECT minute, bad, total FROM slo_bucket").all()
+    assert [tuple(one) for one in kept] == [(burning.T0, "0.5", "7")]
+    store.close()
 
 
 LATER = """

@@ -45,7 +45,7 @@ def test_columns_have_the_types_of_the_tables() -> None:
     dialect = postgres()
 
     for table in schema.metadata.tables.values():
-        block = script.partition(f"CREATE TABLE {table.name} (")[2].partition("\n);")[0]
+        block = script.rpartition(f"CREATE TABLE {table.name} (")[2].partition("\n);")[0]
         for column in table.columns:
             kind = (
                 "SERIAL" if table.name == "outbox" and column.name == "id" else column.type.compile(dialect)

@@ -1,0 +1,43 @@
+"""Events of a gap between two readings, shared out over the minutes in which they may have happened."""
+
+from decimal import Decimal
+from typing import Final
+
+from netsre import clock
+from netsre.clock import Timestamp
+from netsre.slo import exact
+
+LONG_GAP: Final = 2 * clock.MINUTE
+"""Events of a longer gap between scrapes are spread over it: they did not all happen in its last minute."""
+
+
+def minute_of(at: int) -> Timestamp:
+    """Return where the minute of a time begins."""
+    return Timestamp(at - at % clock.MINUTE)
+
+
+def apportion(
+    amount: Decimal, since: Timestamp | None, until: Timestamp, oldest: int = 0
+) -> list[tuple[Timestamp, Decimal]]:
+    """Share an amount out over the minutes of a gap, evenly in time, in whole events; the sum is exact.
+
+    A gap of up to two minutes, and one of unknown length, counts in its last minute. Minutes that begin
+    before `oldest` get what is theirs and are left out.
+    """
+    if not amount:
+        return []
+    if since is None or until - since <= LONG_GAP:
+        return [(minute_of(until), amount)]
+    whole, length = int(amount), until - since
+    shares: list[tuple[Timestamp, Decimal]] = []
+    first = max(minute_of(since), minute_of(oldest))
+    given = whole * max(0, first - since) // length
+    for minute in range(first, until + 1, clock.MINUTE):
+        due = whole * (min(minute + clock.MINUTE, until) - since) // length
+        if due > given:
+            shares.append((Timestamp(minute), Decimal(due - given)))
+        given = due
+    fraction = exact.subtract(amount, Decimal(whole))
+    if fraction:
+        shares.append((minute_of(until), fraction))
+    return shares
