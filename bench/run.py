@@ -113,13 +113,14 @@ def engine_lines(figures: engine_scale.EngineFigures) -> list[Line]:
     """Return the rows on the SLO engine at its budgeted size."""
     size = f"{figures.slos} SLOs x {figures.windows} windows"
     whole = figures.observe_milliseconds + figures.burning_milliseconds
+    calm, burning = figures.evaluate_milliseconds, figures.burning_milliseconds
     return [
         Line(
             f"SLO engine, {size}: evaluate and decide",
-            f"{figures.evaluate_milliseconds:.1f} ms ({figures.burning_milliseconds:.1f} ms, one in 100 burning)",
+            f"{calm:.1f} ms, with one in a hundred burning {burning:.1f} ms",
             "",
             "<= 100 ms",
-            figures.burning_milliseconds <= 100,
+            burning <= 100,
         ),
         Line(
             f"SLO engine, {size}: the same after counting a scrape of {2 * figures.slos} series",
