@@ -306,35 +306,43 @@ class History:
         minutes, coarse, newest = _sorted_out(buckets)
         if newest is None:
             return
+        owed: list[tuple[int, int, int]] = []
         for index, tier in enumerate(self.tiers):
             # From here on every minute is on disk; what is older may have nothing but its coarser slots left.
             whole = tier.slot(newest - self.tiers[0].span) + 1
             first = self._handed_out[index] = tier.slot(newest)
-            stored = coarse.get(tier.step, {})
-            for key, made in _coarser(minutes, tier).items():
-                row, known = self.row(key.slo, key.definition, key.group), stored.pop(key, {})
-                for slot, sums in (made | known if index else made).items():
-                    true = sums if slot not in made or slot < whole else made[slot]
-                    self._put(index, row, slot, true)
+            stored, made = coarse.get(tier.step, {}), _coarser(minutes, tier)
+            placed: dict[int, list[tuple[int, Sums]]] = {}
+            for key in {**made, **stored}:
+                row, fresh, known = self._row_of(key), made.get(key, {}), stored.get(key, {})
+                for slot in {**fresh, **known}:
+                    true = (
+                        fresh[slot] if slot in fresh and (slot >= whole or slot not in known) else known[slot]
+                    )
+                    placed.setdefault(slot, []).append((row, true))
                     if index and slot < first and true != known.get(slot):
-                        self._owed += self._buckets(index, slot, [row])
-            for key, known in stored.items():
-                row = self.row(key.slo, key.definition, key.group)
-                for slot, sums in known.items():
-                    self._put(index, row, slot, sums)
+                        owed.append((index, slot, row))
+            for slot, found in placed.items():
+                self._put(index, slot, found)
+        self._owed = [bucket for index, slot, row in owed for bucket in self._buckets(index, slot, [row])]
         for key, held in minutes.items():
-            row = self._rows[key.slo, key.group]
             read = [minute for minute, sums in held.items() if sums.measured]
-            self._last[row] = max(read, default=_NEVER)
+            self._last[self._row_of(key)] = max(read, default=_NEVER)
 
-    def _put(self, index: int, row: int, slot: int, sums: Sums) -> None:
-        """Restore one slot of one tier."""
-        if row not in self._wide and _is_whole(sums.bad) and _is_whole(sums.total):
-            numbers = (np.array([number], np.int64) for number in (row, int(sums.bad), int(sums.total)))
-            where, bad, total = numbers
-            self._grids[index].add(where, slot, bad, total, np.array([sums.measured], np.uint8))
-        else:
-            self._widened(row)[index].add(slot, sums.bad, sums.total, sums.measured)
+    def _row_of(self, key: Key) -> int:
+        return self.row(key.slo, key.definition, key.group)
+
+    def _put(self, index: int, slot: int, held: Sequence[tuple[int, Sums]]) -> None:
+        """Restore one slot of one tier for some rows."""
+        whole = []
+        for row, sums in held:
+            if row not in self._wide and _is_whole(sums.bad) and _is_whole(sums.total):
+                whole.append((row, int(sums.bad), int(sums.total), sums.measured))
+            else:
+                self._widened(row)[index].add(slot, sums.bad, sums.total, sums.measured)
+        if whole:
+            rows, bad, total, measured = np.array(whole, np.int64).T
+            self._grids[index].add(rows, slot, bad, total, measured.astype(np.uint8))
 
 
 def _is_whole(amount: Decimal) -> bool:
