@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import json
-import os
 import pathlib
 import signal
 import socket
@@ -19,8 +18,8 @@ from netsre import conventions as c
 from netsre.adapters import namespaces, processes
 from netsre.adapters.control.node import AgentNode
 from netsre.app.local.sweep import sweep
-from netsre.clock import MINUTE, SECOND, boottime
-from netsre.model.effects import Block, Effect, Flush, Limit, Standing, write
+from netsre.clock import MINUTE, SECOND
+from netsre.model.effects import Block, Effect, Flush, Limit, Standing
 from netsre.runbook.actions.contract import NodeRefused, NodeUnreachable
 from tests.kernel import attempts
 from tests.kernel.agent_process import running
@@ -479,14 +478,13 @@ def _walkable(path: pathlib.Path) -> Iterator[None]:
         b"x" * 1_000_000,
         b"{}\n",
         b'{"do":"format_disk"}\n',
-        b'{"do":"apply","key":"run/1","not_after":9e18}\n',
-        b'{"do":"apply","key":"run/1","effect":{"kind":"limit","before":1,"after":2,"ttl":1000}}\n',
-        b'{"do":"apply","not_after":9000000000000000000,"key":1,"effect":{"kind":"limit","before":1,"after":2,"ttl":1000}}\n',
-        b'{"do":"apply","not_after":9000000000000000000,"key":"../../x","effect":{"kind":"limit","before":1,"after":2,"ttl":1000}}\n',
-        b'{"do":"apply","not_after":9000000000000000000,"key":"run/1","effect":{"kind":"limit","before":1e9,"after":2,"ttl":1000}}\n',
-        b'{"do":"apply","not_after":9000000000000000000,"key":"run/1","effect":{"kind":"limit","before":-1,"after":2,"ttl":1000}}\n',
-        b'{"do":"apply","not_after":9000000000000000000,"key":"run/1","effect":{"kind":"rm"}}\n',
-        b'{"do":"apply","not_after":9000000000000000000,"key":"run/1","effect":[]}\n',
+        b'{"do":"apply","key":"run/1"}\n',
+        b'{"do":"apply","key":1,"effect":{"kind":"limit","before":1,"after":2,"ttl":1000}}\n',
+        b'{"do":"apply","key":"../../x","effect":{"kind":"limit","before":1,"after":2,"ttl":1000}}\n',
+        b'{"do":"apply","key":"run/1","effect":{"kind":"limit","before":1e9,"after":2,"ttl":1000}}\n',
+        b'{"do":"apply","key":"run/1","effect":{"kind":"limit","before":-1,"after":2,"ttl":1000}}\n',
+        b'{"do":"apply","key":"run/1","effect":{"kind":"rm"}}\n',
+        b'{"do":"apply","key":"run/1","effect":[]}\n',
         b'{"do":"table","netns":"../../etc","most":1}\n',
         b'{"do":"table","netns":"host","most":1000000000}\n',
         b'{"do":"table","netns":{},"most":true}\n',
@@ -504,24 +502,6 @@ def test_nonsense_is_answered_or_cut_off_and_changes_nothing(agent_of_all: Node,
     assert agent_of_all.asked.limit().limit == host_limit()
     assert agent_of_all.asked.effects() == ()
     assert list(agent_of_all.ledger.iterdir()) == []
-
-
-def test_what_was_given_up_is_not_begun_any_more(node: Node) -> None:
-    """An agent that was stopped refuses, when it goes on, what nobody waits for; a look finds it absent."""
-    before = host_limit()
-    limit = Limit(before, before + 1, 60_000)
-    with running(*node.options) as agent, socket.socket(socket.AF_UNIX) as channel:
-        channel.connect(str(node.socket))
-        os.kill(agent.process.pid, signal.SIGSTOP)
-        not_after = boottime() + 200_000_000
-        command = {"do": "apply", "key": "run/1", "effect": write(limit), "not_after": not_after}
-        channel.sendall(json.dumps(command).encode() + b"\n")
-        assert wait_until(lambda: boottime() > not_after)
-        os.kill(agent.process.pid, signal.SIGCONT)
-
-        assert json.loads(channel.recv(65536))["refused"] == "too_late"
-        assert node.asked.look("run/1", limit) is Standing.ABSENT
-        assert host_limit() == before
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final, NoReturn, TypeVar
 
 from netsre.adapters.control import ControlRefused, ControlUnreachable, call
-from netsre.clock import Timestamp, boottime
+from netsre.clock import Timestamp
 from netsre.model import effects as model
 from netsre.model.documents import Document, Json
 from netsre.model.effects import Effect, InForce, LimitFacts, Route, SourceCount, Standing, Table
@@ -14,8 +14,6 @@ from netsre.runbook.actions.contract import NodeRefused, NodeUnreachable
 _SECONDS: Final = 5.0
 _SLOW_SECONDS: Final = 15.0
 """For what reads or deletes a whole connection table."""
-
-_SECOND_NS: Final = 10**9
 
 _Answer = TypeVar("_Answer")
 
@@ -44,7 +42,7 @@ class AgentNode:
     def apply(self, key: str, effect: Effect) -> Document:
         """Apply an effect once per key; return figures for the journal (`deleted`, `until`, …)."""
         seconds = _SLOW_SECONDS if isinstance(effect, model.Flush) else _SECONDS
-        return self._change("apply", key, effect, seconds)
+        return self._ask(_about("apply", key, effect), dict, seconds)
 
     def look(self, key: str, effect: Effect) -> Standing:
         """Return what became of the effect of a key."""
@@ -52,16 +50,11 @@ class AgentNode:
 
     def undo(self, key: str, effect: Effect) -> Document:
         """Take an effect back; one that is absent or over is none to take back, and no error."""
-        return self._change("undo", key, effect, _SECONDS)
+        return self._ask(_about("undo", key, effect), dict)
 
     def effects(self) -> Sequence[InForce]:
         """Return what is in force now."""
         return self._ask({"do": "effects"}, lambda answer: tuple(map(_in_force, _list(answer, "effects"))))
-
-    def _change(self, command: str, key: str, effect: Effect, seconds: float) -> Document:
-        # An agent that was stopped must not begin with it when everybody has given it up.
-        not_after = boottime() + int(seconds * _SECOND_NS)
-        return self._ask({**_about(command, key, effect), "not_after": not_after}, dict, seconds)
 
     def _ask(
         self, command: Document, read: Callable[[Document], _Answer], seconds: float = _SECONDS

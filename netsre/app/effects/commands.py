@@ -83,20 +83,13 @@ class Commands:
         return {"limit": facts.limit, "most": facts.most}
 
     def _apply(self, command: Document) -> Document:
-        return self._change(command, self._effects.apply)
+        return _about(command, self._effects.apply)
 
     def _look(self, command: Document) -> Document:
         return {"standing": _about(command, self._effects.look).value}
 
     def _undo(self, command: Document) -> Document:
-        return self._change(command, self._effects.undo)
-
-    def _change(self, command: Document, change: Callable[[str, Effect, int], Document]) -> Document:
-        not_after = command.get("not_after")
-        if not isinstance(not_after, int) or isinstance(not_after, bool):
-            said = f"not_after is {str(not_after)[:80]}; write nanoseconds of CLOCK_BOOTTIME"
-            raise ControlRefused("bad_command", said)
-        return _about(command, lambda key, effect: change(key, effect, not_after))
+        return _about(command, self._effects.undo)
 
     def _in_force(self, command: Document) -> Document:
         del command

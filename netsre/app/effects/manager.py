@@ -73,14 +73,12 @@ class Effects:
         with self._changing():
             self._adopt_orphans()
 
-    def apply(self, key: str, effect: Effect, not_after: int | None = None) -> Document:
+    def apply(self, key: str, effect: Effect) -> Document:
         """Make a change once per key, and say what became of it; raises `ControlRefused`.
 
-        A refusal means that nothing is in force. A key that was used already answers for its effect. It is
-        refused after `not_after`, nanoseconds of CLOCK_BOOTTIME: who asked does not wait any more, and
-        whoever looks after that must find what will stay.
+        A refusal means that nothing is in force. A key that was used already answers for its effect.
         """
-        with self._changing(not_after):
+        with self._changing():
             known = self._known(key, effect)
             if known is None:
                 return {**_answer(self._make(key, effect)), "already": False}
@@ -92,12 +90,9 @@ class Effects:
             known = self._known(key, effect)
         return Standing.ABSENT if known is None else known.standing
 
-    def undo(self, key: str, effect: Effect, not_after: int | None = None) -> Document:
-        """Take an effect back, and say under `undone` whether there was anything to take back.
-
-        Refused after `not_after`, as `apply`.
-        """
-        with self._changing(not_after):
+    def undo(self, key: str, effect: Effect) -> Document:
+        """Take an effect back, and say under `undone` whether there was anything to take back."""
+        with self._changing():
             known = self._known(key, effect)
             if known is None:
                 return {"standing": Standing.ABSENT.value, "undone": False}
@@ -146,13 +141,10 @@ class Effects:
                 self._try_to_end(entry, "agent_stopped")
 
     @contextlib.contextmanager
-    def _changing(self, not_after: int | None = None) -> Iterator[None]:
+    def _changing(self) -> Iterator[None]:
         with self._lock, self._ledger.locked():
             if self._closed:
                 raise ControlRefused("stopping", "this agent ends; ask again when the next one runs")
-            # Here and not earlier: a look that came later waits for this lock too.
-            if not_after is not None and self._boottime() > not_after:
-                raise ControlRefused("too_late", "the command was to be begun earlier; nothing was done")
             yield
 
     def _known(self, key: str, effect: Effect) -> Entry | None:

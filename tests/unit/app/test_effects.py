@@ -168,19 +168,6 @@ def test_a_key_twice_is_one_effect(machine: Machine, effect: Effect) -> None:
     assert agent.look("run/1", effect) is Standing.APPLIED
 
 
-def test_what_comes_too_late_is_not_begun(machine: Machine) -> None:
-    """To the nanosecond; and what is in force already is not taken back by a command that was given up."""
-    agent = machine.agent()
-    agent.apply("run/1", BLOCK, machine.boottime)
-    with refused("too_late"):
-        agent.apply("run/2", LIMIT, machine.boottime - 1)
-    with refused("too_late"):
-        agent.undo("run/1", BLOCK, machine.boottime - 1)
-    assert machine.host.begun == [BLOCK]
-    assert agent.look("run/1", BLOCK) is Standing.APPLIED
-    assert agent.look("run/2", LIMIT) is Standing.ABSENT
-
-
 def test_what_was_never_asked_for_is_absent(machine: Machine) -> None:
     """A look finds nothing, and there is nothing to take back."""
     agent = machine.agent()
