@@ -14,6 +14,7 @@ from netsre.app.control.drill_world import Ground, LabRefused, LabSilent
 from netsre.app.control.drills import Drills
 from netsre.app.control.snapshot import Sight
 from netsre.clock import Timestamp
+from netsre.errors import StoreUnusable
 from netsre.gameday.decide import Gate
 from netsre.gameday.progress import Seen
 from netsre.model.alert_rules import AlertRule
@@ -77,6 +78,7 @@ class Fuse:
         """Burn at the `at`-th point, counted from 0."""
         self.at = at
         self.passed = 0
+        self.disk_full = False
 
     def point(self) -> None:
         """Be at a point."""
@@ -212,6 +214,8 @@ class FusedStore:
         """Open a transaction that may write."""
         with self._fuse.around(), self._store.write() as transaction:
             yield transaction
+            if self._fuse.disk_full:
+                raise StoreUnusable("database: disk is full")
 
     def read(self) -> contextlib.AbstractContextManager[Transaction]:
         """Open a view."""
