@@ -401,6 +401,29 @@ def test_a_disk_that_is_full_ends_the_fault_at_once(ground: Range, caplog: pytes
     assert_clean(ground)
 
 
+@pytest.mark.parametrize("step", [clock.HOUR, -clock.HOUR])
+@pytest.mark.parametrize("when", [5, 19, 36, 44])
+@pytest.mark.parametrize("answered", [True, False])
+def test_a_clock_that_is_set_makes_no_drill_longer(
+    ground: Range, step: int, when: int, *, answered: bool
+) -> None:
+    """Whatever it says by then, it ends with its fault at the latest, and everything is taken back."""
+    if not answered:
+        ground.run_after = None
+
+    def set_clock(second: int, _drills: Drills, _name: str) -> None:
+        if second == when:
+            ground.set_clock(step)
+
+    began = ground.clock.at
+    drill = run(ground, set_clock)
+
+    assert drill.ended_at is not None
+    assert abs(drill.ended_at - began) < clock.HOUR + GAMEDAY.fault.duration + 2 * clock.MINUTE
+    assert drill.result["host_restored"] is True
+    assert_clean(ground)
+
+
 def test_a_fault_that_cannot_be_stopped_is_waited_for_until_its_own_end(ground: Range) -> None:
     """No drill is over while its fault goes on."""
     assert ground.lab is not None
