@@ -108,10 +108,13 @@ class Sink:
 
 
 class BadPeer:
-    """Something that is no good Alertmanager: it hangs, drips, fails, floods, or is not there at all."""
+    """Something that is no good Alertmanager: it hangs, drips, fails, floods, or is not there at all.
+
+    One that `greets` answers everything as a web server would, one that `breaks` closes in the middle.
+    """
 
     def __init__(self, how: str) -> None:
-        """Begin to misbehave: `hangs`, `drips`, `fails`, `floods`, `lies` or `absent`."""
+        """Begin to misbehave: `hangs`, `drips`, `fails`, `floods`, `lies`, `greets`, `breaks` or `absent`."""
         self._how = how
         self._stopping = threading.Event()
         self.asked = threading.Event()
@@ -149,6 +152,10 @@ class BadPeer:
             match self._how:
                 case "fails":
                     connection.sendall(b"HTTP/1.1 503 No\r\ncontent-length: 9\r\n\r\nno memory")
+                case "greets":
+                    connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 17\r\n\r\n<h1>Sign in.</h1>")
+                case "breaks":
+                    connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n[")
                 case "lies":
                     connection.sendall(b"SSH-2.0-OpenSSH_9.2\r\n")
                 case "floods":

@@ -122,37 +122,54 @@ class Alertmanager:
                 answered += chunk
                 if len(answered) > self._bounds.body_bytes:
                     return Answer(Result.FAILED, f"answered more than {self._bounds.body_bytes} bytes")
-        return _judged(
-            response.status_code, bytes(answered), wants_alerts=method == "GET" and path == _ALERTS
-        )
+        if path == _READY:
+            return _judged(response.status_code, bytes(answered))
+        return (_taken if method == "POST" else _listed)(response.status_code, bytes(answered))
 
 
-def _judged(status: int, body: bytes, *, wants_alerts: bool) -> Answer:
-    if status in (HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY):
-        return Answer(Result.REJECTED, _said(body))
-    if not HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
-        return Answer(Result.FAILED, f"answered {status} {_said(body)}".strip())
-    if not wants_alerts:
-        return Answer(Result.ACCEPTED)
-    try:
-        found = json.loads(body)
-    except (ValueError, RecursionError):
-        found = None
+def _taken(status: int, body: bytes) -> Answer:
+    """Judge the answer to alerts: Alertmanager says nothing, another of its kind an object.
+
+    A page for a person, from a proxy or from whatever else listens there, has told nobody.
+    """
+    answer = _judged(status, body)
+    if answer.result is Result.ACCEPTED and body.strip() and _json(body) is None:
+        said = _line(f"answered {status}, with what no Alertmanager says: {_said(body)}")
+        return Answer(Result.FAILED, said)
+    return answer
+
+
+def _listed(status: int, body: bytes) -> Answer:
+    answer, found = _judged(status, body), _json(body)
+    if answer.result is not Result.ACCEPTED:
+        return answer
     if not isinstance(found, list):
         return Answer(Result.FAILED, "answered what is no list of alerts")
     return Answer(Result.ACCEPTED, alerts=tuple(found))
 
 
+def _judged(status: int, body: bytes) -> Answer:
+    if status in (HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY):
+        return Answer(Result.REJECTED, _said(body))
+    if not HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
+        return Answer(Result.FAILED, f"answered {status} {_said(body)}".strip())
+    return Answer(Result.ACCEPTED)
+
+
 def _said(body: bytes) -> str:
     """Return what an error says: a JSON text, an object with a message, or a line of plain text."""
-    text = body[: 2 * _LONGEST_REASON].decode(errors="replace")
-    try:
-        found = json.loads(body)
-    except (ValueError, RecursionError):
-        return _line(text)
+    text, found = body[: 2 * _LONGEST_REASON].decode(errors="replace"), _json(body)
     if isinstance(found, dict):
         found = found.get("message", text)
     return _line(found if isinstance(found, str) else text)
+
+
+def _json(body: bytes) -> object:
+    """Return what a body says as JSON; None when it says nothing."""
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _line(text: str) -> str:

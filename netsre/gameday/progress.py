@@ -267,7 +267,8 @@ def _releasing(told: Told, verdict: DrillEntry, facts: Facts, now: Timestamp) ->
         name = key.removeprefix(RELEASE)
         if key.startswith(RELEASE) and told.unsettled(key) and name not in standing:
             return Write(lines.released(name))
-    if facts.running and now - verdict.at < RUN_PATIENCE:
+    # Either way in time: a clock that is set makes nothing wait longer.
+    if facts.running and abs(now - verdict.at) < RUN_PATIENCE:
         return None
     for effect in facts.in_force:
         return Release(effect.key, effect.effect, again=RELEASE + effect.key in told.intents)
@@ -278,13 +279,13 @@ def _proving(
     told: Told, verdict: DrillEntry, gameday: GameDay | None, facts: Facts, now: Timestamp
 ) -> Command:
     problems = tuple(_problems(told, gameday, facts, now))
-    if now - verdict.at > _patience(told, verdict, gameday):
+    if abs(now - verdict.at) > _patience(told, verdict, gameday):
         return Prove(problems)
     waits = (
         bool(problems),
-        facts.receipt_due and _passed(verdict) and now - verdict.at < RECEIPT_PATIENCE,
+        facts.receipt_due and _passed(verdict) and abs(now - verdict.at) < RECEIPT_PATIENCE,
         # What was full a moment ago may still be told of, and somebody may still answer that.
-        not _passed(verdict) and now - _over_at(told, verdict) < facts.settle,
+        not _passed(verdict) and abs(now - _over_at(told, verdict)) < facts.settle,
     )
     return _WAIT if any(waits) else Prove(())
 

@@ -41,6 +41,7 @@ MOST_SAMPLES: Final = 1_000
 READING_WAIT: Final = clock.MINUTE
 """How long a step waits for a reading: after a start any, for `still(alert)` one since the last change."""
 _PAUSES: Final = (1 * clock.SECOND, 2 * clock.SECOND, 4 * clock.SECOND, 8 * clock.SECOND)
+_CONDITION_FALSE: Final = "condition_false"
 _STOPPED: Final = frozenset({Gate.KILL_SWITCH_ON.value, Gate.KILL_SWITCH_UNREADABLE.value})
 
 
@@ -120,17 +121,29 @@ class Course:
         return observe(planned.step, planned.action, planned.parameters, turn, self.now)
 
     def _change(self, planned: Planned, turn: Turn) -> Command | _Stop | None:
-        if turn.done:
+        if turn.done and not self._stands_after_all(planned, turn):
             return None
         if turn.open:
             return self._settle(planned, turn)
-        if turn.outcome is not None:
+        if turn.outcome is not None and not turn.done:
             reason = reason_of(turn.outcome)
             if reason != NOT_APPLIED or turn.begun >= MOST_BEGUN:
                 return _Stop(reason)
         if turn.gate is not None and turn.gate.get("accepted") is not True:
             return self._shut(planned, str(turn.gate.get("reason", Gate.KILL_SWITCH_UNREADABLE)))
         return self._condition(planned) or self._begin(planned, turn)
+
+    def _stands_after_all(self, planned: Planned, turn: Turn) -> bool:
+        """Tell whether a step was left out because the alert was over, and the alert stands again.
+
+        The first reading after a change may catch a table that is being filled anew. While it is verified
+        whether the run helped, such a step still can; once, as it then has another outcome.
+        """
+        if planned.condition is None or not conditions.measures(planned.condition) or self._verified_enough():
+            return False
+        read_at, outcome = self.present.read_at, turn.outcome or {}
+        fresh = read_at is not None and read_at > turn.ended_at
+        return fresh and self.present.still is True and outcome.get("skipped") == _CONDITION_FALSE
 
     def _settle(self, planned: Planned, turn: Turn) -> Command:
         if turn.effect is None or given_up(turn.silent):
@@ -155,7 +168,7 @@ class Course:
             return self._wait_for_reading(planned)
         if conditions.holds(planned.condition, self.present.alert, still=still is True):
             return None
-        return Skip(planned.step, planned.action, "condition_false")
+        return Skip(planned.step, planned.action, _CONDITION_FALSE)
 
     def _seen_since_change(self) -> bool:
         changed, read_at = self.told.changed_at, self.present.read_at
@@ -194,13 +207,18 @@ class Course:
             return self._end(_Stop("not_verified"))
         if _passes(samples, since) >= verify.samples:
             return Finish(RunState.SUCCEEDED, "verified")
-        over = abs(self.now - since) >= verify.within or len(samples) >= MOST_SAMPLES
-        if over or self.told.undoing:
+        if self._verified_enough():
             return self._end(_Stop(_unverified(samples)))
         newest = max((since, *(looked.read_at for looked in samples)))
         if self.present.read_at is not None and self.present.read_at > newest:
             return Sample(verify, since)
         return Wait(Timestamp(since + verify.within), "reading")
+
+    def _verified_enough(self) -> bool:
+        """Tell whether the time for a verdict is over, or the way back has begun: it has one direction."""
+        since, verify, told = self.told.changed_at, self.plan.verify, self.told
+        over = since is None or verify is None or abs(self.now - since) >= verify.within
+        return over or told.undoing or len(told.samples) >= MOST_SAMPLES
 
     def _left_out(self) -> str:
         """Return the word of the last step that was left out, for a run that had nothing to do."""

@@ -485,6 +485,8 @@ def _walkable(path: pathlib.Path) -> Iterator[None]:
         b'{"do":"apply","key":"run/1","effect":{"kind":"limit","before":-1,"after":2,"ttl":1000}}\n',
         b'{"do":"apply","key":"run/1","effect":{"kind":"rm"}}\n',
         b'{"do":"apply","key":"run/1","effect":[]}\n',
+        b'{"do":"apply","key":"run/1","effect":{"kind":"flush","netns":"host","source":"192.0.2.1"}}\n',
+        b'{"do":"look","key":"r/1","effect":{"kind":"flush","netns":"x","source":"::1"},"deadline":true}\n',
         b'{"do":"table","netns":"../../etc","most":1}\n',
         b'{"do":"table","netns":"host","most":1000000000}\n',
         b'{"do":"table","netns":{},"most":true}\n',

@@ -128,7 +128,7 @@ def test_a_restart_tells_the_same_firing(store: Store, sink: Sink, tmp_path: pat
         assert sink.sent == [("A", "firing")]
 
 
-@pytest.mark.parametrize("how", ["hangs", "drips", "fails", "floods", "lies", "absent"])
+@pytest.mark.parametrize("how", ["hangs", "drips", "fails", "floods", "lies", "greets", "breaks", "absent"])
 def test_a_bad_peer_keeps_no_other_waiting(
     store: Store, sink: Sink, tmp_path: pathlib.Path, how: str
 ) -> None:

@@ -11,7 +11,7 @@ import pytest
 from netsre.adapters.control import ControlRefused, ControlServer, ControlUnreachable, Handler, call, listen
 from netsre.adapters.control.node import AgentNode, NoNode
 from netsre.adapters.privileges import as_group
-from netsre.clock import Timestamp
+from netsre.clock import Timestamp, boottime
 from netsre.errors import EnvironmentUnfit
 from netsre.model.documents import Document
 from netsre.model.effects import Block, InForce, Limit, LimitFacts, Route, SourceCount, Standing, Table
@@ -137,6 +137,7 @@ def test_the_node_says_what_the_agent_says(tmp_path: pathlib.Path) -> None:
         "undo": {"undone": True},
         "effects": {"effects": [{"key": "r/1", "effect": written, "until": 5}]},
     }
+    began = boottime()
     with serving(tmp_path / "s", **{name: answering(answer) for name, answer in answers.items()}) as path:
         node: Node = AgentNode(path)
         assert node.table("srv") == Table("srv", 9, 10, (SourceCount("192.0.2.1", 7),))
@@ -147,7 +148,10 @@ def test_the_node_says_what_the_agent_says(tmp_path: pathlib.Path) -> None:
         assert node.undo("r/1", LIMIT) == {"undone": True}
         assert node.effects() == (InForce("r/1", LIMIT, Timestamp(5)),)
     assert asked[1] == {"do": "route", "netns": "srv", "source": "192.0.2.1"}
-    assert asked[4] == {"do": "look", "key": "r/1", "effect": written}
+    assert asked[4] == {"do": "look", "key": "r/1", "effect": written, "deadline": asked[4]["deadline"]}
+    deadlines = [int(str(command["deadline"])) for command in asked if "key" in command]
+    assert deadlines == sorted(deadlines), "what is asked later has the later deadline"
+    assert all(began < at < boottime() + 6 * 10**9 for at in deadlines)
 
 
 @pytest.mark.parametrize(
@@ -189,6 +193,18 @@ def test_a_refusal_and_a_silence_of_the_agent_are_the_nodes(tmp_path: pathlib.Pa
     assert refusal.value.reason == "changed"
     with pytest.raises(NodeUnreachable, match="does not answer"):
         AgentNode(tmp_path / "s").limit()
+
+
+def test_a_command_that_came_too_late_is_as_good_as_unheard(tmp_path: pathlib.Path) -> None:
+    """The agent did nothing, and nobody decided against it: whoever asked looks, and may ask again."""
+
+    def refuse(command: Document) -> Document:
+        raise ControlRefused("too_late", str(command["key"]))
+
+    with serving(tmp_path / "s", apply=refuse, undo=refuse) as path:
+        for ask in (AgentNode(path).apply, AgentNode(path).undo):
+            with pytest.raises(NodeUnreachable, match="r/1"):
+                ask("r/1", LIMIT)
 
 
 def test_without_an_agent_everything_is_refused() -> None:

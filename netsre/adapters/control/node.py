@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final, NoReturn, TypeVar
 
 from netsre.adapters.control import ControlRefused, ControlUnreachable, call
-from netsre.clock import Timestamp
+from netsre.clock import Timestamp, boottime
 from netsre.model import effects as model
 from netsre.model.documents import Document, Json
 from netsre.model.effects import Effect, InForce, LimitFacts, Route, SourceCount, Standing, Table
@@ -14,6 +14,12 @@ from netsre.runbook.actions.contract import NodeRefused, NodeUnreachable
 _SECONDS: Final = 5.0
 _SLOW_SECONDS: Final = 15.0
 """For what reads or deletes a whole connection table."""
+_BEGIN_WITHIN: Final = 5 * 10**9
+"""Nanoseconds within which an effect is begun or taken back, or not at all: nobody waits any longer for it.
+
+The same for every command about an effect, so that the later one has the later deadline.
+"""
+_TOO_LATE: Final = "too_late"
 
 _Answer = TypeVar("_Answer")
 
@@ -62,6 +68,9 @@ class AgentNode:
         try:
             return read(call(self._socket, command, seconds))
         except ControlRefused as refusal:
+            if refusal.reason == _TOO_LATE:
+                # No verdict on the command: it is as if it had never arrived.
+                raise NodeUnreachable(str(refusal)) from refusal
             raise NodeRefused(refusal.reason, str(refusal)) from refusal
         except ControlUnreachable as error:
             raise NodeUnreachable(str(error)) from error
@@ -110,7 +119,9 @@ def _refuse(wish: str) -> NoReturn:
 
 
 def _about(command: str, key: str, effect: Effect) -> Document:
-    return {"do": command, "key": key, "effect": model.write(effect)}
+    # On one host, agent and controller have this clock in common.
+    deadline = boottime() + _BEGIN_WITHIN
+    return {"do": command, "key": key, "effect": model.write(effect), "deadline": deadline}
 
 
 def _table(answer: Document) -> Table:

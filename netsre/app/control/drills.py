@@ -17,6 +17,7 @@ from netsre.app.control import ACTOR, drill_facts
 from netsre.app.control.drill_world import Ground, LabRefused, LabSilent
 from netsre.app.logs import pairs
 from netsre.clock import Timestamp
+from netsre.errors import StoreUnusable
 from netsre.gameday import decide, progress, results
 from netsre.gameday import journal as lines
 from netsre.gameday.decide import Gate
@@ -94,6 +95,14 @@ class Drills:
         """Take the drill that is not over as far as it can go now; tell whether there is more to do."""
         with self._ground.store.read() as transaction:
             drill = transaction.drills.active()
+        try:
+            return self._advance(drill)
+        except StoreUnusable:
+            if drill is not None:
+                self._end_fault(drill)
+            raise
+
+    def _advance(self, drill: Drill | None) -> bool:
         count = 0
         while drill is not None and not drill.ended and count < _MOST_COMMANDS:
             command = self._next(drill)
@@ -183,12 +192,19 @@ class Drills:
     def _stop(self, drill: Drill, *, again: bool) -> Drill:
         if not again:
             drill = self._keep(drill, lines.stopping())
+        self._end_fault(drill)
+        return drill
+
+    def _end_fault(self, drill: Drill) -> None:
+        """Have the lab end the fault: what cannot be put on record tells nobody, and is not healed either.
+
+        This alone may come before its line in the journal: it takes away, as often as it is asked for.
+        """
         try:
             if self._ground.lab is not None:
                 self._ground.lab.stop(drill.id)
         except (LabSilent, LabRefused) as error:
             _log.warning("drill %s", pairs(drill=drill.id, error=error))
-        return drill
 
     def _release(self, drill: Drill, command: Release) -> Drill:
         if not command.again:
@@ -208,7 +224,10 @@ class Drills:
 
     def _keep(self, drill: Drill, line: Line) -> Drill:
         with self._ground.store.write() as transaction:
-            return self._write(transaction, drill, line)
+            kept = self._write(transaction, drill, line)
+        # After the commit: a disk that is full has kept no line.
+        _log.info("drill %s", pairs(drill=drill.id, gameday=drill.gameday, **_said(line)))
+        return kept
 
     def _write(self, transaction: Transaction, drill: Drill, line: Line) -> Drill:
         """Append a line, and bring the drill's state and result up to it."""
@@ -219,7 +238,6 @@ class Drills:
         transaction.drills.change(drill)
         if line.kind in (DrillKind.INTENT, DrillKind.VERDICT, DrillKind.PROOF):
             transaction.audit.append(now, ACTOR, f"gameday.{line.kind}", drill.id, line.data)
-        _log.info("drill %s", pairs(drill=drill.id, gameday=drill.gameday, **_said(line)))
         return drill
 
     def _finish(self, drill: Drill, state: DrillState, reason: str) -> Drill:

@@ -101,8 +101,8 @@ class Commands:
         }
 
 
-def _about(command: Document, ask: Callable[[str, Effect], _Answer]) -> _Answer:
-    """Read which effect a command is about, and ask."""
+def _about(command: Document, ask: Callable[[str, Effect, int], _Answer]) -> _Answer:
+    """Read which effect a command is about and by when it must be begun, and ask."""
     written = command.get("effect")
     try:
         if not isinstance(written, dict):
@@ -110,7 +110,11 @@ def _about(command: Document, ask: Callable[[str, Effect], _Answer]) -> _Answer:
         effect = model.read(written)
     except ValueError as error:
         raise ControlRefused("bad_effect", str(error)[:300]) from error
-    return ask(_text(command, "key"), effect)
+    deadline = command.get("deadline")
+    if type(deadline) is not int:
+        message = f"deadline is {str(deadline)[:80]!r}; write nanoseconds of CLOCK_BOOTTIME"
+        raise ControlRefused("bad_command", message)
+    return ask(_text(command, "key"), effect, deadline)
 
 
 def _text(command: Document, key: str) -> str:

@@ -66,6 +66,8 @@ class Effects:
         self._mine: Mapping[str, Entry] = {}
         self._tidy_at = boottime()
         self._complained: set[str] = set()
+        self._absent: Mapping[str, int] = {}
+        """Keys of which somebody was told that there is nothing, and the deadline of that question."""
         self._closed = False
 
     def adopt(self) -> None:
@@ -73,25 +75,36 @@ class Effects:
         with self._changing():
             self._adopt_orphans()
 
-    def apply(self, key: str, effect: Effect) -> Document:
+    def apply(self, key: str, effect: Effect, deadline: int | None = None) -> Document:
         """Make a change once per key, and say what became of it; raises `ControlRefused`.
 
-        A refusal means that nothing is in force. A key that was used already answers for its effect.
+        A refusal means that nothing is in force. A key that was used already answers for its effect. From
+        `deadline` on, in nanoseconds of CLOCK_BOOTTIME, nothing is begun any more: who asked has gone on.
         """
         with self._changing():
             known = self._known(key, effect)
             if known is None:
-                return {**_answer(self._make(key, effect)), "already": False}
+                return {**_answer(self._make(key, effect, deadline)), "already": False}
             return {**_answer(known), "already": True}
 
-    def look(self, key: str, effect: Effect) -> Standing:
-        """Return what became of the effect of a key."""
+    def look(self, key: str, effect: Effect, deadline: int | None = None) -> Standing:
+        """Return what became of the effect of a key; `absent` is a promise.
+
+        A change of that key with an earlier deadline than this question, one that waits somewhere still, is
+        not made any more.
+        """
         with self._changing():
             known = self._known(key, effect)
+            if known is None and deadline is not None:
+                now = self._boottime()
+                self._absent = {other: at for other, at in self._absent.items() if at > now} | {key: deadline}
         return Standing.ABSENT if known is None else known.standing
 
-    def undo(self, key: str, effect: Effect) -> Document:
-        """Take an effect back, and say under `undone` whether there was anything to take back."""
+    def undo(self, key: str, effect: Effect, deadline: int | None = None) -> Document:
+        """Take an effect back, and say under `undone` whether there was anything to take back.
+
+        From `deadline` on, as in `apply`, what is in force stays so.
+        """
         with self._changing():
             known = self._known(key, effect)
             if known is None:
@@ -102,6 +115,7 @@ class Effects:
                 raise ControlRefused(
                     "other_agent", f"{key} is in force by the agent with pid {known.owner.pid}; ask that one"
                 )
+            self._check_time(key, deadline)
             try:
                 return {**_answer(self._end(known, "undone")), "undone": True}
             except _FAILURES as error:
@@ -157,19 +171,31 @@ class Effects:
             raise ControlRefused("key_reused", f"key {key} stands for another effect: {known.effect}")
         return known
 
-    def _make(self, key: str, effect: Effect) -> Entry:
+    def _make(self, key: str, effect: Effect, deadline: int | None) -> Entry:
         entries = self._ledger.entries()
         _check_room(effect, entries)
         ttl = _ttl(effect)
         self._kernel_checks(effect)
-        deadline = self._boottime() + ttl * _MILLISECOND
+        # Last of all: whatever waited before this point, a lock or this process, counts.
+        self._check_time(key, deadline)
+        ends = self._boottime() + ttl * _MILLISECOND
         until = Timestamp(self._clock.now() + ttl)
-        begun = Entry(key, effect, State.BEGUN, self._ledger.owner, until, deadline, None, {})
+        begun = Entry(key, effect, State.BEGUN, self._ledger.owner, until, ends, None, {})
         self._write_ahead(begun)
         try:
-            return self._keep(begun, self._kernel.begin(effect, deadline))
+            return self._keep(begun, self._kernel.begin(effect, ends))
         except Exception as error:  # noqa: BLE001  whatever went wrong, the outcome must be known
             return self._settle_failure(begun, error)
+
+    def _check_time(self, key: str, deadline: int | None) -> None:
+        """Refuse what nobody waits for any more."""
+        if deadline is None:
+            return
+        late = (self._boottime() - deadline) // _MILLISECOND
+        if late >= 0:
+            raise ControlRefused("too_late", f"{key} came {late} ms after its deadline; nothing was done")
+        if deadline <= self._absent.get(key, 0):
+            raise ControlRefused("too_late", f"{key} was looked for and not found since; nothing was done")
 
     def _kernel_checks(self, effect: Effect) -> None:
         try:

@@ -14,6 +14,7 @@ from netsre.app.control.drill_world import Ground, LabRefused, LabSilent
 from netsre.app.control.drills import Drills
 from netsre.app.control.snapshot import Sight
 from netsre.clock import Timestamp
+from netsre.errors import StoreUnusable
 from netsre.gameday.decide import Gate
 from netsre.gameday.progress import Seen
 from netsre.model.alert_rules import AlertRule
@@ -77,6 +78,7 @@ class Fuse:
         """Burn at the `at`-th point, counted from 0."""
         self.at = at
         self.passed = 0
+        self.disk_full = False
 
     def point(self) -> None:
         """Be at a point."""
@@ -105,13 +107,14 @@ class FakeLab:
     refuses: str = ""
     stubborn: bool = False
     """It does not stop."""
-    begun: dict[str, tuple[Timestamp, Timestamp]] = field(default_factory=dict)
+    begun: dict[str, Timestamp] = field(default_factory=dict)
+    until: dict[str, Timestamp] = field(default_factory=dict)
     began: list[str] = field(default_factory=list)
     stopped: set[str] = field(default_factory=set)
 
     def runs(self, key: str) -> bool:
         """Tell whether a flood runs now."""
-        return key in self.begun and key not in self.stopped and self.clock.at < self.begun[key][1]
+        return key in self.begun and key not in self.stopped and self.clock.at < self.until[key]
 
     def begin(self, key: str, profile: Profile, milliseconds: int) -> Timestamp:
         """Begin a flood once."""
@@ -123,7 +126,8 @@ class FakeLab:
             assert not any(self.runs(other) for other in self.begun), "two floods at once"
             if key in self.stopped:
                 raise LabRefused("ended", "it was stopped before it began")
-            self.begun[key] = (self.clock.at, Timestamp(self.clock.at + milliseconds))
+            self.begun[key] = self.clock.at
+            self.until[key] = Timestamp(self.clock.at + milliseconds)
             self.began.append(key)
             if self.deaf:
                 raise LabSilent("no answer")
@@ -139,7 +143,7 @@ class FakeLab:
     def seen(self, key: str) -> Seen:
         """Return what became of a flood."""
         self._answer()
-        return Seen(running=True, begun_at=self.begun[key][0]) if self.runs(key) else Seen(False, None)
+        return Seen(running=True, begun_at=self.begun[key]) if self.runs(key) else Seen(False, None)
 
     def figures(self, key: str) -> Document:
         """Return what was sent."""
@@ -212,6 +216,8 @@ class FusedStore:
         """Open a transaction that may write."""
         with self._fuse.around(), self._store.write() as transaction:
             yield transaction
+            if self._fuse.disk_full:
+                raise StoreUnusable("database: disk is full")
 
     def read(self) -> contextlib.AbstractContextManager[Transaction]:
         """Open a view."""
@@ -266,12 +272,20 @@ class Range:
         self.clock.at = Timestamp(self.clock.at + clock.SECOND)
         running = [key for key in (self.lab.begun if self.lab else {}) if self.lab and self.lab.runs(key)]
         if running and self.lab is not None and self.beyond_after is not None:
-            since = self.lab.begun[running[0]][0]
-            if self.clock.at - since >= self.beyond_after * clock.SECOND and self._full_since is None:
+            since = self.lab.begun[running[0]]
+            if abs(self.clock.at - since) >= self.beyond_after * clock.SECOND and self._full_since is None:
                 self._full_since = self.clock.at
         self.scrape()
         if self._full_since is not None:
             self._answer((self.clock.at - self._full_since) // clock.SECOND)
+
+    def set_clock(self, step: int) -> None:
+        """Set the clock; what goes on in the lab and on the node goes by another, which nobody sets."""
+        self.clock.at = Timestamp(self.clock.at + step)
+        if self._full_since is not None:
+            self._full_since = Timestamp(self._full_since + step)
+        if self.lab is not None:
+            self.lab.until = {key: Timestamp(until + step) for key, until in self.lab.until.items()}
 
     def scrape(self) -> None:
         """Have the readings say what the table is like."""

@@ -11,6 +11,7 @@ import pytest
 from netsre import clock
 from netsre.app.control.drills import Asked, Drills
 from netsre.clock import Timestamp
+from netsre.errors import StoreUnusable
 from netsre.gameday.decide import Gate
 from netsre.model.gamedays import Drill, DrillState
 from netsre.model.runbooks import RunState
@@ -379,6 +380,54 @@ def test_a_host_that_is_not_as_before_is_no_success(
     assert (drill.state, drill.reason) == (DrillState.FAILED, "not_restored")
     assert drill.result["host_restored"] is False
     assert drill.result["left_behind"] == [left]
+
+
+def test_a_disk_that_is_full_ends_the_fault_at_once(ground: Range, caplog: pytest.LogCaptureFixture) -> None:
+    """Nothing could be told of it or heal it; when there is room again, the drill has failed by that."""
+    caplog.set_level("INFO")
+    drills, name = ground.drills(), ask(ground.drills())
+    drills.advance()
+    assert ground.lab is not None
+    assert ground.lab.runs(name)
+    ground.fuse.disk_full = True
+    for _ in range(3):
+        ground.second()
+    caplog.clear()
+    with pytest.raises(StoreUnusable):
+        drills.advance()
+
+    assert not ground.lab.runs(name)
+    assert not [record for record in caplog.records if record.levelname == "INFO"], "a line that is not kept"
+    ground.fuse.disk_full = False
+    for _ in range(60):
+        ground.second()
+        drills.advance()
+    drill = ground.drill(name)
+    assert (drill.state, drill.reason) == (DrillState.FAILED, "fault_ended")
+    assert_clean(ground)
+
+
+@pytest.mark.parametrize("step", [clock.HOUR, -clock.HOUR])
+@pytest.mark.parametrize("when", [5, 19, 36, 44])
+@pytest.mark.parametrize("answered", [True, False])
+def test_a_clock_that_is_set_makes_no_drill_longer(
+    ground: Range, step: int, when: int, *, answered: bool
+) -> None:
+    """Whatever it says by then, it ends with its fault at the latest, and everything is taken back."""
+    if not answered:
+        ground.run_after = None
+
+    def set_clock(second: int, _drills: Drills, _name: str) -> None:
+        if second == when:
+            ground.set_clock(step)
+
+    began = ground.clock.at
+    drill = run(ground, set_clock)
+
+    assert drill.ended_at is not None
+    assert abs(drill.ended_at - began) < clock.HOUR + GAMEDAY.fault.duration + 2 * clock.MINUTE
+    assert drill.result["host_restored"] is True
+    assert_clean(ground)
 
 
 def test_a_fault_that_cannot_be_stopped_is_waited_for_until_its_own_end(ground: Range) -> None:

@@ -190,6 +190,42 @@ def test_an_effect_that_was_taken_back_stays_so(machine: Machine, effect: Effect
     assert machine.state == before
 
 
+@pytest.mark.parametrize("effect", [BLOCK, FLUSH, LIMIT])
+@pytest.mark.parametrize("late", [0, 1, SECOND_NS])
+def test_what_is_read_after_its_deadline_is_not_begun(machine: Machine, effect: Effect, late: int) -> None:
+    """Nothing is changed and nothing is on file; asked for anew, it is done."""
+    agent, before = machine.agent(), machine.state
+    with refused("too_late"):
+        agent.apply("run/1", effect, machine.boottime - late)
+    assert (machine.state, machine.on_file()) == (before, {})
+    assert agent.apply("run/1", effect, machine.boottime + 1)["already"] is False
+
+
+def test_what_is_done_answers_also_after_the_deadline(machine: Machine) -> None:
+    """There is nothing to begin; but what is in force is not taken back any more."""
+    agent = machine.agent()
+    agent.apply("run/1", LIMIT)
+    assert agent.apply("run/1", LIMIT, machine.boottime)["already"] is True
+    with refused("too_late"):
+        agent.undo("run/1", LIMIT, machine.boottime)
+    assert agent.look("run/1", LIMIT) is Standing.APPLIED
+    assert agent.undo("run/1", LIMIT)["undone"] is True
+    assert agent.undo("run/1", LIMIT, machine.boottime)["undone"] is False
+
+
+def test_absent_is_a_promise(machine: Machine) -> None:
+    """A change that was asked for before somebody looked and found nothing is not made afterwards."""
+    agent, asked = machine.agent(), machine.boottime + SECOND_NS
+    assert agent.look("run/1", LIMIT, asked + 1) is Standing.ABSENT
+    with refused("too_late"):
+        agent.apply("run/1", LIMIT, asked)
+    assert agent.apply("run/2", BLOCK, asked)["already"] is False
+    assert agent.look("run/3", FLUSH, asked + 2) is Standing.ABSENT
+    with refused("too_late"):
+        agent.apply("run/1", LIMIT, asked + 1)
+    assert agent.apply("run/1", LIMIT, asked + 2)["already"] is False
+
+
 def test_a_flush_has_nothing_to_take_back(machine: Machine) -> None:
     """It is done, and its count is told."""
     agent = machine.agent()

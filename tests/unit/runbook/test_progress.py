@@ -88,8 +88,9 @@ APPLIED = [
     *planned(),
     *done(1, BLOCK),
     *done(2, FLUSH),
-    journal.skipped(3, TUNE, "condition_false"),
+    journal.skipped(3, TUNE, "at_bound"),
 ]
+LEFT_OUT = [*APPLIED[:-1], journal.skipped(3, TUNE, "condition_false")]
 
 
 def test_an_empty_journal_begins_the_first_step() -> None:
@@ -318,6 +319,54 @@ def test_whether_the_alert_stands_is_judged_by_a_reading_after_the_last_change(
     assert isinstance(command, expected) if isinstance(expected, type) else command == expected
     if isinstance(command, progress.Fail):
         assert command.reason == "blind"
+
+
+@pytest.mark.parametrize(
+    ("written", "still", "read_at", "expected"),
+    [
+        (LEFT_OUT, True, LATER, progress.Replan),
+        (LEFT_OUT, True, T0, Wait),
+        (LEFT_OUT, False, LATER, progress.Sample),
+        (LEFT_OUT, None, LATER, progress.Sample),
+        (APPLIED, True, LATER, progress.Sample),
+    ],
+)
+def test_an_alert_that_stands_again_while_it_is_verified_has_its_step_done_after_all(
+    written: Sequence[Line],
+    still: bool | None,
+    read_at: Timestamp | None,
+    expected: type,
+) -> None:
+    """What looked enough right after the change was not; what could not be done then is not tried again."""
+    command = ask(written, now=Timestamp(T0 + 1), still=still, read_at=read_at)
+
+    assert isinstance(command, expected)
+
+
+def test_a_step_that_was_left_out_is_not_begun_while_the_others_are_taken_back() -> None:
+    """The way back has one direction."""
+    effect = plan.read(planned()[1].data).steps[1].effect
+    assert effect is not None
+    back = journal.undoing(1, BLOCK, "run1/1", effect)
+
+    assert isinstance(ask([*LEFT_OUT, back]), progress.SettleUndo)
+
+
+def test_a_second_source_that_fills_the_table_anew_leads_to_a_higher_limit_once() -> None:
+    """It is hardly seen by the reading after the flush; what it holds then fits below the higher limit."""
+    machine = Machine()
+    while not isinstance(machine.next(), progress.Sample):
+        machine.carry_out(machine.next())
+    machine.node.sources["10.0.0.3"] = 900
+    machine.node.most = 2_000
+    machine.pass_time(5 * clock.SECOND)
+    while machine.node.limit_now == 1_000:
+        machine.carry_out(machine.next())
+    machine.node.sources["10.0.0.3"] = 1_900
+
+    assert machine.live() == Finish(RunState.UNDONE, "verify_failed")
+    assert machine.node.applications == ["run1/1", "run1/2", "run1/3"]
+    assert (machine.node.limit_now, machine.node.effects()) == (1_000, ())
 
 
 def replanned(**changes: Any) -> Line:
