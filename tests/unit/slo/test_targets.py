@@ -3,6 +3,9 @@
 from collections.abc import Iterable
 from decimal import Decimal
 
+from hypothesis import given as always
+from hypothesis import strategies as st
+
 from netsre import clock
 from netsre.clock import Timestamp
 from netsre.model.samples import Recorded, Scrape, Series, labels
@@ -217,3 +220,46 @@ def test_a_label_change_loses_an_interval_and_counts_nothing_twice() -> None:
         engine.observe(reading.scrape)
 
     assert [evaluation.bad for evaluation in engine.evaluate(given.after(200))] == [2]
+
+
+BORN = [series(outcome="failed", reason=reason) for reason in ("reset", "stalled")]
+SHOWN = st.fixed_dictionaries(
+    {FAILED: st.integers(0, 9)},
+    optional={DELIVERED: st.integers(0, 9), **dict.fromkeys(BORN, st.integers(0, 9))},
+)
+
+
+@always(
+    st.lists(st.tuples(st.integers(1, 400), SHOWN, st.booleans()), min_size=1, max_size=12),
+    st.integers(1, 900),
+)
+def test_scrapes_come_back_as_they_were_however_they_are_cut(
+    life: list[tuple[int, dict[Series, int], bool]], length: int
+) -> None:
+    """Late, missing, after a restart, with any series there or not: what a live agent showed, and no more."""
+    at, started, shown = given.START, given.after(-100), []
+    for gap, values, restarts in life:
+        at = Timestamp(at + gap * clock.SECOND)
+        started = Timestamp(at - clock.SECOND) if restarts else started
+        exact = {one: Decimal(value) for one, value in values.items()}
+        shown.append(Scrape(at, "n1", started, exact))
+    cuts = range(given.START, at + 1, length * clock.SECOND)
+    chunks = [_kept([one for one in shown if cut < one.at <= cut + length * clock.SECOND]) for cut in cuts]
+    readings, doubts = read(*chunks)
+
+    assert [reading.scrape for reading in readings] == shown
+    assert [reading.first for reading in readings] == [True] + [False] * (len(shown) - 1)
+    assert doubts == ()
+
+
+def _kept(shown: list[Scrape]) -> Chunk:
+    """Return some scrapes as a store keeps them: by series."""
+    followed = {one for scrape in shown for one in scrape.values}
+    return Chunk(
+        tuple(
+            Recorded(one, tuple((scrape.at, scrape.values[one]) for scrape in shown if one in scrape.values))
+            for one in sorted(followed, key=str)
+        ),
+        (Recorded(UP, tuple((scrape.at, Decimal(1)) for scrape in shown)),),
+        (Recorded(START, tuple((scrape.at, Decimal(scrape.started_at) / clock.SECOND) for scrape in shown)),),
+    )
