@@ -11,7 +11,7 @@ from netsre.adapters.prometheus.client import PrometheusClient
 from netsre.app.control import wire
 from netsre.clock import Timestamp
 from netsre.model.levels import SLO, Matcher, Selector
-from netsre.model.samples import Labels, Recorded, Series
+from netsre.model.samples import Labels, RecordedSeries, Series
 from netsre.slo import evaluate, indicators, questions, targets
 from netsre.slo.engine import Engine
 from netsre.slo.questions import Span
@@ -96,7 +96,7 @@ class _Reader:
 
     def _read(
         self, selector: Selector, name: str | None, since: Timestamp, until: Timestamp
-    ) -> tuple[Recorded, ...]:
+    ) -> tuple[RecordedSeries, ...]:
         answer = self.client.samples(selector, since, until)
         self._note(answer.shortfalls, name)
         return answer.recorded

@@ -38,7 +38,7 @@ class Scrape:
 
 
 @dataclass(frozen=True, slots=True)
-class Recorded:
+class RecordedSeries:
     """One series with the samples that a store of measurements kept of it; nothing is judged yet.
 
     A sample that is not a number is NaN; times should rise, and what reads them checks that they do.

@@ -26,7 +26,7 @@ from typing import Final
 
 from netsre import clock
 from netsre.clock import Timestamp
-from netsre.model.samples import Labels, Recorded, Scrape, Series
+from netsre.model.samples import Labels, RecordedSeries, Scrape, Series
 from netsre.slo.increments import JITTER
 
 AMBIGUOUS_TARGET: Final = "ambiguous_target"
@@ -63,10 +63,10 @@ class Doubt:
 class Chunk:
     """What a store recorded in one span of time."""
 
-    followed: tuple[Recorded, ...]
+    followed: tuple[RecordedSeries, ...]
     """Series that SLOs are about."""
-    up: tuple[Recorded, ...]
-    starts: tuple[Recorded, ...]
+    up: tuple[RecordedSeries, ...]
+    starts: tuple[RecordedSeries, ...]
     """`process_start_time_seconds`."""
 
 
@@ -113,7 +113,7 @@ class Scrapes:
         return tuple(self._doubts.values())
 
     def read(self, chunk: Chunk) -> Iterator[Reading]:
-        """Yield the scrapes of a chunk, node by node, each in the order of time."""
+        """Yield the scrapes of a chunk in the order of time, those of all nodes together."""
         up = {one.series.labels: one for one in chunk.up if self._node_label in dict(one.series.labels)}
         places: dict[Place, list[Labels]] = defaultdict(list)
         for target in up:
@@ -125,16 +125,17 @@ class Scrapes:
                     if value == 1:
                         shown[target].setdefault(at, {})
         starts = {self._target(one.series, places): dict(self._ordered(one)) for one in chunk.starts}
-        turns: dict[str, list[tuple[Timestamp, Labels]]] = defaultdict(list)
-        for target, scrapes in shown.items():
-            turns[dict(target)[self._node_label]] += [(at, target) for at in scrapes]
-        for node, order in sorted(turns.items()):
-            for at, target in sorted(order):
-                start = _start(starts.get(target, {}).get(at))
-                yield self._reading(node, target, at, start, shown[target][at])
+        turns = [
+            (at, dict(target)[self._node_label], target)
+            for target, scrapes in shown.items()
+            for at in scrapes
+        ]
+        for at, node, target in sorted(turns):
+            start = _start(starts.get(target, {}).get(at))
+            yield self._reading(node, target, at, start, shown[target][at])
 
     def _shown(
-        self, followed: Iterable[Recorded], places: Mapping[Place, list[Labels]]
+        self, followed: Iterable[RecordedSeries], places: Mapping[Place, list[Labels]]
     ) -> dict[Labels, dict[Timestamp, dict[Series, Decimal]]]:
         """Return what every target showed at every time."""
         shown: dict[Labels, dict[Timestamp, dict[Series, Decimal]]] = defaultdict(dict)
@@ -161,7 +162,7 @@ class Scrapes:
         wanted = (JOB, INSTANCE, self._node_label)
         return tuple(pair for pair in series.labels if pair[0] in wanted)
 
-    def _ordered(self, one: Recorded, name: str | None = None) -> Iterator[tuple[Timestamp, Decimal]]:
+    def _ordered(self, one: RecordedSeries, name: str | None = None) -> Iterator[tuple[Timestamp, Decimal]]:
         """Yield samples whose times rise; others put what is said of this name in doubt, or everything."""
         last: tuple[Timestamp, Decimal] | None = None
         for at, value in one.samples:

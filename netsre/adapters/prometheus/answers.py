@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from netsre import clock
 from netsre.clock import Timestamp
-from netsre.model.samples import Recorded, Series, labels
+from netsre.model.samples import RecordedSeries, Series, labels
 
 _NAME: Final = "__name__"
 _VALUE: Final = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?|Inf|NaN)", re.ASCII)
@@ -42,7 +42,7 @@ def shortfalls(document: dict[str, Any]) -> tuple[Shortfall, ...]:
 
 def recorded(
     document: dict[str, Any], since: Timestamp, until: Timestamp
-) -> tuple[tuple[Recorded, ...], tuple[Shortfall, ...]]:
+) -> tuple[tuple[RecordedSeries, ...], tuple[Shortfall, ...]]:
     """Return every series of an answer to a range selector with its samples in `(since, until]`.
 
     Prometheus before 3 includes the beginning of a range, later ones do not; here it never is. Raises
@@ -54,7 +54,7 @@ def recorded(
     result = data.get("result")
     if not isinstance(result, list):
         raise ValueError("has no result")
-    found: list[Recorded] = []
+    found: list[RecordedSeries] = []
     missing: list[Shortfall] = []
     for entry in result:
         if not isinstance(entry, dict):
@@ -65,7 +65,7 @@ def recorded(
             continue
         samples = tuple(_samples(entry.get("values"), since, until))
         if samples:
-            found.append(Recorded(series, samples))
+            found.append(RecordedSeries(series, samples))
     if len({one.series for one in found}) < len(found):
         raise ValueError("has one series twice")
     return tuple(found), tuple(dict.fromkeys(missing))

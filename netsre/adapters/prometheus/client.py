@@ -14,7 +14,7 @@ from netsre.adapters.prometheus.answers import Shortfall
 from netsre.adapters.prometheus.transport import Bounds, Session, TooMuch
 from netsre.clock import Timestamp
 from netsre.model.levels import Selector
-from netsre.model.samples import Recorded, Series
+from netsre.model.samples import RecordedSeries, Series
 
 BOUNDS: Final = Bounds()
 _SHORTEST: Final = clock.MINUTE
@@ -25,7 +25,7 @@ _SHORTEST: Final = clock.MINUTE
 class Answer:
     """Series with their samples, and why these may not be all."""
 
-    recorded: tuple[Recorded, ...]
+    recorded: tuple[RecordedSeries, ...]
     shortfalls: tuple[Shortfall, ...]
 
 
@@ -107,12 +107,12 @@ class PrometheusClient:
         return cast("dict[str, Any]", self._session.last)
 
 
-def _joined(earlier: Iterable[Recorded], later: Iterable[Recorded]) -> tuple[Recorded, ...]:
+def _joined(earlier: Iterable[RecordedSeries], later: Iterable[RecordedSeries]) -> tuple[RecordedSeries, ...]:
     found = {one.series: one for one in earlier}
-    joined: list[Recorded] = []
+    joined: list[RecordedSeries] = []
     for one in later:
         before = found.pop(one.series, None)
-        joined.append(one if before is None else Recorded(one.series, (*before.samples, *one.samples)))
+        joined.append(one if before is None else RecordedSeries(one.series, (*before.samples, *one.samples)))
     return (*found.values(), *joined)
 
 

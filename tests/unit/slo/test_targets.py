@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from netsre import clock
 from netsre.clock import Timestamp
-from netsre.model.samples import Recorded, Scrape, Series, labels
+from netsre.model.samples import RecordedSeries, Scrape, Series, labels
 from netsre.slo import targets
 from netsre.slo.engine import Engine
 from netsre.slo.targets import Chunk, Doubt, Reading, Scrapes
@@ -29,12 +29,14 @@ UP = series("up")
 START = series("process_start_time_seconds")
 
 
-def recorded(of: Series, samples: Iterable[tuple[float, int | float | str]]) -> Recorded:
+def recorded(of: Series, samples: Iterable[tuple[float, int | float | str]]) -> RecordedSeries:
     """Return a series with a value so many seconds after `START`."""
-    return Recorded(of, tuple((given.after(seconds), Decimal(str(value))) for seconds, value in samples))
+    return RecordedSeries(
+        of, tuple((given.after(seconds), Decimal(str(value))) for seconds, value in samples)
+    )
 
 
-def up(*seconds: float, value: int = 1) -> Recorded:
+def up(*seconds: float, value: int = 1) -> RecordedSeries:
     """Return that the target was read at these moments."""
     return recorded(UP, [(at, value) for at in seconds])
 
@@ -257,9 +259,15 @@ def _kept(shown: list[Scrape]) -> Chunk:
     followed = {one for scrape in shown for one in scrape.values}
     return Chunk(
         tuple(
-            Recorded(one, tuple((scrape.at, scrape.values[one]) for scrape in shown if one in scrape.values))
+            RecordedSeries(
+                one, tuple((scrape.at, scrape.values[one]) for scrape in shown if one in scrape.values)
+            )
             for one in sorted(followed, key=str)
         ),
-        (Recorded(UP, tuple((scrape.at, Decimal(1)) for scrape in shown)),),
-        (Recorded(START, tuple((scrape.at, Decimal(scrape.started_at) / clock.SECOND) for scrape in shown)),),
+        (RecordedSeries(UP, tuple((scrape.at, Decimal(1)) for scrape in shown)),),
+        (
+            RecordedSeries(
+                START, tuple((scrape.at, Decimal(scrape.started_at) / clock.SECOND) for scrape in shown)
+            ),
+        ),
     )
