@@ -44,7 +44,7 @@ def read(
     """Return where SLOs stood at a moment; raises `SourceUnreachable` when that cannot be read."""
     reader = _Reader(client, questions.selectors(slos, node_label))
     known = reader.discover(questions.span(slos, at))
-    scrapes = Scrapes(node_label, known, _counters(slos))
+    scrapes = Scrapes(node_label, known, _counters(slos), questions.labels(slos))
     engine = Engine(slos)
     notes: Counter[str] = Counter()
     for chunk in reader.chunks(known, node_label, questions.span(slos, at), progress):

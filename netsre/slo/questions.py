@@ -35,6 +35,16 @@ def names(slo: SLO) -> frozenset[str]:
     return frozenset(name for name, _ in _named(slo.indicator))
 
 
+def labels(slos: Iterable[SLO]) -> frozenset[str]:
+    """Return the labels that SLOs select or group by."""
+    return frozenset(
+        label
+        for slo in slos
+        for _, selector in _named(slo.indicator)
+        for label in (*slo.group_by, *(matcher.label for matcher in selector.matchers))
+    )
+
+
 def selectors(slos: Iterable[SLO], node_label: str) -> tuple[Selector, ...]:
     """Return one selector for each sample name, with the matchers that all its SLOs share.
 

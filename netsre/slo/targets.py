@@ -9,13 +9,16 @@ the job, the instance and the label that names the node have to do. A node is on
 | `up` is 0 or missing, and no sample either         | no scrape: the minute was not measured            |
 | `up` is missing, but there are samples             | a scrape                                          |
 | `process_start_time_seconds` moved                 | the source restarted                              |
-| it was missing and is there now                    | the next scrape is a first one                    |
-| the target has other labels than before            | the next scrape is a first one                    |
-| all series of a counter have other labels          | the next scrape is a first one                    |
+| it was missing and is there now                    | a first scrape                                    |
+| other labels of the target, the same start         | the same source, whose counters go on             |
+| other labels, started since the last scrape        | the source restarted                              |
+| other labels, any other start or none              | a first scrape                                    |
+| all series of a counter have other labels          | a first scrape                                    |
 | two targets take turns under one node              | doubt: their events would be counted twice        |
 | times of a series repeat or fall                   | doubt, unless the sample is the same              |
 
 A first scrape counts nothing: what was counted under the old name must not be counted again under the new.
+The labels of a target are no part of its series, as they are none of what an agent shows.
 """
 
 from collections import defaultdict
@@ -83,6 +86,7 @@ class _Node:
     """How far the scrapes of one node have come."""
 
     target: Labels | None = None
+    at: Timestamp = _UNKNOWN
     started_at: Timestamp = _UNKNOWN
     seen: dict[Labels, Timestamp] = field(default_factory=dict)
     shown: frozenset[Series] = frozenset()
@@ -93,13 +97,16 @@ class _Node:
 class Scrapes:
     """Makes scrapes of chunks, which are given oldest first."""
 
-    def __init__(self, node_label: str, known: Iterable[Series], counters: frozenset[str]) -> None:
+    def __init__(
+        self, node_label: str, known: Iterable[Series], counters: frozenset[str], kept: frozenset[str]
+    ) -> None:
         """Begin without a scrape.
 
         `known` are the series that SLOs are about, in all chunks: a target without any is not a source.
-        `counters` are the names of those that only grow.
+        `counters` are the names of those that only grow, `kept` the labels that SLOs ask for.
         """
         self._node_label = node_label
+        self._kept = kept
         self._counters = counters
         self._known: dict[Place, list[frozenset[tuple[str, str]]]] = defaultdict(list)
         for series in known:
@@ -144,9 +151,10 @@ class Scrapes:
             if self._node_label not in dict(one.series.labels):
                 self._doubt(NO_NODE_LABEL, f"{name} has no label {self._node_label!r}", name=name)
                 continue
-            scrapes = shown[self._target(one.series, places)]
+            target = self._target(one.series, places)
+            scrapes, series = shown[target], self._own(one.series, target)
             for at, value in self._ordered(one, name):
-                scrapes.setdefault(at, {})[one.series] = value
+                scrapes.setdefault(at, {})[series] = value
         return shown
 
     def _is_source(self, target: Labels) -> bool:
@@ -161,6 +169,11 @@ class Scrapes:
             return max(fitting, key=len)
         wanted = (JOB, INSTANCE, self._node_label)
         return tuple(pair for pair in series.labels if pair[0] in wanted)
+
+    def _own(self, series: Series, target: Labels) -> Series:
+        """Return a series as its target shows it."""
+        own = tuple(pair for pair in series.labels if pair not in target or pair[0] in self._kept)
+        return Series(series.name, own)
 
     def _ordered(self, one: RecordedSeries, name: str | None = None) -> Iterator[tuple[Timestamp, Decimal]]:
         """Yield samples whose times rise; others put what is said of this name in doubt, or everything."""
@@ -178,26 +191,24 @@ class Scrapes:
         self, node: str, target: Labels, at: Timestamp, start: Timestamp | None, values: dict[Series, Decimal]
     ) -> Reading:
         state = self._nodes.setdefault(node, _Node())
-        first = self._turned(state, node, target, at)
-        restarted = False
-        if start is not None:
-            restarted = state.started_at != _UNKNOWN and start - state.started_at > JITTER
-            first |= state.started_at == _UNKNOWN
+        self._turn(state, node, target, at)
+        first = _begins(state, target, start)
+        restarted = start is not None and start - state.started_at > JITTER
+        if first and start is None:
+            state.started_at = _UNKNOWN
+        elif start is not None:
             state.started_at = start
         first |= self._relabelled(state, frozenset(values), restarted=first or restarted)
+        state.target, state.at = target, at
         return Reading(Scrape(at, node, state.started_at, values), first)
 
-    def _turned(self, state: _Node, node: str, target: Labels, at: Timestamp) -> bool:
-        """Note who speaks for a node now; return whether another one did before."""
-        other = target != state.target
-        if other:
-            before = state.seen.get(target)
-            if before is not None and at - before <= _TURNS_WITHIN:
-                about = f"{self._node_label}={node!r} names several targets: {_text(target)}"
-                self._doubt(AMBIGUOUS_TARGET, f"{about} and {_text(state.target or ())}", node=node)
-            state.target, state.started_at = target, _UNKNOWN
+    def _turn(self, state: _Node, node: str, target: Labels, at: Timestamp) -> None:
+        """Note who speaks for a node now, and doubt those who take turns."""
+        before = state.seen.get(target)
+        if target != state.target and before is not None and at - before <= _TURNS_WITHIN:
+            about = f"{self._node_label}={node!r} names several targets: {_text(target)}"
+            self._doubt(AMBIGUOUS_TARGET, f"{about} and {_text(state.target or ())}", node=node)
         state.seen[target] = at
-        return other
 
     def _relabelled(self, state: _Node, shown: frozenset[Series], *, restarted: bool) -> bool:
         """Note the series of a scrape; return whether a counter has none left of those that it had."""
@@ -215,6 +226,19 @@ class Scrapes:
 
     def _doubt(self, reason: str, about: str, name: str | None = None, node: str | None = None) -> None:
         self._doubts.setdefault((reason, name, node), Doubt(reason, about, name, node))
+
+
+def _begins(state: _Node, target: Labels, start: Timestamp | None) -> bool:
+    """Return whether nothing that was counted before has to do with what is shown now."""
+    if state.target is None:
+        return True
+    if start is None:
+        return target != state.target
+    known = state.started_at != _UNKNOWN
+    if target == state.target and known:
+        return False
+    same = known and abs(start - state.started_at) <= JITTER
+    return not (same or start > state.at)
 
 
 def _place(labels: Labels) -> Place:

@@ -1,12 +1,12 @@
 """Samples of a store become the scrapes that they were, and what is doubtful is said."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
 from hypothesis import given as always
 from hypothesis import strategies as st
 
-from netsre import clock
+from netsre import clock, conventions
 from netsre.clock import Timestamp
 from netsre.model.samples import RecordedSeries, Scrape, Series, labels
 from netsre.slo import targets
@@ -25,8 +25,11 @@ def series(name: str = "flows", **pairs: str) -> Series:
 
 FAILED = series(outcome="failed")
 DELIVERED = series(outcome="delivered")
+OWN_FAILED = Series("flows", labels({"outcome": "failed"}))
+OWN_DELIVERED = Series("flows", labels({"outcome": "delivered"}))
+"""As the agent shows them: job and instance are not its own."""
 UP = series("up")
-START = series("process_start_time_seconds")
+START = series(conventions.PROCESS_START_TIME)
 
 
 def recorded(of: Series, samples: Iterable[tuple[float, int | float | str]]) -> RecordedSeries:
@@ -34,6 +37,11 @@ def recorded(of: Series, samples: Iterable[tuple[float, int | float | str]]) -> 
     return RecordedSeries(
         of, tuple((given.after(seconds), Decimal(str(value))) for seconds, value in samples)
     )
+
+
+def began_at(seconds: float) -> float:
+    """Return so many seconds after `START` as a process says it."""
+    return given.START / clock.SECOND + seconds
 
 
 def up(*seconds: float, value: int = 1) -> RecordedSeries:
@@ -45,7 +53,7 @@ def read(
     *chunks: Chunk, known: Iterable[Series] = (FAILED, DELIVERED), label: str = "instance"
 ) -> tuple[list[Reading], tuple[Doubt, ...]]:
     """Return the scrapes of some chunks, and the doubts."""
-    scrapes = Scrapes(label, known, COUNTERS)
+    scrapes = Scrapes(label, known, COUNTERS, frozenset({"outcome"}))
     return [reading for chunk in chunks for reading in scrapes.read(chunk)], scrapes.doubts
 
 
@@ -70,9 +78,9 @@ def test_a_scrape_is_all_that_a_target_showed_at_one_moment() -> None:
     started = Timestamp(1_767_225_500_250)
 
     assert doubts == ()
-    assert first.scrape == Scrape(given.after(60), "n1", started, {FAILED: Decimal(1)})
+    assert first.scrape == Scrape(given.after(60), "n1", started, {OWN_FAILED: Decimal(1)})
     assert second.scrape == Scrape(
-        given.after(120), "n1", started, {FAILED: Decimal(2), DELIVERED: Decimal(9)}
+        given.after(120), "n1", started, {OWN_FAILED: Decimal(2), OWN_DELIVERED: Decimal(9)}
     )
     assert [first.first, second.first] == [True, False]
 
@@ -101,20 +109,35 @@ def test_targets_without_a_series_of_ours_are_no_nodes() -> None:
     assert {reading.scrape.node for reading in readings} == {"n1"}
 
 
-def test_another_label_of_the_target_begins_it_anew() -> None:
-    """A new label in its configuration must not count all its counters a second time."""
-    renamed = [
-        series(name, team="network", **more) for name, more in (("flows", {"outcome": "failed"}), ("up", {}))
-    ]
-    chunk = Chunk(
-        (recorded(FAILED, [(0, 100), (60, 101)]), recorded(renamed[0], [(120, 102), (180, 103)])),
-        (up(0, 60), recorded(renamed[1], [(120, 1), (180, 1)])),
-        (),
+def test_another_label_of_the_target_begins_it_anew_unless_its_start_says_more() -> None:
+    """Counted twice it never is; the same process goes on, and one that began since is a restart."""
+    flows, alive, start = (
+        series(name, team="network", **more)
+        for name, more in (("flows", {"outcome": "failed"}), ("up", {}), (conventions.PROCESS_START_TIME, {}))
     )
-    readings, doubts = read(chunk)
 
-    assert doubts == ()
-    assert firsts(readings) == [0, 120]
+    def begun(before: Sequence[float], after: Sequence[float]) -> list[float]:
+        """Return the first scrapes when the process began then, as told before and after the change."""
+        chunk = Chunk(
+            (recorded(FAILED, [(0, 100), (60, 101)]), recorded(flows, [(120, 102), (180, 103)])),
+            (up(0, 60), recorded(alive, [(120, 1), (180, 1)])),
+            (
+                recorded(START, [(at, began_at(began)) for at in (0, 60) for began in before]),
+                recorded(start, [(at, began_at(began)) for at in (120, 180) for began in after]),
+            ),
+        )
+        readings, doubts = read(chunk)
+        assert doubts == ()
+        assert set(readings[-1].scrape.values) == {OWN_FAILED}
+        return firsts(readings)
+
+    assert begun((), ()) == [0, 120]
+    assert begun((-100,), ()) == [0, 120]
+    assert begun((), (-100,)) == [0, 120]
+    assert begun((-100,), (-100,)) == [0]
+    assert begun((-100,), (-50,)) == [0, 120]
+    assert begun((-100,), (90,)) == [0]
+    assert begun((), (90,)) == [0]
 
 
 def test_a_counter_whose_series_all_changed_their_labels_begins_anew() -> None:
@@ -224,10 +247,10 @@ def test_a_label_change_loses_an_interval_and_counts_nothing_twice() -> None:
     assert [evaluation.bad for evaluation in engine.evaluate(given.after(200))] == [2]
 
 
-BORN = [series(outcome="failed", reason=reason) for reason in ("reset", "stalled")]
+BORN = [Series("flows", labels({"outcome": "failed", "reason": reason})) for reason in ("reset", "stalled")]
 SHOWN = st.fixed_dictionaries(
-    {FAILED: st.integers(0, 9)},
-    optional={DELIVERED: st.integers(0, 9), **dict.fromkeys(BORN, st.integers(0, 9))},
+    {OWN_FAILED: st.integers(0, 9)},
+    optional={OWN_DELIVERED: st.integers(0, 9), **dict.fromkeys(BORN, st.integers(0, 9))},
 )
 
 
@@ -255,19 +278,15 @@ def test_scrapes_come_back_as_they_were_however_they_are_cut(
 
 
 def _kept(shown: list[Scrape]) -> Chunk:
-    """Return some scrapes as a store keeps them: by series."""
-    followed = {one for scrape in shown for one in scrape.values}
+    """Return some scrapes as a store keeps them: by series, with the labels of the target."""
+    followed = sorted({one for scrape in shown for one in scrape.values}, key=str)
+    samples = {
+        one: tuple((scrape.at, scrape.values[one]) for scrape in shown if one in scrape.values)
+        for one in followed
+    }
+    starts = tuple((scrape.at, Decimal(scrape.started_at) / clock.SECOND) for scrape in shown)
     return Chunk(
-        tuple(
-            RecordedSeries(
-                one, tuple((scrape.at, scrape.values[one]) for scrape in shown if one in scrape.values)
-            )
-            for one in sorted(followed, key=str)
-        ),
+        tuple(RecordedSeries(series(one.name, **dict(one.labels)), samples[one]) for one in followed),
         (RecordedSeries(UP, tuple((scrape.at, Decimal(1)) for scrape in shown)),),
-        (
-            RecordedSeries(
-                START, tuple((scrape.at, Decimal(scrape.started_at) / clock.SECOND) for scrape in shown)
-            ),
-        ),
+        (RecordedSeries(START, starts),),
     )
