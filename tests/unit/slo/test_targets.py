@@ -129,6 +129,8 @@ def test_another_label_of_the_target_begins_it_anew_unless_its_start_says_more()
         readings, doubts = read(chunk)
         assert doubts == ()
         assert set(readings[-1].scrape.values) == {OWN_FAILED}
+        # The start of the one is never told of the other.
+        assert readings[-1].scrape.started_at == (given.after(after[0]) if after else 0)
         return firsts(readings)
 
     assert begun((), ()) == [0, 120]
