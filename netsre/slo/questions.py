@@ -15,7 +15,6 @@ from netsre.model.levels import (
     Selector,
     ThresholdIndicator,
 )
-from netsre.slo.history import minute_of
 
 MOST_SAMPLES: Final = 200_000
 """Samples of one answer, reckoned with a scrape every 15 s: about 5 MB."""
@@ -67,7 +66,7 @@ def selectors(slos: Iterable[SLO], node_label: str) -> tuple[Selector, ...]:
 def span(slos: Iterable[SLO], at: Timestamp) -> Span:
     """Return the time that has to be known to say where these SLOs stand."""
     longest = max((slo.window for slo in slos), default=clock.DAY)
-    return Timestamp(minute_of(at) + clock.MINUTE - longest - BEFORE), at
+    return Timestamp(at - at % clock.MINUTE + clock.MINUTE - longest - BEFORE), at
 
 
 def chunks(whole: Span, series: int) -> tuple[Span, ...]:

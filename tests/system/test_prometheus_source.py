@@ -351,9 +351,11 @@ def test_the_scenarios_give_the_sums_that_a_person_reckons(read: recorded_levels
 def test_what_was_not_kept_shows_as_coverage(read: recorded_levels.Standing) -> None:
     """A history of 26 hours covers that much of thirty days, less where nobody read the node."""
     minutes = 30 * 24 * 60
+    covered = {name: of_node(read, name)["success-30d", ""].coverage for name in ("plain", "idle")}
 
-    assert of_node(read, "plain")["success-30d", ""].coverage == wire.number(Decimal(SCRAPES) / minutes)
-    assert of_node(read, "idle")["success-30d", ""].coverage == wire.number(Decimal(SCRAPES - 240) / minutes)
+    # How far back a long window reaches is a question of an hour at most.
+    assert covered["plain"] == pytest.approx(SCRAPES / minutes, rel=0.002)
+    assert covered["idle"] == pytest.approx((SCRAPES - 240) / minutes, rel=0.002)
     # The minute that has just begun was not read yet.
     assert of_node(read, "plain")["success-6h", ""].coverage == wire.number(Decimal(359) / 360)
 
