@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import time
 import urllib.parse
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -83,8 +84,11 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
     return run
 
 
-def store(**flows: Any) -> Answer:
-    """Answer as a Prometheus with ten minutes of one node; `flows` is said beside the samples of flows."""
+def store(delay: float = 0, **flows: Any) -> Answer:
+    """Answer as a Prometheus with ten minutes of one node; `flows` is said beside the samples of flows.
+
+    What series there are is said after some seconds.
+    """
     times = range(END - 600, END, 60)
     held = {
         "netsre_flows_total": {**FLOWS, "values": [[at, str(at - END + 1_000)] for at in times]},
@@ -94,6 +98,7 @@ def store(**flows: Any) -> Answer:
 
     def answer(handler: Handler, query: dict[str, list[str]]) -> None:
         if urllib.parse.urlsplit(handler.path).path.endswith("/series"):
+            time.sleep(delay)
             says(json.dumps({"status": "success", "data": [FLOWS, USED]}))(handler, query)
             return
         name = query["query"][0].partition("{")[0].partition("[")[0]
@@ -139,6 +144,15 @@ def test_a_partial_answer_is_null_where_it_matters_and_only_there(slos: str, run
     assert success["firing"] == []
     assert found["headroom"]["budget_remaining"] == 1
     assert document["warnings"] == ["partial_answer: store 10.0.0.9 is away"]
+
+
+def test_what_takes_longer_than_a_second_says_how_far_it_is(slos: str, run: Run) -> None:
+    """On stderr, so that stdout stays one document; what is quick says nothing."""
+    for delay, told in ((0.0, ""), (1.1, "reading samples: 0 of 1 (0 %)\n")):
+        with serving(store(delay)) as server:
+            done = run("--source", server.url, "--at", str(END), "--slos", slos, "--json")
+        assert done.stderr == told
+        assert json.loads(done.stdout)["queries"] == 5
 
 
 def test_metrics_that_nobody_has_are_null_with_their_reason(slos: str, run: Run) -> None:
