@@ -143,6 +143,11 @@ class NoData:
     `no_traffic`: the source was read, and there were no events. `source_down`: it was read before, and not in
     this window. `no_history`: it was never read within the period. `not_evaluated`: the policy does not have
     this window any more.
+
+    From a store of samples: `no_series`: it has none of what the SLO is about. `partial_answer`: it said that
+    its answer is not whole. `native_histogram`: its buckets are not those of the SLO.
+    `contradictory_samples`: two samples of one time. `ambiguous_target`: several targets under one node.
+    `no_node_label`: nothing says which node it was.
     """
 
     reason: str

@@ -38,3 +38,14 @@ class Scrape:
     started_at: Timestamp
     """When the source's counters were born; a later value than before means that all were reset."""
     values: Mapping[Series, Decimal]
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedSeries:
+    """One series with the samples that a store of measurements kept of it; nothing is judged yet.
+
+    A sample that is not a number is NaN; times should rise, and what reads them checks that they do.
+    """
+
+    series: Series
+    samples: tuple[tuple[Timestamp, Decimal], ...]

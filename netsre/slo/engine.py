@@ -94,6 +94,10 @@ class Engine:
         buckets = self._history.count(rows, measures, counted.since, counted.until)
         return Observation((*buckets, *self._history.close(scrape.at)), cursor, notes)
 
+    def forget(self, node: str) -> None:
+        """Let the next scrape of a node be its first: its counters have nothing to do with those before."""
+        self._cursors.pop(node, None)
+
     def groups(self, slo: SLO) -> tuple[Labels, ...]:
         """Return the groups of an SLO that were measured within the history, sorted.
 

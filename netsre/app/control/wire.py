@@ -15,6 +15,8 @@ from netsre.clock import Timestamp
 from netsre.model.alerts import Alert
 from netsre.model.levels import SLO, Evaluation, Measured, Ratio
 from netsre.model.runbooks import JournalEntry, Run
+from netsre.model.samples import Labels
+from netsre.slo import evaluate
 from netsre.slo.history import Bucket
 
 Number = int | float
@@ -197,9 +199,9 @@ def slos(snapshot: Snapshot | None) -> Slos:
     """Return every SLO; one that was never measured is there too, with nulls."""
     if snapshot is None:
         return Slos(slos=[])
-    views = [_slo(evaluation, snapshot.recent) for evaluation in snapshot.evaluations]
+    views = [level(evaluation, snapshot.recent) for evaluation in snapshot.evaluations]
     known = {evaluation.slo.name for evaluation in snapshot.evaluations}
-    views += [_unmeasured(slo) for slo in snapshot.slos if slo.name not in known]
+    views += [unknown(slo, (), evaluate.NO_HISTORY) for slo in snapshot.slos if slo.name not in known]
     return Slos(slos=sorted(views, key=lambda view: (view.name, sorted(view.group.items()))))
 
 
@@ -265,7 +267,8 @@ def sources(snapshot: Snapshot | None) -> list[SourceView]:
     ]
 
 
-def _slo(evaluation: Evaluation, recent: Mapping[GroupKey, Sequence[Bucket]]) -> SloView:
+def level(evaluation: Evaluation, recent: Mapping[GroupKey, Sequence[Bucket]]) -> SloView:
+    """Return where one group of an SLO stands."""
     slo = evaluation.slo
     ratios = {"sli": evaluation.sli, "budget_remaining": evaluation.budget_remaining}
     ratios |= {f"burn.{window}": burn for window, burn in evaluation.burn.items()}
@@ -293,16 +296,17 @@ def _slo(evaluation: Evaluation, recent: Mapping[GroupKey, Sequence[Bucket]]) ->
     )
 
 
-def _unmeasured(slo: SLO) -> SloView:
+def unknown(slo: SLO, group: Labels, reason: str) -> SloView:
+    """Return one group of an SLO of which no number is known, for a reason."""
     windows = slo.policy.windows if slo.policy else ()
     burn: dict[str, Number | None] = {clock.duration_text(length): None for length in windows}
     fields = ("good", "bad", "total", "sli", "budget_remaining", "coverage")
-    unknown = (*fields, *(f"burn.{window}" for window in burn))
+    without = (*fields, *(f"burn.{window}" for window in burn))
     return SloView(
         name=slo.name,
         service=slo.service,
         description=slo.description,
-        group={},
+        group=dict(group),
         labels=dict(slo.labels),
         objective=number(slo.objective),
         window=clock.duration_text(slo.window),
@@ -314,7 +318,7 @@ def _unmeasured(slo: SLO) -> SloView:
         coverage=None,
         burn=burn,
         firing=[],
-        reasons=dict.fromkeys(unknown, "no_history"),
+        reasons=dict.fromkeys(without, reason),
         recent=[],
     )
 

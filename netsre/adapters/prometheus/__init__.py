@@ -1,0 +1,1 @@
+"""A Prometheus, or whatever answers like one (Thanos, Mimir, VictoriaMetrics), as a store of samples."""

@@ -1,0 +1,120 @@
+"""Asks a Prometheus for raw samples: `rate()` and `increase()` extrapolate, and are never used."""
+
+import datetime
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Final, cast
+
+from prometheus_api_client.prometheus_connect import PrometheusConnect
+from requests.adapters import DEFAULT_RETRIES
+
+from netsre import clock
+from netsre.adapters.prometheus import answers
+from netsre.adapters.prometheus.answers import Shortfall
+from netsre.adapters.prometheus.transport import Bounds, Session, TooMuch
+from netsre.clock import Timestamp
+from netsre.model.levels import Selector
+from netsre.model.samples import RecordedSeries, Series
+
+BOUNDS: Final = Bounds()
+_SHORTEST: Final = clock.MINUTE
+"""Milliseconds; an answer about less than that is not asked for in parts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Series with their samples, and why these may not be all."""
+
+    recorded: tuple[RecordedSeries, ...]
+    shortfalls: tuple[Shortfall, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Series that have a sample in a span of time, and why these may not be all."""
+
+    series: tuple[Series, ...]
+    shortfalls: tuple[Shortfall, ...]
+
+
+class PrometheusClient:
+    """A client of one Prometheus; every method raises `SourceUnreachable` when there is no usable answer."""
+
+    def __init__(self, url: str, token: str | None = None, bounds: Bounds = BOUNDS) -> None:
+        """Prepare for requests to `url` (such as `http://127.0.0.1:9090`); nothing is sent yet."""
+        self._bounds = bounds
+        self._session = Session(url, token, bounds)
+        # Attempts are the session's, which counts them and bounds each.
+        self._library = PrometheusConnect(url=url, headers={}, session=self._session, retry=DEFAULT_RETRIES)
+
+    @property
+    def queries(self) -> int:
+        """Requests that were sent, each attempt counted."""
+        return self._session.sent
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._library.close()
+
+    def samples(self, selector: Selector, since: Timestamp, until: Timestamp) -> Answer:
+        """Return the raw samples in `(since, until]`; a span that is too much is asked for in halves."""
+        try:
+            return self._samples(selector, since, until)
+        except TooMuch as error:
+            if until - since <= _SHORTEST:
+                self._session.refuse(f"{error}; make the selectors of the service levels narrower")
+        middle = Timestamp(since + (until - since) // 2)
+        earlier, later = self.samples(selector, since, middle), self.samples(selector, middle, until)
+        return Answer(
+            _joined(earlier.recorded, later.recorded),
+            tuple(dict.fromkeys((*earlier.shortfalls, *later.shortfalls))),
+        )
+
+    def known(self, selectors: Iterable[Selector], since: Timestamp, until: Timestamp) -> Known:
+        """Return the series that these selectors match and that have a sample between two times."""
+        params = {"match[]": [str(selector) for selector in selectors]}
+        try:
+            found = self._library.get_series(_time(since), _time(until), params)
+        except TooMuch as error:
+            self._session.refuse(f"{error}; make the selectors of the service levels narrower")
+        try:
+            if not isinstance(found, list):
+                raise ValueError("has no list of series")  # noqa: TRY301
+            series = tuple(answers.series_of(pairs) for pairs in found)
+        except ValueError as error:
+            self._session.refuse(f"answered JSON of another shape ({error}); is it a Prometheus?")
+        return Known(series, answers.shortfalls(self._document()))
+
+    def _samples(self, selector: Selector, since: Timestamp, until: Timestamp) -> Answer:
+        params = {
+            "time": f"{until // clock.SECOND}.{until % clock.SECOND:03d}",
+            "timeout": f"{self._bounds.total_seconds:g}s",
+            # Thanos: never what was averaged over five minutes or an hour.
+            "max_source_resolution": "0s",
+        }
+        try:
+            self._library.custom_query(f"{selector}[{until - since}ms]", params)
+        except (KeyError, TypeError):  # the library's, about an answer without data
+            self._session.refuse("answered JSON without data; is it a Prometheus?")
+        document = self._document()
+        try:
+            recorded, missing = answers.recorded(document, since, until)
+        except ValueError as error:
+            self._session.refuse(f"answered JSON that {error}; is it a Prometheus?")
+        return Answer(recorded, (*answers.shortfalls(document), *missing))
+
+    def _document(self) -> dict[str, Any]:
+        return cast("dict[str, Any]", self._session.last)
+
+
+def _joined(earlier: Iterable[RecordedSeries], later: Iterable[RecordedSeries]) -> tuple[RecordedSeries, ...]:
+    found = {one.series: one for one in earlier}
+    joined: list[RecordedSeries] = []
+    for one in later:
+        before = found.pop(one.series, None)
+        joined.append(one if before is None else RecordedSeries(one.series, (*before.samples, *one.samples)))
+    return (*found.values(), *joined)
+
+
+def _time(at: Timestamp) -> datetime.datetime:
+    return datetime.datetime.fromtimestamp(at / clock.SECOND, tz=datetime.UTC)
