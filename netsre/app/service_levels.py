@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Final
 
 from netsre import conventions
+from netsre.adapters import time_zones
 from netsre.alerting import describe
 from netsre.alerting import parsing as alert_parsing
 from netsre.app import resources
@@ -55,7 +56,8 @@ def load(
     known = parsing.parse(resources.texts([policies or shipped / "policies"], *_SUFFIXES), BOUNDS)
     findings = specs.Findings()
     documents = parsing.documents(resources.texts(list(paths) or [shipped], *_SUFFIXES), findings)
-    found = parsing.read(documents, BOUNDS, known.policies, runbooks, findings)
+    about = parsing.Surroundings(BOUNDS, known.policies, runbooks, time_zones.find)
+    found = parsing.read(documents, about, findings)
     rules = alert_parsing.read(documents, runbooks, findings)
     findings.raise_if_any()
     return ServiceLevels(found.slos, found.policies, rules)

@@ -27,7 +27,7 @@ def section(slo: SLO, links: Links) -> Section:
     """Return the row of one SLO."""
     row = (budget(slo, links), coverage(slo, links), live(slo, links), burn(slo, links))
     objective = decimal(slo.objective * 100, places=6)
-    title = f"{slo.name}: {objective} % over {clock.duration_text(slo.window)}"
+    title = f"{slo.name}: {objective} % over {slo.window_text}"
     return Section(f"slo/{slo.name}", title, row)
 
 

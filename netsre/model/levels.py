@@ -1,11 +1,14 @@
 """Service levels: what people ask for (`SLO`) and what was measured (`Evaluation`)."""
 
+import datetime
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
-from typing import Literal
+from types import MappingProxyType
+from typing import Final, Literal
 
+from netsre import clock
 from netsre.clock import Timestamp
 from netsre.model.samples import Labels
 
@@ -110,6 +113,39 @@ class BurnPolicy:
         return tuple(sorted({length for rule in self.rules for length in (rule.short, rule.long)}))
 
 
+Unit = Literal["day", "week", "month", "quarter"]
+
+
+@dataclass(frozen=True, slots=True)
+class Calendar:
+    """A period that begins at midnight on the first day of a unit, somewhere; weeks begin on Monday."""
+
+    unit: Unit
+    timezone: str
+    """Its name, such as `Europe/Berlin`; always whole hours from UTC."""
+    zone: datetime.tzinfo = field(compare=False, repr=False)
+
+    @property
+    def nominal(self) -> int:
+        """Milliseconds by which burn rates of the period are reckoned, whatever its month."""
+        return _DAYS[self.unit][0] * clock.DAY
+
+    @property
+    def longest(self) -> int:
+        """Milliseconds that it may last, the hour of a clock that goes back included."""
+        return _DAYS[self.unit][1] * clock.DAY + clock.HOUR
+
+    def __str__(self) -> str:
+        """Return it as people read it."""
+        return f"{self.unit} {self.timezone}"
+
+
+_DAYS: Final[Mapping[Unit, tuple[int, int]]] = MappingProxyType(
+    {"day": (1, 1), "week": (7, 7), "month": (30, 31), "quarter": (91, 92)}
+)
+"""Days of a unit: nominal, and at most."""
+
+
 @dataclass(frozen=True, slots=True)
 class SLO:
     """A service level objective, as read from its file."""
@@ -121,12 +157,24 @@ class SLO:
     objective: Fraction
     """The share of events that must be good, between 0 and 1, both excluded; exact."""
     window: int
-    """Rolling period in milliseconds."""
+    """Rolling period in milliseconds; of a calendar, its nominal length."""
     group_by: tuple[str, ...]
     indicator: Indicator
     policy: BurnPolicy | None
     runbook: str | None
     origin: Origin
+    calendar: Calendar | None = None
+    """The period, where it is one of the calendar."""
+
+    @property
+    def reach(self) -> int:
+        """Milliseconds of the past that its longest window needs."""
+        return self.window if self.calendar is None else self.calendar.longest
+
+    @property
+    def window_text(self) -> str:
+        """Return the period as people read it: `30d`, or `month Europe/Berlin`."""
+        return clock.duration_text(self.window) if self.calendar is None else str(self.calendar)
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ CODES: Final = MappingProxyType(
     {
         OBJECTIVE: "The objective is not above 0 and below 100 percent.",
         OBJECTIVE_AS_FRACTION: "The objective looks like a fraction instead of a percentage.",
-        CALENDAR_WINDOW: "Calendar windows are not supported yet.",
+        CALENDAR_WINDOW: "The calendar window has no time zone that is known and whole hours from UTC.",
         WINDOW: "The window is not whole minutes, too long, or shorter than a window of its policy.",
         PROMQL: "PromQL indicators are not supported yet.",
         UNKNOWN_POLICY: "The burn policy does not exist.",

@@ -13,12 +13,13 @@ from netsre import clock, conventions
 from netsre.clock import Timestamp
 from netsre.model.levels import SLO
 from netsre.model.samples import Labels, Scrape
-from netsre.slo import definition, increments, indicators
-from netsre.slo.evaluate import Evaluations, Frame, Level, Window
+from netsre.slo import calendars, definition, increments, indicators
+from netsre.slo.evaluate import Evaluations, Frame, Level, Span, Window
 from netsre.slo.grid import Columns
 from netsre.slo.history import Bucket, History
 from netsre.slo.increments import Cursor, Increments, Reason
 from netsre.slo.indicators import Measure, Meter
+from netsre.slo.track import Sums
 
 _GONE_AFTER: Final = clock.HOUR
 
@@ -62,9 +63,11 @@ class Engine:
         self._definitions = {slo.name: definition.of(slo) for slo in self.slos}
         self._meter = Meter(self.slos)
         self._followed = indicators.followed(self.slos)
-        self._lengths = {slo.window for slo in self.slos}
+        self._lengths = {slo.window for slo in self.slos if slo.calendar is None}
         self._lengths |= {length for slo in self.slos if slo.policy for length in slo.policy.windows}
-        self._history = History(history, self._lengths)
+        self._calendars = {slo.calendar for slo in self.slos if slo.calendar is not None}
+        longest = {calendar.longest for calendar in self._calendars}
+        self._history = History(history, self._lengths | longest)
         self._cursors = {cursor.node: cursor for cursor in cursors}
         self._nodes = nodes
         self._frame = Frame((), frozenset())
@@ -143,18 +146,22 @@ class Engine:
             ]
         return self._frame
 
-    def _held(self, columns: Mapping[int, Columns], now: Timestamp) -> Callable[[int, int], Window]:
-        """Return what looks up the window of a row and length; the sums stay as they are now."""
-        still = {length: sums.copy() for length, sums in columns.items()}
-        minutes = {length: self._history.covered(length, now) for length in columns}
-        wide = {
-            (row, length): self._history.sums(row, length, now)
-            for row in self._history.wide
-            for length in columns
+    def _held(self, columns: Mapping[int, Columns], now: Timestamp) -> Callable[[int, Span], Window]:
+        """Return what looks up the window of a row; the sums stay as they are now."""
+        history = self._history
+        still: dict[Span, Columns] = {length: sums.copy() for length, sums in columns.items()}
+        minutes: dict[Span, int] = {length: history.covered(length, now) for length in columns}
+        wide: dict[tuple[int, Span], Sums] = {
+            (row, length): history.sums(row, length, now) for row in history.wide for length in columns
         }
+        for calendar in self._calendars:
+            begin = calendars.start(calendar, now)
+            still[calendar] = history.since(begin, now)
+            minutes[calendar] = calendars.minutes_since(begin, now)
+            wide |= {(row, calendar): history.sums_since(row, begin, now) for row in history.wide}
 
-        def held(row: int, length: int) -> Window:
-            return Window(wide.get((row, length)) or still[length].sums(row), minutes[length])
+        def held(row: int, span: Span) -> Window:
+            return Window(wide.get((row, span)) or still[span].sums(row), minutes[span])
 
         return held
 

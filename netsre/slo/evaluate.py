@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from netsre import clock
 from netsre.clock import Timestamp
-from netsre.model.levels import SLO, Burning, BurnRule, Evaluation, Measured, NoData, Ratio
+from netsre.model.levels import SLO, Burning, BurnRule, Calendar, Evaluation, Measured, NoData, Ratio
 from netsre.model.samples import Labels
 from netsre.slo.grid import Columns, Integers
 from netsre.slo.track import Sums
@@ -38,9 +38,13 @@ class Window:
     """How many minutes it has."""
 
 
-def evaluate(slo: SLO, group: Labels, window: Callable[[int], Window], now: Timestamp) -> Evaluation:
-    """Return where one group of an SLO stands at one moment; `window` returns what a length in ms holds."""
-    whole = window(slo.window)
+Span = int | Calendar
+"""A window: a length in milliseconds that ends now, or the present period of a calendar."""
+
+
+def evaluate(slo: SLO, group: Labels, window: Callable[[Span], Window], now: Timestamp) -> Evaluation:
+    """Return where one group of an SLO stands at one moment; `window` returns what a span holds."""
+    whole = window(slo.calendar or slo.window)
     # Minutes of the period in which a source was read, or none: that decides what silence means.
     ever = whole.sums.measured > 0
     budget = 1 - slo.objective
@@ -163,7 +167,7 @@ class Evaluations(Sequence[Evaluation]):
     def __init__(
         self,
         frame: Frame,
-        window: Callable[[int, int], Window],
+        window: Callable[[int, Span], Window],
         now: Timestamp,
         near: Iterable[int],
         gone: Iterable[int] = (),
@@ -212,6 +216,6 @@ class Evaluations(Sequence[Evaluation]):
         if known is None:
             level = self._frame.levels[at]
             known = self._known[at] = evaluate(
-                level.slo, level.group, lambda length: self._window(level.row, length), self._now
+                level.slo, level.group, lambda span: self._window(level.row, span), self._now
             )
         return known

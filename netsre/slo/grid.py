@@ -120,6 +120,10 @@ class Grid:
         """Return the sums over the window of one of the widths that ends with the present slot; no copy."""
         return self._running[width]
 
+    def between(self, first: int, last: int) -> Columns:
+        """Return the sums over the slots from the first to the last."""
+        return self._summed(last - first + 1, last)
+
     def cells(self, rows: Integers, slot: int) -> Columns:
         """Return what some rows hold in one slot."""
         column = self._columns.get(slot)

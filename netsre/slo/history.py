@@ -150,6 +150,16 @@ class History:
         bad, total, measured = (sum(column) for column in zip(*cells, strict=True))
         return Sums(Decimal(bad), Decimal(total), measured)
 
+    def since(self, begin: Timestamp, now: Timestamp) -> Columns:
+        """Return the sums of all rows but the wide ones from a whole hour until now."""
+        tier = self.tiers[-1]
+        return self._grids[-1].between(tier.slot(begin), tier.slot(now))
+
+    def sums_since(self, row: int, begin: Timestamp, now: Timestamp) -> Sums:
+        """Return the sums of a wide row from a whole hour until now."""
+        tier = self.tiers[-1]
+        return self._wide[row][-1].sums(tier.slot(begin), tier.slot(now) + 1)
+
     def covered(self, length: int, now: Timestamp) -> int:
         """Return how many minutes the window of a length has that ends at a time."""
         return tiers.minutes_covered(self.tiers[tiers.holding(self.tiers, length)], length, now)

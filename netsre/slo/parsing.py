@@ -8,8 +8,9 @@ from typing import Final
 
 from netsre import clock
 from netsre.model import alert_rules, literals, specs
-from netsre.model.levels import SLO
-from netsre.slo import codes, indicator_specs, policies, spec_parts
+from netsre.model.levels import SLO, Calendar
+from netsre.slo import calendars, codes, indicator_specs, policies, spec_parts
+from netsre.slo.calendars import Zones, no_zones
 from netsre.slo.policies import PolicySpec
 
 KIND: Final = "SLO"
@@ -36,15 +37,17 @@ def parse(
     bounds: indicator_specs.Bounds,
     known: Sequence[PolicySpec] = (),
     runbooks: Collection[str] | None = None,
+    zones: Zones = no_zones,
 ) -> SpecSet:
     """Read files (name to text) strictly; raises `SpecErrors` with all findings by file and line.
 
     `bounds` are the bucket bounds of the histograms that latency SLOs may use. `known` are burn policies that
     exist beside those in the files; a policy of the same name in a file replaces one of them. `runbooks` are
-    the names that an SLO may name, None where any will do.
+    the names that an SLO may name, None where any will do; `zones` finds the time zone of a calendar.
     """
     findings = specs.Findings()
-    found = read(documents(texts, findings), bounds, known, runbooks, findings)
+    about = Surroundings(bounds, tuple(known), runbooks, zones)
+    found = read(documents(texts, findings), about, findings)
     findings.raise_if_any()
     return found
 
@@ -58,19 +61,23 @@ def documents(texts: Mapping[str, str], findings: specs.Findings) -> list[specs.
     ]
 
 
-def read(
-    documents: Sequence[specs.Document],
-    bounds: indicator_specs.Bounds,
-    known: Sequence[PolicySpec],
-    runbooks: Collection[str] | None,
-    findings: specs.Findings,
-) -> SpecSet:
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What is known beside the files."""
+
+    bounds: indicator_specs.Bounds
+    policies: tuple[PolicySpec, ...] = ()
+    runbooks: Collection[str] | None = None
+    zones: Zones = no_zones
+
+
+def read(documents: Sequence[specs.Document], about: Surroundings, findings: specs.Findings) -> SpecSet:
     """Read the SLOs and burn policies among some documents; what is wrong becomes findings."""
     written = _policies(documents, findings)
     # A policy with findings of its own still exists: its SLOs are not to blame.
     names = {document.name for document in documents if document.kind == policies.KIND}
-    usable = {**{policy.name: policy for policy in known if policy.name not in names}, **written}
-    reader = _Reader(bounds, usable, frozenset({*usable, *names}), runbooks, findings)
+    usable = {**{policy.name: policy for policy in about.policies if policy.name not in names}, **written}
+    reader = _Reader(about, usable, frozenset({*usable, *names}), findings)
     slos = reader.slos(documents)
     return SpecSet(
         tuple(sorted(slos, key=lambda slo: slo.name)),
@@ -93,10 +100,9 @@ def _policies(documents: Sequence[specs.Document], findings: specs.Findings) -> 
 class _Reader:
     """What reading an SLO needs to know."""
 
-    bounds: indicator_specs.Bounds
+    about: Surroundings
     policies: Mapping[str, PolicySpec]
     policy_names: frozenset[str]
-    runbooks: Collection[str] | None
     findings: specs.Findings
 
     def slos(self, documents: Sequence[specs.Document]) -> list[SLO]:
@@ -109,15 +115,16 @@ class _Reader:
         before = len(self.findings)
         spec = document.spec
         service, description = spec_parts.service(spec), spec.text("description", required=False)
-        objective, window = _objective(spec), _window(spec)
+        objective = _objective(spec)
+        calendar, window = self._period(spec)
         indicator_part = spec.mapping("indicator")
-        indicator = indicator_specs.read(indicator_part, self.bounds) if indicator_part else None
+        indicator = indicator_specs.read(indicator_part, self.about.bounds) if indicator_part else None
         metrics = indicator_specs.metrics_of(indicator) if indicator else ()
         group_by = spec_parts.group_by(spec, metrics)
         labels = spec_parts.metadata_labels(document.metadata, group_by)
         alerting = spec.mapping("alerting")
         policy = self._policy(alerting, objective, window) if alerting else None
-        runbook = spec_parts.runbook(alerting, self.runbooks) if alerting else None
+        runbook = spec_parts.runbook(alerting, self.about.runbooks) if alerting else None
         if alerting:
             alerting.end()
         spec.end()
@@ -141,7 +148,16 @@ class _Reader:
             policy.resolved(window) if policy else None,
             runbook,
             document.origin,
+            calendar,
         )
+
+    def _period(self, spec: specs.Mapping) -> tuple[Calendar | None, int | None]:
+        """Read `window`: a calendar with its nominal length, or a rolling length."""
+        written = spec.value("window")
+        if not isinstance(written, specs.Mapping):
+            return None, _window(spec)
+        calendar = calendars.read(written, self.about.zones)
+        return calendar, None if calendar is None else calendar.nominal
 
     def _policy(
         self, alerting: specs.Mapping, objective: Fraction | None, window: int | None
@@ -179,10 +195,6 @@ def _objective(spec: specs.Mapping) -> Fraction | None:
 
 
 def _window(spec: specs.Mapping) -> int | None:
-    if isinstance(spec.value("window"), specs.Mapping):
-        message = "of a calendar is not supported yet; write a rolling one such as 30d"
-        spec.wrong("window", codes.CALENDAR_WINDOW, message)
-        return None
     window = spec.duration("window")
     if window is None:
         return None

@@ -65,7 +65,7 @@ def selectors(slos: Iterable[SLO], node_label: str) -> tuple[Selector, ...]:
 
 def span(slos: Iterable[SLO], at: Timestamp) -> Span:
     """Return the time that has to be known to say where these SLOs stand."""
-    longest = max((slo.window for slo in slos), default=clock.DAY)
+    longest = max((slo.reach for slo in slos), default=clock.DAY)
     return Timestamp(at - at % clock.MINUTE + clock.MINUTE - longest - BEFORE), at
 
 

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from netsre import clock
+from netsre.adapters import time_zones
 from netsre.app import resources, service_levels
 from netsre.errors import SpecErrors
 from netsre.model import specs
@@ -28,7 +29,7 @@ def policies() -> tuple[PolicySpec, ...]:
 def findings_of(texts: dict[str, str]) -> list[str]:
     """Return what is wrong with these files, one line each."""
     with pytest.raises(SpecErrors) as caught:
-        parsing.parse(texts, service_levels.BOUNDS, policies(), {"network-evidence"})
+        parsing.parse(texts, service_levels.BOUNDS, policies(), {"network-evidence"}, time_zones.find)
     return [str(finding) for finding in caught.value.findings]
 
 
