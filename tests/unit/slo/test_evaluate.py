@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from netsre import clock
 from netsre.clock import Timestamp
 from netsre.model.levels import SLO, BurnPolicy, BurnRule, Evaluation, Measured, NoData
-from netsre.slo.evaluate import Window, evaluate
+from netsre.slo.evaluate import Span, Window, evaluate
 from netsre.slo.history import Bucket, History
 from netsre.slo.indicators import Measure
 from tests.unit.slo.given import NODE, START, WORKBOOK, after, slo
@@ -32,7 +32,8 @@ def stand(level: SLO, history: History, at: Timestamp = NOW) -> Evaluation:
     """Return how an SLO stands at a time."""
     row = history.row(level.name, "what", NODE)
 
-    def window(length: int) -> Window:
+    def window(length: Span) -> Window:
+        assert isinstance(length, int)
         return Window(history.sums(row, length, at), history.covered(length, at))
 
     return evaluate(level, NODE, window, at)
