@@ -147,6 +147,16 @@ _DAYS: Final[Mapping[Unit, tuple[int, int]]] = MappingProxyType(
 
 
 @dataclass(frozen=True, slots=True)
+class Slices:
+    """A budget of slices of time instead of events."""
+
+    length: int
+    """Milliseconds; whole minutes that divide an hour."""
+    target: Fraction | None
+    """The share of a slice's events that must be good; None: its error ratio counts as part of an event."""
+
+
+@dataclass(frozen=True, slots=True)
 class SLO:
     """A service level objective, as read from its file."""
 
@@ -165,6 +175,8 @@ class SLO:
     origin: Origin
     calendar: Calendar | None = None
     """The period, where it is one of the calendar."""
+    slices: Slices | None = None
+    """Where its budget is one of slices: these are then its events."""
 
     @property
     def reach(self) -> int:

@@ -24,6 +24,7 @@ BAD_OUTSIDE_TOTAL: Final = "SLO018"
 BURN_RULE: Final = "SLO019"
 BOUNDS_UNKNOWN: Final = "SLO020"
 UNKNOWN_RUNBOOK: Final = "SLO021"
+BUDGETING: Final = "SLO022"
 
 CODES: Final = MappingProxyType(
     {
@@ -48,6 +49,7 @@ CODES: Final = MappingProxyType(
         BURN_RULE: "A value of a burn rule is impossible.",
         BOUNDS_UNKNOWN: "The bucket bounds of the histogram are not known.",
         UNKNOWN_RUNBOOK: "The runbook does not exist.",
+        BUDGETING: "The slices of a budget are too long, no part of an hour, or their target is impossible.",
     }
 )
 """Every code, with what it says; stable, never reused."""

@@ -9,20 +9,36 @@ from collections.abc import Iterable
 from decimal import Decimal
 
 from netsre.model.levels import SLO, LatencyIndicator, Matcher, RatioIndicator, Selector, ThresholdIndicator
-from netsre.slo.history import Bucket
+from netsre.slo import slices
+from netsre.slo.buckets import Bucket
 
 _LENGTH = 12
 
 
 def of(slo: SLO) -> str:
     """Return the definition of an SLO: equal for equal measurements, however they are written."""
-    text = f"{_indicator(slo)} by {','.join(sorted(slo.group_by))}"
+    sliced = "" if slo.slices is None else f" in slices of {slo.slices.length} ms, target {slo.slices.target}"
+    return _digest(_question(slo) + sliced)
+
+
+def of_events(slo: SLO) -> str:
+    """Return the definition of the events of an SLO, whatever its budget makes of them."""
+    return _digest(_question(slo))
+
+
+def _question(slo: SLO) -> str:
+    return f"{_indicator(slo)} by {','.join(sorted(slo.group_by))}"
+
+
+def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:_LENGTH]
 
 
 def current(slos: Iterable[SLO], buckets: Iterable[Bucket]) -> tuple[Bucket, ...]:
     """Return the minutes of what these SLOs measure now; SLOs and definitions that are gone have none."""
-    definitions = {slo.name: of(slo) for slo in slos}
+    asked = tuple(slos)
+    definitions = {slo.name: of(slo) for slo in asked}
+    definitions |= {slices.events_of(slo.name): of_events(slo) for slo in asked if slo.slices is not None}
     return tuple(bucket for bucket in buckets if bucket.definition == definitions.get(bucket.slo))
 
 

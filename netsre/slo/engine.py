@@ -11,14 +11,16 @@ from typing import Final
 
 from netsre import clock, conventions
 from netsre.clock import Timestamp
-from netsre.model.levels import SLO
+from netsre.model.levels import SLO, Slices
 from netsre.model.samples import Labels, Scrape
 from netsre.slo import calendars, definition, increments, indicators
+from netsre.slo.buckets import Bucket
 from netsre.slo.evaluate import Evaluations, Frame, Level, Span, Window
 from netsre.slo.grid import Columns
-from netsre.slo.history import Bucket, History
+from netsre.slo.history import History
 from netsre.slo.increments import Cursor, Increments, Reason
 from netsre.slo.indicators import Measure, Meter
+from netsre.slo.slices import Slicer, events_of
 from netsre.slo.track import Sums
 
 _GONE_AFTER: Final = clock.HOUR
@@ -68,6 +70,7 @@ class Engine:
         self._calendars = {slo.calendar for slo in self.slos if slo.calendar is not None}
         longest = {calendar.longest for calendar in self._calendars}
         self._history = History(history, self._lengths | longest)
+        self._slicer = Slicer(self._history)
         self._cursors = {cursor.node: cursor for cursor in cursors}
         self._nodes = nodes
         self._frame = Frame((), frozenset())
@@ -86,16 +89,28 @@ class Engine:
             return Observation((), cursor, notes)
         rows: list[int] = []
         measures: list[Measure] = []
+        sliced: list[tuple[Slices, tuple[int, int]]] = []
         for index, group, measure in self._meter.measure(scrape, counted):
             slo = self.slos[index]
             notes += tuple(Note(anomaly, subject(slo, group)) for anomaly in sorted(measure.anomalies))
             if measure.anomalies and not measure.total:
                 continue  # the source answered, but not about this: no reading, so that coverage shows it
-            rows.append(self._history.row(slo.name, self._definitions[slo.name], group))
+            rows.append(self._events_row(slo, group))
             measures.append(measure)
+            if slo.slices is not None:
+                row = self._history.row(slo.name, self._definitions[slo.name], group)
+                sliced.append((slo.slices, (rows[-1], row)))
         self._history.move_to(scrape.at)
         buckets = self._history.count(rows, measures, counted.since, counted.until)
+        for slices, both in sliced:
+            buckets += self._slicer.close(slices, both, scrape.at)
         return Observation((*buckets, *self._history.close(scrape.at)), cursor, notes)
+
+    def _events_row(self, slo: SLO, group: Labels) -> int:
+        """Return where the events of an SLO are counted: with a budget of slices they have their own row."""
+        if slo.slices is None:
+            return self._history.row(slo.name, self._definitions[slo.name], group)
+        return self._history.row(events_of(slo.name), definition.of_events(slo), group)
 
     def forget(self, node: str) -> None:
         """Let the next scrape of a node be its first: its counters have nothing to do with those before."""

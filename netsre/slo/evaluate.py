@@ -59,10 +59,16 @@ def evaluate(slo: SLO, group: Labels, window: Callable[[Span], Window], now: Tim
         total=whole.sums.total,
         sli=Measured(1 - errors.value) if isinstance(errors, Measured) else errors,
         budget_remaining=Measured(1 - errors.value / budget) if isinstance(errors, Measured) else errors,
-        coverage=Fraction(whole.sums.measured, whole.minutes),
+        coverage=_coverage(slo, whole),
         burn={clock.duration_text(length): rate for length, rate in burn.items()},
         firing=_firing(slo, sums, burn),
     )
+
+
+def _coverage(slo: SLO, whole: Window) -> Fraction:
+    # A slice is read once, and stands for all of its minutes.
+    each = 1 if slo.slices is None else slo.slices.length // clock.MINUTE
+    return Fraction(min(whole.sums.measured * each, whole.minutes), whole.minutes)
 
 
 def _burn(sums: Sums, budget: Fraction, *, ever: bool) -> Ratio:

@@ -7,7 +7,6 @@ anything else in tracks of exact decimals.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
@@ -17,41 +16,15 @@ from netsre import clock
 from netsre.clock import Timestamp
 from netsre.model.samples import Labels
 from netsre.slo import exact, tiers
+from netsre.slo.buckets import Bucket, Key, coarser, sorted_out
 from netsre.slo.gaps import LONG_GAP, apportion, minute_of
 from netsre.slo.grid import Columns, Grid, Integers, Minutes
 from netsre.slo.indicators import Measure
-from netsre.slo.tiers import Tier
-from netsre.slo.track import NOTHING, Sums, Track
+from netsre.slo.track import Sums, Track
 
 _MOST_WHOLE: Final = 1 << 43
 """Events of one reading that a grid takes: a quarter of such readings, one in 5 s, stays within 64 bits."""
 _NEVER: Final = -1
-
-
-@dataclass(frozen=True, slots=True)
-class Bucket:
-    """One slot of one SLO and group, with all it holds."""
-
-    slo: str
-    group: Labels
-    begin: Timestamp
-    bad: Decimal
-    total: Decimal
-    measured: int
-    """Minutes with at least one reading; none where events of a gap were spread."""
-    definition: str
-    """What was measured under the name of the SLO (`definition.of`)."""
-    step: int = clock.MINUTE
-    """Length of the slot in milliseconds."""
-
-
-@dataclass(frozen=True, slots=True)
-class Key:
-    """What a row is about."""
-
-    slo: str
-    definition: str
-    group: Labels
 
 
 class History:
@@ -146,9 +119,14 @@ class History:
         end = tier.slot(now) + 1
         if row in self._wide:
             return self._wide[row][index].sums(end - tier.width(length), end)
-        cells = [self._grids[index].cell(row, slot) for slot in range(end - tier.width(length), end)]
-        bad, total, measured = (sum(column) for column in zip(*cells, strict=True))
-        return Sums(Decimal(bad), Decimal(total), measured)
+        return self._cells(index, row, range(end - tier.width(length), end))
+
+    def minutes(self, row: int, begin: Timestamp, end: Timestamp) -> Sums:
+        """Return the sums of one row over whole minutes of the last hours."""
+        tier = self.tiers[0]
+        if row in self._wide:
+            return self._wide[row][0].sums(tier.slot(begin), tier.slot(end))
+        return self._cells(0, row, range(tier.slot(begin), tier.slot(end)))
 
     def since(self, begin: Timestamp, now: Timestamp) -> Columns:
         """Return the sums of all rows but the wide ones from a whole hour until now."""
@@ -187,6 +165,11 @@ class History:
         minutes, fives, hours = self.tiers
         kept = {minutes: tiers.KEPT_MINUTES, fives: fives.span + clock.HOUR, hours: hours.span}
         return {tier.step: tier.start(tier.slot(now - span)) for tier, span in kept.items()}
+
+    def _cells(self, index: int, row: int, slots: range) -> Sums:
+        cells = [self._grids[index].cell(row, slot) for slot in slots]
+        bad, total, measured = (sum(column) for column in zip(*cells, strict=True))
+        return Sums(Decimal(bad), Decimal(total), measured)
 
     def _widths(self, index: int) -> list[int]:
         held = [length for length in self._lengths if tiers.holding(self.tiers, length) == index]
@@ -313,7 +296,7 @@ class History:
 
     def _load(self, buckets: Iterable[Bucket]) -> None:
         """Take over stored buckets. What was not handed out before the process ended is owed, to be kept."""
-        minutes, coarse, newest = _sorted_out(buckets)
+        minutes, coarse, newest = sorted_out(buckets)
         if newest is None:
             return
         owed: list[tuple[int, int, int]] = []
@@ -321,7 +304,7 @@ class History:
             # From here on every minute is on disk; what is older may have nothing but its coarser slots left.
             whole = tier.slot(newest - self.tiers[0].span) + 1
             first = self._handed_out[index] = tier.slot(newest)
-            stored, made = coarse.get(tier.step, {}), _coarser(minutes, tier)
+            stored, made = coarse.get(tier.step, {}), coarser(minutes, tier)
             placed: dict[int, list[tuple[int, Sums]]] = {}
             for key in {**made, **stored}:
                 row, fresh, known = self._row_of(key), made.get(key, {}), stored.get(key, {})
@@ -357,40 +340,3 @@ class History:
 
 def _is_whole(amount: Decimal) -> bool:
     return amount <= _MOST_WHOLE and amount == int(amount)
-
-
-_Held = dict[int, Sums]
-
-
-def _sorted_out(
-    buckets: Iterable[Bucket],
-) -> tuple[dict[Key, _Held], dict[int, dict[Key, _Held]], Timestamp | None]:
-    """Return minutes by key and begin, coarser slots by step, key and number, and the newest begin of all."""
-    minutes: dict[Key, _Held] = {}
-    coarse: dict[int, dict[Key, _Held]] = {}
-    newest: Timestamp | None = None
-    for bucket in buckets:
-        key = Key(bucket.slo, bucket.definition, bucket.group)
-        held = Sums(bucket.bad, bucket.total, bucket.measured)
-        if bucket.step == clock.MINUTE:
-            minutes.setdefault(key, {})[bucket.begin] = held
-        else:
-            slots = coarse.setdefault(bucket.step, {}).setdefault(key, {})
-            slots[bucket.begin // bucket.step] = held
-        newest = bucket.begin if newest is None else max(newest, bucket.begin)
-    return minutes, coarse, newest
-
-
-def _coarser(minutes: Mapping[Key, _Held], tier: Tier) -> dict[Key, _Held]:
-    """Return the slots of a tier that are made of minutes."""
-    made: dict[Key, _Held] = {}
-    for key, held in minutes.items():
-        slots = made.setdefault(key, {})
-        for minute, sums in held.items():
-            so_far = slots.get(tier.slot(minute), NOTHING)
-            slots[tier.slot(minute)] = Sums(
-                exact.add(so_far.bad, sums.bad),
-                exact.add(so_far.total, sums.total),
-                so_far.measured + bool(sums.measured),
-            )
-    return made

@@ -9,7 +9,7 @@ from typing import Final
 from netsre import clock
 from netsre.model import alert_rules, literals, specs
 from netsre.model.levels import SLO, Calendar
-from netsre.slo import calendars, codes, indicator_specs, policies, spec_parts
+from netsre.slo import calendars, codes, indicator_specs, policies, slices, spec_parts
 from netsre.slo.calendars import Zones, no_zones
 from netsre.slo.policies import PolicySpec
 
@@ -122,19 +122,12 @@ class _Reader:
         metrics = indicator_specs.metrics_of(indicator) if indicator else ()
         group_by = spec_parts.group_by(spec, metrics)
         labels = spec_parts.metadata_labels(document.metadata, group_by)
-        alerting = spec.mapping("alerting")
-        policy = self._policy(alerting, objective, window) if alerting else None
-        runbook = spec_parts.runbook(alerting, self.about.runbooks) if alerting else None
-        if alerting:
-            alerting.end()
+        policy, runbook = self._alerting(spec, objective, window)
+        sliced = slices.read(spec, [rule.short for rule in policy.rules] if policy else ())
         spec.end()
-        if (
-            len(self.findings) > before
-            or service is None
-            or objective is None
-            or window is None
-            or indicator is None
-        ):
+        if service is None or objective is None or window is None or indicator is None:
+            return None
+        if len(self.findings) > before:
             return None
         return SLO(
             document.name,
@@ -149,7 +142,20 @@ class _Reader:
             runbook,
             document.origin,
             calendar,
+            sliced,
         )
+
+    def _alerting(
+        self, spec: specs.Mapping, objective: Fraction | None, window: int | None
+    ) -> tuple[PolicySpec | None, str | None]:
+        """Read `alerting`: the burn policy, and the runbook of its alerts."""
+        alerting = spec.mapping("alerting")
+        if alerting is None:
+            return None, None
+        policy = self._policy(alerting, objective, window)
+        runbook = spec_parts.runbook(alerting, self.about.runbooks)
+        alerting.end()
+        return policy, runbook
 
     def _period(self, spec: specs.Mapping) -> tuple[Calendar | None, int | None]:
         """Read `window`: a calendar with its nominal length, or a rolling length."""

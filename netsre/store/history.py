@@ -9,7 +9,7 @@ from sqlalchemy import Connection, delete, select
 from netsre.clock import Timestamp
 from netsre.model.documents import canonical
 from netsre.model.samples import Series, labels
-from netsre.slo.history import Bucket
+from netsre.slo.buckets import Bucket
 from netsre.slo.increments import Cursor
 from netsre.store import schema
 from netsre.store.statements import upsert

@@ -10,7 +10,7 @@ from netsre.app.logs import pairs
 from netsre.clock import Timestamp
 from netsre.model.levels import SLO
 from netsre.slo import definition
-from netsre.slo.history import Bucket
+from netsre.slo.buckets import Bucket
 from netsre.slo.increments import Cursor
 from netsre.store.database import Store, Transaction
 

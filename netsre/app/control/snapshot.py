@@ -12,7 +12,7 @@ from netsre.model.runbooks import RunState
 from netsre.model.samples import Labels, Scrape
 from netsre.runbook.actions import evidence
 from netsre.runbook.actions.contract import Node
-from netsre.slo.history import Bucket
+from netsre.slo.buckets import Bucket
 
 GroupKey = tuple[str, Labels]
 """Name of an SLO, and one of its groups."""

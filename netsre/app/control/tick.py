@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from netsre.model.documents import Document
-    from netsre.slo.history import Bucket
+    from netsre.slo.buckets import Bucket
     from netsre.slo.increments import Cursor
 
 _log: Final = logging.getLogger("netsre.controller")

@@ -17,7 +17,7 @@ from netsre.model.levels import SLO, Evaluation, Measured, Ratio
 from netsre.model.runbooks import JournalEntry, Run
 from netsre.model.samples import Labels
 from netsre.slo import evaluate
-from netsre.slo.history import Bucket
+from netsre.slo.buckets import Bucket
 
 Number = int | float
 Minute = tuple[str, Number, Number]

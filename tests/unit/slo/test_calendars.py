@@ -16,8 +16,8 @@ from netsre.app import service_levels
 from netsre.clock import Timestamp, parse_rfc3339
 from netsre.model.levels import SLO, Calendar, Measured, NoData, Unit
 from netsre.slo import calendars, parsing
+from netsre.slo.buckets import Bucket
 from netsre.slo.engine import Engine
-from netsre.slo.history import Bucket
 from tests.unit.slo.given import DELIVERED, FAILED, scrape, slo
 
 BERLIN = zoneinfo.ZoneInfo("Europe/Berlin")

@@ -10,8 +10,8 @@ from netsre import clock
 from netsre.model.levels import BurnPolicy, Measured, NoData
 from netsre.model.samples import Series
 from netsre.slo import definition
+from netsre.slo.buckets import Bucket
 from netsre.slo.engine import Engine, Note, Observation
-from netsre.slo.history import Bucket
 from netsre.slo.increments import Cursor
 from tests.unit.slo.given import (
     DELIVERED,

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from netsre import clock
 from netsre.clock import Timestamp
 from netsre.model.levels import SLO, BurnPolicy, BurnRule, Evaluation, Measured, NoData
+from netsre.slo.buckets import Bucket
 from netsre.slo.evaluate import Span, Window, evaluate
-from netsre.slo.history import Bucket, History
+from netsre.slo.history import History
 from netsre.slo.indicators import Measure
 from tests.unit.slo.given import NODE, START, WORKBOOK, after, slo
 

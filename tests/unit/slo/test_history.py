@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from netsre import clock
 from netsre.clock import Timestamp
-from netsre.slo.history import Bucket, History
+from netsre.slo.buckets import Bucket
+from netsre.slo.history import History
 from netsre.slo.indicators import Measure
 from netsre.slo.track import NOTHING, Sums
 from tests.unit.slo.given import NODE, START, after

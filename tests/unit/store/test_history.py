@@ -7,7 +7,7 @@ from decimal import Decimal
 from netsre import clock
 from netsre.clock import Timestamp
 from netsre.model.samples import Series
-from netsre.slo.history import Bucket
+from netsre.slo.buckets import Bucket
 from netsre.slo.increments import Cursor
 from tests.unit import burning
 

@@ -13,7 +13,7 @@ from alembic.runtime.migration import MigrationContext
 from netsre import clock
 from netsre.app import resources
 from netsre.errors import StoreUnusable
-from netsre.slo.history import Bucket
+from netsre.slo.buckets import Bucket
 from netsre.store import schema
 from netsre.store.database import Store
 from netsre.store.migrations import Migrations
