@@ -10,6 +10,8 @@ from netsre import clock
 from netsre.model.levels import Burning, Evaluation, Measured, NoData, Ratio, Severity
 
 ALERT_NAME: Final = "ErrorBudgetBurn"
+ABSENT: Final = "TelemetryAbsent"
+"""The alert of levels that cannot be judged any more."""
 NEEDS_HUMAN: Final = "RunbookNeedsHuman"
 """The alert of runs that people must look at."""
 
@@ -51,7 +53,7 @@ def annotations(evaluation: Evaluation, severity: Severity, links: Links) -> Map
         "description": f"{slo.description} {_evidence(burning)}".strip(),
         "runbook_url": links.runbook(slo.runbook),
         "dashboard_url": links.dashboard(slo.name),
-        "budget_remaining": _percent(evaluation.budget_remaining),
+        "budget_remaining": percent(evaluation.budget_remaining),
         "time_to_exhaustion": time_to_exhaustion(evaluation, burning),
     }
 
@@ -92,7 +94,8 @@ def _evidence(burning: Burning) -> str:
     )
 
 
-def _percent(ratio: Ratio) -> str:
+def percent(ratio: Ratio) -> str:
+    """Write a ratio for a person, or why there is none."""
     if isinstance(ratio, Measured):
         return f"{decimal(ratio.value * 100)}%"
     return f"unknown ({ratio.reason})"

@@ -24,6 +24,7 @@ _CLEAR_KEYS: Final[Mapping[str, str]] = MappingProxyType(
 _RESERVED: Final[Mapping[str, str]] = MappingProxyType(
     {
         describe.ALERT_NAME: "every SLO that burns",
+        describe.ABSENT: "SLOs that nobody can judge any more",
         describe.NEEDS_HUMAN: "runs that people must look at",
     }
 )

@@ -17,6 +17,9 @@ class Reason(StrEnum):
     BURN_STARTED = "burn_started"
     STILL_BURNING = "still_burning"
     BURN_STOPPED = "burn_stopped"
+    ABSENCE_STARTED = "absence_started"
+    STILL_ABSENT = "still_absent"
+    ABSENCE_ENDED = "absence_ended"
     CONDITION_STARTED = "condition_started"
     STILL_TRUE = "still_true"
     CONDITION_ENDED = "condition_ended"
@@ -42,6 +45,8 @@ ANNOUNCED: Final = frozenset(
     {
         Reason.BURN_STARTED,
         Reason.BURN_STOPPED,
+        Reason.ABSENCE_STARTED,
+        Reason.ABSENCE_ENDED,
         Reason.CONDITION_STARTED,
         Reason.CONDITION_ENDED,
         Reason.SLO_REMOVED,

@@ -40,7 +40,7 @@ class ServiceLevels:
     @property
     def alert_names(self) -> frozenset[str]:
         """Return the name of every alert that may come of these, for runbooks to be started by."""
-        return frozenset({describe.ALERT_NAME, *(rule.name for rule in self.alerts)})
+        return frozenset({describe.ALERT_NAME, describe.ABSENT, *(rule.name for rule in self.alerts)})
 
 
 def load(

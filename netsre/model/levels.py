@@ -177,6 +177,8 @@ class SLO:
     """The period, where it is one of the calendar."""
     slices: Slices | None = None
     """Where its budget is one of slices: these are then its events."""
+    absent: int | None = None
+    """Milliseconds without a reading, or without an event, after which people are told; None: never."""
 
     @property
     def reach(self) -> int:
@@ -245,3 +247,7 @@ class Evaluation:
     """Burn rate by window (`5m`, `1h`, …): error ratio over the error budget."""
     firing: tuple[Burning, ...]
     """The burn rules whose condition holds, worst first (page before ticket, then by factor)."""
+    read_at: Timestamp | None = None
+    """The minute in which its source was read last; None when it never was."""
+    event_at: Timestamp | None = None
+    """The minute of the last event that is known; None when there was none."""

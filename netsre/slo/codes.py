@@ -25,6 +25,7 @@ BURN_RULE: Final = "SLO019"
 BOUNDS_UNKNOWN: Final = "SLO020"
 UNKNOWN_RUNBOOK: Final = "SLO021"
 BUDGETING: Final = "SLO022"
+ABSENT: Final = "SLO023"
 
 CODES: Final = MappingProxyType(
     {
@@ -49,6 +50,7 @@ CODES: Final = MappingProxyType(
         BURN_RULE: "A value of a burn rule is impossible.",
         BOUNDS_UNKNOWN: "The bucket bounds of the histogram are not known.",
         UNKNOWN_RUNBOOK: "The runbook does not exist.",
+        ABSENT: "Silence is told of too early to mean anything.",
         BUDGETING: "The slices of a budget are too long, no part of an hour, or their target is impossible.",
     }
 )

@@ -5,7 +5,7 @@ its buckets (by SLO, group, length and begin, replacing) and its cursor (by node
 both back to the constructor: nothing is then lost or counted twice, whenever the process ends.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,7 +15,7 @@ from netsre.model.levels import SLO, Slices
 from netsre.model.samples import Labels, Scrape
 from netsre.slo import calendars, definition, increments, indicators
 from netsre.slo.buckets import Bucket
-from netsre.slo.evaluate import Evaluations, Frame, Level, Span, Window
+from netsre.slo.evaluate import Evaluations, Frame, Level, Past, Span, Window
 from netsre.slo.grid import Columns
 from netsre.slo.history import History
 from netsre.slo.increments import Cursor, Increments, Reason
@@ -135,7 +135,7 @@ class Engine:
         frame = self._up_to_date()
         columns = {length: history.running(length) for length in self._lengths}
         near = frame.near(columns)
-        return Evaluations(frame, self._held(columns, now), now, near, self._gone())
+        return Evaluations(frame, self._past(columns, now), now, near, self._gone())
 
     def prune(self, now: Timestamp) -> Mapping[int, Timestamp]:
         """Forget what no window reaches any more; return before which time slots of each length may go."""
@@ -161,8 +161,8 @@ class Engine:
             ]
         return self._frame
 
-    def _held(self, columns: Mapping[int, Columns], now: Timestamp) -> Callable[[int, Span], Window]:
-        """Return what looks up the window of a row; the sums stay as they are now."""
+    def _past(self, columns: Mapping[int, Columns], now: Timestamp) -> Past:
+        """Return what the rows hold; the sums stay as they are now."""
         history = self._history
         still: dict[Span, Columns] = {length: sums.copy() for length, sums in columns.items()}
         minutes: dict[Span, int] = {length: history.covered(length, now) for length in columns}
@@ -178,7 +178,7 @@ class Engine:
         def held(row: int, span: Span) -> Window:
             return Window(wide.get((row, span)) or still[span].sums(row), minutes[span])
 
-        return held
+        return Past(held, history.seen())
 
     def _gone(self) -> frozenset[int]:
         """Return the positions of the groups that are gone."""

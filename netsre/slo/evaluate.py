@@ -19,6 +19,7 @@ from netsre.clock import Timestamp
 from netsre.model.levels import SLO, Burning, BurnRule, Calendar, Evaluation, Measured, NoData, Ratio
 from netsre.model.samples import Labels
 from netsre.slo.grid import Columns, Integers
+from netsre.slo.history import Seen
 from netsre.slo.track import Sums
 
 NO_TRAFFIC = "no_traffic"
@@ -42,7 +43,9 @@ Span = int | Calendar
 """A window: a length in milliseconds that ends now, or the present period of a calendar."""
 
 
-def evaluate(slo: SLO, group: Labels, window: Callable[[Span], Window], now: Timestamp) -> Evaluation:
+def evaluate(
+    slo: SLO, group: Labels, window: Callable[[Span], Window], now: Timestamp, seen: Seen = (None, None)
+) -> Evaluation:
     """Return where one group of an SLO stands at one moment; `window` returns what a span holds."""
     whole = window(slo.calendar or slo.window)
     # Minutes of the period in which a source was read, or none: that decides what silence means.
@@ -62,6 +65,8 @@ def evaluate(slo: SLO, group: Labels, window: Callable[[Span], Window], now: Tim
         coverage=_coverage(slo, whole),
         burn={clock.duration_text(length): rate for length, rate in burn.items()},
         firing=_firing(slo, sums, burn),
+        read_at=seen[0],
+        event_at=seen[1],
     )
 
 
@@ -139,6 +144,7 @@ class Frame:
         self.index = {(level.slo.name, level.group): at for at, level in enumerate(self.levels)}
         self.slos = {level.slo.name: level.slo for level in self.levels}
         self.wide = wide
+        self.watched = tuple(at for at, level in enumerate(self.levels) if level.slo.absent is not None)
         grouped: dict[tuple[int, int, int], list[tuple[int, int, float]]] = {}
         for at, level in enumerate(self.levels):
             policy = level.slo.policy
@@ -167,28 +173,41 @@ def _compared(key: tuple[int, int, int], found: Sequence[tuple[int, int, float]]
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What a history holds at one moment, by row; later events do not change it."""
+
+    window: Callable[[int, Span], Window]
+    seen: Callable[[int], Seen]
+
+
 class Evaluations(Sequence[Evaluation]):
     """Where all levels stand at one moment, by SLO and group; each is worked out when somebody asks."""
 
     def __init__(
         self,
         frame: Frame,
-        window: Callable[[int, Span], Window],
+        past: Past,
         now: Timestamp,
         near: Iterable[int],
         gone: Iterable[int] = (),
     ) -> None:
-        """Tell of the levels of a frame but those that are gone; `window` holds what was summed until `now`.
+        """Tell of the levels of a frame but those that are gone; `past` is what was summed until `now`.
 
         `near` are the positions of all that may fire.
         """
-        self._frame, self._window, self._now = frame, window, now
+        self._frame, self._past, self._now = frame, past, now
         hidden = frozenset(gone)
         self._shown = [at for at in range(len(frame.levels)) if at not in hidden]
         self._hidden = hidden
         self._known: dict[int, Evaluation] = {}
         self.firing = tuple(found for at in sorted(set(near) - hidden) if (found := self._at(at)).firing)
         """Those of which a rule holds."""
+
+    @property
+    def watched(self) -> tuple[Evaluation, ...]:
+        """Return those of which people want to know when they are silent."""
+        return tuple(self._at(at) for at in self._frame.watched if at not in self._hidden)
 
     def find(self, name: str, labels: Mapping[str, str]) -> Evaluation | None:
         """Return the level of an SLO in the group of some labels."""
@@ -222,6 +241,10 @@ class Evaluations(Sequence[Evaluation]):
         if known is None:
             level = self._frame.levels[at]
             known = self._known[at] = evaluate(
-                level.slo, level.group, lambda span: self._window(level.row, span), self._now
+                level.slo,
+                level.group,
+                lambda span: self._past.window(level.row, span),
+                self._now,
+                self._past.seen(level.row),
             )
         return known

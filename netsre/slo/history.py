@@ -6,7 +6,7 @@ again, so that nothing is lost or counted twice whenever the process ends. Whole
 anything else in tracks of exact decimals.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Final
 
@@ -16,7 +16,7 @@ from netsre import clock
 from netsre.clock import Timestamp
 from netsre.model.samples import Labels
 from netsre.slo import exact, tiers
-from netsre.slo.buckets import Bucket, Key, coarser, sorted_out
+from netsre.slo.buckets import Bucket, Held, Key, coarser, sorted_out
 from netsre.slo.gaps import LONG_GAP, apportion, minute_of
 from netsre.slo.grid import Columns, Grid, Integers, Minutes
 from netsre.slo.indicators import Measure
@@ -25,6 +25,9 @@ from netsre.slo.track import Sums, Track
 _MOST_WHOLE: Final = 1 << 43
 """Events of one reading that a grid takes: a quarter of such readings, one in 5 s, stays within 64 bits."""
 _NEVER: Final = -1
+
+Seen = tuple[Timestamp | None, Timestamp | None]
+"""The last minute with a reading, and the last with an event; of what is long past, where its slot begins."""
 
 
 class History:
@@ -40,6 +43,7 @@ class History:
         self._vacant: list[int] = []
         self._wide: dict[int, tuple[Track, ...]] = {}
         self._last: list[int] = []
+        self._event: list[int] = []
         self._handed_out: list[int | None] = [None for _ in self.tiers]
         self._owed: list[Bucket] = []
         self.generation = 0
@@ -55,9 +59,10 @@ class History:
         if row == len(self._keys):
             self._keys.append(None)
             self._last.append(_NEVER)
+            self._event.append(_NEVER)
             for grid in self._grids:
                 grid.reserve(row + 1)
-        self._keys[row], self._last[row] = Key(slo, definition, group), _NEVER
+        self._keys[row], self._last[row], self._event[row] = Key(slo, definition, group), _NEVER, _NEVER
         self._rows[slo, group] = row
         self.generation += 1
         return row
@@ -150,6 +155,16 @@ class History:
         """Return the last minute in which a row was read; None when it never was."""
         return None if self._last[row] == _NEVER else Timestamp(self._last[row])
 
+    def seen(self) -> Callable[[int], Seen]:
+        """Return what says when a row was read, and had an event, last, as it is now."""
+        last, event = list(self._last), list(self._event)
+
+        def of(row: int) -> Seen:
+            read, happened = (None if at == _NEVER else Timestamp(at) for at in (last[row], event[row]))
+            return read, happened
+
+        return of
+
     def prune(self, now: Timestamp) -> Mapping[int, Timestamp]:
         """Forget what no window reaches any more; return before which time slots of each length may go."""
         for index, tier in enumerate(self.tiers):
@@ -201,6 +216,8 @@ class History:
     ) -> None:
         whole: list[tuple[int, int, int]] = []
         for row, bad_events, events in zip(rows, bad, total, strict=True):
+            if events:
+                self._event[row] = max(self._event[row], minute)
             if row not in self._wide and _is_whole(bad_events) and _is_whole(events):
                 whole.append((row, int(bad_events), int(events)))
                 continue
@@ -318,9 +335,18 @@ class History:
             for slot, found in placed.items():
                 self._put(index, slot, found)
         self._owed = [bucket for index, slot, row in owed for bucket in self._buckets(index, slot, [row])]
-        for key, held in minutes.items():
-            read = [minute for minute, sums in held.items() if sums.measured]
-            self._last[self._row_of(key)] = max(read, default=_NEVER)
+        self._remember(minutes, 1)
+        for step, slots in coarse.items():
+            self._remember(slots, step)
+
+    def _remember(self, stored: Mapping[Key, Held], step: int) -> None:
+        """Take over when something was read, and happened, last; a slot begins at `step` times its number."""
+        for key, held in stored.items():
+            row = self._row_of(key)
+            read = (slot * step for slot, sums in held.items() if sums.measured)
+            events = (slot * step for slot, sums in held.items() if sums.total)
+            self._last[row] = max(self._last[row], *read, _NEVER)
+            self._event[row] = max(self._event[row], *events, _NEVER)
 
     def _row_of(self, key: Key) -> int:
         return self.row(key.slo, key.definition, key.group)

@@ -16,6 +16,8 @@ from netsre.slo.policies import PolicySpec
 KIND: Final = "SLO"
 LONGEST_WINDOW: Final = 92 * clock.DAY
 """A quarter: history is kept by the minute for every group, so that a window has its price."""
+LEAST_ABSENT: Final = 2 * clock.MINUTE
+"""The shortest silence that is worth an alert: readings are kept by the minute."""
 NO_POLICY: Final = "none"
 
 KINDS: Final = frozenset({KIND, policies.KIND, alert_rules.KIND})
@@ -122,7 +124,7 @@ class _Reader:
         metrics = indicator_specs.metrics_of(indicator) if indicator else ()
         group_by = spec_parts.group_by(spec, metrics)
         labels = spec_parts.metadata_labels(document.metadata, group_by)
-        policy, runbook = self._alerting(spec, objective, window)
+        policy, runbook, absent = self._alerting(spec, objective, window)
         sliced = slices.read(spec, [rule.short for rule in policy.rules] if policy else ())
         spec.end()
         if service is None or objective is None or window is None or indicator is None:
@@ -143,19 +145,25 @@ class _Reader:
             document.origin,
             calendar,
             sliced,
+            absent,
         )
 
     def _alerting(
         self, spec: specs.Mapping, objective: Fraction | None, window: int | None
-    ) -> tuple[PolicySpec | None, str | None]:
-        """Read `alerting`: the burn policy, and the runbook of its alerts."""
+    ) -> tuple[PolicySpec | None, str | None, int | None]:
+        """Read `alerting`: the burn policy, the runbook of its alerts, and when silence is one."""
         alerting = spec.mapping("alerting")
         if alerting is None:
-            return None, None
+            return None, None, None
         policy = self._policy(alerting, objective, window)
         runbook = spec_parts.runbook(alerting, self.about.runbooks)
+        absent = alerting.duration("absent", required=False)
+        if absent is not None and absent < LEAST_ABSENT:
+            least = clock.duration_text(LEAST_ABSENT)
+            message = f"is shorter than {least}, and would tell of every late reading; write {least} or more"
+            alerting.wrong("absent", codes.ABSENT, message)
         alerting.end()
-        return policy, runbook
+        return policy, runbook, absent
 
     def _period(self, spec: specs.Mapping) -> tuple[Calendar | None, int | None]:
         """Read `window`: a calendar with its nominal length, or a rolling length."""

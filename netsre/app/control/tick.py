@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Protocol
 
 from netsre import clock
-from netsre.alerting import conditions, decide
+from netsre.alerting import absence, conditions, decide
 from netsre.alerting.describe import Links
 from netsre.alerting.transitions import Transition
 from netsre.app.control import ACTOR, incidents, messages
@@ -156,8 +156,13 @@ class Loop:
             gone = decide.retire(active, asked, now)
             ended = {transition.alert.fingerprint for transition in gone}
             left = {name: alert for name, alert in active.items() if name not in ended}
-            concerned = decide.concerned(evaluations, left)
-            judged = decide.decide(concerned, left, now, parts.hold, links=parts.links, blind=blind)
+            silent = {name: alert for name, alert in left.items() if absence.is_one(alert)}
+            burning = {name: alert for name, alert in left.items() if name not in silent}
+            concerned = decide.concerned(evaluations, burning)
+            judged = (
+                *decide.decide(concerned, burning, now, parts.hold, links=parts.links, blind=blind),
+                *absence.decide(evaluations.watched, silent, now, parts.hold, parts.links),
+            )
             for transition in (*gone, *judged):
                 record(transaction, transition, now)
         self._unsaved.clear()

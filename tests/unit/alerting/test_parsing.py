@@ -110,7 +110,7 @@ def test_slos_policies_and_alerts_may_share_a_file_and_a_mistake_is_told_once(
     assert [finding.code for finding in caught.value.findings] == ["SPEC008"]
     assert [slo.name for slo in found.slos] == ["flow-success"]
     assert [alert.name for alert in found.alerts] == ["TableFull"]
-    assert found.alert_names == {"ErrorBudgetBurn", "TableFull"}
+    assert found.alert_names == {"ErrorBudgetBurn", "TelemetryAbsent", "TableFull"}
 
 
 def test_the_shipped_alert_reads_as_designed() -> None:
