@@ -176,7 +176,7 @@ def test_pruning_tells_what_no_window_needs_and_changes_nothing() -> None:
 
 
 def test_readings_of_a_gauge_belong_to_their_own_moment() -> None:
-    """Ten minutes nobody looked; then one of three tables is full: one of the three readings of now is bad."""
+    """Ten minutes nobody looked; then one of three tables is full: one of three readings of now is bad."""
     engine = Engine([slo(THRESHOLD, objective="99")])
     tables = [series("used", netns=name) for name in "abc"]
     engine.observe(scrape(0, dict.fromkeys(tables, "0.1")))
