@@ -130,8 +130,8 @@ def _lines(path: Path, tell: Callable[[int], None]) -> Iterator[tuple[int, str]]
 def _value(text: str) -> Decimal:
     if _NO_NUMBER.fullmatch(text):
         raise ValueError(
-            f"value {text} is no count and no reading; leave the line out "
-            "(a dump has NaN where Prometheus saw a series end)"
+            f"value {text} is no count and no reading; leave the line out, as with grep -v ' NaN ' "
+            "(a dump has it where Prometheus saw a series end)"
         )
     number = Decimal(text) if _NUMBER.fullmatch(text) else None
     if number is None or not exact.is_usable(number):
