@@ -27,6 +27,8 @@ ONE_SOURCE: Final = "recording"
 
 _INSTANCE: Final = "instance"
 _ADDED: Final = frozenset({conventions.NODE, _INSTANCE, "job"})
+_LATEST_START: Final = 253_402_300_800
+"""The year 10000, in seconds since the Unix epoch: beyond it nothing is a time."""
 _START: Final = Series(conventions.PROCESS_START_TIME, ())
 _Row = tuple[Timestamp, str, int, "_Track", int]
 
@@ -71,10 +73,15 @@ class Recording:
         return name in self._names
 
     def add(self, sample: Recorded) -> None:
-        """Keep a sample; those of a series come in the order of their time."""
+        """Keep a sample; those of a series come in the order of their time.
+
+        Raises `BadInput` for a source that began at no time.
+        """
         key = key_of(sample.series)
         if key not in self._keys:
             return
+        if key == conventions.PROCESS_START_TIME and not 0 < sample.value < _LATEST_START:
+            raise BadInput(f"{sample.place}: value {sample.value} is no time; write seconds since 1970")
         track = self._tracks.get(sample.series)
         if track is None:
             self.keys.add(key)

@@ -199,6 +199,13 @@ def test_two_jobs_are_never_taken_for_one_source(tmp_path: Path, apart: int) -> 
         scrapes(tmp_path / "a", *lines)
 
 
+@pytest.mark.parametrize("start", ["0", "-5", "1e300"])
+def test_a_source_that_began_at_no_time_is_refused(tmp_path: Path, start: str) -> None:
+    """It would make a restart of every scrape, or none of any."""
+    with pytest.raises(BadInput, match=r"a:1: value \S+ is no time; write seconds since 1970"):
+        scrapes(tmp_path / "a", f"process_start_time_seconds {start} {AT}")
+
+
 def test_a_job_that_only_says_when_it_began_is_nobody(tmp_path: Path) -> None:
     """Every program of a node has a start time; only that of the one with the series counts."""
     found = scrapes(
