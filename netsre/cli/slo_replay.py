@@ -1,6 +1,8 @@
 """A replay as a person reads it: each service level with its burn over time, what fired, and the sums."""
 
+import math
 from collections.abc import Iterator
+from fractions import Fraction
 
 from rich.console import Console
 from rich.table import Table
@@ -129,7 +131,8 @@ def _sums(result: Result, ready: Ready) -> Table:
 
 def _percent(ratio: Ratio) -> str:
     if isinstance(ratio, Measured):
-        return f"{describe.decimal(ratio.value * 100)} %"
+        # Down, never up: a budget of which something was spent is not whole.
+        return f"{describe.decimal(Fraction(math.floor(ratio.value * 10_000), 100))} %"
     return ratio.reason.replace("_", " ")
 
 

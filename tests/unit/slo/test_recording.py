@@ -1,18 +1,23 @@
 """Claims about recorded series: what is read, what is refused and where, and which scrapes they were."""
 
+from collections.abc import Iterable
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from netsre.adapters import openmetrics
 from netsre.errors import BadInput
-from netsre.model.samples import Recorded, Scrape
+from netsre.model.samples import Recorded, Scrape, Series
 from netsre.slo.recording import Recording
-from tests.unit.slo.given import RATIO, after, series, slo
+from tests.unit.slo.given import RATIO, THRESHOLD, after, series, slo
+from tests.unit.slo.sources import LIVES, Life, scraped
 
 AT = 1_767_225_600
 """`given.START`, in seconds."""
+START_TIME = series("process_start_time_seconds")
 
 
 def read(path: Path, text: str) -> list[Recorded]:
@@ -134,6 +139,46 @@ def test_the_same_sample_twice_is_one(tmp_path: Path) -> None:
 def test_not_a_number_in_a_series_that_nobody_needs_is_let_be(tmp_path: Path) -> None:
     """A summary without observations has NaN in every dump."""
     assert read(tmp_path / "a", f'other NaN {AT}\nother{{quantile="1"}} -Inf {AT}\n# EOF\n') == []
+
+
+@given(lives=LIVES, by_series=st.booleans())
+def test_what_was_scraped_is_read_back_exactly(
+    tmp_path_factory: pytest.TempPathFactory, lives: list[Life], *, by_series: bool
+) -> None:
+    """Restarts, gaps, missing series, digits and all: a replay sees what the controller saw."""
+    scrapes_of = scraped(lives)
+    rows = [
+        (written(key, scrape.node), scrape.at, f"{value:f}")
+        for scrape in scrapes_of
+        for key, value in {**scrape.values, START_TIME: Decimal(scrape.started_at) / 1000}.items()
+    ]
+    path = tmp_path_factory.mktemp("recorded") / "a.om"
+    if by_series:
+        rows.sort(key=lambda row: row[0])
+    text = [f"{name} {value} {at // 1000}.{at % 1000:03d}\n" for name, at, value in rows]
+    path.write_text("".join([*text, "# EOF\n"]))
+    recording = Recording([slo(), slo(THRESHOLD, name="used")])
+    for sample in openmetrics.read([path], recording.wants):
+        recording.add(sample)
+
+    assert shown(recording.scrapes()) == shown(scrapes_of)
+
+
+def shown(scrapes_of: Iterable[Scrape]) -> dict[tuple[int, str], tuple[int, dict[Series, Decimal]]]:
+    """Return the flows and gauges of scrapes and their starts, by time and node."""
+    return {
+        (one.at, one.node): (
+            one.started_at,
+            {key: value for key, value in one.values.items() if key.name in ("flows", "used")},
+        )
+        for one in scrapes_of
+    }
+
+
+def written(key: Series, node: str) -> str:
+    """Return a series as a dump has it."""
+    pairs = ",".join(f'{name}="{value}"' for name, value in (*key.labels, ("node", node)))
+    return f"{key.name}{{{pairs}}}"
 
 
 def test_a_scrape_is_what_a_source_showed_at_one_time(tmp_path: Path) -> None:

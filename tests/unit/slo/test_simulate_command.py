@@ -301,7 +301,7 @@ def test_a_person_sees_it_all_in_80_columns(
         "page ends",
         "burn_stopped",
         "ticket still fires",
-        "-8233.33 %",
+        "-8233.34 %",
         "n1 has no process_start_time_seconds",
     ):
         assert whole in printed, whole
