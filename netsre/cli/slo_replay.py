@@ -14,7 +14,7 @@ from netsre.alerting.simulate import Episode, Result, Strip
 from netsre.app.simulation import Ready, measured_share
 from netsre.clock import Timestamp
 from netsre.model import literals
-from netsre.model.levels import SLO, BurnRule, Evaluation, Measured, Ratio
+from netsre.model.levels import SLO, BurnPolicy, BurnRule, Evaluation, Measured, Ratio
 from netsre.model.samples import Labels
 
 _BELOW = "▁▂▃▄▅▆▇"
@@ -27,7 +27,11 @@ def show(ready: Ready, result: Result) -> None:
     console.print(_heading(ready, result), markup=False)
     for evaluation in result.evaluations:
         console.print()
-        console.print(_strips(evaluation, result))
+        console.print(_title(evaluation), style="bold", markup=False)
+        if evaluation.slo.policy:
+            console.print(_strips(evaluation.slo, evaluation.slo.policy, evaluation.group, result))
+    if result.strips:
+        console.print(Text(f"{_BELOW} below the factor  {_ABOVE} above  {_UNKNOWN} no data", "dim"))
     console.print()
     if result.episodes:
         console.print(_alerts(result, ready))
@@ -49,17 +53,18 @@ def _heading(ready: Ready, result: Result) -> str:
     )
 
 
-def _strips(evaluation: Evaluation, result: Result) -> Table:
+def _title(evaluation: Evaluation) -> str:
     slo = evaluation.slo
     by = f"by policy {slo.policy.name}" if slo.policy else "without a burn policy"
-    title = f"{_name(slo, evaluation.group)}, {describe.decimal(slo.objective * 100, 6)} % over "
-    title += f"{clock.duration_text(slo.window)} {by}"
-    table = Table(box=None, pad_edge=False, show_header=False, title=Text(title), title_justify="left")
-    for rule in slo.policy.rules if slo.policy else ():
-        strip = result.strips.get((slo.name, evaluation.group, rule), {})
+    objective, window = describe.decimal(slo.objective * 100, 6), clock.duration_text(slo.window)
+    return f"{_name(slo, evaluation.group)}, {objective} % over {window} {by}"
+
+
+def _strips(slo: SLO, policy: BurnPolicy, group: Labels, result: Result) -> Table:
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for rule in policy.rules:
+        strip = result.strips.get((slo.name, group, rule), {})
         table.add_row(rule.severity, _rule(slo, rule), _sparkline(strip))
-    if slo.policy:
-        table.add_row("", "", Text(f"{_BELOW} below the factor  {_ABOVE} above  {_UNKNOWN} no data", "dim"))
     return table
 
 
@@ -83,7 +88,7 @@ def _alerts(result: Result, ready: Ready) -> Table:
     for at, _, row, fires in sorted(_rows(result), key=lambda row: row[:2]):
         table.add_row(_when(at), *row, style="bold red" if fires else "")
     for episode in (one for one in result.episodes if one.ended is None):
-        name = f"{_name(episode.slo, episode.group)}\n{episode.severity} still fires"
+        name = f"{episode.severity} still fires\n{_name(episode.slo, episode.group)}"
         table.add_row(_when(ready.pace.end), name, "", "", "the series end")
     return table
 
@@ -94,10 +99,10 @@ def _rows(result: Result) -> Iterator[tuple[Timestamp, int, list[str], bool]]:
         name, rule = _name(one.slo, one.group), _rule(one.slo, one.burning.rule)
         began = f"{one.why_began}\n{_detected(one)}"
         burn = _burns(one.burning.rule, Measured(one.burning.short_burn), Measured(one.burning.long_burn))
-        yield one.began, number, [f"{name}\n{one.severity} begins", rule, burn, began], True
+        yield one.began, number, [f"{one.severity} begins\n{name}", rule, burn, began], True
         if one.ended is not None and one.why_ended is not None:
             burn = _burns(one.burning.rule, one.short_at_end, one.long_at_end)
-            yield one.ended, number, [f"{name}\n{one.severity} ends", rule, burn, one.why_ended], False
+            yield one.ended, number, [f"{one.severity} ends\n{name}", rule, burn, one.why_ended], False
 
 
 def _detected(episode: Episode) -> str:

@@ -206,6 +206,23 @@ def test_samples_farther_apart_than_the_interval_still_end_an_alert(
     assert (page["began"][11:19], page["ended"][11:19]) == ("01:01:00", "01:42:00")
 
 
+def test_a_source_that_is_read_less_often_later_still_ends_its_alert(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Most steps are of 15 s; those of 60 s in the second hour are no hour of blindness."""
+    seconds = (*range(0, 3600, 15), *range(3600, 7201, 60))
+    path = write(
+        tmp_path / "a.om",
+        lines(flows("delivered"), seconds, lambda at: 10 * (at - min(max(0, at - 1800), 600))),
+        lines(flows("failed"), seconds, lambda at: 10 * min(max(0, at - 1800), 600)),
+    )
+
+    found = simulated(capsys, path, "--slo", "flow-success")
+
+    (page,) = (one for one in found["alerts"] if one["severity"] == "page")
+    assert (page["ended"][11:19], page["why_ended"]) == ("01:12:00", "burn_stopped")
+
+
 def test_a_policy_may_be_tried_in_place_of_the_one_that_is_written(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
