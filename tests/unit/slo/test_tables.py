@@ -169,6 +169,34 @@ def test_every_failure_is_counted_once(
     assert sums(found) == (bad, bad + 100 * (len(shown) - 1)), what
 
 
+# 12 failures between two scrapes, the first at 0 s, by minute.
+#
+# | apart | they happened at              | 0 | 1 | 2  | 3 |
+# |-------|-------------------------------|---|---|----|---|
+# | 120 s | no gap: with the later scrape |   |   | 12 |   |
+# | 150 s | 12.5, 25, 37.5 … 150 s        | 4 | 5 | 3  |   |
+# | 180 s | 15, 30, 45 … 180 s            | 4 | 4 | 4  | 0 |
+GAPS = [(120, {2: 12}), (150, {0: 4, 1: 5, 2: 3}), (180, {0: 4, 1: 4, 2: 4, 3: 0})]
+
+
+@pytest.mark.parametrize(("apart", "by_minute"), GAPS)
+def test_events_of_a_gap_are_spread_over_it(apart: int, by_minute: dict[int, int]) -> None:
+    """In whole events, evenly; what happened on the border of two minutes belongs to the earlier one."""
+    scrapes = [scrape(0, counters(0, 0)), scrape(apart, counters(12, 0))]
+    engine = Engine([slo()])
+    engine.observe(scrapes[0])
+
+    buckets = engine.observe(scrapes[1]).buckets
+
+    found = {(bucket.minute - after(0)) // clock.MINUTE: bucket.bad for bucket in buckets}
+    events = reference.ledger(slo(), scrapes).events
+    assert found == by_minute
+    assert {
+        minute: sum(one.amount for one in events if one.minute == reference.minute_of(after(60 * minute)))
+        for minute in by_minute
+    } == by_minute
+
+
 # An upgrade gives the series a label more; the source restarts with it. DELIVERED is as FAILED, times 100.
 #
 # | at    | without the label | with it | counted | since                |
