@@ -196,6 +196,109 @@ def test_while_nothing_is_read_an_alert_neither_ends_nor_begins(
     assert found["slos"][0]["replay_coverage"] == pytest.approx(72 / 130)
 
 
+ONE_RULE = """\
+apiVersion: netsre.dev/v1
+kind: BurnPolicy
+metadata: {name: one}
+spec:
+  minimumBadEvents: 5
+  rules: [{severity: page, short: 5m, long: 1h, budget: 2%}]
+---
+apiVersion: netsre.dev/v1
+kind: SLO
+metadata: {name: flow}
+spec:
+  service: s
+  objective: 99.9
+  window: 30d
+  groupBy: [node]
+  indicator:
+    ratio:
+      bad:   {metric: netsre_flows_total, match: 'outcome="failed"'}
+      total: {metric: netsre_flows_total}
+  alerting: {policy: one}
+"""
+
+
+def test_what_only_leaves_the_window_begins_no_alert(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The series have nothing for an hour, in which good minutes leave the window: nobody looked.
+
+    | minutes | all                  | failed     | burn over 1h, at the end and while its minutes leave it |
+    |---------|----------------------|------------|---------------------------------------------------------|
+    | 1 to 4  | 4 * 6000             | 0          | 672 of 57600: 11.7, of 51600: 13.0, of 45600: 14.7      |
+    | 5 to 60 | 56 * 600             | 56 * 12    | and 20 over 5m, for five minutes more                   |
+    """
+    spec = tmp_path / "one.yaml"
+    spec.write_text(ONE_RULE)
+    seconds = (*range(0, 3601, 15), 7200)
+
+    def failed(at: int) -> int:
+        return max(0, min(at, 3600) - 240) // 5
+
+    def every(at: int) -> int:
+        return 100 * min(at, 240) + 10 * max(0, min(at, 3600) - 240)
+
+    path = write(
+        tmp_path / "a.om",
+        lines(flows("delivered"), seconds, lambda at: every(at) - failed(at)),
+        lines(flows("failed"), seconds, failed),
+    )
+
+    found = simulated(capsys, path, "--slos", spec)
+
+    assert (found["slos"][0]["bad"], found["slos"][0]["total"]) == (672, 57_600)
+    assert found["alerts"] == []
+
+
+def test_a_second_outage_is_detected_from_its_own_beginning(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The page of the first has ended; what it burned is no part of the second."""
+    spec, seconds = tmp_path / "one.yaml", range(0, 4 * 3600, 15)
+    spec.write_text(ONE_RULE)
+
+    def failed(at: int) -> int:
+        return 10 * sum(min(max(at, begins), begins + 300) - begins for begins in (3600, 3 * 3600))
+
+    path = write(
+        tmp_path / "a.om",
+        lines(flows("delivered"), seconds, lambda at: 10 * at - failed(at)),
+        lines(flows("failed"), seconds, failed),
+    )
+
+    found = simulated(capsys, path, "--slos", spec)
+
+    assert [(one["burning_since"][11:19], one["time_to_detect_seconds"]) for one in found["alerts"]] == [
+        ("01:00:00", 60),
+        ("03:00:00", 60),
+    ]
+
+
+def test_an_onset_is_no_older_than_what_the_rule_sees(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Four failures an hour are too few, for hours; the fifth in an hour pages, for its hour and no more."""
+    spec, seconds = tmp_path / "one.yaml", range(0, 4 * 3600 + 600, 60)
+    spec.write_text(ONE_RULE)
+
+    def failed(at: int) -> int:
+        return at // 900 + (at >= 4 * 3600 + 300)
+
+    path = write(
+        tmp_path / "a.om",
+        lines(flows("delivered"), seconds, lambda at: at // 60 - failed(at)),
+        lines(flows("failed"), seconds, failed),
+    )
+
+    found = simulated(capsys, path, "--slos", spec)
+
+    assert [(one["began"][11:19], one["burning_since"][11:19]) for one in found["alerts"]] == [
+        ("04:05:00", "03:05:00")
+    ]
+
+
 def test_samples_farther_apart_than_the_interval_still_end_an_alert(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
