@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Final
 
+from netsre import clock
 from netsre.clock import Timestamp
 from netsre.model.levels import SLO, BurnRule, Severity
 from netsre.model.samples import Labels
@@ -45,16 +46,16 @@ class Onsets:
     def observe(self, slos: Iterable[SLO], buckets: Iterable[Bucket], at: Timestamp) -> None:
         """Add what a scrape at this time changed."""
         events: dict[tuple[str, Labels], _Events] = {}
-        for bucket in buckets:
+        for bucket in (one for one in buckets if one.step == clock.MINUTE):
             key = (bucket.slo, bucket.group)
             group = self._groups.setdefault(key, _Group(at))
             told, now = (
-                group.minutes.get(bucket.minute, _NONE),
+                group.minutes.get(bucket.begin, _NONE),
                 (Fraction(bucket.bad), Fraction(bucket.total)),
             )
             bad, total = events.get(key, _NONE)
             events[key] = bad + now[0] - told[0], total + now[1] - told[1]
-            group.minutes[bucket.minute] = now
+            group.minutes[bucket.begin] = now
         by_name = {slo.name: slo for slo in slos}
         for key, (bad, total) in events.items():
             _add(self._groups[key], by_name[key[0]], bad, total)

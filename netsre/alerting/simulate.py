@@ -123,7 +123,7 @@ class _Replay:
         self._read_at = scrape.at
 
     def judge(self, now: Timestamp) -> None:
-        evaluations = self._engine.evaluate(now)
+        evaluations = tuple(self._engine.evaluate(now))
         blind = now - self._read_at > self._pace.patience
         found = decide.decide(evaluations, self._active, now, self._pace.hold, blind=blind)
         self._active = {
@@ -134,7 +134,7 @@ class _Replay:
             self._draw(evaluation, self._pace.column(now))
         self.result.evaluations = evaluations
         if now >= self._prune_at:
-            self._onsets.prune(self._engine.prune(now))
+            self._onsets.prune(self._engine.prune(now)[clock.MINUTE])
             self._prune_at = Timestamp(now + _PRUNE_EVERY)
 
     def _follow(self, evaluations: tuple[Evaluation, ...], found: tuple[Transition, ...]) -> None:

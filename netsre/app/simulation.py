@@ -17,7 +17,7 @@ from netsre.clock import Timestamp
 from netsre.errors import BadInput
 from netsre.model import literals
 from netsre.model.levels import SLO, Burning, Evaluation, Measured, Ratio
-from netsre.slo import parsing
+from netsre.slo import parsing, tiers
 from netsre.slo.policies import PolicySpec
 from netsre.slo.recording import Recording, keys_of
 
@@ -158,7 +158,9 @@ def document(ready: Ready, result: Result) -> Fields:
 
 def measured_share(evaluation: Evaluation, pace: Pace) -> Number:
     """Return which share of the replayed minutes was measured, as far as they are in the SLO's window."""
-    minutes = evaluation.slo.window // clock.MINUTE
+    window, ladder = evaluation.slo.window, tiers.ladder(evaluation.slo.window)
+    tier = ladder[tiers.holding(ladder, window)]
+    minutes = tiers.minutes_covered(tier, window, evaluation.at)
     replayed = evaluation.at // clock.MINUTE - pace.start // clock.MINUTE + 1
     return number(evaluation.coverage * minutes / min(minutes, replayed))
 

@@ -10,7 +10,8 @@ them is wrong. What it says, in words:
 4. Events between two scrapes at most two minutes apart belong to the minute of the later one. Over a longer
    gap, event `k` of `n` happened at `k/n` of it; on the border of two minutes it belongs to the earlier one.
 5. A reading of a gauge is one event, at the time at which it was read.
-6. A window is the present minute and the whole ones before it.
+6. A window is the present minute and the whole ones before it. One of more than 6 h is made of pieces of five
+   minutes, one of more than 3 d of hours.
 """
 
 from collections.abc import Iterable, Sequence
@@ -21,6 +22,7 @@ from netsre.model.levels import SLO, BurnRule, LatencyIndicator, RatioIndicator,
 from netsre.model.samples import Scrape, Series
 
 MINUTE = 60_000
+HOUR = 60 * MINUTE
 Values = dict[Series, Fraction]
 
 
@@ -151,7 +153,7 @@ def stand(slo: SLO, sources: Sequence[Ledger], now: int) -> Stand:
         total,
         errors if isinstance(errors, str) else 1 - errors,
         errors if isinstance(errors, str) else 1 - errors / budget,
-        Fraction(read, slo.window // MINUTE),
+        Fraction(read, len(minutes_of(now, slo.window))),
         burn,
         [rule for rule in (slo.policy.rules if slo.policy else ()) if holds(slo, rule, burn, sources, now)],
     )
@@ -169,12 +171,19 @@ def holds(
 
 def sums(sources: Sequence[Ledger], now: int, window: int) -> tuple[Fraction, Fraction, int]:
     """Return bad events, all events, and how many minutes were read, in a window."""
-    last = minute_of(now)
-    minutes = range(last - window // MINUTE + 1, last + 1)
+    minutes = minutes_of(now, window)
     inside = [event for source in sources for event in source.events if event.minute in minutes]
     read = {minute for source in sources for minute in source.read if minute in minutes}
     bad = sum((event.amount for event in inside if event.bad), Fraction(0))
     return bad, sum((event.amount for event in inside), Fraction(0)), len(read)
+
+
+def minutes_of(now: int, window: int) -> range:
+    """Return the minutes of a window, as far as they have come."""
+    step = MINUTE if window <= 6 * HOUR else 5 * MINUTE if window <= 72 * HOUR else HOUR
+    slots = -(-window // step)
+    first = (now // step - slots + 1) * step
+    return range(minute_of(first), minute_of(now) + 1)
 
 
 def divided(bad: Fraction, total: Fraction, read: int, silent: str, unit: Fraction) -> Fraction | str:

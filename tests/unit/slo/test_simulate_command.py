@@ -72,7 +72,7 @@ def test_an_outage_is_told_with_its_alerts_and_its_budget(
     assert (page["why_began"], page["why_ended"]) == ("burn_started", "burn_stopped")
     (level,) = found["slos"]
     assert (level["bad"], level["total"], level["budget_remaining"]) == (6000, 72000, -82.3333333334)
-    assert (level["replay_coverage"], level["coverage"]) == (1, 0.00280092592592)
+    assert (level["replay_coverage"], level["coverage"]) == (1, 0.00280475649614)
     assert (found["scrapes"], found["evaluations"]) == (481, 481)
 
 

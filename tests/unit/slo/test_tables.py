@@ -42,41 +42,45 @@ def sums(found: Evaluation) -> tuple[int, int]:
     return int(found.bad), int(found.total)
 
 
-# 30 days, a scrape every 5 minutes, nights and days of 12 h: 144 scrapes each.
+# 30 days, a scrape every 2 minutes, nights and days of 12 h. A night has 10 requests in 5 minutes, 4 in a
+# scrape; a day has 100 times as many.
 #
-# | errors at | per 5 min of a night | of a day  | a night    | a day         | 30 d             | ratio  |
-# |-----------|----------------------|-----------|------------|---------------|------------------|--------|
-# | night     | 1 of 10              | 0 of 1000 | 144 of 1440| 0 of 144000   | 4320 of 4363200  | 1/1010 |
-# | day       | 0 of 10              | 2 of 1000 | 0 of 1440  | 288 of 144000 | 8640 of 4363200  | 2/1010 |
+# | errors at | of a night | of a day  | a night     | a day         | 30 d            | ratio  |
+# |-----------|------------|-----------|-------------|---------------|-----------------|--------|
+# | night     | 1 of 10    | none      | 144 of 1440 | 0 of 144000   | 4320 of 4363200 | 1/1010 |
+# | day       | none       | 2 of 1000 | 0 of 1440   | 288 of 144000 | 8640 of 4363200 | 2/1010 |
 #
 # | errors at | of a budget of 1/1000 | mean of the 5 min ratios, as Sloth has it | which would be       |
 # |-----------|-----------------------|-------------------------------------------|----------------------|
 # | night     | 100/101 =  99.01 %    | (1/10 + 0) / 2    = 5.0 %                 | 5000 % of the budget |
 # | day       | 200/101 = 198.02 %    | (0 + 2/1000) / 2  = 0.1 %                 | 100 %, not breached  |
+TENTH, NONE, FIFTH_OF_A_PERCENT = Fraction(1, 10), Fraction(0), Fraction(2, 1000)
 DIURNAL = [
-    ("night", (1, 10), (0, 1000), 4_320, Fraction(100, 101)),
-    ("day", (0, 10), (2, 1000), 8_640, Fraction(200, 101)),
+    ("night", TENTH, NONE, 4_320, Fraction(100, 101)),
+    ("day", NONE, FIFTH_OF_A_PERCENT, 8_640, Fraction(200, 101)),
 ]
 
 
 @pytest.mark.parametrize(("when", "night", "day", "bad", "used"), DIURNAL, ids=[row[0] for row in DIURNAL])
 def test_quiet_nights_and_busy_days_are_weighed_by_their_traffic(
-    when: str, night: tuple[int, int], day: tuple[int, int], bad: int, used: Fraction
+    when: str, night: Fraction, day: Fraction, bad: int, used: Fraction
 ) -> None:
     """A ratio of sums: neither is a night's one error made 50 times too large, nor a day's half hidden."""
-    failed = total = 0
-    scrapes = [scrape(-1, {FAILED: 0, DELIVERED: 0})]
-    for number in range(30 * 288):
-        more, events = night if number % 288 < 144 else day
-        failed, total = failed + more, total + events
-        scrapes.append(scrape(300 * (number + 1) - 1, {FAILED: failed, DELIVERED: total - failed}))
+    scrapes, by_night, by_day = [scrape(-1, counters(0, 0))], 0, 0
+    for number in range(30 * 720):
+        if number % 720 < 360:
+            by_night += 4
+        else:
+            by_day += 400
+        failed = int(by_night * night) + int(by_day * day)
+        scrapes.append(scrape(120 * (number + 1) - 1, counters(failed, by_night + by_day - failed)))
 
     found = stands(scrapes, 30 * DAY - 1)
 
     assert sums(found) == (bad, 4_363_200), when
     assert found.sli == Measured(1 - used / 1000)
     assert found.budget_remaining == Measured(1 - used)
-    assert found.coverage == Fraction(1, 5)
+    assert found.coverage == Fraction(1, 2)
 
 
 def counters(failed: int, delivered: int) -> dict[Series, int | str]:
@@ -84,14 +88,15 @@ def counters(failed: int, delivered: int) -> dict[Series, int | str]:
     return {FAILED: failed, DELIVERED: delivered}
 
 
-# An hour at 10/s of which 1 in 1000 fails, 2 h without traffic, an hour like the first; a scrape a minute.
+# An hour at 10/s of which 1 in 1000 fails, 2 h without traffic, an hour like the first; a scrape a minute. At
+# a full hour the window of 30 d has 719 hours and the minute that has just begun: 43141 minutes.
 #
 # | hour    | failed | all    |  at the end of the gap          | at the end of all                |
 # |---------|--------|--------|---------------------------------|----------------------------------|
 # | 1       | 36     | 36000  |  1h: no traffic                 | 1h: 36 / 36000 = burn 1          |
 # | 2, 3    | 0      | 0      |  6h: 36 / 36000 = burn 1        | 6h: 72 / 72000 = burn 1          |
 # | 4       | 36     | 36000  |  budget 1 - 1 = 0               | budget 1 - 1 = 0                 |
-# | together| 72     | 72000  |  181 of 43200 minutes measured  | 241 of 43200 minutes measured    |
+# | together| 72     | 72000  |  181 of 43141 minutes measured  | 241 of 43141 minutes measured    |
 def idle_gap(*, read: bool) -> list[Scrape]:
     """Return the scrapes of the table; whether somebody looked during the gap makes the difference."""
     found = []
@@ -110,7 +115,7 @@ def test_two_hours_without_traffic_change_no_budget() -> None:
     assert gap.burn["1h"] == gap.burn["5m"] == NoData("no_traffic")
     assert (gap.burn["6h"], gap.budget_remaining) == (Measured(Fraction(1)), Measured(Fraction(0)))
     assert (sums(whole), whole.budget_remaining) == ((72, 72_000), Measured(Fraction(0)))
-    assert (gap.coverage, whole.coverage) == (Fraction(181, 43_200), Fraction(241, 43_200))
+    assert (gap.coverage, whole.coverage) == (Fraction(181, 43_141), Fraction(241, 43_141))
 
 
 def test_two_hours_in_which_nobody_looked_show_in_the_coverage() -> None:
@@ -118,7 +123,7 @@ def test_two_hours_in_which_nobody_looked_show_in_the_coverage() -> None:
     found = agreed(idle_gap(read=False), 4 * HOUR)
 
     assert (sums(found), found.budget_remaining) == ((72, 72_000), Measured(Fraction(0)))
-    assert found.coverage == Fraction(122, 43_200)
+    assert found.coverage == Fraction(122, 43_141)
 
 
 # | scenario           | scrapes of FAILED (DELIVERED always has 100 more each)     | counted         | sum |
@@ -188,7 +193,11 @@ def test_events_of_a_gap_are_spread_over_it(apart: int, by_minute: dict[int, int
 
     buckets = engine.observe(scrapes[1]).buckets
 
-    found = {(bucket.minute - after(0)) // clock.MINUTE: bucket.bad for bucket in buckets}
+    found = {
+        (bucket.begin - after(0)) // clock.MINUTE: bucket.bad
+        for bucket in buckets
+        if bucket.step == clock.MINUTE
+    }
     events = reference.ledger(slo(), scrapes).events
     assert found == by_minute
     assert {
@@ -274,15 +283,15 @@ def test_a_total_outage_pages_within_a_minute(into: int) -> None:
     assert began == [60]
 
 
-# | after    | read minutes of 43200 | traffic | sli, budget, burn | coverage  |
+# | after    | read minutes of 43141 | traffic | sli, budget, burn | coverage  |
 # |----------|-----------------------|---------|-------------------|-----------|
 # | nothing  | 0                     | none    | no history        | 0         |
-# | 60 min   | 61                    | none    | no traffic        | 61/43200  |
+# | 60 min   | 61                    | none    | no traffic        | 61/43141  |
 def test_without_traffic_there_is_no_opinion_and_the_coverage_says_that_somebody_looked() -> None:
     """Neither healthy nor burning, and nothing fires."""
     found = agreed([scrape(60 * n, counters(7, 700)) for n in range(61)], HOUR)
 
     assert found.sli == found.budget_remaining == NoData("no_traffic")
     assert set(found.burn.values()) == {NoData("no_traffic")}
-    assert (found.firing, found.coverage) == ((), Fraction(61, 43_200))
+    assert (found.firing, found.coverage) == ((), Fraction(61, 43_141))
     assert sums(found) == (0, 0)
