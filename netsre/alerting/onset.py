@@ -15,7 +15,7 @@ from netsre import clock
 from netsre.clock import Timestamp
 from netsre.model.levels import SLO, BurnRule, Severity
 from netsre.model.samples import Labels
-from netsre.slo.history import Bucket
+from netsre.slo.buckets import Bucket
 
 _Events = tuple[Fraction, Fraction]
 _NONE: Final = (Fraction(0), Fraction(0))
@@ -46,7 +46,8 @@ class Onsets:
     def observe(self, slos: Iterable[SLO], buckets: Iterable[Bucket], at: Timestamp) -> None:
         """Add what a scrape at this time changed."""
         events: dict[tuple[str, Labels], _Events] = {}
-        for bucket in (one for one in buckets if one.step == clock.MINUTE):
+        by_name = {slo.name: slo for slo in slos}
+        for bucket in (one for one in buckets if one.step == clock.MINUTE and one.slo in by_name):
             key = (bucket.slo, bucket.group)
             group = self._groups.setdefault(key, _Group(at))
             told, now = (
@@ -56,7 +57,6 @@ class Onsets:
             bad, total = events.get(key, _NONE)
             events[key] = bad + now[0] - told[0], total + now[1] - told[1]
             group.minutes[bucket.begin] = now
-        by_name = {slo.name: slo for slo in slos}
         for key, (bad, total) in events.items():
             _add(self._groups[key], by_name[key[0]], bad, total)
             self._groups[key].at = at

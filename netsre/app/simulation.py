@@ -17,7 +17,7 @@ from netsre.clock import Timestamp
 from netsre.errors import BadInput
 from netsre.model import literals
 from netsre.model.levels import SLO, Burning, Evaluation, Measured, Ratio
-from netsre.slo import parsing, tiers
+from netsre.slo import calendars, parsing, tiers
 from netsre.slo.policies import PolicySpec
 from netsre.slo.recording import Recording, keys_of
 
@@ -158,11 +158,17 @@ def document(ready: Ready, result: Result) -> Fields:
 
 def measured_share(evaluation: Evaluation, pace: Pace) -> Number:
     """Return which share of the replayed minutes was measured, as far as they are in the SLO's window."""
-    window, ladder = evaluation.slo.window, tiers.ladder(evaluation.slo.window)
-    tier = ladder[tiers.holding(ladder, window)]
-    minutes = tiers.minutes_covered(tier, window, evaluation.at)
+    minutes = _minutes(evaluation.slo, evaluation.at)
     replayed = evaluation.at // clock.MINUTE - pace.start // clock.MINUTE + 1
-    return number(evaluation.coverage * minutes / min(minutes, replayed))
+    return number(min(Fraction(1), evaluation.coverage * minutes / min(minutes, replayed)))
+
+
+def _minutes(slo: SLO, now: Timestamp) -> int:
+    """Return how many minutes the period of an SLO has until now."""
+    if slo.calendar is not None:
+        return calendars.minutes_since(calendars.start(slo.calendar, now), now)
+    ladder = tiers.ladder(slo.window)
+    return tiers.minutes_covered(ladder[tiers.holding(ladder, slo.window)], slo.window, now)
 
 
 def _level(evaluation: Evaluation, pace: Pace) -> Fields:
@@ -174,7 +180,7 @@ def _level(evaluation: Evaluation, pace: Pace) -> Fields:
         "service": slo.service,
         "group": dict(evaluation.group),
         "objective": number(slo.objective),
-        "window": clock.duration_text(slo.window),
+        "window": slo.window_text,
         "policy": slo.policy.name if slo.policy else None,
         "good": number(evaluation.total - evaluation.bad),
         "bad": number(evaluation.bad),

@@ -56,8 +56,8 @@ def _heading(ready: Ready, result: Result) -> str:
 def _title(evaluation: Evaluation) -> str:
     slo = evaluation.slo
     by = f"by policy {slo.policy.name}" if slo.policy else "without a burn policy"
-    objective, window = describe.decimal(slo.objective * 100, 6), clock.duration_text(slo.window)
-    return f"{_name(slo, evaluation.group)}, {objective} % over {window} {by}"
+    objective = describe.decimal(slo.objective * 100, 6)
+    return f"{_name(slo, evaluation.group)}, {objective} % over {slo.window_text} {by}"
 
 
 def _strips(slo: SLO, policy: BurnPolicy, group: Labels, result: Result) -> Table:

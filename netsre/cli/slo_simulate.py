@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from netsre.cli.progress import Progress
 from netsre.errors import BadInput
 from netsre.model import literals
 
@@ -69,7 +70,7 @@ def simulate(
     """
     from netsre.app.simulation import Question, document  # noqa: PLC0415  # only when the command runs
 
-    ready, result = _replay(Question(series, slos, slo, policy, interval), quiet=as_json)
+    ready, result = _replay(Question(series, slos, slo, policy, interval))
     if as_json:
         click.echo(json.dumps(document(ready, result), indent=2))
         return
@@ -78,36 +79,27 @@ def simulate(
     slo_replay.show(ready, result)
 
 
-def _replay(question: "Question", *, quiet: bool) -> "tuple[Ready, Result]":
+def _replay(question: "Question") -> "tuple[Ready, Result]":
     from netsre.app import simulation  # noqa: PLC0415
 
     slos = simulation.levels(question)
-    with _progress("reading", sum(path.stat().st_size for path in question.series), quiet=quiet) as tell:
+    with _telling("reading", sum(path.stat().st_size for path in question.series)) as tell:
         ready = simulation.prepare(question, slos, tell)
-    with _progress("replaying", ready.pace.steps, quiet=quiet) as tell:
+    with _telling("replaying", ready.pace.steps) as tell:
         return ready, simulation.run(ready, lambda: tell(1))
 
 
 @contextmanager
-def _progress(what: str, total: int, *, quiet: bool) -> Iterator[Tell]:
-    """Show how far some work is, on a terminal, while it goes on."""
-    from rich.console import Console  # noqa: PLC0415
-    from rich.progress import Progress  # noqa: PLC0415
-
-    console = Console(stderr=True)
-    if quiet or not console.is_terminal:
-        yield lambda _more: None
-        return
-    # Told of in large pieces: a line of a file is no piece of work.
-    with Progress(console=console, transient=True) as progress:
-        task = progress.add_task(what, total=total or None)
-        waiting = 0
+def _telling(what: str, total: int) -> Iterator[Tell]:
+    """Yield what is told how much more was done, and tells a person, in large pieces."""
+    done = told = 0
+    with Progress(what) as progress:
 
         def tell(more: int) -> None:
-            nonlocal waiting
-            waiting += more
-            if waiting * 200 >= total:
-                progress.advance(task, waiting)
-                waiting = 0
+            nonlocal done, told
+            done += more
+            if (done - told) * 500 >= total:
+                progress.show(done, total)
+                told = done
 
         yield tell

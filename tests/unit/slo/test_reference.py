@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from netsre import clock
 from netsre.clock import Timestamp
 from netsre.model.levels import BurnPolicy, BurnRule, Evaluation, Measured, NoData
+from netsre.slo.buckets import Bucket
 from netsre.slo.engine import Engine
-from netsre.slo.history import Bucket
 from netsre.slo.increments import Cursor
 from tests.unit.slo import reference
 from tests.unit.slo.given import LATENCY, START, THRESHOLD, slo

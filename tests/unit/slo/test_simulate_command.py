@@ -299,6 +299,22 @@ def test_an_onset_is_no_older_than_what_the_rule_sees(
     ]
 
 
+def test_periods_of_the_calendar_and_slices_of_time_replay_as_well(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ten minutes of outage are two bad slices of 24; in Berlin the month began an hour before."""
+    spec = tmp_path / "one.yaml"
+    month = ONE_RULE.replace("window: 30d", "window: {calendar: month, timezone: Europe/Berlin}")
+    spec.write_text(month + "  budgeting: {method: timeslices, slice: 5m, target: 95%}\n")
+
+    found = simulated(capsys, outage(tmp_path / "a.om"), "--slos", spec)
+
+    (level,) = found["slos"]
+    assert (level["window"], level["bad"], level["total"]) == ("month Europe/Berlin", 2, 24)
+    assert level["coverage"] == pytest.approx(120 / 181)
+    assert level["replay_coverage"] == pytest.approx(120 / 121)
+
+
 def test_samples_farther_apart_than_the_interval_still_end_an_alert(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
