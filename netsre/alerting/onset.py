@@ -85,6 +85,8 @@ class Onsets:
 
 
 def _add(group: _Group, slo: SLO, bad: Fraction, total: Fraction) -> None:
+    if not bad and not any(found.ahead for found in group.sums.values()):
+        return  # nearly always
     for rule in slo.policy.rules if slo.policy else ():
         found = group.sums.setdefault(rule, _Sum())
         found.ahead = max(

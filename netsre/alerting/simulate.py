@@ -177,9 +177,11 @@ class _Replay:
             short, long = (describe.burn_in(evaluation, length) for length in (rule.short, rule.long))
             if not isinstance(short, Measured) or not isinstance(long, Measured):
                 continue
-            level = min(short.value, long.value) / rule.factor(evaluation.slo.window)
             key = (evaluation.slo.name, evaluation.group, rule)
-            strip = self.result.strips.setdefault(key, {})
+            strip, burn = self.result.strips.setdefault(key, {}), min(short.value, long.value)
+            if not burn and column in strip:
+                continue  # nearly always, and lower than anything
+            level = burn / rule.factor(evaluation.slo.window)
             before = strip.get(column, Cell(level, fired=False))
             strip[column] = Cell(max(level, before.level), before.fired or rule in firing)
 
