@@ -8,6 +8,7 @@ source of the measurements with it, therefore never ends its own page.
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Final
 
+from netsre import clock
 from netsre.alerting import describe, transitions
 from netsre.alerting.transitions import Reason, Transition
 from netsre.clock import Timestamp
@@ -18,6 +19,8 @@ from netsre.model.samples import Labels, labels
 from netsre.slo.evaluate import Evaluations
 
 SEVERITIES: Final[tuple[Severity, ...]] = ("page", "ticket")
+HOLD: Final = 2 * clock.MINUTE
+"""How long a burn must be measured to have stopped before its alert ends, unless somebody says otherwise."""
 
 
 def decide(

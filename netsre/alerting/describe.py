@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import ROUND_HALF_EVEN, Decimal
 from fractions import Fraction
 from typing import Final
 
@@ -82,8 +81,10 @@ def coarse(left: int) -> str:
 
 def decimal(value: Fraction, places: int = 2) -> str:
     """Write an exact number for a person, rounded half to even."""
-    exact = Decimal(value.numerator) / Decimal(value.denominator)
-    return f"{exact.quantize(Decimal(1).scaleb(-places), ROUND_HALF_EVEN).normalize():f}"
+    scaled = round(value * 10**places)
+    whole, rest = divmod(abs(scaled), 10**places)
+    digits = f"{whole}.{rest:0{places}d}".rstrip("0").rstrip(".")
+    return f"-{digits}" if scaled < 0 else digits
 
 
 def _evidence(burning: Burning) -> str:

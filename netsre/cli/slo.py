@@ -1,4 +1,4 @@
-"""`netsre slo`: check service levels, and see where they stand."""
+"""`netsre slo`: check service levels, see where they stand, and replay series through them."""
 
 import importlib
 import json
@@ -15,7 +15,12 @@ from netsre.errors import Finding, SpecErrors
 
 # Commands of modules of their own, imported when called: `validate` needs neither HTTP nor tables.
 _ELSEWHERE: Final[Mapping[str, LazyCommand]] = MappingProxyType(
-    {"status": LazyCommand("netsre.cli.slo_status:status", "Show where every service level stands.")}
+    {
+        "simulate": LazyCommand(
+            "netsre.cli.slo_simulate:simulate", "Replay recorded series: what fires when."
+        ),
+        "status": LazyCommand("netsre.cli.slo_status:status", "Show where every service level stands."),
+    }
 )
 
 

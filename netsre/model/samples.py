@@ -49,3 +49,14 @@ class RecordedSeries:
 
     series: Series
     samples: tuple[tuple[Timestamp, Decimal], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """One sample of a series, as somebody kept it."""
+
+    series: Series
+    at: Timestamp
+    value: Decimal
+    place: str
+    """Where it stands: `file:line`."""

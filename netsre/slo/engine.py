@@ -6,12 +6,12 @@ both back to the constructor: nothing is then lost or counted twice, whenever th
 """
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from netsre import clock, conventions
 from netsre.clock import Timestamp
-from netsre.model.levels import SLO, Slices
+from netsre.model.levels import SLO, Slices, ThresholdIndicator
 from netsre.model.samples import Labels, Scrape
 from netsre.slo import calendars, definition, increments, indicators
 from netsre.slo.buckets import Bucket
@@ -44,6 +44,15 @@ class Observation:
     """Minutes that changed and coarser slots that ended, with all they hold: twice written is once."""
     cursor: Cursor
     notes: tuple[Note, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """What one scrape measured that happened since the same time."""
+
+    since: Timestamp | None
+    rows: list[int] = field(default_factory=list)
+    measures: list[Measure] = field(default_factory=list)
 
 
 class Engine:
@@ -87,21 +96,25 @@ class Engine:
         notes = _notes(counted, scrape.node)
         if counted.reason is Reason.DUPLICATE:
             return Observation((), cursor, notes)
-        rows: list[int] = []
-        measures: list[Measure] = []
+        # A reading of a gauge is of its own moment, however long nobody looked before it.
+        events, readings = _Measured(counted.since), _Measured(None)
         sliced: list[tuple[Slices, tuple[int, int]]] = []
         for index, group, measure in self._meter.measure(scrape, counted):
             slo = self.slos[index]
             notes += tuple(Note(anomaly, subject(slo, group)) for anomaly in sorted(measure.anomalies))
             if measure.anomalies and not measure.total:
                 continue  # the source answered, but not about this: no reading, so that coverage shows it
-            rows.append(self._events_row(slo, group))
-            measures.append(measure)
+            found = readings if isinstance(slo.indicator, ThresholdIndicator) else events
+            found.rows.append(self._events_row(slo, group))
+            found.measures.append(measure)
             if slo.slices is not None:
                 row = self._history.row(slo.name, self._definitions[slo.name], group)
-                sliced.append((slo.slices, (rows[-1], row)))
+                sliced.append((slo.slices, (found.rows[-1], row)))
         self._history.move_to(scrape.at)
-        buckets = self._history.count(rows, measures, counted.since, counted.until)
+        buckets: list[Bucket] = []
+        for found in (events, readings):
+            if found.rows:
+                buckets += self._history.count(found.rows, found.measures, found.since, counted.until)
         for slices, both in sliced:
             buckets += self._slicer.close(slices, both, scrape.at)
         return Observation((*buckets, *self._history.close(scrape.at)), cursor, notes)

@@ -35,6 +35,11 @@ def subtract(left: Decimal, right: Decimal) -> Decimal:
     return _CONTEXT.subtract(left, right)
 
 
+def text(value: Decimal) -> str:
+    """Return the one way to write a usable value: every digit, no exponent."""
+    return f"{value.normalize(_CONTEXT):f}"
+
+
 def is_usable(value: Decimal) -> bool:
     """Return whether a value is a number that a 64-bit float can hold, so that sums of it stay exact."""
     if not value.is_finite():

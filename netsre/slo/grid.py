@@ -94,12 +94,13 @@ class Grid:
         """Have windows end with a slot from now on."""
         if slot == self.present:
             return
-        step = self.present is not None and slot == self.present + 1
-        self.present = slot
+        before, self.present = self.present, slot
         for width, sums in self._running.items():
-            if step:
-                self._count(sums, slot - width, np.subtract)
-                self._count(sums, slot, np.add)
+            # Scrapes may be minutes apart: a few slots on are cheaper than a whole window.
+            if before is not None and before < slot < before + width:
+                for passed in range(before + 1, slot + 1):
+                    self._count(sums, passed - width, np.subtract)
+                    self._count(sums, passed, np.add)
             else:
                 self._running[width] = self._summed(width, slot)
 

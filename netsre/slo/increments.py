@@ -90,7 +90,8 @@ def key_of(series: Series) -> str:
 def bucket_key(metric: str, bound: str | Decimal) -> str:
     """Return the key of a histogram's bucket; `0.25`, `0.250` and `2.5e-1` are one bound."""
     number = parse_bound(bound) if isinstance(bound, str) else bound
-    text = bound if number is None else f"{number.normalize():f}"
+    # What no 64-bit float holds stands for itself: written out it may be a million digits, or none at all.
+    text = bound if number is None or not exact.is_usable(number) else exact.text(number)
     return f"{metric}{_BUCKET}{{le={text}}}"
 
 

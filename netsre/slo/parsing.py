@@ -1,7 +1,7 @@
 """SLO and burn policy files become `SLO`s: everything or, with every finding, nothing."""
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final
@@ -184,7 +184,8 @@ class _Reader:
             alerting.wrong("policy", codes.UNKNOWN_POLICY, f"{literals.shown(name)} does not exist{hint}")
         policy = self.policies.get(name)
         if policy is not None and objective is not None and window is not None:
-            _check_reach(alerting, policy, objective, window)
+            for code, message in reach(policy, objective, window):
+                alerting.wrong("policy", code, message)
         return policy
 
 
@@ -223,8 +224,8 @@ def _window(spec: specs.Mapping) -> int | None:
     return window
 
 
-def _check_reach(alerting: specs.Mapping, policy: PolicySpec, objective: Fraction, window: int) -> None:
-    """Refuse rules that can never fire, fire always, or look further back than the SLO."""
+def reach(policy: PolicySpec, objective: Fraction, window: int) -> Iterator[tuple[str, str]]:
+    """Yield code and message for every rule that can never fire, fires always, or looks beyond the window."""
     most = 1 / (1 - objective)
     for rule in policy.rules:
         factor = rule.resolved(window).factor(window)
@@ -232,7 +233,7 @@ def _check_reach(alerting: specs.Mapping, policy: PolicySpec, objective: Fractio
         if rule.long > window:
             text = clock.duration_text(window)
             message = f"{name} looks further back than the window of {text}; write a longer window"
-            alerting.wrong("policy", codes.WINDOW, message)
+            yield codes.WINDOW, message
         # Equality counts: a rule fires above its factor, and no ratio is above 1.
         elif factor >= most:
             least = number_text((1 - 1 / factor) * 100)
@@ -240,13 +241,13 @@ def _check_reach(alerting: specs.Mapping, policy: PolicySpec, objective: Fractio
                 f"{name} fires above burn {burn}, and this objective burns at most {number_text(most)}; "
                 f"write an objective above {least}, or another policy"
             )
-            alerting.wrong("policy", codes.NEVER_FIRES, message)
+            yield codes.NEVER_FIRES, message
         elif factor < 1:
             message = (
                 f"{name} fires above burn {burn}, while the objective is met; "
                 f"write a window of at least {_least_window(rule)}, or another policy"
             )
-            alerting.wrong("policy", codes.FACTOR_BELOW_ONE, message)
+            yield codes.FACTOR_BELOW_ONE, message
 
 
 def _least_window(rule: policies.RuleSpec) -> str:

@@ -32,6 +32,7 @@ from netsre.adapters.alert_log import AlertLog
 from netsre.adapters.alertmanager import Alertmanager, Bounds
 from netsre.adapters.control.node import AgentNode, NoNode
 from netsre.adapters.http_protocol import BoundedProtocol
+from netsre.alerting.decide import HOLD
 from netsre.alerting.describe import Links
 from netsre.alerting.notify import Pace
 from netsre.app import datadir, gamedays, privileges, resources, runbooks, service_levels, tokens
@@ -63,7 +64,6 @@ from netsre.store.migrations import Migrations
 
 _log: Final = logging.getLogger("netsre.controller")
 
-HOLD: Final = 2 * clock.MINUTE
 LOCK: Final = "controller.lock"
 _STOP_SECONDS: Final = 5.0
 _LATE: Final = (

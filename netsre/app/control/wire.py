@@ -1,9 +1,7 @@
 """The JSON of the API: its shapes, and how values get there. Here, and not before, numbers are rounded."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from decimal import ROUND_FLOOR, Context, Decimal
-from fractions import Fraction
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, Field
 
@@ -11,6 +9,8 @@ from netsre import clock
 from netsre.app.control.pager import PeerState
 from netsre.app.control.snapshot import GroupKey, Snapshot
 from netsre.app.kill_switch import Switch
+from netsre.app.numbers import Number as Number  # noqa: PLC0414  # the API's numbers are known by this name
+from netsre.app.numbers import number as number  # noqa: PLC0414
 from netsre.clock import Timestamp
 from netsre.model.alerts import Alert
 from netsre.model.levels import SLO, Evaluation, Measured, Ratio
@@ -19,11 +19,8 @@ from netsre.model.samples import Labels
 from netsre.slo import evaluate
 from netsre.slo.buckets import Bucket
 
-Number = int | float
 Minute = tuple[str, Number, Number]
 """Where the minute begins (RFC 3339), bad events, all events."""
-
-_TWELVE_DIGITS: Final = Context(prec=12, rounding=ROUND_FLOOR)
 
 
 class SloView(BaseModel):
@@ -321,18 +318,6 @@ def unknown(slo: SLO, group: Labels, reason: str) -> SloView:
         reasons=dict.fromkeys(without, reason),
         recent=[],
     )
-
-
-def number(value: Fraction | Decimal) -> Number:
-    """Return a number for JSON: a whole one as an integer, any other with twelve significant digits.
-
-    Doubles keep fifteen digits, so that what is written is the decimal itself. Digits are cut, because a
-    share of 0.9999999999999 must not read as 1.
-    """
-    numerator, denominator = value.as_integer_ratio()
-    if denominator == 1:
-        return numerator
-    return float(_TWELVE_DIGITS.divide(Decimal(numerator), Decimal(denominator)))
 
 
 def _ratio(ratio: Ratio) -> Number | None:

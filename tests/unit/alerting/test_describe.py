@@ -3,6 +3,8 @@
 import dataclasses
 from fractions import Fraction
 
+import pytest
+
 from netsre.alerting import describe
 from netsre.model.levels import Measured, NoData
 from tests.unit import burning
@@ -35,6 +37,24 @@ def test_the_words_carry_the_measured_numbers() -> None:
 def test_the_budget_lasts_as_long_as_its_burn_says() -> None:
     """Half of thirty days' budget at a hundred times the pace is 3 h 36 min."""
     assert describe.annotations(burning.BURNING, "page", LINKS)["time_to_exhaustion"] == "3h36m"
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        (Fraction(10**40), "1" + "0" * 40),
+        (Fraction(-(10**30), 3), "-" + "3" * 30 + ".33"),
+        (Fraction(1, 1000), "0"),
+        (Fraction(-1, 1000), "0"),
+        (Fraction(5, 1000), "0"),
+        (Fraction(15, 1000), "0.02"),
+        (Fraction(25, 1000), "0.02"),
+        (Fraction(25, 1000) + Fraction(1, 10**40), "0.03"),
+    ],
+)
+def test_a_number_of_any_size_is_written(value: Fraction, written: str) -> None:
+    """An objective of thirty nines burns at 1e30 when everything fails, and its alert is told as well."""
+    assert describe.decimal(value) == written
 
 
 def test_a_spent_budget_is_exhausted_and_an_unknown_one_says_why() -> None:

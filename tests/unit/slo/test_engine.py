@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from decimal import Decimal
+from fractions import Fraction
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -101,8 +102,8 @@ def test_an_observation_carries_whole_minutes_of_every_slo_that_was_measured() -
     measures = {level.name: definition.of(level) for level in LEVELS}
     assert seen.buckets == (
         Bucket("flow", NODE, after(0), Decimal(2), Decimal(2), 1, measures["flow"]),
-        Bucket("headroom", group, after(0), Decimal(1), Decimal(2), 1, measures["headroom"]),
         Bucket("latency", NODE, after(0), Decimal(0), Decimal(0), 1, measures["latency"]),
+        Bucket("headroom", group, after(0), Decimal(1), Decimal(2), 1, measures["headroom"]),
     )
     assert seen.cursor.at == after(5)
 
@@ -172,6 +173,19 @@ def test_pruning_tells_what_no_window_needs_and_changes_nothing() -> None:
         clock.HOUR: after(7200) - 4 * clock.DAY,
     }
     assert tuple(engine.evaluate(after(7200))) == before
+
+
+def test_readings_of_a_gauge_belong_to_their_own_moment() -> None:
+    """Ten minutes nobody looked; then one of three tables is full: one of three readings of now is bad."""
+    engine = Engine([slo(THRESHOLD, objective="99")])
+    tables = [series("used", netns=name) for name in "abc"]
+    engine.observe(scrape(0, dict.fromkeys(tables, "0.1")))
+    engine.observe(scrape(600, {tables[0]: "0.9", tables[1]: "0.1", tables[2]: "0.1"}))
+
+    (found,) = engine.evaluate(after(600))
+
+    assert found.burn["5m"] == Measured(Fraction(1, 3) / Fraction(1, 100))
+    assert found.burn["1h"] == Measured(Fraction(1, 6) / Fraction(1, 100))
 
 
 def test_stored_minutes_of_an_slo_that_is_gone_are_left_aside() -> None:

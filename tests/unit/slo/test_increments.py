@@ -192,6 +192,24 @@ def test_series_that_no_slo_needs_are_left_out() -> None:
     assert [dict(kept.labels)["le"] for kept in cursor.values] == ["0.250", "2.5e-1"]
 
 
+@pytest.mark.parametrize("bound", ["1e9999999", "1e999999", "-1e-9999999", "9" * 400])
+def test_a_bound_that_no_histogram_has_costs_nothing(bound: str) -> None:
+    """Whatever a source writes there, the scrape is counted, and its key is no longer than what it wrote."""
+    odd = series("seconds_bucket", le=bound)
+
+    found, _ = counted(scrape(0, {FAILED: 1, odd: 1}), scrape(5, {FAILED: 3, odd: 2}))
+
+    assert found.values == {FAILED: 2}
+    assert len(increments.key_of(odd)) <= len("seconds_bucket{le=}") + len(bound)
+
+
+def test_bounds_that_differ_in_their_thirtieth_digit_are_two() -> None:
+    """One that is rounded to the other would be counted in its place."""
+    near = series("seconds_bucket", le="0.25" + "0" * 30 + "1")
+
+    assert increments.key_of(near) != increments.bucket_key("seconds", "0.25")
+
+
 def test_the_cursor_of_another_node_is_refused() -> None:
     """Mixing two nodes up would count garbage."""
     _, cursor = counted(scrape(0, {}))
