@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 
 from fastapi import FastAPI, Header, HTTPException, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
 from netsre import __version__, clock
-from netsre.app.control import console, drill_api, headers, hook, metrics, plan_api, wire
+from netsre.app.control import access, console, drill_api, headers, hook, metrics, plan_api, wire
 from netsre.app.control.drill_api import Gamedays
 from netsre.app.control.hook import Door
 from netsre.app.control.incidents import api as incident_api
@@ -85,6 +86,7 @@ def create(served: Served) -> Asgi:
     def unusable(_request: Request, error: StoreUnusable) -> JSONResponse:
         return JSONResponse({"detail": str(error)}, HTTPStatus.SERVICE_UNAVAILABLE)
 
+    app.add_exception_handler(RequestValidationError, access.not_understood)
     return Guard(app, served.hosts)
 
 

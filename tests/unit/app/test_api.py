@@ -81,6 +81,17 @@ class Client:
 
         return asyncio.run(ask())
 
+    def post(self, path: str, content: bytes) -> httpx.Response:
+        """Return the answer to a body that is said to be JSON, sent with the token."""
+
+        async def ask() -> httpx.Response:
+            transport = httpx.ASGITransport(app=self._application)
+            headers = {"authorization": f"Bearer {SHOWN}", "content-type": "application/json"}
+            async with httpx.AsyncClient(transport=transport, base_url="http://localhost:8600") as client:
+                return await client.post(path, content=content, headers=headers)
+
+        return asyncio.run(ask())
+
     def json(self, path: str) -> Any:  # noqa: ANN401 - JSON
         """Return the JSON of a good answer."""
         answer = self.get(path)
@@ -208,6 +219,21 @@ def test_an_old_alert_that_fires_is_listed_before_any_that_ended(machine: Machin
 def test_an_impossible_limit_is_refused(machine: Machine, path: str) -> None:
     """And not quietly cut."""
     assert Client(machine).get(path).status_code == 422
+
+
+@pytest.mark.parametrize("path", ["/api/v1/gamedays", "/api/v1/gamedays/x/abort"])
+@pytest.mark.parametrize(
+    "content",
+    [b"NaN", b'{"name": "x", "by": "\\ud800"}', b'{"\\ud800\\u001b[31m": 1}', b"{", b'{"name": 1e999}'],
+)
+def test_a_body_that_is_not_understood_is_one_sentence(machine: Machine, path: str, content: bytes) -> None:
+    """Also where what was sent cannot be written back as JSON."""
+    answer = Client(machine).post(path, content)
+
+    assert answer.status_code == 422
+    detail = answer.json()["detail"]
+    assert isinstance(detail, str)
+    assert detail.isprintable()
 
 
 def test_ready_is_said_after_the_first_turn_and_unsaid_when_turns_stop(machine: Machine) -> None:
