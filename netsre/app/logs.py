@@ -23,8 +23,10 @@ def start(level: int = logging.INFO) -> None:
     handler.setFormatter(formatter)
     logging.basicConfig(level=level, handlers=[handler], force=True)
     # One line per scrape is noise; a failed one is reported by who asked for it.
-    for name in ("httpx", "httpcore", "alembic", "asyncio", "uvicorn"):
+    for name in ("httpx", "httpcore", "alembic", "asyncio"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    # It warns of every request that is none: whoever can connect could fill the log.
+    logging.getLogger("uvicorn").setLevel(logging.ERROR)
 
 
 def _value(text: str) -> str:
