@@ -6,6 +6,8 @@ import sys
 import time
 from typing import Final
 
+from netsre.model import literals
+
 _PLAIN: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.:/+-")
 _LONGEST: Final = 400
 
@@ -31,4 +33,4 @@ def start(level: int = logging.INFO) -> None:
 
 def _value(text: str) -> str:
     cut = text if len(text) <= _LONGEST else text[:_LONGEST] + "…"
-    return cut if cut and set(cut) <= _PLAIN else json.dumps(cut, ensure_ascii=False)
+    return cut if cut and set(cut) <= _PLAIN else literals.printable(json.dumps(cut, ensure_ascii=False))

@@ -7,6 +7,7 @@ from typing import Final
 
 from netsre import clock
 from netsre.errors import SourceUnreachable
+from netsre.model import literals
 
 WIDTH: Final = 80
 _HASH: Final = 12
@@ -51,9 +52,10 @@ def _lines(run: Mapping[str, object]) -> Iterator[str]:
 
 def _wrapped(line: str, indent: str) -> Sequence[str]:
     """Fold a line; what has no blank to fold at stays whole, to be copied."""
+    shown = literals.printable(line)
     return textwrap.wrap(
-        line, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
-    ) or [line]
+        shown, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    ) or [shown]
 
 
 def _said(kind: str, data: Mapping[str, object]) -> str:

@@ -70,6 +70,8 @@ def _set(data_dir: str | None, reason: str, *, on: bool, as_json: bool) -> None:
 
 
 def _show(where: "Path", switch: "Switch", *, as_json: bool) -> None:
+    from netsre.model import literals  # noqa: PLC0415
+
     if as_json:
         click.echo(json.dumps({"data_dir": str(where), **switch.document()}))
         return
@@ -79,5 +81,5 @@ def _show(where: "Path", switch: "Switch", *, as_json: bool) -> None:
         ("reason", switch.reason),
         ("problem", switch.problem),
     )
-    said = "".join(f"\n  {name}: {text}" for name, text in told if text)
+    said = "".join(f"\n  {name}: {literals.printable(text)}" for name, text in told if text)
     click.echo(f"kill switch is {switch.state} ({where}){said}")

@@ -38,6 +38,7 @@ def status(context: click.Context, *, controller: str | None, exit_code: bool, a
 def _print(lines: "tuple[LevelLine, ...]") -> None:
     from rich.console import Console  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
 
     table = Table(box=None, pad_edge=False)
     for title in ("SLO", "objective", "measured", "budget left", "burn", "state"):
@@ -49,7 +50,9 @@ def _print(lines: "tuple[LevelLine, ...]") -> None:
         state = f"BURNS\n{line.firing}" if line.burns else line.trouble or "ok"
         words = line.burn.split()
         burn = "\n".join(" ".join(words[at : at + 2]) for at in range(0, len(words), 2))
-        table.add_row(name, line.objective, line.sli, line.budget, burn, state, style=style)
+        # Labels come from outside: nothing in them is markup.
+        cells = map(Text, (name, line.objective, line.sli, line.budget, burn, state))
+        table.add_row(*cells, style=style)
     console = Console()
     if lines:
         console.print(table)

@@ -82,6 +82,13 @@ def shown(text: str) -> str:
     return repr(text if len(text) <= _SHOWN else text[:_SHOWN] + "…")
 
 
+def printable(text: str) -> str:
+    """Return a text on one line, with everything escaped that a terminal would obey or hide."""
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text
+    )
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """Return `; did you mean 'x'?` for the known word most like this one, else the words that are known."""
     words = sorted(known)
