@@ -30,6 +30,7 @@ from netsre.model.literals import (
     parse_exact,
     parse_name,
     parse_percent,
+    printable,
     shown,
 )
 
@@ -66,6 +67,8 @@ CODES: Final = MappingProxyType(
 )
 """Every code this reader gives; stable, never reused."""
 
+_LONGEST: Final = 4_000
+"""Characters of a message that are kept: room for a list of every metric there is."""
 _NULLS: Final = frozenset({"", "~", "null", "Null", "NULL"})
 
 
@@ -77,8 +80,8 @@ class Findings:
         self._findings: set[Finding] = set()
 
     def add(self, origin: Origin, code: str, message: str) -> None:
-        """Record one finding; the same one twice counts once. A key with a line break stays on one line."""
-        line = "".join(char if char.isprintable() else repr(char)[1:-1] for char in message)
+        """Record one finding; the same one twice counts once. Whatever it repeats, it is one line to read."""
+        line = printable(message if len(message) <= _LONGEST else f"{message[:_LONGEST]}…")
         self._findings.add(Finding(origin.file, origin.line, code, line))
 
     def __len__(self) -> int:

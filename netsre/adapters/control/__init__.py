@@ -163,7 +163,10 @@ class ControlServer:
         handler = self._handlers.get(str(name))
         if handler is None:
             known = ", ".join(sorted(self._handlers))
-            return {"refused": "unknown_command", "message": f"{name!r} is no command; there is {known}"}
+            return {
+                "refused": "unknown_command",
+                "message": f"{str(name)[:80]!r} is no command; there is {known}",
+            }
         try:
             return {"ok": handler(command)}
         except ControlRefused as refusal:

@@ -209,3 +209,14 @@ def test_what_is_shown_to_people_is_one_printable_line(text: str) -> None:
 
     assert shown.isprintable()
     assert shown == text or not text.isprintable()
+
+
+def test_a_finding_does_not_repeat_a_page() -> None:
+    """Its place is said first; what is wrong with a text of a megabyte shows in its beginning."""
+    findings = specs.Findings()
+
+    findings.add(Origin("f", 5), "A001", "spec.match '" + "x" * 1_000_000)
+
+    (line,) = lines(findings)
+    assert line.startswith("f:5: A001 spec.match 'xxx")
+    assert len(line) < 5_000
