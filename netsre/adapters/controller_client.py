@@ -6,10 +6,21 @@ from typing import Final
 
 import httpx
 
-from netsre.errors import EnvironmentUnfit, NetsreError
+from netsre.errors import BadInput, EnvironmentUnfit, NetsreError
 from netsre.model.documents import Document
 
 _SECONDS: Final = 10.0
+_ASKED_WRONG: Final = frozenset(
+    {
+        HTTPStatus.BAD_REQUEST,
+        HTTPStatus.NOT_FOUND,
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+    }
+)
+"""Answers to what should not have been asked like that, in the controller's own words."""
+_NO_ROUTE: Final = "Not Found"
+"""What a server of another kind or version says of a path that it does not have."""
 
 
 class Refused(NetsreError):
@@ -22,14 +33,18 @@ class Refused(NetsreError):
 
 
 def ask(base: str, path: str, **parameters: str | int) -> object:
-    """Return the JSON that a controller answers; raises `EnvironmentUnfit` when there is none."""
+    """Return the JSON that a controller answers.
+
+    Raises `BadInput` for a name or a value that it does not know, `EnvironmentUnfit` when there is no answer.
+    """
     return _asked("GET", f"{base}{path}", params=parameters)
 
 
 def post(base: str, path: str, token: str, document: Document) -> object:
     """Have a controller do something and return the JSON that it answers.
 
-    Raises `Refused` when it will not (409), `EnvironmentUnfit` for everything else.
+    Raises `Refused` when it will not (409), `BadInput` for a name or a value that it does not know,
+    `EnvironmentUnfit` for everything else.
     """
     headers = {"Authorization": f"Bearer {token}"}
     return _asked("POST", f"{base}{path}", headers=headers, document=document)
@@ -52,9 +67,10 @@ def _asked(
     except httpx.HTTPStatusError as error:
         if error.response.status_code == HTTPStatus.CONFLICT:
             raise _refused(error) from error
-        raise EnvironmentUnfit(
-            f"controller {url} answered {error.response.status_code}{_detail(error)}"
-        ) from error
+        said = _detail(error)
+        known = error.response.status_code in _ASKED_WRONG and said.startswith(": ")
+        kind = BadInput if known and said != f": {_NO_ROUTE}" else EnvironmentUnfit
+        raise kind(f"controller {url} answered {error.response.status_code}{said}") from error
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         hint = "start `netsre up`, or name another with --controller URL"
         raise EnvironmentUnfit(f"controller {url} does not answer ({error}); {hint}") from error

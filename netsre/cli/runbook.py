@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 from typing import TextIO
+from urllib.parse import quote
 
 import click
 
@@ -76,7 +77,11 @@ def lint(context: click.Context, paths: tuple[Path, ...], *, as_json: bool) -> N
 @runbook.command()
 @click.argument("name")
 @click.option(
-    "--alert", required=True, type=click.File(), metavar="FILE", help="The alert as JSON; - is stdin."
+    "--alert",
+    required=True,
+    type=click.File(encoding="utf-8"),
+    metavar="FILE",
+    help="The alert as JSON; - is stdin.",
 )
 @click.option("--controller", metavar="URL", help="The controller (default: http://127.0.0.1:8600).")
 @click.option("--data-dir", metavar="DIR", help="Where the token is (default: where the controller says).")
@@ -100,9 +105,15 @@ def plan(
     from netsre import conventions  # noqa: PLC0415
     from netsre.app import given_alert, request  # noqa: PLC0415
     from netsre.clock import SystemClock  # noqa: PLC0415
+    from netsre.errors import BadInput  # noqa: PLC0415
 
-    given = given_alert.read(alert.read(), SystemClock().now())
-    document = request.send(controller, data_dir, f"/api/v1/runbooks/{name}/plan", given)
+    try:
+        text = alert.read()
+    except UnicodeDecodeError as error:
+        raise BadInput(f"alert {alert.name}: it is no UTF-8 text") from error
+    given = given_alert.read(text, SystemClock().now())
+    path = f"/api/v1/runbooks/{quote(name, safe='')}/plan"
+    document = request.send(controller, data_dir, path, given)
     if as_json:
         click.echo(json.dumps(document))
     else:
