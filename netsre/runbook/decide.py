@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
-from netsre import clock
+from netsre import clock, conventions
 from netsre.clock import HOUR, Timestamp
 from netsre.model.alerts import Alert, AlertState
 from netsre.model.documents import Document
@@ -27,6 +27,8 @@ class Gate(StrEnum):
     CONDITION_FALSE = "condition_false"
     NO_TARGET = "no_target"
     """The alert lacks a label of the target: nothing is never read as everything."""
+    OTHER_NODE = "other_node"
+    """It is about a node that is not read here: what we would look at, and change, is another one."""
     KILL_SWITCH_ON = "kill_switch_on"
     KILL_SWITCH_UNREADABLE = "kill_switch_unreadable"
     ALERT_NOT_FIRING = "alert_not_firing"
@@ -72,6 +74,8 @@ class Circumstances:
     """Targets beside this one: the other nodes that are read."""
     others_alerting: int = 0
     """How many of those have the same alert."""
+    other_node: bool = False
+    """The alert names a node of which there was no reading, though there was one of another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +125,7 @@ def decide(runbook: Runbook, alert: Alert, circumstances: Circumstances) -> Verd
     changes = runbook.mode == "auto"
     answers = (
         *_about(runbook, alert, target),
+        _other_node(alert, circumstances),
         _kill_switch(circumstances.kill_switch),
         _firing(circumstances, needed=alert.state is AlertState.FIRING),
         _blind(circumstances, begun=False, changes=changes),
@@ -165,6 +170,12 @@ def _about(runbook: Runbook, alert: Alert, target: str | None) -> Iterator[Answe
     said = "no condition" if runbook.when is None else conditions.text(runbook.when)
     yield Answer(Gate.CONDITION_FALSE, holds, said)
     yield Answer(Gate.NO_TARGET, target is not None, target or f"{runbook.lock} needs a label of the alert")
+
+
+def _other_node(alert: Alert, circumstances: Circumstances) -> Answer:
+    node = dict(alert.labels).get(conventions.NODE, "")
+    said = f"node {node}" if node else "no node is named"
+    return Answer(Gate.OTHER_NODE, not circumstances.other_node, said)
 
 
 def _firing(circumstances: Circumstances, *, needed: bool) -> Answer:

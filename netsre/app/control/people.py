@@ -25,9 +25,16 @@ _RUNS: Final = "runs"
 _MOST_RUNS: Final = 20
 
 _QUIET: Final = frozenset(
-    {Gate.NOT_MATCHED, Gate.CONDITION_FALSE, Gate.ALREADY_RUNNING, Gate.ALERT_NOT_FIRING, "alert_resolved"}
+    {
+        Gate.NOT_MATCHED,
+        Gate.CONDITION_FALSE,
+        Gate.OTHER_NODE,
+        Gate.ALREADY_RUNNING,
+        Gate.ALERT_NOT_FIRING,
+        "alert_resolved",
+    }
 )
-"""Ends after which nobody has to do anything: nothing is wrong any more, or another run is at it."""
+"""Ends after which nobody has to do anything here: nothing is wrong any more, or somebody else is at it."""
 
 _LEFT: Final = {
     RunState.REFUSED: "It changed nothing.",

@@ -58,6 +58,7 @@ class World:
             firing=(known or alert).state is AlertState.FIRING,
             reading_age=None if newest is None else now - newest.at,
             interval=self.interval,
+            other_node=newest is None and bool(self.sight.scrapes()),
         )
 
     def present(self, alert: Alert) -> Present:

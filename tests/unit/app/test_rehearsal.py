@@ -113,6 +113,7 @@ def test_a_node_without_an_answer_leaves_no_plan(lab: Lab) -> None:
         ({**LABELS, "severity": "ticket"}, "condition_false"),
         ({**LABELS, "alertname": "Other"}, "not_matched"),
         ({"alertname": "ConntrackUtilization", "severity": "page"}, "no_target"),
+        ({**LABELS, "node": "somebody-elses"}, "other_node"),
     ],
 )
 def test_an_alert_of_another_kind_is_not_acted_upon(lab: Lab, labels: dict[str, str], reason: str) -> None:
@@ -183,7 +184,7 @@ def test_a_person_reads_gates_and_effects_in_80_columns(
     runbook_plan.show(plan)
 
     said = capsys.readouterr().out
-    assert "conntrack-exhaustion would not act on conntrack/[bold]a[/bold] (kill_switch_on)" in said
+    assert "conntrack-exhaustion would not act on conntrack/[bold]a[/bold] (other_node)" in said
     assert "kill_switch_on" in said
     assert "REFUSES" in said
     assert all(len(line) <= 80 for line in said.splitlines())

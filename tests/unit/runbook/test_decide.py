@@ -52,6 +52,7 @@ def test_every_gate_answers_also_when_an_earlier_one_says_no() -> None:
         "not_matched",
         "condition_false",
         "no_target",
+        "other_node",
         "kill_switch_on",
         "alert_not_firing",
         "blind",
@@ -68,6 +69,13 @@ def test_every_gate_answers_also_when_an_earlier_one_says_no() -> None:
         Gate.BLIND,
     ]
     assert all(answer.detail for answer in verdict.answers)
+
+
+def test_another_node_is_not_ours_to_look_at() -> None:
+    """An Alertmanager may tell every controller of every node; also a run that only looks would look here."""
+    watching = dataclasses.replace(BOOK, mode="observe")
+
+    assert {gate(book=book, other_node=True) for book in (BOOK, watching)} == {Gate.OTHER_NODE}
 
 
 def test_the_journal_keeps_what_every_gate_said() -> None:
