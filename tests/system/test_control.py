@@ -105,12 +105,39 @@ def test_a_socket_is_made_with_its_rights_and_takes_a_dead_ones_place(tmp_path: 
     (tmp_path / "precious").write_text("secret")
     (tmp_path / "s").unlink()
     (tmp_path / "s").symlink_to(tmp_path / "precious")
-    with listen(tmp_path / "s", 65534):
-        pass
+    with pytest.raises(EnvironmentUnfit, match="something else has that name"):
+        listen(tmp_path / "s", 65534)
     assert (tmp_path / "precious").stat().st_gid == 0
     assert (tmp_path / "precious").read_text() == "secret"
     with pytest.raises(EnvironmentUnfit, match="too long"):
         listen(tmp_path / ("x" * 200))
+
+
+@pytest.mark.parametrize("kind", ["file", "directory", "link"])
+def test_what_is_no_socket_keeps_its_place(tmp_path: pathlib.Path, kind: str) -> None:
+    """A slip of the pen must not cost a file."""
+    path, kept = tmp_path / "s", tmp_path / "kept"
+    kept.write_text("precious")
+    match kind:
+        case "file":
+            path.write_text("precious")
+        case "directory":
+            path.mkdir()
+        case _:
+            path.symlink_to(kept)
+
+    with pytest.raises(EnvironmentUnfit, match="something else has that name; choose another"):
+        listen(path)
+
+    assert path.is_dir() or path.read_text() == "precious"
+
+
+def test_a_socket_that_is_served_is_not_taken_away(tmp_path: pathlib.Path) -> None:
+    """A second agent by mistake leaves the first one its commands."""
+    with serving(tmp_path / "s", echo=lambda command: command) as path:
+        with pytest.raises(EnvironmentUnfit, match="is served by another process"):
+            listen(path)
+        assert call(path, {"do": "echo"}, 5) == {"do": "echo"}
 
 
 def test_the_node_says_what_the_agent_says(tmp_path: pathlib.Path) -> None:

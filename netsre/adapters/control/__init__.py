@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import socket
+import stat
 import struct
 import threading
 from collections.abc import Callable, Collection, Mapping
@@ -23,6 +24,7 @@ _log: Final = logging.getLogger("netsre.control")
 LARGEST: Final = 256 * 1024
 """Bytes of one line."""
 _CLIENT_SECONDS: Final = 30.0
+_PROBE_SECONDS: Final = 1.0
 _MOST_CLIENTS: Final = 16
 _OWNER_ONLY: Final = 0o177
 _OWNER_AND_GROUP: Final = 0o117
@@ -77,13 +79,13 @@ def listen(path: Path, group: int | None = None) -> socket.socket:
 
     Whoever owns the directory could put another file under that name at any time, so the socket is made with
     its group and its rights; nothing is changed by name afterwards. The whole process has another group and
-    mask for that moment. Raises `EnvironmentUnfit` where nothing can be bound.
+    mask for that moment. A socket that nobody serves any more gives way; anything else of that name stays.
+    Raises `EnvironmentUnfit` where nothing can be bound.
     """
+    _clear(path)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     before, mask = os.getegid(), os.umask(_OWNER_ONLY if group is None else _OWNER_AND_GROUP)
     try:
-        with contextlib.suppress(FileNotFoundError):
-            path.unlink()
         if group is not None:
             os.setegid(group)
         listener.bind(str(path))
@@ -96,6 +98,25 @@ def listen(path: Path, group: int | None = None) -> socket.socket:
         if os.getegid() != before:
             os.setegid(before)
     return listener
+
+
+def _clear(path: Path) -> None:
+    """Remove a socket whose process is gone; raises `EnvironmentUnfit` for whatever else stands there."""
+    try:
+        found = path.lstat()
+        if not stat.S_ISSOCK(found.st_mode):
+            raise EnvironmentUnfit(f"control socket {path}: something else has that name; choose another")
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as channel:
+            channel.settimeout(_PROBE_SECONDS)
+            channel.connect(str(path))
+    except FileNotFoundError:
+        return
+    except ConnectionRefusedError:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise EnvironmentUnfit(f"control socket {path}: {error.strerror or error}") from error
+    else:
+        raise EnvironmentUnfit(f"control socket {path} is served by another process; choose another")
 
 
 class ControlServer:
