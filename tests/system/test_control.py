@@ -66,6 +66,26 @@ def test_who_is_not_allowed_is_not_heard(tmp_path: pathlib.Path) -> None:
     assert (refusal.value.reason, asked) == ("not_allowed", [])
 
 
+def test_a_refusal_that_came_first_is_heard(tmp_path: pathlib.Path) -> None:
+    """Who may not ask is told so before the command is read: the other end may be gone when it is sent."""
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(tmp_path / "s"))
+    listener.listen()
+
+    def refuse() -> None:
+        channel, _ = listener.accept()
+        channel.sendall(b'{"refused": "not_allowed", "message": "no"}\n')
+        channel.close()
+
+    with listener:
+        thread = threading.Thread(target=refuse)
+        thread.start()
+        # More than a socket takes at once: some of it is sent when the other end is gone for certain.
+        with pytest.raises(ControlRefused, match="no"):
+            call(tmp_path / "s", {"do": "x" * 1_000_000}, 5)
+        thread.join()
+
+
 def test_nobody_there_and_no_answer_are_told_apart(tmp_path: pathlib.Path) -> None:
     """A command that never left is known not to be carried out."""
     with pytest.raises(ControlUnreachable) as absent:

@@ -60,7 +60,9 @@ def call(path: Path, command: Document, seconds: float) -> Document:
             channel.settimeout(seconds)
             channel.connect(str(path))
             sent = True
-            channel.sendall(canonical(command).encode() + b"\n")
+            # Who may not ask is answered without being heard, and may find nobody there any more to tell.
+            with contextlib.suppress(BrokenPipeError):
+                channel.sendall(canonical(command).encode() + b"\n")
             answer = json.loads(_line(channel))
     except OSError as error:
         reason = error.strerror or str(error) or type(error).__name__
