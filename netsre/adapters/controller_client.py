@@ -7,6 +7,7 @@ from typing import Final
 import httpx
 
 from netsre.errors import BadInput, EnvironmentUnfit, NetsreError
+from netsre.model import literals
 from netsre.model.documents import Document
 
 _SECONDS: Final = 10.0
@@ -74,6 +75,8 @@ def _asked(
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         hint = "start `netsre up`, or name another with --controller URL"
         raise EnvironmentUnfit(f"controller {url} does not answer ({error}); {hint}") from error
+    except UnicodeEncodeError as error:
+        raise BadInput(f"{literals.shown(str(error.object))} is no UTF-8 text; write it in UTF-8") from error
     except ValueError as error:
         raise EnvironmentUnfit(
             f"controller {url} answered what is no JSON; is it a netsre controller?"

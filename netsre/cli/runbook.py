@@ -112,7 +112,7 @@ def plan(
     except UnicodeDecodeError as error:
         raise BadInput(f"alert {alert.name}: it is no UTF-8 text") from error
     given = given_alert.read(text, SystemClock().now())
-    path = f"/api/v1/runbooks/{quote(name, safe='')}/plan"
+    path = f"/api/v1/runbooks/{quote(name, safe='', errors='surrogateescape')}/plan"
     document = request.send(controller, data_dir, path, given)
     if as_json:
         click.echo(json.dumps(document))

@@ -222,7 +222,7 @@ def test_the_run_that_goes_on_is_aborted(controller: Controller, capsys: pytest.
     assert [path for path, _ in controller.sent] == [f"{PATH}/abc/abort"]
 
 
-@pytest.mark.parametrize("name", ["nothing", "abc/../abc", "?limit=1", "a\x1b[31m\n"])
+@pytest.mark.parametrize("name", ["nothing", "abc/../abc", "?limit=1", "a\x1b[31m\n", "\udcff"])
 def test_a_run_that_nobody_knows_is_bad_input(
     controller: Controller, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -233,6 +233,14 @@ def test_a_run_that_nobody_knows_is_bad_input(
         assert said.out == ""
         assert said.err.count("\n") == 1
         assert said.err.removesuffix("\n").isprintable()
+
+
+def test_a_name_that_cannot_be_sent_is_bad_input(
+    controller: Controller, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Typed in another encoding, it is a mistake of the person, and none of the controller."""
+    assert netsre(controller, "run", "\udcff") == 2
+    assert "is no UTF-8 text" in capsys.readouterr().err
 
 
 def test_a_server_of_another_kind_is_3(controller: Controller, capsys: pytest.CaptureFixture[str]) -> None:
