@@ -57,21 +57,33 @@ def show(name: str, runbooks: tuple[str, ...], *, as_json: bool) -> None:
 @_JSON
 @click.pass_context
 def lint(context: click.Context, paths: tuple[Path, ...], *, as_json: bool) -> None:
-    """Check runbook files; exit 1 with every finding at its file and line."""
+    """Check runbook files; exit 1 with every finding at its file and line.
+
+    Game days that lie among them are checked as well.
+    """
     from netsre import conventions  # noqa: PLC0415
+    from netsre.app import gamedays  # noqa: PLC0415
     from netsre.app import runbooks as app  # noqa: PLC0415
 
-    count, findings = app.lint(paths)
+    count, found = app.lint(paths)
+    days, beside = gamedays.lint(paths)
+    # Both read every file: what is wrong with the file itself is found twice.
+    findings = sorted({*found, *beside}, key=lambda f: (f.file, f.line, f.code, f.message))
     if as_json:
         rows = [{"file": f.file, "line": f.line, "code": f.code, "message": f.message} for f in findings]
-        click.echo(json.dumps({"runbooks": count, "findings": rows}))
+        click.echo(json.dumps({"runbooks": count, "gamedays": days, "findings": rows}))
     else:
         for finding in findings:
             click.echo(str(finding))
         if not findings:
-            click.echo(f"{count} runbook{'' if count == 1 else 's'}: nothing wrong")
+            also = f", {_count(days, 'game day')}" if days else ""
+            click.echo(f"{_count(count, 'runbook')}{also}: nothing wrong")
     if findings:
         context.exit(conventions.EXIT_NO)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 @runbook.command()
