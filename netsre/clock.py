@@ -4,6 +4,7 @@ Decisions take `now` as an argument. Only the composition root makes a `SystemCl
 """
 
 import datetime
+import re
 import time
 from typing import Final, NewType, Protocol
 
@@ -14,6 +15,8 @@ SECOND: Final = 1_000
 MINUTE: Final = 60 * SECOND
 HOUR: Final = 60 * MINUTE
 DAY: Final = 24 * HOUR
+
+_RFC3339: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,100})?(Z|[+-]\d\d:\d\d)", re.ASCII)
 
 
 class Clock(Protocol):
@@ -43,15 +46,19 @@ def boottime() -> int:
 def rfc3339(at: Timestamp) -> str:
     """Write a time as people and other programs read it: `2026-01-02T03:04:05.678Z`."""
     whole = datetime.datetime.fromtimestamp(at // SECOND, tz=datetime.UTC)
-    return f"{whole:%Y-%m-%dT%H:%M:%S}.{at % SECOND:03d}Z"
+    return f"{whole.replace(tzinfo=None).isoformat()}.{at % SECOND:03d}Z"
 
 
 def parse_rfc3339(text: str) -> Timestamp:
-    """Read an RFC 3339 time; a time without an offset raises `ValueError`."""
-    parsed = datetime.datetime.fromisoformat(text)
-    if parsed.tzinfo is None:
-        message = f"time {text!r} has no offset; write it as 2026-01-02T03:04:05Z"
-        raise ValueError(message)
+    """Read an RFC 3339 time of the years 1 to 9999 in UTC; raises `ValueError` for anything else."""
+    try:
+        if not _RFC3339.fullmatch(text):
+            raise ValueError("it has another form")  # noqa: TRY301
+        # In UTC, as it will be written again: an offset can lead beyond the last year.
+        parsed = datetime.datetime.fromisoformat(text).astimezone(datetime.UTC)
+    except (ValueError, OverflowError) as error:
+        message = f"{text[:60]!r} is no time ({error}); write it as 2026-01-02T03:04:05Z"
+        raise ValueError(message) from error
     epoch = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
     return Timestamp((parsed - epoch) // datetime.timedelta(milliseconds=1))
 

@@ -7,12 +7,21 @@ from typing import Final
 import httpx
 
 from netsre.errors import BadInput, EnvironmentUnfit, NetsreError
+from netsre.model import literals
 from netsre.model.documents import Document
 
 _SECONDS: Final = 10.0
-_NO_DETAIL: Final = "; is it a netsre controller?"
-_NO_ROUTE: Final = ": Not Found"
-"""What a controller says of a path that it does not serve: it may be of another version."""
+_ASKED_WRONG: Final = frozenset(
+    {
+        HTTPStatus.BAD_REQUEST,
+        HTTPStatus.NOT_FOUND,
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+    }
+)
+"""Answers to what should not have been asked like that, in the controller's own words."""
+_NO_ROUTE: Final = "Not Found"
+"""What a server of another kind or version says of a path that it does not have."""
 
 
 class Refused(NetsreError):
@@ -25,9 +34,9 @@ class Refused(NetsreError):
 
 
 def ask(base: str, path: str, **parameters: str | int) -> object:
-    """Return the JSON that a controller answers; raises `EnvironmentUnfit` when there is none.
+    """Return the JSON that a controller answers.
 
-    What the controller does not know by the name that was asked for is `BadInput`.
+    Raises `BadInput` for a name or a value that it does not know, `EnvironmentUnfit` when there is no answer.
     """
     return _asked("GET", f"{base}{path}", params=parameters)
 
@@ -35,7 +44,8 @@ def ask(base: str, path: str, **parameters: str | int) -> object:
 def post(base: str, path: str, token: str, document: Document) -> object:
     """Have a controller do something and return the JSON that it answers.
 
-    Raises `Refused` when it will not (409), `BadInput` as `ask` does, `EnvironmentUnfit` for everything else.
+    Raises `Refused` when it will not (409), `BadInput` for a name or a value that it does not know,
+    `EnvironmentUnfit` for everything else.
     """
     headers = {"Authorization": f"Bearer {token}"}
     return _asked("POST", f"{base}{path}", headers=headers, document=document)
@@ -59,12 +69,14 @@ def _asked(
         if error.response.status_code == HTTPStatus.CONFLICT:
             raise _refused(error) from error
         said = _detail(error)
-        if error.response.status_code == HTTPStatus.NOT_FOUND and said not in (_NO_DETAIL, _NO_ROUTE):
-            raise BadInput(said.removeprefix(": ")) from error
-        raise EnvironmentUnfit(f"controller {url} answered {error.response.status_code}{said}") from error
+        known = error.response.status_code in _ASKED_WRONG and said.startswith(": ")
+        kind = BadInput if known and said != f": {_NO_ROUTE}" else EnvironmentUnfit
+        raise kind(f"controller {url} answered {error.response.status_code}{said}") from error
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         hint = "start `netsre up`, or name another with --controller URL"
         raise EnvironmentUnfit(f"controller {url} does not answer ({error}); {hint}") from error
+    except UnicodeEncodeError as error:
+        raise BadInput(f"{literals.shown(str(error.object))} is no UTF-8 text; write it in UTF-8") from error
     except ValueError as error:
         raise EnvironmentUnfit(
             f"controller {url} answered what is no JSON; is it a netsre controller?"
@@ -84,4 +96,4 @@ def _detail(error: httpx.HTTPStatusError) -> str:
     try:
         return f": {error.response.json()['detail']}"
     except (ValueError, KeyError, TypeError):
-        return _NO_DETAIL
+        return "; is it a netsre controller?"

@@ -208,7 +208,7 @@ def _required_time(alert: Mapping[str, object], key: str, place: str) -> Timesta
         raise BadInput(f"{place}.{key} is not set")
     try:
         return clock.parse_rfc3339(text)
-    except (ValueError, OverflowError) as error:
+    except ValueError as error:
         raise BadInput(
             f"{place}.{key} {literals.shown(text)} is no time; write 2026-01-02T03:04:05Z"
         ) from error

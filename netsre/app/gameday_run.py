@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any, Final, Protocol
+from urllib.parse import quote
 
 from netsre.adapters import controller_client
 from netsre.adapters.controller_client import Refused
@@ -139,13 +140,13 @@ def begin(base: str, data_dir: str | None, wish: Wish) -> str:
 
 
 def abort(base: str, data_dir: str | None, run: str) -> None:
-    """Ask for the end of a run; raises `Refused` when it is over, `EnvironmentUnfit` for everything else."""
-    request.send(base, data_dir, f"{PATH}/{run}/abort", {"by": _user()})
+    """Ask for the end of a run; raises `Refused` when it is over, `BadInput` for a name that is none."""
+    request.send(base, data_dir, f"{_of(run)}/abort", {"by": _user()})
 
 
 def find(base: str, run: str) -> View:
-    """Return a run; raises `EnvironmentUnfit`."""
-    told = controller_client.ask(base, f"{PATH}/{run}")
+    """Return a run; raises `BadInput` when there is none of that name."""
+    told = controller_client.ask(base, _of(run))
     drill = told.get("drill") if isinstance(told, Mapping) else None
     if not isinstance(drill, Mapping):
         raise EnvironmentUnfit(f"controller {base} tells nothing of run {run}; is it another version?")
@@ -180,6 +181,11 @@ def watch(base: str, run: str, screen: Screen, meanwhile: Callable[[], None]) ->
                 told.add(stage)
                 screen.stage(stage, drill)
     return drill
+
+
+def _of(run: str) -> str:
+    """Return the path of a run; whatever is in its name leads nowhere else."""
+    return f"{PATH}/{quote(run, safe='', errors='surrogateescape')}"
 
 
 def passed(drill: View) -> bool:

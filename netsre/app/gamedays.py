@@ -7,7 +7,7 @@ from typing import Any, Final
 from netsre import clock
 from netsre.adapters import schedule
 from netsre.app import resources, runbooks, service_levels
-from netsre.errors import BadInput
+from netsre.errors import BadInput, Finding, SpecErrors
 from netsre.gameday import parsing
 from netsre.model import literals
 from netsre.model.gamedays import GameDay
@@ -28,6 +28,14 @@ def read(paths: Sequence[str | Path], slos: Sequence[Path] = ()) -> tuple[GameDa
         slos=frozenset(slo.name for found in levels for slo in found.slos),
     )
     return parsing.parse(resources.texts(chosen, *_SUFFIXES), schedule.problem, known)
+
+
+def lint(paths: Sequence[Path]) -> tuple[int, tuple[Finding, ...]]:
+    """Return how many game days are right, and everything wrong with them and with the files beside them."""
+    try:
+        return len(read(paths)), ()
+    except SpecErrors as error:
+        return 0, error.findings
 
 
 def find(name: str, gamedays: Sequence[GameDay]) -> GameDay:

@@ -19,6 +19,7 @@ from typing import Final
 from netsre import clock
 from netsre.clock import Timestamp
 from netsre.errors import EnvironmentUnfit
+from netsre.model import literals
 from netsre.model.documents import Document, canonical
 
 FILE_NAME: Final = "kill-switch.json"
@@ -26,6 +27,8 @@ UNREADABLE: Final = "kill_switch_unreadable"
 """The reason of a switch that is on because nobody can tell what it should be."""
 _LARGEST: Final = 16 * 1024
 """Bytes."""
+_LONGEST: Final = 400
+"""Characters of what a person said that are kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +92,9 @@ def exists(data_dir: Path) -> bool:
 
 
 def switched(*, on: bool, by: str, reason: str, at: Timestamp) -> Switch:
-    """Return the switch as somebody sets it."""
-    return Switch(on=on, reason=reason, by=by, at=clock.rfc3339(at))
+    """Return the switch as somebody sets it; no word of theirs can make it unreadable."""
+    said, who = (literals.printable(text[:_LONGEST]) for text in (reason, by))
+    return Switch(on=on, reason=said, by=who, at=clock.rfc3339(at))
 
 
 def _content(path: Path) -> bytes:

@@ -66,7 +66,7 @@ def _line(level: Mapping[str, object]) -> LevelLine:
     firing = level.get("firing")
     severities = sorted({str(severity) for severity in firing}) if isinstance(firing, list) else []
     return LevelLine(
-        name=str(level.get("name", "?")),
+        name=literals.printable(str(level.get("name", "?"))),
         group=_group(level.get("group")),
         objective=_percent(_number(level.get("objective"))),
         sli=_reason(level, "sli") if sli is None else _percent(sli),
@@ -98,7 +98,7 @@ def _trouble(level: Mapping[str, object], severities: list[str]) -> str:
 
 def _group(value: object) -> str:
     pairs = value.items() if isinstance(value, Mapping) else ()
-    return " ".join(f"{label}={literals.printable(str(text))}" for label, text in pairs)
+    return literals.printable(" ".join(f"{label}={text}" for label, text in pairs))
 
 
 def _burn(value: object) -> str:

@@ -6,6 +6,8 @@ import sys
 import time
 from typing import Final
 
+from netsre.model import literals
+
 _PLAIN: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.:/+-")
 _LONGEST: Final = 400
 
@@ -23,10 +25,12 @@ def start(level: int = logging.INFO) -> None:
     handler.setFormatter(formatter)
     logging.basicConfig(level=level, handlers=[handler], force=True)
     # One line per scrape is noise; a failed one is reported by who asked for it.
-    for name in ("httpx", "httpcore", "alembic", "asyncio", "uvicorn"):
+    for name in ("httpx", "httpcore", "alembic", "asyncio"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    # It warns of every request that is none: whoever can connect could fill the log.
+    logging.getLogger("uvicorn").setLevel(logging.ERROR)
 
 
 def _value(text: str) -> str:
     cut = text if len(text) <= _LONGEST else text[:_LONGEST] + "…"
-    return cut if cut and set(cut) <= _PLAIN else json.dumps(cut, ensure_ascii=False)
+    return cut if cut and set(cut) <= _PLAIN else literals.printable(json.dumps(cut, ensure_ascii=False))

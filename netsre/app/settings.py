@@ -22,6 +22,8 @@ from netsre.model import literals, specs
 KIND: Final = "Controller"
 _SHORTEST_INTERVAL: Final = 1 * clock.SECOND
 _LONGEST_INTERVAL: Final = 5 * clock.MINUTE
+_LONGEST_NODE: Final = 253
+"""Characters, as in the DNS."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,7 @@ def settings(options: Options, defaults: Options = Options()) -> Settings:
         control=_path(first(options.control, "NETSRE_CONTROL", "control", "")),
         lab_control=_path(options.lab_control),
         user=first(options.user, "NETSRE_USER", "user", "") or None,
-        node=first(options.node, "NETSRE_NODE", "node", socket.gethostname()),
+        node=_node(first(options.node, "NETSRE_NODE", "node", socket.gethostname())),
         external_url=_url("--external-url", url),
         parent_pid=options.parent_pid,
     )
@@ -154,6 +156,13 @@ def _url_problem(text: str) -> str | None:
     # Both raise where they are none, and say why.
     _ = parts.port, host.encode("idna")
     return None
+
+
+def _node(text: str) -> str:
+    if len(text) > _LONGEST_NODE or not text.isprintable():
+        advice = f"write its host name, at most {_LONGEST_NODE} characters that can be read"
+        raise BadInput(f"--node {literals.shown(text)} is no name of a node; {advice}")
+    return text
 
 
 def _interval(text: str) -> int:

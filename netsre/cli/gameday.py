@@ -148,8 +148,10 @@ def report(*, run_id: str | None, controller: str | None, as_json: bool) -> None
 
 def _show(drill: Mapping[str, Any], screen: Any) -> None:  # noqa: ANN401  imported late
     from netsre.app import gameday_run  # noqa: PLC0415
+    from netsre.model import literals  # noqa: PLC0415
 
-    click.echo(f"{drill['gameday']} {drill['id']}, asked for by {drill['by']} at {drill['requested_at']}")
+    by = literals.printable(drill["by"])
+    click.echo(f"{drill['gameday']} {drill['id']}, asked for by {by} at {drill['requested_at']}")
     for stage in gameday_run.STAGES:
         if drill.get(f"{stage}_at"):
             screen.stage(stage, drill)

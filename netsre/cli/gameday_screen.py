@@ -7,6 +7,8 @@ from rich.console import Console
 from rich.status import Status
 from rich.text import Text
 
+from netsre.model import literals
+
 _NEXT: Final = {
     "injected": "for the table to fill",
     "beyond": "for the alert",
@@ -36,7 +38,7 @@ class Screen:
 
     def say(self, line: str) -> None:
         """Show what is being done."""
-        self._console.print(line, soft_wrap=True)
+        self._console.print(literals.printable(line), soft_wrap=True)
 
     def stage(self, stage: str, drill: Mapping[str, Any]) -> None:
         """Show that a stage was reached: when, how long after the fault, and what that means."""
@@ -54,11 +56,12 @@ class Screen:
         self._status.stop()
         state, reason = drill["state"], drill["reason"]
         detail = f": {drill['detail']}" if drill.get("detail") else ""
-        line = Text.assemble((state, _STYLES.get(state, "bold red")), f" ({reason}){detail}")
+        said = literals.printable(f" ({reason}){detail}")
+        line = Text.assemble((state, _STYLES.get(state, "bold red")), said)
         self._console.print(line, soft_wrap=True)
         burned, restored = drill.get("budget_burned"), drill.get("host_restored")
         if burned is not None:
             self._console.print(f"budget burned: {100 * burned:.4f} % of the window's")
         if restored is not None:
-            left = ", ".join(drill.get("left_behind") or ())
+            left = literals.printable(", ".join(drill.get("left_behind") or ()))
             self._console.print("host: as before" if restored else f"host: NOT as before: {left}")

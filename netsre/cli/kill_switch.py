@@ -76,6 +76,8 @@ def _set(data_dir: str | None, controller: str | None, reason: str, *, on: bool,
 
 
 def _show(where: "Path", switch: "Switch", doubt: str, *, as_json: bool) -> None:
+    from netsre.model import literals  # noqa: PLC0415
+
     if doubt:
         advice = "only one that keeps its state there reads it; --controller or --data-dir names another"
         click.echo(f"note: {doubt}: {advice}", err=True)
@@ -88,5 +90,5 @@ def _show(where: "Path", switch: "Switch", doubt: str, *, as_json: bool) -> None
         ("reason", switch.reason),
         ("problem", switch.problem),
     )
-    said = "".join(f"\n  {name}: {text}" for name, text in told if text)
+    said = "".join(f"\n  {name}: {literals.printable(text)}" for name, text in told if text)
     click.echo(f"kill switch is {switch.state} ({where}){said}")

@@ -158,11 +158,22 @@ def _report_internal(error: Exception, *, debug: bool) -> int:
     if debug:
         traceback.print_exception(error)
     hint = "" if debug else " (`netsre --debug …` shows where)"
-    click.echo(f"error: internal error: {type(error).__name__}: {error}; please report it{hint}", err=True)
+    click.echo(
+        f"error: internal error: {type(error).__name__}: {_line(error)}; please report it{hint}", err=True
+    )
     return conventions.EXIT_NO
 
 
 def _complain(error: errors.NetsreError) -> None:
     """Write an error's line; findings in files stand alone, so that editors can jump to them."""
-    prefix = "" if isinstance(error, errors.SpecErrors) else "error: "
-    click.echo(f"{prefix}{error}", err=True)
+    if isinstance(error, errors.SpecErrors):
+        click.echo(str(error), err=True)
+    else:
+        click.echo(f"error: {_line(error)}", err=True)
+
+
+def _line(error: Exception) -> str:
+    """Return an error's words on one line: some of them may come from a server, or from a file."""
+    from netsre.model import literals  # noqa: PLC0415
+
+    return literals.printable(str(error))

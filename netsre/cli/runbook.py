@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TextIO
+from urllib.parse import quote
 
 import click
 
@@ -67,27 +68,43 @@ def _show(lines: Iterable[tuple[str, str]], page: str | None) -> None:
 @_JSON
 @click.pass_context
 def lint(context: click.Context, paths: tuple[Path, ...], *, as_json: bool) -> None:
-    """Check runbook files; exit 1 with every finding, at file and line."""
+    """Check runbook files; exit 1 with every finding, at file and line.
+
+    Game days that lie among them are checked as well.
+    """
     from netsre import conventions  # noqa: PLC0415
+    from netsre.app import gamedays  # noqa: PLC0415
     from netsre.app import runbooks as app  # noqa: PLC0415
 
-    count, findings = app.lint(paths)
+    count, found = app.lint(paths)
+    days, beside = gamedays.lint(paths)
+    # Both read every file: what is wrong with the file itself is found twice.
+    findings = sorted({*found, *beside}, key=lambda f: (f.file, f.line, f.code, f.message))
     if as_json:
         rows = [{"file": f.file, "line": f.line, "code": f.code, "message": f.message} for f in findings]
-        click.echo(json.dumps({"runbooks": count, "findings": rows}))
+        click.echo(json.dumps({"runbooks": count, "gamedays": days, "findings": rows}))
     else:
         for finding in findings:
             click.echo(str(finding))
         if not findings:
-            click.echo(f"{count} runbook{'' if count == 1 else 's'}: nothing wrong")
+            also = f", {_count(days, 'game day')}" if days else ""
+            click.echo(f"{_count(count, 'runbook')}{also}: nothing wrong")
     if findings:
         context.exit(conventions.EXIT_NO)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 @runbook.command()
 @click.argument("name")
 @click.option(
-    "--alert", required=True, type=click.File(), metavar="FILE", help="The alert as JSON; - is stdin."
+    "--alert",
+    required=True,
+    type=click.File(encoding="utf-8"),
+    metavar="FILE",
+    help="The alert as JSON; - is stdin.",
 )
 @click.option("--controller", metavar="URL", help="The controller (default: http://127.0.0.1:8600).")
 @click.option("--data-dir", metavar="DIR", help="Where the token is (default: where the controller says).")
@@ -111,9 +128,15 @@ def plan(
     from netsre import conventions  # noqa: PLC0415
     from netsre.app import given_alert, request  # noqa: PLC0415
     from netsre.clock import SystemClock  # noqa: PLC0415
+    from netsre.errors import BadInput  # noqa: PLC0415
 
-    given = given_alert.read(alert.read(), SystemClock().now())
-    document = request.send(controller, data_dir, f"/api/v1/runbooks/{name}/plan", given)
+    try:
+        text = alert.read()
+    except UnicodeDecodeError as error:
+        raise BadInput(f"alert {alert.name}: it is no UTF-8 text") from error
+    given = given_alert.read(text, SystemClock().now())
+    path = f"/api/v1/runbooks/{quote(name, safe='', errors='surrogateescape')}/plan"
+    document = request.send(controller, data_dir, path, given)
     if as_json:
         click.echo(json.dumps(document))
     else:

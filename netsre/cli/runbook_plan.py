@@ -9,6 +9,7 @@ from rich.text import Text
 
 from netsre.app import run_lines
 from netsre.errors import SourceUnreachable
+from netsre.model import literals
 from netsre.runbook import decide
 
 
@@ -25,12 +26,10 @@ def show(document: object) -> None:
 
 def _parts(document: Any) -> Iterator[Table | Text]:  # noqa: ANN401 - JSON
     verdict = "would act" if document["accepted"] else "would not act"
-    yield Text(
-        f"{document['runbook']} {verdict} on {document['target'] or 'no target'} ({document['reason']})",
-        style="bold green" if document["accepted"] else "bold red",
-    )
+    said = f"{document['runbook']} {verdict} on {document['target'] or 'no target'} ({document['reason']})"
+    yield Text(literals.printable(said), style="bold green" if document["accepted"] else "bold red")
     if document["problem"]:
-        yield Text(str(document["problem"]))
+        yield _text(document["problem"])
     yield _gates(document["gates"])
     if document["plan"] is not None:
         yield _steps(document["plan"]["steps"])
@@ -68,4 +67,4 @@ def _steps(steps: list[Mapping[str, Any]]) -> Table:
 
 def _text(value: object) -> Text:
     # Labels of an alert come from outside: nothing in them is markup.
-    return Text(str(value), overflow="fold")
+    return Text(literals.printable(str(value)), overflow="fold")

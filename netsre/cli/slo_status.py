@@ -84,6 +84,7 @@ def _recorded(controller: str | None, asked: dict[str, Any]) -> object:
 def _print(lines: "tuple[LevelLine, ...]") -> None:
     from rich.console import Console  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
 
     table = Table(box=None, pad_edge=False)
     for title in ("SLO", "objective", "measured", "budget left", "burn", "state"):
@@ -95,7 +96,9 @@ def _print(lines: "tuple[LevelLine, ...]") -> None:
         state = f"BURNS\n{line.firing}" if line.burns else line.trouble or "ok"
         words = line.burn.split()
         burn = "\n".join(" ".join(words[at : at + 2]) for at in range(0, len(words), 2))
-        table.add_row(name, line.objective, line.sli, line.budget, burn, state, style=style)
+        # Labels come from outside: nothing in them is markup.
+        cells = map(Text, (name, line.objective, line.sli, line.budget, burn, state))
+        table.add_row(*cells, style=style)
     console = Console()
     if lines:
         console.print(table)

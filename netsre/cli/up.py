@@ -22,6 +22,7 @@ from netsre.app.levels import LevelLine, worst
 from netsre.app.local import up as app
 from netsre.app.privileges import service_user
 from netsre.app.settings import Options, settings
+from netsre.model import literals
 
 _DATA: Final = Path("/var/lib/netsre")
 _LAB_DATA: Final = Path("/var/lib/netsre-lab")
@@ -45,7 +46,7 @@ class PlainScreen:
     def say(self, line: str) -> None:
         """Show one line that stays; a reader that went away is no reason to leave things behind."""
         with contextlib.suppress(OSError, ValueError):
-            click.echo(line)
+            click.echo(literals.printable(line))
             sys.stdout.flush()
 
     def waiting(self, what: str, seconds: float) -> None:
@@ -79,7 +80,7 @@ class LiveScreen:
 
     def say(self, line: str) -> None:
         """Show one line that stays; a long one goes on below its text, and no word or address is broken."""
-        for part in folded(line, self._width):
+        for part in folded(literals.printable(line), self._width):
             with contextlib.suppress(OSError):
                 self._live.console.print(Text(part), soft_wrap=True)
 

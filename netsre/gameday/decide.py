@@ -18,6 +18,8 @@ class Gate(StrEnum):
     """The answer of the gates: the same word in the metric, the log, the audit and the API."""
 
     UNKNOWN_GAMEDAY = "unknown_gameday"
+    KEY_REUSED = "key_reused"
+    """The same key came with another wish before; nothing is recorded, and nothing begun."""
     ALREADY_RAN = "already_ran"
     """This scheduled time had its turn, whatever came of it; it is not recorded twice."""
     LATE = "late"

@@ -83,8 +83,10 @@ def shown(text: str) -> str:
 
 
 def printable(text: str) -> str:
-    """Return a text on one line, with control characters, which a terminal would obey, written out."""
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+    """Return a text on one line, with everything escaped that a terminal would obey or hide."""
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text
+    )
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -67,6 +67,8 @@ CODES: Final = MappingProxyType(
 )
 """Every code this reader gives; stable, never reused."""
 
+_LONGEST: Final = 4_000
+"""Characters of a message that are kept: room for a list of every metric there is."""
 _NULLS: Final = frozenset({"", "~", "null", "Null", "NULL"})
 
 
@@ -78,8 +80,9 @@ class Findings:
         self._findings: set[Finding] = set()
 
     def add(self, origin: Origin, code: str, message: str) -> None:
-        """Record one finding; the same one twice counts once. A key with a line break stays on one line."""
-        self._findings.add(Finding(origin.file, origin.line, code, printable(message)))
+        """Record one finding; the same one twice counts once. Whatever it repeats, it is one line to read."""
+        line = printable(message if len(message) <= _LONGEST else f"{message[:_LONGEST]}…")
+        self._findings.add(Finding(origin.file, origin.line, code, line))
 
     def __len__(self) -> int:
         """Return how many findings there are, so that a reader can see whether its part added any."""

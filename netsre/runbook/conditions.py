@@ -17,6 +17,8 @@ from netsre.model.alerts import Alert
 from netsre.model.conditions import And, Condition, Equal, Field, In, Not, Operand, Or, Still, Text
 
 _MAX_DEPTH: Final = 20
+_LONGEST: Final = 10_000
+"""Characters; the time to read a condition grows with their square."""
 _TOKEN: Final = re.compile(
     r"""\s*(?:
         (?P<text>"[^"\\]*"|'[^'\\]*')
@@ -40,6 +42,9 @@ class _Token:
 
 def parse(text: str) -> Condition:
     """Read a condition; raises `ConditionError`."""
+    if len(text) > _LONGEST:
+        message = f"it has {len(text)} characters, at most {_LONGEST}; split it into several runbooks"
+        raise ConditionError(message)
     parser = _Parser(_tokens(text))
     condition = parser.condition(0)
     parser.end()

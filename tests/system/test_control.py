@@ -67,6 +67,26 @@ def test_who_is_not_allowed_is_not_heard(tmp_path: pathlib.Path) -> None:
     assert (refusal.value.reason, asked) == ("not_allowed", [])
 
 
+def test_a_refusal_that_came_first_is_heard(tmp_path: pathlib.Path) -> None:
+    """Who may not ask is told so before the command is read: the other end may be gone when it is sent."""
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(tmp_path / "s"))
+    listener.listen()
+
+    def refuse() -> None:
+        channel, _ = listener.accept()
+        channel.sendall(b'{"refused": "not_allowed", "message": "no"}\n')
+        channel.close()
+
+    with listener:
+        thread = threading.Thread(target=refuse)
+        thread.start()
+        # More than a socket takes at once: some of it is sent when the other end is gone for certain.
+        with pytest.raises(ControlRefused, match="no"):
+            call(tmp_path / "s", {"do": "x" * 1_000_000}, 5)
+        thread.join()
+
+
 def test_nobody_there_and_no_answer_are_told_apart(tmp_path: pathlib.Path) -> None:
     """A command that never left is known not to be carried out."""
     with pytest.raises(ControlUnreachable) as absent:
@@ -106,12 +126,42 @@ def test_a_socket_is_made_with_its_rights_and_takes_a_dead_ones_place(tmp_path: 
     (tmp_path / "precious").write_text("secret")
     (tmp_path / "s").unlink()
     (tmp_path / "s").symlink_to(tmp_path / "precious")
-    with as_group(65534), listen(tmp_path / "s", shared=True):
-        pass
+    with (
+        as_group(65534),
+        pytest.raises(EnvironmentUnfit, match="something else has that name"),
+    ):
+        listen(tmp_path / "s", shared=True)
     assert (tmp_path / "precious").stat().st_gid == 0
     assert (tmp_path / "precious").read_text() == "secret"
     with pytest.raises(EnvironmentUnfit, match="too long"):
         listen(tmp_path / ("x" * 200))
+
+
+@pytest.mark.parametrize("kind", ["file", "directory", "link"])
+def test_what_is_no_socket_keeps_its_place(tmp_path: pathlib.Path, kind: str) -> None:
+    """A slip of the pen must not cost a file."""
+    path, kept = tmp_path / "s", tmp_path / "kept"
+    kept.write_text("precious")
+    match kind:
+        case "file":
+            path.write_text("precious")
+        case "directory":
+            path.mkdir()
+        case _:
+            path.symlink_to(kept)
+
+    with pytest.raises(EnvironmentUnfit, match="something else has that name; choose another"):
+        listen(path)
+
+    assert path.is_dir() or path.read_text() == "precious"
+
+
+def test_a_socket_that_is_served_is_not_taken_away(tmp_path: pathlib.Path) -> None:
+    """A second agent by mistake leaves the first one its commands."""
+    with serving(tmp_path / "s", echo=lambda command: command) as path:
+        with pytest.raises(EnvironmentUnfit, match="is served by another process"):
+            listen(path)
+        assert call(path, {"do": "echo"}, 5) == {"do": "echo"}
 
 
 def test_the_node_says_what_the_agent_says(tmp_path: pathlib.Path) -> None:

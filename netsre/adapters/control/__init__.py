@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import socket
+import stat
 import struct
 import threading
 from collections.abc import Callable, Collection, Mapping
@@ -23,6 +24,7 @@ _log: Final = logging.getLogger("netsre.control")
 LARGEST: Final = 256 * 1024
 """Bytes of one line."""
 _CLIENT_SECONDS: Final = 30.0
+_PROBE_SECONDS: Final = 1.0
 _MOST_CLIENTS: Final = 16
 _OWNER_ONLY: Final = 0o177
 _OWNER_AND_GROUP: Final = 0o117
@@ -79,13 +81,13 @@ def listen(path: Path, *, shared: bool = False) -> socket.socket:
 
     Whoever owns the directory could put another file under that name at any time, so the socket is made with
     its group and its rights; nothing is changed by name afterwards. The whole process has another mask for
-    that moment. Raises `EnvironmentUnfit` where nothing can be bound.
+    that moment. A socket that nobody serves any more gives way; anything else of that name stays. Raises
+    `EnvironmentUnfit` where nothing can be bound.
     """
+    _clear(path)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     mask = os.umask(_OWNER_AND_GROUP if shared else _OWNER_ONLY)
     try:
-        with contextlib.suppress(FileNotFoundError):
-            path.unlink()
         listener.bind(str(path))
         listener.listen(_MOST_CLIENTS)
     except OSError as error:
@@ -94,6 +96,25 @@ def listen(path: Path, *, shared: bool = False) -> socket.socket:
     finally:
         os.umask(mask)
     return listener
+
+
+def _clear(path: Path) -> None:
+    """Remove a socket whose process is gone; raises `EnvironmentUnfit` for whatever else stands there."""
+    try:
+        found = path.lstat()
+        if not stat.S_ISSOCK(found.st_mode):
+            raise EnvironmentUnfit(f"control socket {path}: something else has that name; choose another")
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as channel:
+            channel.settimeout(_PROBE_SECONDS)
+            channel.connect(str(path))
+    except FileNotFoundError:
+        return
+    except ConnectionRefusedError:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise EnvironmentUnfit(f"control socket {path}: {error.strerror or error}") from error
+    else:
+        raise EnvironmentUnfit(f"control socket {path} is served by another process; choose another")
 
 
 class ControlServer:
@@ -161,7 +182,10 @@ class ControlServer:
         handler = self._handlers.get(str(name))
         if handler is None:
             known = ", ".join(sorted(self._handlers))
-            return {"refused": "unknown_command", "message": f"{name!r} is no command; there is {known}"}
+            return {
+                "refused": "unknown_command",
+                "message": f"{str(name)[:80]!r} is no command; there is {known}",
+            }
         try:
             return {"ok": handler(command)}
         except ControlRefused as refusal:

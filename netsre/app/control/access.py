@@ -1,13 +1,21 @@
 """Who may do more than look: a request that changes something shows a token; a wrong one learns nothing."""
 
 import hmac
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final
 
-from fastapi import HTTPException, Request
+from fastapi import HTTPException, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
+
+from netsre.model import literals
 
 _SCHEME: Final = "bearer"
+
+MOST_BYTES: Final = 1024 * 1024
+"""Of what a person's command sends."""
 
 
 def requires_token(token: str) -> Callable[[Request], Awaitable[None]]:
@@ -28,3 +36,51 @@ def requires_token(token: str) -> Callable[[Request], Awaitable[None]]:
             )
 
     return check
+
+
+def behind(token: str) -> type[APIRoute]:
+    """Return a kind of route for which the token is looked at before the first byte of a body is read.
+
+    A dependency would be asked when the body is in memory already, however large a stranger makes it.
+    """
+    check = requires_token(token)
+
+    class Guarded(APIRoute):
+        def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+            """Return what answers a request."""
+            answer = super().get_route_handler()
+
+            async def guarded(request: Request) -> Response:
+                await check(request)
+                return await answer(_Bounded(request.scope, request.receive))
+
+            return guarded
+
+    return Guarded
+
+
+class _Bounded(Request):
+    """A request that is read up to a bound."""
+
+    async def body(self) -> bytes:
+        """Return the body; raises `HTTPException` when it is too large."""
+        whole = bytearray()
+        async for chunk in self.stream():
+            whole += chunk
+            if len(whole) > MOST_BYTES:
+                message = f"body has more than {MOST_BYTES} bytes"
+                raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, message)
+        self._body = bytes(whole)
+        return self._body
+
+
+async def not_understood(request: Request, error: Exception) -> Response:
+    """Answer a request whose parts are not what they must be with one sentence about the first of them.
+
+    What was sent is not sent back: not every value of a request can be written as JSON.
+    """
+    del request
+    (first, *_) = error.errors() if isinstance(error, RequestValidationError) else ({},)
+    place = ".".join(map(str, first.get("loc", ("request",))))
+    detail = f"{literals.shown(place)}: {first.get('msg', 'is not understood')}"
+    return JSONResponse({"detail": detail}, HTTPStatus.UNPROCESSABLE_ENTITY)

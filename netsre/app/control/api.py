@@ -16,7 +16,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
 from netsre import __version__, clock
-from netsre.app.control import console, drill_api, headers, hook, metrics, plan_api, wire
+from netsre.app.control import access, console, drill_api, headers, hook, metrics, plan_api, wire
 from netsre.app.control.drill_api import Gamedays
 from netsre.app.control.hook import Door
 from netsre.app.control.incidents import api as incident_api
@@ -24,7 +24,6 @@ from netsre.app.control.snapshot import Board
 from netsre.app.control.world import World
 from netsre.clock import SECOND, Clock
 from netsre.errors import StoreUnusable
-from netsre.model import literals
 from netsre.store.database import Store
 
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -87,22 +86,8 @@ def create(served: Served) -> Asgi:
     def unusable(_request: Request, error: StoreUnusable) -> JSONResponse:
         return JSONResponse({"detail": str(error)}, HTTPStatus.SERVICE_UNAVAILABLE)
 
-    @app.exception_handler(RequestValidationError)
-    def malformed(_request: Request, error: RequestValidationError) -> JSONResponse:
-        return JSONResponse({"detail": _wrong(error)}, HTTPStatus.UNPROCESSABLE_ENTITY)
-
+    app.add_exception_handler(RequestValidationError, access.not_understood)
     return Guard(app, served.hosts)
-
-
-def _wrong(error: RequestValidationError) -> str:
-    """Return what is wrong with a request, in one line: where, what, and the value."""
-    said = []
-    for found in error.errors():
-        place = ".".join(map(str, found["loc"])) or "body"
-        value = found.get("input")
-        shown = f": {literals.shown(value)}" if isinstance(value, str) else ""
-        said.append(f"{place}: {found['msg']}{shown}")
-    return literals.printable("; ".join(said))
 
 
 def allowed_hosts(listen: str, external_url: str) -> frozenset[str]:

@@ -6,7 +6,7 @@ from fractions import Fraction
 from http import HTTPStatus
 from typing import Annotated, Any, Final, Literal
 
-from fastapi import APIRouter, Depends, Header, HTTPException, Query, Response
+from fastapi import APIRouter, Header, HTTPException, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from netsre import clock
@@ -29,6 +29,7 @@ PATH: Final = "/api/v1/gamedays"
 _MOST_ROWS: Final = 1_000
 _SAID: Final = {
     Gate.UNKNOWN_GAMEDAY: "there is no game day of that name",
+    Gate.KEY_REUSED: "this key stands for another request already; choose a new one",
     Gate.ALREADY_RAN: "this scheduled time has had its turn",
     Gate.LATE: "its time is past; it is never run late",
     Gate.KILL_SWITCH_ON: "the kill switch is on; see netsre kill-switch status",
@@ -179,10 +180,11 @@ class Told(BaseModel):
 
 def router(served: Gamedays, token: str) -> APIRouter:
     """Return the routes; those that do something ask for the token."""
-    made = APIRouter()
-    _add_reading(made, served)
-    _add_doing(made, served, token)
-    return made
+    reading, doing = APIRouter(), APIRouter(route_class=access.behind(token))
+    _add_reading(reading, served)
+    _add_doing(doing, served)
+    reading.include_router(doing)
+    return reading
 
 
 def _add_reading(made: APIRouter, served: Gamedays) -> None:
@@ -213,17 +215,17 @@ def _add_reading(made: APIRouter, served: Gamedays) -> None:
         return Told(drill=view(drill), journal=[_line(entry) for entry in journal])
 
 
-def _add_doing(made: APIRouter, served: Gamedays, token: str) -> None:
-    check = [Depends(access.requires_token(token))]
+def _add_doing(made: APIRouter, served: Gamedays) -> None:
     refusals: dict[int | str, dict[str, Any]] = {
-        401: {"model": wire.Problem},
+        **{code: {"model": wire.Problem} for code in (401, 413, 422, 503)},
         409: {"model": RefusedView},
-        503: {"model": wire.Problem},
     }
 
-    @made.post(PATH, status_code=202, dependencies=check, responses=refusals, response_model=Answered)
+    @made.post(PATH, status_code=202, responses=refusals, response_model=Answered)
     def begin(
-        wish: Wish, response: Response, idempotency_key: Annotated[str | None, Header(max_length=200)] = None
+        wish: Wish,
+        response: Response,
+        idempotency_key: Annotated[str | None, Header(min_length=1, max_length=200)] = None,
     ) -> Answered | Response:
         """Judge a request for a game day, record the answer, and begin it soon if nothing is against it."""
         asked = Asked(wish.name, wish.by, wish.profile, wish.id or idempotency_key)
@@ -238,7 +240,6 @@ def _add_doing(made: APIRouter, served: Gamedays, token: str) -> None:
     @made.post(
         f"{PATH}/{{drill_id}}/abort",
         status_code=202,
-        dependencies=check,
         responses={**refusals, 404: {"model": wire.Problem}},
         response_model=Answered,
     )

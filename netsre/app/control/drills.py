@@ -121,7 +121,7 @@ class Drills:
         with ground.store.read() as transaction:
             known = transaction.drills.find(drill_id)
         if known is not None:
-            return Replied(_gate_of(known), known)
+            return Replied(_gate_of(known) if _is_answer(known, asked) else Gate.KEY_REUSED, known)
         around = drill_facts.surroundings(ground, gameday, asked.scheduled_at)
         gate = decide.decide(gameday, asked.scheduled_at or now, around, now)
         if gameday is None or gate is Gate.ALREADY_RAN:
@@ -259,6 +259,11 @@ def _name(asked: Asked) -> str:
 
 def _digest(*parts: str) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+def _is_answer(drill: Drill, asked: Asked) -> bool:
+    """Tell whether a drill is what is asked for; a profile that is left open is any."""
+    return drill.gameday == asked.gameday and asked.profile in (None, drill.profile)
 
 
 def _gate_of(drill: Drill) -> Gate:

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from fastapi import FastAPI, HTTPException, Request
 from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
 
 from netsre.alerting import webhook
 from netsre.alerting.webhook import Notification
@@ -64,12 +65,15 @@ def add(app: FastAPI, door: Door) -> None:
 async def _read(request: Request) -> Notification:
     """Return what a request says; raises `BadInput`, or `HTTPException` when it is too large."""
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MOST_BYTES:
-            advice = "set max_alerts of the receiver"
-            message = f"body has more than {MOST_BYTES} bytes; {advice}"
-            raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, message)
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > MOST_BYTES:
+                advice = "set max_alerts of the receiver"
+                message = f"body has more than {MOST_BYTES} bytes; {advice}"
+                raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, message)
+    except ClientDisconnect as error:
+        raise BadInput("body ended before it was whole") from error
     if len(body) <= _AT_ONCE:
         return webhook.read(bytes(body))
     return await run_in_threadpool(webhook.read, bytes(body))

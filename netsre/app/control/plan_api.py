@@ -3,7 +3,7 @@
 from http import HTTPStatus
 from typing import Any
 
-from fastapi import APIRouter, Depends, HTTPException
+from fastapi import APIRouter, HTTPException
 
 from netsre.alerting import webhook
 from netsre.app import given_alert
@@ -17,9 +17,10 @@ from netsre.model.alerts import Alert
 
 def router(world: World, token: str) -> APIRouter:
     """Return the route; it looks at the node, which is why it asks for the token."""
-    made = APIRouter(dependencies=[Depends(access.requires_token(token))])
-    statuses = (HTTPStatus.UNAUTHORIZED, HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND)
-    refusals: dict[int | str, dict[str, Any]] = {one.value: {"model": wire.Problem} for one in statuses}
+    made = APIRouter(route_class=access.behind(token))
+    refusals: dict[int | str, dict[str, Any]] = {
+        code: {"model": wire.Problem} for code in (400, 401, 404, 413, 422)
+    }
 
     @made.post("/api/v1/runbooks/{name}/plan", responses=refusals)
     def plan(name: str, alert: dict[str, Any]) -> dict[str, Any]:

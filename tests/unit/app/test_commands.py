@@ -5,6 +5,7 @@ import pathlib
 
 import pytest
 
+from netsre.app import resources
 from netsre.cli.main import run
 from tests.unit import burning
 
@@ -43,6 +44,23 @@ def test_lint_as_json_is_one_document(tmp_path: pathlib.Path, capsys: pytest.Cap
 
     (finding,) = json.loads(capsys.readouterr().out)["findings"]
     assert (finding["line"], finding["code"]) == (7, "RUN004")
+
+
+def test_lint_knows_the_game_days_that_lie_among_runbooks(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What no controller would start with is not called right; what both readers find is said once."""
+    shipped = resources.directory("runbooks") / "gamedays" / "conntrack-flood.yaml"
+    day = tmp_path / "day.yaml"
+    (tmp_path / "good.yaml").write_text(GOOD)
+
+    day.write_text(shipped.read_text())
+    assert run(["runbook", "lint", str(tmp_path)]) == 0
+    assert capsys.readouterr().out == "1 runbook, 1 game day: nothing wrong\n"
+    day.write_text(shipped.read_text().replace("profile: udp", "profile: sctp") + "evil: 1\n")
+    assert run(["runbook", "lint", str(tmp_path)]) == 1
+    said = capsys.readouterr().out.splitlines()
+    assert [line.split()[1] for line in said] == ["SPEC011", "SPEC004"]
 
 
 def test_a_path_that_does_not_exist_is_not_called_right(

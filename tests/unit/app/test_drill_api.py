@@ -148,6 +148,22 @@ def test_the_same_request_twice_is_one_drill(client: Client) -> None:
     assert {*by_header, by_body} == {by_header[0]}
 
 
+@pytest.mark.parametrize("other", [{"name": "something-else"}, {"name": GAMEDAY.name, "profile": "tcp"}])
+def test_a_key_is_for_one_request(client: Client, other: dict[str, str]) -> None:
+    """Another wish under it is neither carried out nor taken for the first."""
+    first = client.send("POST", PATH, {"name": GAMEDAY.name, "profile": "udp", "id": "k1"}).json()
+
+    answer = client.send("POST", PATH, {**other, "id": "k1"})
+
+    assert (answer.status_code, answer.json()["reason"]) == (409, "key_reused")
+    assert [run["id"] for run in client.json(PATH)["runs"]] == [first["id"]]
+
+
+def test_a_header_without_a_key_is_refused(client: Client) -> None:
+    """Everybody's empty key would be one."""
+    assert client.send("POST", PATH, {"name": GAMEDAY.name}, **{"Idempotency-Key": ""}).status_code == 422
+
+
 @pytest.mark.parametrize(
     "document",
     [

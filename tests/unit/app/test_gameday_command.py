@@ -2,6 +2,7 @@
 
 import http.server
 import json
+import pathlib
 import threading
 from collections.abc import Iterator
 from typing import Any, Final
@@ -219,3 +220,49 @@ def test_the_run_that_goes_on_is_aborted(controller: Controller, capsys: pytest.
 
     assert json.loads(capsys.readouterr().out) == {"id": "abc", "aborting": True}
     assert [path for path, _ in controller.sent] == [f"{PATH}/abc/abort"]
+
+
+@pytest.mark.parametrize("name", ["nothing", "abc/../abc", "?limit=1", "a\x1b[31m\n", "\udcff"])
+def test_a_run_that_nobody_knows_is_bad_input(
+    controller: Controller, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One line, whatever is in the name, which leads to nothing else than a run."""
+    for command in ("report", "abort"):
+        assert netsre(controller, command, name) == 2
+        said = capsys.readouterr()
+        assert said.out == ""
+        assert said.err.count("\n") == 1
+        assert said.err.removesuffix("\n").isprintable()
+
+
+def test_a_name_that_cannot_be_sent_is_bad_input(
+    controller: Controller, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Typed in another encoding, it is a mistake of the person, and none of the controller."""
+    assert netsre(controller, "run", "\udcff") == 2
+    assert "is no UTF-8 text" in capsys.readouterr().err
+
+
+def test_a_server_of_another_kind_is_3(controller: Controller, capsys: pytest.CaptureFixture[str]) -> None:
+    """It does not say what is wrong with the name, because it never heard of names."""
+    controller.answers[f"GET {PATH}"] = (404, {"detail": "Not Found"})
+
+    assert netsre(controller, "list") == 3
+    assert "answered 404" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "content", [b"\x80\xff", b"[" * 100_000, b"NaN", b'{"labels": {"a": "\\ud800"}}', b""]
+)
+def test_an_alert_that_is_none_is_bad_input(
+    controller: Controller, tmp_path: pathlib.Path, content: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One line, before anybody is asked."""
+    file = tmp_path / "alert.json"
+    file.write_bytes(content)
+
+    code = run(["runbook", "plan", "a", "--alert", str(file), "--controller", controller.url])
+
+    assert code == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert controller.sent == []

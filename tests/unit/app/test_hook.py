@@ -139,7 +139,7 @@ def test_what_is_answered_is_on_disk_and_announced(house: House) -> None:
     (fires,) = house.firing()
     assert (dict(fires.labels), fires.fired_at) == ({"alertname": "A"}, burning.T0)
     assert house.announced() == [f"{fires.fingerprint}/{burning.T0}/firing"]
-    assert house.woken.is_set()
+    assert house.woken.wait(30)
     with house.store.read() as transaction:
         assert "alerts.received" in [row.verb for row in transaction.audit.rows()]
         (received,) = transaction.received.of([fires])
@@ -267,6 +267,25 @@ def test_a_body_that_is_wrong_is_refused_whole(
     assert answer.status_code == status
     assert said in answer.json()["detail"]
     assert (house.kept(), house.firing(), house.refused(why)) == ({}, [], 1)
+
+
+def test_a_body_that_ends_early_is_one_that_is_wrong(house: House) -> None:
+    """Whoever sent it is gone: it is counted, and no error of ours."""
+    sent = iter([{"type": "http.request", "body": b'{"version": "4"', "more_body": True}])
+    scope = {
+        "type": "http", "method": "POST", "path": hook.PATH, "query_string": b"",
+        "headers": [(b"authorization", f"Bearer {SHOWN}".encode())],
+    }  # fmt: skip
+
+    async def receive() -> dict[str, Any]:
+        return next(sent, {"type": "http.disconnect"})
+
+    async def send(_message: object) -> None:
+        return None
+
+    asyncio.run(house.app(scope, receive, send))
+
+    assert (house.kept(), house.refused(Refusal.MALFORMED)) == ({}, 1)
 
 
 def test_a_large_body_is_read_as_well(house: House) -> None:

@@ -160,6 +160,19 @@ def test_a_person_sets_it_and_reads_what_that_does(
     assert not kill_switch.read(tmp_path).on
 
 
+@pytest.mark.parametrize(
+    "reason", ["x" * 1_000_000, "\udcff", "\x1b[31m\n", "\N{FIRE}" * 10_000, '"' * 5_000]
+)
+def test_no_reason_keeps_it_from_being_set(
+    tmp_path: pathlib.Path, reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever is pasted at night: it says what it then is, either way."""
+    for state in ("on", "off"):
+        assert run(["kill-switch", state, "--reason", reason, "--data-dir", str(tmp_path)]) == 0
+        assert kill_switch.read(tmp_path).state == state
+        assert f"kill switch is {state}" in capsys.readouterr().out
+
+
 def test_the_state_of_one_that_is_missing_names_its_problem(
     tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -17,3 +17,8 @@ def test_a_value_cannot_begin_another_line_or_pair() -> None:
 def test_a_long_value_is_cut() -> None:
     """A line stays a line."""
     assert len(pairs(a="x" * 10_000)) < 500
+
+
+def test_a_value_cannot_command_a_terminal() -> None:
+    """Not by a control character of eight bits, and not by one that turns the line around."""
+    assert pairs(a="\x9b31m\u202egnp\u2028 é") == r'a="\x9b31m\u202egnp\u2028 é"'

@@ -63,6 +63,9 @@ def test_every_option_of_the_command_is_one_that_is_read() -> None:
         (Options(agent="127.0.0.1:8601"), "--agent '127.0.0.1:8601' is not an address"),
         (Options(interval="15"), "--interval '15' has no unit; write 15s"),
         (Options(interval="100ms"), "--interval 100ms is outside 1s to 5m"),
+        (Options(node="a\x1b[31m"), r"--node 'a\x1b[31m' is no name of a node"),
+        (Options(node="\udcff"), r"--node '\udcff' is no name of a node"),
+        (Options(node="x" * 254), "at most 253 characters"),
     ],
 )
 def test_nonsense_is_one_line(options: Options, message: str) -> None:

@@ -33,3 +33,15 @@ def test_a_long_group_folds_and_no_column_is_cut(
     for whole in ("objective", "measured", "budget left", "96.773 %", "-3126.4 %", "5m 32.26", "BURNS"):
         assert whole in printed
     assert "page, ticket" in printed
+
+
+def test_a_group_is_no_markup_and_no_command(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Names of namespaces come from outside; a terminal shows them, and does nothing they say."""
+    monkeypatch.setenv("COLUMNS", "200")
+    level = {**_DOCUMENT["slos"][0], "group": {"netns": "[/b]\x1b]0;x\x07\x9b31m"}}
+
+    slo_status._print(read_levels({"slos": [level]}))
+
+    assert r"[/b]\x1b]0;x\x07\x9b31m" in capsys.readouterr().out

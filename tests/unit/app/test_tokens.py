@@ -2,10 +2,11 @@
 
 import asyncio
 import pathlib
+from collections.abc import AsyncIterator
 
 import httpx
 import pytest
-from fastapi import Depends, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 
 from netsre.app import tokens
 from netsre.app.control import access
@@ -92,3 +93,41 @@ def test_only_the_right_token_lets_a_request_through(header: bytes | None, statu
             {"detail": "a token is needed"},
             "Bearer",
         )
+
+
+class Poured:
+    """A body without an end in sight that remembers how much of it was read."""
+
+    def __init__(self, mebibytes: int) -> None:
+        """Begin with nothing read."""
+        self._left = mebibytes
+        self.read = 0
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """Give a mebibyte at a time."""
+        for _ in range(self._left):
+            self.read += 1
+            yield b"[" * 1024 * 1024
+
+
+@pytest.mark.parametrize(
+    ("token", "status", "most"), [("a-guessed-token", 401, 0), ("the-right-token", 413, 2)]
+)
+def test_a_stranger_cannot_fill_the_memory(token: str, status: int, most: int) -> None:
+    """The token is looked at before the body, and then the body is read up to a bound."""
+    router = APIRouter(route_class=access.behind("the-right-token"))
+
+    @router.post("/change")
+    def change(wish: dict[str, str]) -> str:
+        return str(wish)
+
+    app, poured = FastAPI(), Poured(64)
+    app.include_router(router)
+
+    async def ask() -> httpx.Response:
+        headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://a") as client:
+            return await client.post("/change", content=poured, headers=headers)
+
+    assert asyncio.run(ask()).status_code == status
+    assert poured.read <= most

@@ -200,3 +200,23 @@ def test_what_is_not_plainly_a_length_of_time_is_refused(text: str) -> None:
 def test_a_long_wrong_value_is_shown_shortened() -> None:
     """A message stays a line that a person can read."""
     assert len(literals.shown("x" * 10_000)) < 70
+
+
+@given(st.text())
+def test_what_is_shown_to_people_is_one_printable_line(text: str) -> None:
+    """What can be read as it is stays so."""
+    shown = literals.printable(text)
+
+    assert shown.isprintable()
+    assert shown == text or not text.isprintable()
+
+
+def test_a_finding_does_not_repeat_a_page() -> None:
+    """Its place is said first; what is wrong with a text of a megabyte shows in its beginning."""
+    findings = specs.Findings()
+
+    findings.add(Origin("f", 5), "A001", "spec.match '" + "x" * 1_000_000)
+
+    (line,) = lines(findings)
+    assert line.startswith("f:5: A001 spec.match 'xxx")
+    assert len(line) < 5_000

@@ -58,6 +58,13 @@ def test_what_is_no_condition_is_refused_with_its_place(text: str, message: str)
     assert message in str(refused.value)
 
 
+@pytest.mark.parametrize("part", ["(", 'state == "x" or ', " "])
+def test_a_condition_has_a_bound(part: str) -> None:
+    """A file of a megabyte must not keep a controller from starting."""
+    with pytest.raises(conditions.ConditionError, match="has 1000000 characters, at most 10000"):
+        conditions.parse((part * 1_000_000)[:1_000_000])
+
+
 def test_a_label_cannot_change_the_logic() -> None:
     """Values are compared, never read as text of the condition."""
     hostile = dataclasses.replace(ALERT, labels=(("severity", 'x" or state == "firing'),))
