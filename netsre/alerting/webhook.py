@@ -22,6 +22,8 @@ MOST_ALERTS: Final = 20_000
 """Alerts in one request."""
 _LONGEST_RECEIVER: Final = 500
 """What was left out is asked for by that name, in the address of a request."""
+AHEAD: Final = clock.HOUR
+"""How far a sender's clock may be ahead; a later time was written by a clock that was wrong."""
 _ZERO: Final = "0001-01-01T"
 """How a time that is not set begins."""
 
@@ -95,8 +97,11 @@ def fetched(alerts: Sequence[object]) -> tuple[Notice, ...]:
     return tuple(_fires(alert, f"[{number}]") for number, alert in enumerate(alerts))
 
 
-def dispose(notice: Notice, known: Known) -> Disposition:
-    """Say what one state of an alert is to us, and remember it in `known`."""
+def dispose(notice: Notice, known: Known, at: Timestamp) -> Disposition:
+    """Say what one state of an alert is to us when it comes at a time, and remember it in `known`.
+
+    What is later than any clock may be makes nothing late, or one wrong clock would mute an alert until then.
+    """
     state = (notice.starts_at, notice.status)
     if state in known.states:
         found = Disposition.DUPLICATE
@@ -107,11 +112,15 @@ def dispose(notice: Notice, known: Known) -> Disposition:
     else:
         found = Disposition.NEW
     known.states.add(state)
-    if notice.ends_at is not None:
-        known.last_end = max(notice.ends_at, known.last_end or notice.ends_at)
+    if notice.ends_at is None:
+        known.last_start = _later(known.last_start, notice.starts_at, at)
     else:
-        known.last_start = max(notice.starts_at, known.last_start or notice.starts_at)
+        known.last_end = _later(known.last_end, notice.ends_at, at)
     return found
+
+
+def _later(known: Timestamp | None, found: Timestamp, at: Timestamp) -> Timestamp | None:
+    return known if found > at + AHEAD else max(found, known or found)
 
 
 def _is_over(notice: Notice, known: Known) -> bool:

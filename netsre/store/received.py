@@ -27,8 +27,10 @@ _STATES: Final = select(_RECEIVED.fingerprint, _RECEIVED.starts_at, _RECEIVED.st
 _LAST: Final = (
     select(
         _RECEIVED.fingerprint,
-        func.max(_RECEIVED.starts_at).filter(_RECEIVED.status == AlertState.FIRING.value),
-        func.max(_RECEIVED.ends_at),
+        func.max(_RECEIVED.starts_at).filter(
+            _RECEIVED.status == AlertState.FIRING.value, _RECEIVED.starts_at <= bindparam("latest")
+        ),
+        func.max(_RECEIVED.ends_at).filter(_RECEIVED.ends_at <= bindparam("latest")),
     )
     .where(_RECEIVED.fingerprint.in_(bindparam("names", expanding=True)))
     .group_by(_RECEIVED.fingerprint)
@@ -63,8 +65,8 @@ class ReceivedAlerts:
 
     def keep(self, notices: Sequence[Notice], at: Timestamp) -> list[Disposition]:
         """Keep what was sent, count it, and return what each of it is to us, in the same order."""
-        known = self._known(notices)
-        found = [webhook.dispose(notice, known[notice.fingerprint]) for notice in notices]
+        known = self._known(notices, at)
+        found = [webhook.dispose(notice, known[notice.fingerprint], at) for notice in notices]
         self._insert(
             [
                 _row(notice, disposition, at)
@@ -101,7 +103,7 @@ class ReceivedAlerts:
         fires = exists().where(alert.c.fingerprint == table.c.fingerprint, alert.c.state == FIRING)
         return self._connection.execute(delete(table).where(table.c.received_at < before, ~fires)).rowcount
 
-    def _known(self, notices: Sequence[Notice]) -> dict[str, Known]:
+    def _known(self, notices: Sequence[Notice], at: Timestamp) -> dict[str, Known]:
         known = {notice.fingerprint: Known() for notice in notices}
         starts = {notice.fingerprint: set[Timestamp]() for notice in notices}
         for notice in notices:
@@ -110,7 +112,9 @@ class ReceivedAlerts:
             times = {"names": names, "times": list(set[Timestamp]().union(*(starts[name] for name in names)))}
             for name, starts_at, status in self._connection.execute(_STATES, times):
                 known[name].states.add((starts_at, AlertState(status)))
-            for name, start, end in self._connection.execute(_LAST, {"names": names}):
+            for name, start, end in self._connection.execute(
+                _LAST, {"names": names, "latest": at + webhook.AHEAD}
+            ):
                 known[name].last_start, known[name].last_end = start, end
             for (name,) in self._connection.execute(_OWN, {"names": names}):
                 known[name].own = True

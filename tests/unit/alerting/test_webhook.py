@@ -188,6 +188,7 @@ def judge(*states: tuple[int, int | None], own: bool = False) -> list[Dispositio
                 ends_at=None if end is None else Timestamp(end),
             ),
             known,
+            Timestamp(0),
         )
         for start, end in states
     ]
@@ -215,6 +216,16 @@ def test_each_state_of_a_firing_is_news_once(
 ) -> None:
     """Delivered twice, late, or out of order."""
     assert judge(*states) == dispositions
+
+
+def test_a_clock_that_was_wrong_mutes_nothing() -> None:
+    """A firing of the year 9999, and its end, make no other late; it is known itself as any other is."""
+    far = webhook.AHEAD + 1
+
+    assert judge((far, None), (far, far + 5), (6, None), (1, None), (far, None)) == [
+        NEW, NEW, NEW, LATE, DUPLICATE,
+    ]  # fmt: skip
+    assert judge((webhook.AHEAD, None), (6, None)) == [NEW, LATE]
 
 
 def test_our_own_alert_is_known_as_ours() -> None:

@@ -173,6 +173,16 @@ def test_an_end_ends_it_and_a_late_firing_does_not_begin_it_again(house: House) 
     assert [found.fired_at for found in house.firing()] == [burning.T0 + 6 * clock.MINUTE]
 
 
+def test_a_clock_that_was_wrong_mutes_nothing(house: House) -> None:
+    """What a sender stamped with the year 9999 is over, and the next firing of today is news."""
+    far, end = "9999-01-01T00:00:00Z", "9999-01-01T00:01:00Z"
+    house.post(body(alert(starts=far)))
+    house.post(body(alert(starts=far, ends=end)))
+
+    assert house.post(body(alert())).json() == {"kept": {"new": 1}}
+    assert [found.fired_at for found in house.firing()] == [burning.T0]
+
+
 def test_an_end_before_its_firing_makes_nothing_fire(house: House) -> None:
     """Delivered the wrong way round."""
     house.post(body(alert(ends=END)))
