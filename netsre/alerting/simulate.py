@@ -18,8 +18,9 @@ from netsre.clock import Timestamp
 from netsre.model import alerts
 from netsre.model.alerts import Alert, AlertState
 from netsre.model.levels import SLO, Burning, BurnRule, Evaluation, Measured, Ratio, Severity
-from netsre.model.samples import Labels, Scrape
+from netsre.model.samples import Labels
 from netsre.slo.engine import Engine
+from netsre.slo.targets import Reading
 
 COLUMNS: Final = 48
 """Into how many pieces of equal length a replay is cut, to be drawn."""
@@ -115,7 +116,10 @@ class _Replay:
         self._prune_at = Timestamp(pace.start + _PRUNE_EVERY)
         self.result = Result()
 
-    def read(self, scrape: Scrape) -> None:
+    def read(self, reading: Reading) -> None:
+        scrape = reading.scrape
+        if reading.first:
+            self._engine.forget(scrape.node)
         seen = self._engine.observe(scrape)
         self.result.scrapes += 1
         self.result.notes.update((note.reason, note.subject) for note in seen.notes)
@@ -188,15 +192,15 @@ class _Replay:
 
 def replay(
     slos: Iterable[SLO],
-    scrapes: Iterable[Scrape],
+    readings: Iterable[Reading],
     pace: Pace,
     tell: Callable[[], None] = lambda: None,
 ) -> Result:
-    """Replay scrapes, given in the order of their time; `tell` hears of every evaluation."""
-    course, rest = _Replay(slos, pace), iter(scrapes)
+    """Replay readings, given in the order of their time; `tell` hears of every evaluation."""
+    course, rest = _Replay(slos, pace), iter(readings)
     waiting = next(rest, None)
     for now in _moments(pace):
-        while waiting is not None and waiting.at <= now:
+        while waiting is not None and waiting.scrape.at <= now:
             course.read(waiting)
             waiting = next(rest, None)
         course.judge(now)

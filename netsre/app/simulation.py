@@ -93,7 +93,7 @@ def prepare(question: Question, slos: Sequence[SLO], tell: Tell) -> Ready:
 
 def run(ready: Ready, tell: Callable[[], None]) -> Result:
     """Replay what is ready; `tell` hears of every evaluation."""
-    return simulate.replay(ready.slos, ready.recording.scrapes(), ready.pace, tell)
+    return simulate.replay(ready.slos, ready.recording.readings(), ready.pace, tell)
 
 
 def _policy(name: str, written: Sequence[PolicySpec]) -> PolicySpec:

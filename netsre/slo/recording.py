@@ -1,36 +1,31 @@
-"""Recorded samples become the scrapes that they once were: one per source and time.
+"""Recorded samples become the scrapes that they once were, as they would out of a Prometheus (`targets`).
 
-A source is the `node` of its series, or else their `instance`; without either there is one. These labels and
-`job` were not the source's: who scraped it added them, and may have changed them since. They are taken off,
-so that a counter goes on whatever its source was called. `process_start_time_seconds` says when a source
-began; without it a restart shows as counters that fell.
+A source is the `node` of its series, or else their `instance`; without either there is one. What a file says
+of it is taken in as it comes, series by series or time by time, and given out day by day.
 """
 
-import heapq
 from array import array
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
-from itertools import groupby
 from typing import Final
 
 from netsre import clock, conventions
 from netsre.clock import Timestamp
 from netsre.errors import BadInput
 from netsre.model.levels import SLO, ThresholdIndicator
-from netsre.model.samples import Labels, Recorded, Scrape, Series
-from netsre.slo import indicators
+from netsre.model.samples import Labels, Recorded, RecordedSeries, Series, labels
+from netsre.slo import indicators, questions
 from netsre.slo.increments import key_of
+from netsre.slo.targets import INSTANCE, Chunk, Reading, Scrapes
 
 ONE_SOURCE: Final = "recording"
 """What the source is called when nothing names it."""
 
-_INSTANCE: Final = "instance"
-_ADDED: Final = frozenset({conventions.NODE, _INSTANCE, "job"})
+_AT_ONCE: Final = clock.DAY
 _LATEST_START: Final = 253_402_300_800
 """The year 10000, in seconds since the Unix epoch: beyond it nothing is a time."""
-_START: Final = Series(conventions.PROCESS_START_TIME, ())
-_Row = tuple[Timestamp, str, int, "_Track", int]
 
 
 @dataclass(slots=True)
@@ -38,7 +33,6 @@ class _Track:
     """One series as recorded: when, and what; by time."""
 
     series: Series
-    added: Labels
     place: str
     at: "array[int]" = field(default_factory=lambda: array("q"))
     values: list[Decimal] = field(default_factory=list)
@@ -47,6 +41,12 @@ class _Track:
         self.at.append(at)
         # Most samples repeat the one before; one object then stands for all of them.
         self.values.append(self.values[-1] if self.values and self.values[-1] == value else value)
+
+    def between(self, since: int, until: int) -> RecordedSeries:
+        """Return the samples of `[since, until)`."""
+        low, high = bisect_left(self.at, since), bisect_left(self.at, until)
+        times = map(Timestamp, self.at[low:high])
+        return RecordedSeries(self.series, tuple(zip(times, self.values[low:high], strict=True)))
 
 
 def keys_of(slo: SLO) -> frozenset[str]:
@@ -61,12 +61,13 @@ class Recording:
 
     def __init__(self, slos: Iterable[SLO]) -> None:
         """Keep what these SLOs are made of."""
-        self._keys = frozenset().union(*map(keys_of, slos)) | {conventions.PROCESS_START_TIME}
+        self._slos = tuple(slos)
+        self._keys = frozenset().union(*map(keys_of, self._slos)) | {conventions.PROCESS_START_TIME}
         self._names = {key.partition("{")[0] for key in self._keys}
-        self._tracks: dict[Series, _Track] = {}
-        self._sources: dict[str, list[_Track]] = {}
+        self._followed: dict[Series, _Track] = {}
+        self._starts: dict[Series, _Track] = {}
         self.keys: set[str] = set()
-        """The keys of which there is any sample."""
+        """The keys of the followed series of which there is any sample."""
 
     def wants(self, name: str) -> bool:
         """Return whether samples of this name are of any use."""
@@ -80,118 +81,66 @@ class Recording:
         key = key_of(sample.series)
         if key not in self._keys:
             return
-        if key == conventions.PROCESS_START_TIME and not 0 < sample.value < _LATEST_START:
+        start = key == conventions.PROCESS_START_TIME
+        if start and not 0 < sample.value < _LATEST_START:
             raise BadInput(f"{sample.place}: value {sample.value} is no time; write seconds since 1970")
-        track = self._tracks.get(sample.series)
+        tracks = self._starts if start else self._followed
+        track = tracks.get(sample.series)
         if track is None:
-            self.keys.add(key)
-            track = self._tracks[sample.series] = _track(sample)
-            self._sources.setdefault(_source(sample.series.labels), []).append(track)
+            track = tracks[sample.series] = _Track(_named(sample.series), sample.place)
+            self.keys |= set() if start else {key}
         track.add(sample.at, sample.value)
 
     @property
     def sources(self) -> tuple[str, ...]:
         """Return the names of the sources, sorted."""
-        return tuple(sorted(self._used()))
+        return tuple(sorted({_source(track.series.labels) for track in self._followed.values()}))
 
     @property
     def without_start(self) -> tuple[str, ...]:
         """Return the sources that never said when they began."""
-        return tuple(name for name, tracks in sorted(self._used().items()) if _first_start(tracks) is None)
+        known = {_source(track.series.labels) for track in self._starts.values()}
+        return tuple(name for name in self.sources if name not in known)
 
     def times(self) -> list[Timestamp]:
         """Return the times at which any source was read, in order, each once."""
         found: set[int] = set()
-        found.update(*(track.at for tracks in self._used().values() for track in tracks))
+        found.update(*(track.at for track in self._followed.values()))
         return [Timestamp(at) for at in sorted(found)]
 
-    def scrapes(self) -> Iterator[Scrape]:
-        """Yield every scrape, by time and source.
+    def readings(self) -> Iterator[Reading]:
+        """Yield every scrape in the order of time.
 
         Raises `BadInput` where the series of two jobs or instances would be taken for one source.
         """
-        used = self._used()
-        rows = heapq.merge(
-            *(
-                _rows(name, number, track)
-                for name, tracks in used.items()
-                for number, track in enumerate(tracks)
-            ),
-            key=lambda row: row[:3],
-        )
-        lives = {name: _Life(name, _first_start(tracks)) for name, tracks in used.items()}
-        for (at, name), group in groupby(rows, key=lambda row: row[:2]):
-            yield lives[name].scrape(at, [(track, track.values[index]) for *_, track, index in group])
-
-    def _used(self) -> dict[str, list[_Track]]:
-        """Return the series by source, without those of jobs that only say when they began."""
-        found: dict[str, list[_Track]] = {}
-        for name, tracks in self._sources.items():
-            jobs = {track.added for track in tracks if track.series != _START}
-            if jobs:
-                found[name] = [track for track in tracks if track.added in jobs]
-        return found
+        tracks = self._followed.values()
+        known = [track.series for track in tracks]
+        counters = frozenset(key.partition("{")[0] for key in indicators.followed(self._slos))
+        # The name of the node is the scrape's, and no part of what it shows.
+        kept = questions.labels(self._slos) - {conventions.NODE}
+        made = Scrapes(conventions.NODE, known, counters, kept)
+        first = min((track.at[0] for track in tracks), default=0)
+        last = max((track.at[-1] for track in tracks), default=-1)
+        for since in range(first, last + 1, _AT_ONCE):
+            until = since + _AT_ONCE
+            starts = _part(self._starts.values(), since, until)
+            yield from made.read(Chunk(_part(tracks, since, until), (), starts))
+            for doubt in made.doubts:
+                place = next((one.place for one in tracks if _source(one.series.labels) == doubt.node), "")
+                raise BadInput(f"{place}: {doubt.about}; keep one of them, or give them a node label each")
 
 
-@dataclass(slots=True)
-class _Life:
-    """A source as far as it was read."""
-
-    name: str
-    started_at: Timestamp | None
-    added: list[Labels] = field(default_factory=list)
-
-    def scrape(self, at: Timestamp, found: list[tuple[_Track, Decimal]]) -> Scrape:
-        values: dict[Series, Decimal] = {}
-        for track, value in found:
-            self._check(track)
-            if track.series in values:
-                raise BadInput(f"{track.place}: {self._twice(track, self.added[-1])}")
-            values[track.series] = value
-            if track.series == _START:
-                self.started_at = _milliseconds(value)
-        return Scrape(at, self.name, self.started_at or Timestamp(0), values)
-
-    def _check(self, track: _Track) -> None:
-        """Follow a source that is called otherwise from some time on; two at once are two sources."""
-        if self.added and self.added[-1] == track.added:
-            return
-        if track.added in self.added:
-            raise BadInput(f"{track.place}: {self._twice(track, self.added[-1])}")
-        self.added.append(track.added)
-
-    def _twice(self, track: _Track, other: Labels) -> str:
-        here, there = _text(track.added), _text(other)
-        return (
-            f"{track.series.name} of {self.name} is of {here} here, and of {there} at the same time; "
-            "keep one of them, or give them a node label each"
-        )
+def _part(tracks: Iterable[_Track], since: int, until: int) -> tuple[RecordedSeries, ...]:
+    found = (track.between(since, until) for track in tracks)
+    return tuple(one for one in found if one.samples)
 
 
-def _track(sample: Recorded) -> _Track:
-    own = tuple(pair for pair in sample.series.labels if pair[0] not in _ADDED)
-    added = tuple(pair for pair in sample.series.labels if pair[0] in _ADDED)
-    return _Track(Series(sample.series.name, own), added, sample.place)
+def _named(series: Series) -> Series:
+    """Return a series with the name of its source as its node."""
+    pairs = dict(series.labels)
+    return Series(series.name, labels(pairs | {conventions.NODE: _source(series.labels)}))
 
 
-def _source(labels: Labels) -> str:
-    pairs = dict(labels)
-    return pairs.get(conventions.NODE) or pairs.get(_INSTANCE) or ONE_SOURCE
-
-
-def _rows(name: str, number: int, track: _Track) -> Iterator[_Row]:
-    return ((Timestamp(at), name, number, track, index) for index, at in enumerate(track.at))
-
-
-def _first_start(tracks: Iterable[_Track]) -> Timestamp | None:
-    starts = [track for track in tracks if track.series == _START]
-    first = min(starts, key=lambda track: track.at[0], default=None)
-    return _milliseconds(first.values[0]) if first else None
-
-
-def _milliseconds(seconds: Decimal) -> Timestamp:
-    return Timestamp(int(seconds * clock.SECOND))
-
-
-def _text(added: Labels) -> str:
-    return " ".join(f"{name}={value!r}" for name, value in added) or "no job"
+def _source(of: Labels) -> str:
+    pairs = dict(of)
+    return pairs.get(conventions.NODE) or pairs.get(INSTANCE) or ONE_SOURCE

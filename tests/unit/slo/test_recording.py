@@ -32,7 +32,7 @@ def scrapes(path: Path, *lines: str) -> list[Scrape]:
     path.write_text("".join(f"{line}\n" for line in (*lines, "# EOF")))
     for sample in openmetrics.read([path], recording.wants):
         recording.add(sample)
-    return list(recording.scrapes())
+    return [reading.scrape for reading in recording.readings()]
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ def test_what_was_scraped_is_read_back_exactly(
     for sample in openmetrics.read([path], recording.wants):
         recording.add(sample)
 
-    assert shown(recording.scrapes()) == shown(scrapes_of)
+    assert shown(reading.scrape for reading in recording.readings()) == shown(scrapes_of)
 
 
 def shown(scrapes_of: Iterable[Scrape]) -> dict[tuple[int, str], tuple[int, dict[Series, Decimal]]]:
@@ -182,27 +182,22 @@ def written(key: Series, node: str) -> str:
 
 
 def test_a_scrape_is_what_a_source_showed_at_one_time(tmp_path: Path) -> None:
-    """The labels that Prometheus added are off; the start of the process counts from its first sample on."""
+    """The labels that Prometheus added are off, and so is the start, which is the scrape's."""
     one = 'job="agent",instance="10.0.0.1:8601",node="n1"'
 
     found = scrapes(
         tmp_path / "a",
         f'flows{{{one},outcome="failed"}} 1 {AT}',
         f'flows{{{one},outcome="failed"}} 2 {AT + 15}',
+        f"process_start_time_seconds{{{one}}} {AT - 100} {AT}",
         f"process_start_time_seconds{{{one}}} {AT - 100} {AT + 15}",
         f'flows{{{one},outcome="delivered"}} 7 {AT + 15}',
     )
 
     failed, delivered = series("flows", outcome="failed"), series("flows", outcome="delivered")
-    start = series("process_start_time_seconds")
     assert found == [
         Scrape(after(0), "n1", after(-100), {failed: Decimal(1)}),
-        Scrape(
-            after(15),
-            "n1",
-            after(-100),
-            {failed: Decimal(2), delivered: Decimal(7), start: Decimal(AT - 100)},
-        ),
+        Scrape(after(15), "n1", after(-100), {failed: Decimal(2), delivered: Decimal(7)}),
     ]
 
 
@@ -217,18 +212,27 @@ def test_a_source_is_its_node_or_else_its_instance(tmp_path: Path, pairs: str, n
     assert found.node == name
 
 
-def test_a_source_may_be_called_otherwise_from_some_time_on(tmp_path: Path) -> None:
-    """A new address of the same node is the same counter, which goes on."""
-    found = scrapes(
-        tmp_path / "a",
-        f'flows{{node="n1",instance="old"}} 500 {AT}',
-        f'flows{{node="n1",instance="new"}} 507 {AT + 15}',
-    )
+@pytest.mark.parametrize(("start", "first"), [(-100, False), (7, False), (-50, True), (None, True)])
+def test_a_source_that_is_called_otherwise_goes_on_when_its_start_says_so(
+    tmp_path: Path, start: int | None, *, first: bool
+) -> None:
+    """The same start, or one since the last scrape; anything else may be another process: it counts anew."""
+    path, of = tmp_path / "a", 'flows{node="n1",instance="%s"} %d %d'
+    when = 'process_start_time_seconds{node="n1",instance="%s"} %d %d'
+    text = [of % ("old", 500, AT), when % ("old", AT - 100, AT), of % ("new", 507, AT + 15)]
+    text += [] if start is None else [when % ("new", AT + start, AT + 15)]
+    path.write_text("".join(f"{line}\n" for line in (*text, "# EOF")))
+    recording = Recording([slo(RATIO)])
+    for sample in openmetrics.read([path], recording.wants):
+        recording.add(sample)
 
-    assert [(scrape.node, scrape.values) for scrape in found] == [
-        ("n1", {series("flows"): Decimal(500)}),
-        ("n1", {series("flows"): Decimal(507)}),
+    found = list(recording.readings())
+
+    assert [dict(reading.scrape.values) for reading in found] == [
+        {series("flows"): Decimal(500)},
+        {series("flows"): Decimal(507)},
     ]
+    assert [reading.first for reading in found] == [True, first]
 
 
 @pytest.mark.parametrize("apart", [0, 5])
@@ -240,7 +244,7 @@ def test_two_jobs_are_never_taken_for_one_source(tmp_path: Path, apart: int) -> 
         for at in (0, 15)
     ]
 
-    with pytest.raises(BadInput, match=r"a:\d: flows of n1 is of job='.' node='n1' here, and of job="):
+    with pytest.raises(BadInput, match=r"a:1: node='n1' names several targets: .*keep one of them"):
         scrapes(tmp_path / "a", *lines)
 
 

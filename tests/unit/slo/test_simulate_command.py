@@ -299,6 +299,21 @@ def test_an_onset_is_no_older_than_what_the_rule_sees(
     ]
 
 
+def test_a_source_that_may_be_another_process_counts_anew(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing says that the 500 of the new instance are the 10 of the old one: 10 + 7 failures, not 507."""
+    path = write(
+        tmp_path / "a.om",
+        lines(flows("failed", instance="old"), (0, 15), lambda at: 10 * at // 15),
+        lines(flows("failed", instance="new"), (30, 45), lambda at: 500 + 7 * (at // 45)),
+    )
+
+    found = simulated(capsys, path, "--slo", "flow-success")
+
+    assert (found["slos"][0]["bad"], found["slos"][0]["total"]) == (17, 17)
+
+
 def test_periods_of_the_calendar_and_slices_of_time_replay_as_well(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
