@@ -126,11 +126,11 @@ def test_what_prometheus_keeps_of_a_recording_replays_the_same(
     assert simulated(capsys, dump) == simulated(capsys, path)
 
 
-def test_a_total_outage_after_a_day_pages_within_a_minute(
+def test_a_total_outage_after_a_night_pages_within_a_minute(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """99.9 %: 1.44 % of the hour is 52 s; the fourth scrape of 15 s is the first beyond it."""
-    path = outage(tmp_path / "a.om", begins=86_400, ends=86_400 + 600, last=86_400 + 120)
+    path = outage(tmp_path / "a.om", begins=28_800, ends=28_800 + 600, last=28_800 + 120)
 
     found = simulated(capsys, path, "--slo", "flow-success", "--interval", "15s")
 
