@@ -37,6 +37,7 @@ lint: dev-packages .venv/.dev ## layout, types, import law, generated files, the
 	@echo "lint: import law" && said=$$($(BIN)/lint-imports) || { echo "$$said"; false; }
 	@echo "lint: layout of bpf/" && $(MAKE) check-bpf-format
 	@echo "lint: generated files" && $(BIN)/netsre generate dashboards --check
+	@$(BIN)/netsre generate schemas --out docs/schema --check
 	@$(BIN)/python tools/metrics_page.py --check
 	@echo "lint: the wheel, installed elsewhere" && $(BIN)/python tools/check_wheel.py
 

@@ -1,6 +1,7 @@
-"""`netsre generate`: write artefacts for other programs from the service levels."""
+"""`netsre generate`: write artefacts for other programs from what netsre knows."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -10,7 +11,7 @@ from netsre import conventions
 
 @click.group()
 def generate() -> None:
-    """Write artefacts for other programs from service levels and metrics."""
+    """Write artefacts for other programs: boards for Grafana, schemas for editors."""
 
 
 @generate.command()
@@ -55,6 +56,33 @@ def dashboards(
         raise click.BadParameter(f"{console_url!r} is no address; write https://netsre.example:8600")
     target = out if out is not None else app.shipped_dashboards()
     files = app.dashboards(slos, console_url)
+    _answer(ctx, files, target, "netsre generate dashboards", check=check, as_json=as_json)
+
+
+@generate.command()
+@click.option(
+    "--out", type=click.Path(path_type=Path), required=True, metavar="DIR", help="Where to write, or to look."
+)
+@click.option("--check", is_flag=True, help="Write nothing; exit 1 when a schema is stale or missing.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
+@click.pass_context
+def schemas(ctx: click.Context, out: Path, *, check: bool, as_json: bool) -> None:
+    """Write the JSON Schemas of files, for editors.
+
+    One for each kind (SLO, BurnPolicy, Alert, Runbook, GameDay), and netsre.json for a file of any of them.
+    Other files in DIR stay as they are.
+    """
+    from netsre.app.schemas import published  # noqa: PLC0415  # only when the command runs
+
+    _answer(ctx, published.files(), out, "netsre generate schemas", check=check, as_json=as_json)
+
+
+def _answer(
+    ctx: click.Context, files: Mapping[str, bytes], target: Path, command: str, *, check: bool, as_json: bool
+) -> None:
+    """Write the files or only look, and say what was found."""
+    from netsre.app import generate as app  # noqa: PLC0415  # only when the command runs
+
     report = app.compare(files, target) if check else app.write(files, target)
     if as_json:
         document = {
@@ -66,7 +94,7 @@ def dashboards(
         }
         click.echo(json.dumps(document, indent=2))
     else:
-        again = f"netsre generate dashboards --out {target}"
+        again = f"{command} --out {target}"
         for name in report.outdated:
             state = "stale" if name in report.stale else "missing"
             click.echo(f"{target / name}: {state}; run {again}" if check else f"{target / name}: written")

@@ -21,7 +21,7 @@ from netsre.model.gamedays import (
 
 FLOOD: Final = "conntrack.flood"
 LONGEST_FAULT: Final = 10 * clock.MINUTE
-_PROFILES: Final = ("udp", "tcp")
+PROFILES: Final = ("udp", "tcp")
 _BESIDE: Final = frozenset({"Runbook"})
 """What else lies in the directories of game days, and is read by others."""
 
@@ -84,7 +84,7 @@ def _fault(spec: specs.Mapping) -> Flood | None:
         return None
     for fault in faults.mappings():
         kind = fault.choice("kind", FLOOD)
-        profile = fault.choice("profile", *_PROFILES)
+        profile = fault.choice("profile", *PROFILES)
         duration = fault.duration("duration")
         fault.end()
         if duration is not None and (duration > LONGEST_FAULT or duration % clock.SECOND):

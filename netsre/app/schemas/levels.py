@@ -1,0 +1,189 @@
+"""Schemas of SLOs, burn policies and condition alerts."""
+
+from typing import Final
+
+from netsre.app.schemas import parts
+from netsre.app.schemas.parts import Schema
+from netsre.metrics.registry import REGISTRY, Kind
+from netsre.slo import calendars, slices
+
+_OPS: Final = ("<", "<=", ">", ">=")
+_SEVERITY: Final = parts.choice("Whether a person is woken, or reads it by day.", ("page", "ticket"))
+_RUNBOOK: Final = parts.name("The runbook of these alerts.")
+_SERVICE: Final = "Whose promise it is."
+_DESCRIPTION: Final = parts.text("One sentence for the person who is paged.")
+
+
+def slo() -> Schema:
+    """Return the schema of `spec` of an SLO."""
+    return parts.mapping(
+        "A promise, and how it is measured.",
+        {
+            "service": parts.text(_SERVICE),
+            "objective": parts.number(
+                "Percent of the events that are to be good, such as 99.9; never a share of one.",
+                exclusiveMinimum=1,
+                exclusiveMaximum=100,
+            ),
+            "window": _window(),
+            "indicator": _indicator(),
+            "alerting": _alerting(),
+        },
+        {"description": _DESCRIPTION, "groupBy": _group_by(), "budgeting": _budgeting()},
+    )
+
+
+def burn_policy() -> Schema:
+    """Return the schema of `spec` of a burn policy."""
+    amounts = {
+        "budget": parts.percent("The share of the budget that may be spent over the long window."),
+        "factor": parts.number("The burn rate itself.", minimum=1),
+    }
+    rule = parts.mapping(
+        "A burn rate that is exceeded over the long window, and still is over the short one.",
+        {
+            "severity": _SEVERITY,
+            "short": parts.duration("The short window, in whole minutes; a twelfth of the long one."),
+            "long": parts.duration("The long window, in whole minutes."),
+        },
+        amounts,
+    )
+    # Exactly one of the two, which are not the only keys.
+    rule |= {"oneOf": [{"required": [amount]} for amount in amounts]}
+    return parts.mapping(
+        "When the spending of a budget is an alert.",
+        {
+            "minimumBadEvents": parts.whole("Fewer bad events than these are no alert.", minimum=1),
+            "rules": parts.sequence("Any of them fires.", rule, least=1),
+        },
+        {"source": parts.text("Where the numbers come from.")},
+    )
+
+
+def alert() -> Schema:
+    """Return the schema of `spec` of a condition alert."""
+    hold = "How long it has to last; 0s is at once."
+    clear = parts.mapping(
+        "When the alert is over.",
+        {},
+        {
+            "above": parts.number("For what begins at < or <=: over from here."),
+            "below": parts.number("For what begins at > or >=: over from here."),
+            "for": parts.duration(hold, none=True),
+        },
+    )
+    return parts.mapping(
+        "An alert about what a gauge shows now.",
+        {
+            "metric": _metric("gauge"),
+            "op": parts.choice("How the reading compares when the alert begins.", _OPS),
+            "value": parts.number("What the reading is compared with."),
+            "severity": _SEVERITY,
+        },
+        {
+            "service": parts.text(_SERVICE),
+            "description": _DESCRIPTION,
+            "match": _match(),
+            "groupBy": _group_by(),
+            "for": parts.duration(hold, none=True),
+            "clear": clear,
+            "runbook": _RUNBOOK,
+        },
+    )
+
+
+def _window() -> Schema:
+    rolling = parts.duration("The last days, up to 92d.")
+    calendar = parts.mapping(
+        "A period of the calendar.",
+        {
+            "calendar": parts.choice("The period.", calendars.UNITS),
+            "timezone": parts.text("Where it begins at midnight, such as Europe/Berlin."),
+        },
+    )
+    return {"description": "The period that the budget is for.", "anyOf": [rolling, calendar]}
+
+
+def _indicator() -> Schema:
+    ratio = parts.mapping(
+        "Bad events among all events, from counters.",
+        {"bad": _selector("counter", "Events that are bad."), "total": _selector("counter", "All events.")},
+    )
+    latency = _selector(
+        "histogram",
+        "Events of a histogram, of which the slow ones are bad.",
+        below=parts.pattern(
+            "Events up to here are good; a bucket bound.",
+            "[0-9]{1,9}(\\.[0-9]{1,9})?(us|ms|s)",
+            "500us",
+            "250ms",
+        ),
+    )
+    threshold = _selector(
+        "gauge",
+        "Readings of a gauge, each of which is an event.",
+        op=parts.choice("How a good reading compares.", _OPS),
+        value=parts.number("What a reading is compared with."),
+    )
+    return parts.one_of(
+        "What an event is, and when it is bad: exactly one of these.",
+        {"ratio": ratio, "latency": latency, "threshold": threshold},
+    )
+
+
+def _alerting() -> Schema:
+    return parts.mapping(
+        "What is an alert.",
+        {"policy": parts.text("A burn policy, such as workbook or guide; none for no burn alerts.")},
+        {
+            "absent": parts.duration(
+                "How long nobody may be able to judge before that is an alert; 2m or more."
+            ),
+            "runbook": _RUNBOOK,
+        },
+    )
+
+
+def _budgeting() -> Schema:
+    slice_ = parts.duration("The length of a slice: a part of an hour in whole minutes, up to 30m.")
+    occurrences, timeslices, ratios = slices.METHODS
+    about = "How the budget is spent"
+    return {
+        "description": f"{about}; by occurrences unless told otherwise.",
+        "type": "object",
+        "oneOf": [
+            parts.mapping(
+                f"{about}: by each bad event.", {"method": parts.choice("By events.", (occurrences,))}
+            ),
+            parts.mapping(
+                f"{about}: by each slice in which too few events were good.",
+                {
+                    "method": parts.choice("By slices.", (timeslices,)),
+                    "slice": slice_,
+                    "target": parts.percent("The share of good events that makes a slice good."),
+                },
+            ),
+            parts.mapping(
+                f"{about}: by the share of bad events of each slice.",
+                {"method": parts.choice("By slices, in parts.", (ratios,)), "slice": slice_},
+            ),
+        ],
+    }
+
+
+def _selector(kind: Kind, about: str, **more: Schema) -> Schema:
+    return parts.mapping(about, {"metric": _metric(kind), **more}, {"match": _match()})
+
+
+def _metric(kind: Kind) -> Schema:
+    alike = (found for found in REGISTRY.values() if found.kind == kind and found.exporter == "agent")
+    return parts.choice(f"A {kind} of the agent.", sorted(found.name for found in alike))
+
+
+def _match() -> Schema:
+    return parts.text('Which series: matchers as in PromQL, without braces, such as outcome="failed".')
+
+
+def _group_by() -> Schema:
+    label = parts.text("A label that every series has.")
+    return parts.sequence("One budget or alert for each combination of these labels.", label)

@@ -1,0 +1,313 @@
+"""The published schemas and the strict readers say the same about the shape of a file."""
+
+import copy
+import json
+import pathlib
+import re
+from collections.abc import Iterator
+from typing import Any, Final
+
+import jsonschema
+import pytest
+import referencing
+import yaml
+
+from netsre.adapters import schedule, time_zones
+from netsre.alerting import parsing as alerts
+from netsre.app import service_levels
+from netsre.app.schemas import published
+from netsre.cli import main
+from netsre.errors import SpecErrors
+from netsre.gameday import parsing as gamedays
+from netsre.model import specs
+from netsre.runbook import parsing as runbooks
+from netsre.runbook.actions.catalogue import ACTIONS
+from netsre.slo import parsing as slos
+
+CHECKOUT: Final = pathlib.Path(__file__).resolve().parents[3]
+SHAPE: Final = {specs.UNKNOWN_KEY, specs.MISSING, specs.SHAPE, specs.KIND, specs.API_VERSION}
+"""What a schema must see as well; the rest is for the reader alone."""
+
+WHOLE: Final = """
+apiVersion: netsre.dev/v1
+kind: SLO
+metadata: {name: whole, labels: {team: network}}
+spec:
+  service: node-datapath
+  description: All keys there are.
+  objective: 99.9
+  window: {calendar: month, timezone: Europe/Berlin}
+  groupBy: [node]
+  indicator:
+    ratio:
+      bad: {metric: netsre_flows_total, match: 'outcome="failed"'}
+      total: {metric: netsre_flows_total}
+  budgeting: {method: timeslices, slice: 1m, target: 95%}
+  alerting: {policy: own, absent: 5m, runbook: network-evidence}
+---
+apiVersion: netsre.dev/v1
+kind: SLO
+metadata: {name: quick}
+spec:
+  service: node-datapath
+  objective: '99'
+  window: 30d
+  indicator:
+    latency: {metric: netsre_flow_connect_seconds, below: 250ms, match: 'node="a"'}
+  budgeting: {method: ratio-timeslices, slice: 5m}
+  alerting: {policy: none}
+---
+apiVersion: netsre.dev/v1
+kind: SLO
+metadata: {name: room}
+spec:
+  service: node-conntrack
+  objective: 99
+  window: 30d
+  indicator:
+    threshold: {metric: netsre_conntrack_utilization_ratio, match: 'table="kernel"', op: '<', value: 0.5}
+  budgeting: {method: occurrences}
+  alerting: {policy: own}
+---
+apiVersion: netsre.dev/v1
+kind: BurnPolicy
+metadata: {name: own}
+spec:
+  source: Nobody.
+  minimumBadEvents: 5
+  rules:
+    - {severity: page, short: 5m, long: 1h, budget: 2%}
+    - {severity: ticket, short: 2h, long: 1d, factor: 3}
+---
+apiVersion: netsre.dev/v1
+kind: Alert
+metadata: {name: Full, labels: {team: network}}
+spec:
+  service: node-conntrack
+  description: All keys there are.
+  metric: netsre_conntrack_utilization_ratio
+  match: 'table="kernel"'
+  groupBy: [node, netns]
+  op: '>'
+  value: 0.8
+  for: 0s
+  clear: {below: 0.7, for: 30s}
+  severity: page
+  runbook: conntrack-exhaustion
+---
+apiVersion: netsre.dev/v1
+kind: Alert
+metadata: {name: Empty}
+spec:
+  metric: netsre_conntrack_utilization_ratio
+  op: '<'
+  value: 0.1
+  clear: {above: 0.2}
+  severity: ticket
+---
+apiVersion: netsre.dev/v1
+kind: Runbook
+metadata: {name: whole}
+spec:
+  on:
+    - {alert: Full, transition: firing}
+    - {alert: NodeDown, transition: firing, from: alertmanager}
+  when: 'labels.severity == "page"'
+  lock: 'conntrack/{node}'
+  limits: {cooldown: 15m, perHour: 3, maxTargets: 1, minHealthy: 60%}
+  approval: {mode: auto}
+  steps:
+    - {action: evidence.collect, with: {what: [conntrack, top-sources]}}
+    - {action: datapath.block_source, with: {source: '${evidence.top_source}', ttl: 10m}}
+    - {action: conntrack.flush, with: {source: 192.0.2.1}, if: 'labels.severity == "page"'}
+    - {action: conntrack.tune, with: {limit: x2, max: 1048576, ttl: 1h}}
+  verify: {slo: room, window: 15s, samples: 3, noData: inconclusive, within: 2m}
+  onFailure: undo
+---
+apiVersion: netsre.dev/v1
+kind: GameDay
+metadata: {name: whole}
+spec:
+  hypothesis: It heals.
+  faults: [{kind: conntrack.flood, profile: udp, duration: 3m}]
+  targets: {lab: true}
+  expect: {alert: Full, runbook: whole, slo: room}
+  deadlines: {detected: 30s, paged: 35s, mitigated: 40s, verified: 60s}
+  abort: {budgetBelow: 50%}
+  schedule: {cron: '0 10 * * tue', timezone: Europe/Berlin}
+"""
+
+
+class Yaml12(yaml.SafeLoader):
+    """What editors make of a file: `on` is a word, as in YAML 1.2 and in the reader."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012 - as the base class has it
+        first: [pair for pair in pairs if pair[0] != "tag:yaml.org,2002:bool"]
+        for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
+Yaml12.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("true|false"), list("tf"))
+
+DOCUMENTS: Final[tuple[dict[str, Any], ...]] = tuple(yaml.load_all(WHOLE, Yaml12))
+INSTEAD: Final[tuple[Any, ...]] = (
+    "word",
+    [],
+    ["word"],
+    {},
+    {"zzz": "word"},
+    None,
+    -1,
+    1.5,
+    10**20,
+    True,
+    "99,9",
+    "0s",
+)
+"""What is written in the place of every value in turn."""
+
+POLICIES: Final = slos.parse({"own.yaml": yaml.safe_dump(DOCUMENTS[3])}, {}).policies
+
+Path = tuple[str | int, ...]
+Node = Any
+"""A piece of a document, of whatever shape."""
+
+
+@pytest.fixture(scope="module", name="validator")
+def _validator() -> jsonschema.Draft202012Validator:
+    """Return what checks a file of any kind."""
+    found = published.schemas()
+    resources = [(name, referencing.Resource.from_contents(schema)) for name, schema in found.items()]
+    registry: referencing.Registry[Any] = referencing.Registry().with_resources(resources)
+    return jsonschema.Draft202012Validator(found[published.ANY], registry=registry)
+
+
+def findings(document: dict[str, Any], kind: str) -> set[str]:
+    """Return the codes of everything that the readers of such a file find; what it may name is there."""
+    texts = {"file.yaml": yaml.safe_dump(document)}
+    try:
+        if kind == "Runbook":
+            known = runbooks.Known(alerts={"Full"}, slos={"room"})
+            runbooks.parse(texts, ACTIONS, known)
+        elif kind == "GameDay":
+            gamedays.parse(texts, schedule.problem)
+        else:
+            slos.parse(texts, service_levels.BOUNDS, POLICIES, None, time_zones.find)
+            alerts.parse(texts)
+    except SpecErrors as errors:
+        return {finding.code for finding in errors.findings}
+    return set()
+
+
+def places(value: Node, path: Path = ()) -> Iterator[Path]:
+    """Yield the path of every value in a document."""
+    if path:
+        yield path
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, below in inner:
+        yield from places(below, (*path, key))
+
+
+def changed(document: Node, path: Path) -> Iterator[tuple[str, Node]]:
+    """Yield a document without a value, with others in its place, and with an unknown key in a mapping."""
+    for instead in INSTEAD:
+        copied, parent = _parent(document, path)
+        parent[path[-1]] = instead
+        yield f"{path} = {instead!r}", copied
+    copied, parent = _parent(document, path)
+    del parent[path[-1]]
+    yield f"no {path}", copied
+    copied, parent = _parent(document, path)
+    if isinstance(parent[path[-1]], dict):
+        parent[path[-1]]["zzz"] = "word"
+        yield f"{path} with zzz", copied
+
+
+def _parent(document: Node, path: Path) -> tuple[Node, Node]:
+    copied = copy.deepcopy(document)
+    parent = copied
+    for key in path[:-1]:
+        parent = parent[key]
+    return copied, parent
+
+
+def title(document: dict[str, Any]) -> str:
+    """Return how a document is called here."""
+    return f"{document['kind']}-{document['metadata']['name']}"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=title)
+def test_what_is_right_is_right_to_both(
+    document: dict[str, Any], validator: jsonschema.Draft202012Validator
+) -> None:
+    """Every kind, with every key that it can have."""
+    assert findings(document, document["kind"]) == set()
+    validator.validate(document)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=title)
+def test_whatever_is_changed_both_see_what_is_wrong_with_its_shape(
+    document: dict[str, Any], validator: jsonschema.Draft202012Validator
+) -> None:
+    """A schema refuses nothing that the reader takes, and the reader alone sees no key, shape or gap."""
+    tried = 0
+    for path in places(document):
+        for what, candidate in changed(document, path):
+            tried += 1
+            codes, refused = findings(candidate, document["kind"]), not validator.is_valid(candidate)
+            assert codes or not refused, f"{what}: only the schema refuses it"
+            assert refused or not codes & SHAPE, f"{what}: only the reader sees {sorted(codes & SHAPE)}"
+    assert tried > 100
+
+
+def test_every_key_of_a_schema_is_in_a_document_here() -> None:
+    """Otherwise a key might be promised that no reader knows."""
+    written = {key for document in DOCUMENTS for path in places(document) for key in path}
+    promised = {key for schema in published.schemas().values() for key in _properties(schema)}
+    assert promised - written == set()
+
+
+def _properties(schema: Node) -> Iterator[str]:
+    if isinstance(schema, dict):
+        if isinstance(schema.get("properties"), dict) and "additionalProperties" in schema:
+            yield from schema["properties"]
+        for below in schema.values():
+            yield from _properties(below)
+    elif isinstance(schema, list):
+        for below in schema:
+            yield from _properties(below)
+
+
+@pytest.mark.parametrize("file", sorted(published.schemas()))
+def test_a_schema_is_a_schema(file: str) -> None:
+    """Of the draft that it names."""
+    jsonschema.Draft202012Validator.check_schema(published.schemas()[file])
+
+
+@pytest.mark.parametrize(
+    "file",
+    sorted(path for place in ("slos", "runbooks") for path in (CHECKOUT / place).rglob("*.yaml")),
+    ids=lambda path: path.stem,
+)
+def test_what_ships_is_valid(file: pathlib.Path, validator: jsonschema.Draft202012Validator) -> None:
+    """An editor finds nothing in the files that people copy from."""
+    for document in yaml.load_all(file.read_text(), Yaml12):
+        validator.validate(document)
+
+
+def test_the_published_files_are_current(capsys: pytest.CaptureFixture[str]) -> None:
+    """If not, the message names the command."""
+    code = main.run(["generate", "schemas", "--out", str(CHECKOUT / "docs" / "schema"), "--check"])
+    assert code == 0, capsys.readouterr().out
+
+
+def test_a_value_that_is_no_percentage_is_refused_by_the_editor_already(
+    validator: jsonschema.Draft202012Validator,
+) -> None:
+    """What people most often write wrong, with the words that they see."""
+    wrong = copy.deepcopy(DOCUMENTS[0])
+    for objective in (0.999, 100, "99,9", 0, 101):
+        wrong["spec"]["objective"] = objective
+        (error,) = validator.iter_errors(wrong)
+        assert error.json_path == "$.spec.objective"
+    assert "never a share" in json.dumps(published.schemas()["slo.json"])
