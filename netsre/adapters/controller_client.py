@@ -69,9 +69,9 @@ def _asked(
         if error.response.status_code == HTTPStatus.CONFLICT:
             raise _refused(error) from error
         said = _detail(error)
-        known = error.response.status_code in _ASKED_WRONG and said.startswith(": ")
-        kind = BadInput if known and said != f": {_NO_ROUTE}" else EnvironmentUnfit
-        raise kind(f"controller {url} answered {error.response.status_code}{said}") from error
+        if error.response.status_code in _ASKED_WRONG and said.startswith(": ") and said != f": {_NO_ROUTE}":
+            raise BadInput(said.removeprefix(": ")) from error
+        raise EnvironmentUnfit(f"controller {url} answered {error.response.status_code}{said}") from error
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         hint = "start `netsre up`, or name another with --controller URL"
         raise EnvironmentUnfit(f"controller {url} does not answer ({error}); {hint}") from error

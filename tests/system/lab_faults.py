@@ -94,8 +94,9 @@ class Tap:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def close(self) -> None:
-        """Pass nothing on any more."""
-        self._listener.shutdown(socket.SHUT_RDWR)
+        """Pass nothing on any more, so that another agent can take the place; again is nothing."""
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
 
     def _accept(self) -> None:
@@ -109,6 +110,8 @@ class Tap:
         # An agent that is killed answers nothing, and so does this.
         with caller, socket.socket(socket.AF_UNIX) as agent, contextlib.suppress(OSError):
             line = caller.makefile("rb").readline()
+            if not line:
+                return  # somebody who only looks whether the place is taken
             self._before(json.loads(line))
             agent.connect(str(self._agent))
             agent.sendall(line)

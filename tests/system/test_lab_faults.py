@@ -50,6 +50,7 @@ def test_an_agent_killed_before_the_first_effect_and_a_hanging_alertmanager(data
             if command["do"] == "apply" and not killed:
                 killed.append(agent)
                 os.kill(agent, signal.SIGKILL)
+                tap.close()
 
         tap = lab_faults.Tap(lab_faults.place(running) / "agent.sock", kill)
         try:
