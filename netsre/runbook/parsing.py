@@ -138,6 +138,10 @@ class _Reader:
         if samples is not None and not 1 <= samples <= MOST_SAMPLES:
             message = f"{samples} is outside 1 to {MOST_SAMPLES}; 3 is customary"
             part.wrong("samples", codes.VERIFICATION, message)
+        if window is not None and window > within:
+            longest = clock.duration_text(within)
+            message = f"{clock.duration_text(window)} is longer than the {longest} that a verdict may take"
+            part.wrong("window", codes.VERIFICATION, f"{message}; write at most {longest}")
         if within > LONGEST_WITHIN:
             message = f"{clock.duration_text(within)} is longer than {clock.duration_text(LONGEST_WITHIN)}"
             part.wrong("within", codes.VERIFICATION, f"{message}; effects must not wait longer for a verdict")

@@ -148,6 +148,11 @@ TUNE = "{limit: x2, max: 1000, ttl: 1h}"
         ("slo: headroom", "slo: headrom", "RUN013 spec.verify.slo 'headrom' does not exist; did you mean"),
         ("alert: ConntrackU", "alert: ConntrakU", "look.yaml:5: RUN014 spec.on[0].alert 'ConntrakUtil"),
         ("samples: 3", "samples: 0", "look.yaml:14: RUN011 spec.verify.samples 0 is outside 1 to 100"),
+        (
+            "window: 15s",
+            "window: 2m",
+            "look.yaml:14: RUN011 spec.verify.window 2m is longer than the 1m30s that a verdict may take",
+        ),
         ("within: 90s", "within: 2h", "look.yaml:14: RUN011 spec.verify.within 2h is longer than 1h"),
         ("noData: fail", "noData: pass", "spec.verify.noData 'pass' is not one of inconclusive, fail"),
         ("onFailure: stop", "onFailure: retry", "spec.onFailure 'retry' is not one of undo, stop"),
