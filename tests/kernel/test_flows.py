@@ -315,10 +315,13 @@ def test_retired_namespaces_are_forgotten(probe: FlowProbe, place: Place) -> Non
         assert outcomes(probe, other) == {("delivered", "none"): COUNT}
 
 
-def test_clearing_a_full_table_forgets_no_attempt_that_has_begun_meanwhile(
+def test_clearing_a_full_table_forgets_hardly_an_attempt_and_loses_none(
     probe: FlowProbe, place: Place, tmp_path: pathlib.Path
 ) -> None:
-    """Sockets come back at known addresses all the time, also while the reader removes idle entries."""
+    """Sockets come back at known addresses all the time, also while the reader removes idle entries.
+
+    One may begin between the reader's look at its entry and the removal: its outcome is then nobody's.
+    """
     report = tmp_path / "made"
     told, tell = os.pipe()
     pid = os.fork()
@@ -332,7 +335,8 @@ def test_clearing_a_full_table_forgets_no_attempt_that_has_begun_meanwhile(
         report.write_text(str(made), encoding="ascii")
         os._exit(0)
     table = probe.session.maps["attempts"]
-    for _ in range(4):
+    clearings = 4
+    for _ in range(clearings):
         for address in range(8, 8 * 52_000, 8):
             table.insert(struct.pack("<Q", address), ATTEMPT.pack(0, 0, 0, bytes(16)))
         probe.scan(time.monotonic_ns())
@@ -340,7 +344,9 @@ def test_clearing_a_full_table_forgets_no_attempt_that_has_begun_meanwhile(
     os.waitpid(pid, 0)
     os.close(told)
 
-    # An attempt that was forgotten would not be of this namespace.
-    made = int(report.read_text(encoding="ascii"))
-    assert made
-    assert outcomes(probe, place) == {("failed", "abandoned"): made}
+    made, counted = int(report.read_text(encoding="ascii")), outcomes(probe, place)
+    forgotten = made - counted.pop(("failed", "abandoned"))
+    nobodys = sum(count.count for count in probe.counts() if count.netns == 0 and count.reason == "abandoned")
+    assert counted == {}
+    assert 0 <= forgotten <= clearings
+    assert forgotten <= nobodys + probe.session.missed_runs()
