@@ -212,7 +212,7 @@ def _blind(circumstances: Circumstances, *, begun: bool, changes: bool) -> Answe
     if age is None:
         # Who has just started waits for the first reading; before a change there must be one.
         return Answer(Gate.BLIND, not begun or not changes, "no reading since this controller started")
-    said = f"last reading {clock.duration_text(abs(age))} ago, at most {clock.duration_text(most)}"
+    said = f"last reading {_age_text(abs(age))} ago, at most {clock.duration_text(most)}"
     return Answer(Gate.BLIND, abs(age) <= most or not changes, said)
 
 
@@ -267,9 +267,14 @@ def _needs_human(ran: Iterable[Run], target: str | None, now: Timestamp) -> Answ
 
 def _cooldown(own: Iterable[Run], target: str | None, limits: Limits, now: Timestamp) -> Answer:
     ages = [abs(now - run.started_at) for run in own if run.target == target]
-    said = f"last run {clock.duration_text(min(ages))} ago" if ages else "no run before"
+    said = f"last run {_age_text(min(ages))} ago" if ages else "no run before"
     passed = all(age >= limits.cooldown for age in ages)
     return Answer(Gate.COOLDOWN, passed, f"{said}, cooldown {clock.duration_text(limits.cooldown)}")
+
+
+def _age_text(age: int) -> str:
+    """Return an age for people: nobody reads milliseconds beside minutes."""
+    return clock.duration_text(age if age < clock.SECOND else age - age % clock.SECOND)
 
 
 def _common_cause(circumstances: Circumstances, limits: Limits) -> Answer:

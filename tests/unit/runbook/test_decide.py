@@ -192,6 +192,17 @@ def test_the_cooldown_ends_exactly_when_it_says() -> None:
     assert gate(ran(15 * clock.MINUTE)) is Gate.ACCEPTED
 
 
+@pytest.mark.parametrize(
+    ("ago", "said"), [(49_471, "49s"), (14 * clock.MINUTE + 59_999, "14m59s"), (471, "471ms")]
+)
+def test_an_age_is_in_seconds_and_never_rounded_up(ago: int, said: str) -> None:
+    """A cooldown that is not over does not look as if it were."""
+    verdict = decide.decide(BOOK, ALERT, dataclasses.replace(CALM, history=(ran(ago),)))
+    (cooldown,) = (answer for answer in verdict.answers if answer.gate is Gate.COOLDOWN)
+
+    assert cooldown.detail == f"last run {said} ago, cooldown 15m"
+
+
 def test_the_cooldown_is_for_one_target_and_the_rate_for_all() -> None:
     """Two runs elsewhere within the hour use up a rate of two."""
     elsewhere = [ran(clock.MINUTE, target=f"conntrack/{name}") for name in "bc"]
