@@ -13,7 +13,7 @@ from netsre.errors import BadInput, EnvironmentUnfit
 from netsre.model import literals
 
 _MOST_BYTES: Final = 16 * 1024 * 1024
-_HOST_AND_PORT: Final = re.compile(
+HOST_AND_PORT: Final = re.compile(
     r"(?:\[(?P<ipv6>[^\[\]\s]*:[^\[\]\s]*)\]|(?P<host>[^:\[\]\s]+)):(?P<port>[0-9]{1,5})"
 )
 _LARGEST_PORT: Final = 65535
@@ -29,7 +29,7 @@ class Endpoint:
     @classmethod
     def parse(cls, text: str, what: str, usual_port: int = conventions.CONTROLLER_PORT) -> Self:
         """Read `HOST:PORT`, IPv6 in brackets; `BadInput` names `what` it was meant for, and a right form."""
-        found = _HOST_AND_PORT.fullmatch(text)
+        found = HOST_AND_PORT.fullmatch(text)
         if found is None or int(found["port"]) > _LARGEST_PORT:
             right = f"127.0.0.1:{usual_port} or [::1]:{usual_port}"
             raise BadInput(f"{what} {literals.shown(text)} is not HOST:PORT; write one such as {right}")

@@ -18,10 +18,10 @@ SERVICE: Final = "node-network"
 """Whose promise it is where a file does not say."""
 CLEAR_HOLD: Final = 30 * clock.SECOND
 
-_CLEAR_KEYS: Final[Mapping[str, str]] = MappingProxyType(
+CLEAR_KEYS: Final[Mapping[str, str]] = MappingProxyType(
     {"<": "above", "<=": "above", ">": "below", ">=": "below"}
 )
-_RESERVED: Final[Mapping[str, str]] = MappingProxyType(
+RESERVED: Final[Mapping[str, str]] = MappingProxyType(
     {
         describe.ALERT_NAME: "every SLO that burns",
         describe.ABSENT: "SLOs that nobody can judge any more",
@@ -61,7 +61,7 @@ def _rule(document: specs.Document, runbooks: Collection[str] | None) -> AlertRu
     selector = spec_parts.selector(spec, "gauge")
     group_by = spec_parts.group_by(spec, [selector.metric] if selector else [])
     labels = spec_parts.metadata_labels(document.metadata, group_by)
-    op, value, hold = spec.choice("op", *_CLEAR_KEYS), _number(spec, "value"), _length(spec, "for", 0)
+    op, value, hold = spec.choice("op", *CLEAR_KEYS), _number(spec, "value"), _length(spec, "for", 0)
     clear = _clear(spec, op, value)
     severity = spec.choice("severity", "page", "ticket")
     runbook = spec_parts.runbook(spec, runbooks)
@@ -87,8 +87,8 @@ def _rule(document: specs.Document, runbooks: Collection[str] | None) -> AlertRu
 
 
 def _refuse_reserved(document: specs.Document) -> None:
-    if document.name in _RESERVED:
-        message = f"{document.name} is the alert of {_RESERVED[document.name]}; choose another name"
+    if document.name in RESERVED:
+        message = f"{document.name} is the alert of {RESERVED[document.name]}; choose another name"
         document.metadata.wrong("name", codes.RESERVED_NAME, message)
 
 
@@ -102,7 +102,7 @@ def _clear(spec: specs.Mapping, op: str | None, value: Decimal | None) -> _Clear
     part = spec.mapping("clear", required=False)
     if part is None:
         return _Clear()
-    key = _CLEAR_KEYS[op] if op is not None else ""
+    key = CLEAR_KEYS[op] if op is not None else ""
     limits = {name: _number(part, name, required=False) for name in ("above", "below")}
     hold = _length(part, "for", CLEAR_HOLD)
     part.end()

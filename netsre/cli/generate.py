@@ -69,8 +69,8 @@ def dashboards(
 def schemas(ctx: click.Context, out: Path, *, check: bool, as_json: bool) -> None:
     """Write the JSON Schemas of files, for editors.
 
-    One for each kind (SLO, BurnPolicy, Alert, Runbook, GameDay), and netsre.json for a file of any of them.
-    Other files in DIR stay as they are.
+    One for each kind (SLO, BurnPolicy, Alert, Runbook, GameDay, Controller), and netsre.json for a file of
+    any of them. Other files in DIR stay as they are.
     """
     from netsre.app.schemas import published  # noqa: PLC0415  # only when the command runs
 

@@ -11,23 +11,23 @@ from typing import Final
 
 from netsre import clock
 
-_NUMBER: Final = re.compile(r"[+-]?[0-9]{1,30}(\.[0-9]{1,30})?", re.ASCII)
-_DURATION: Final = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?(?:(\d+)ms)?", re.ASCII)
+NUMBER: Final = re.compile(r"[+-]?[0-9]{1,30}(\.[0-9]{1,30})?", re.ASCII)
+DURATION: Final = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?(?:(\d+)ms)?", re.ASCII)
 _UNITS: Final = (clock.DAY, clock.HOUR, clock.MINUTE, clock.SECOND, 1)
 _LONGEST_DURATION: Final = 36_500 * clock.DAY
-_NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", re.ASCII)
-_ALERT_NAME: Final = re.compile(r"[A-Z][A-Za-z0-9]{0,62}", re.ASCII)
+NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", re.ASCII)
+ALERT_NAME: Final = re.compile(r"[A-Z][A-Za-z0-9]{0,62}", re.ASCII)
 _SHOWN: Final = 60
 """Longest part of a wrong value that a message repeats."""
 
 
 def parse_exact(text: str) -> Fraction:
     """Read a decimal number exactly; anything else, also `1e3`, `.5` and `99,9`, raises `ValueError`."""
-    if _NUMBER.fullmatch(text):
+    if NUMBER.fullmatch(text):
         return Fraction(text)
-    if _NUMBER.fullmatch(text.replace(",", ".", 1)):
+    if NUMBER.fullmatch(text.replace(",", ".", 1)):
         message = f"{shown(text)} is not a decimal number; write {text.replace(',', '.', 1)}"
-    elif _NUMBER.fullmatch(text.removesuffix("%").strip()):
+    elif NUMBER.fullmatch(text.removesuffix("%").strip()):
         number = text.removesuffix("%").strip()
         message = f"{shown(text)} is not a decimal number; write {number} without a sign"
     else:
@@ -38,7 +38,7 @@ def parse_exact(text: str) -> Fraction:
 def parse_percent(text: str) -> Fraction:
     """Read `2%` as 1/50; a number without its sign raises `ValueError`."""
     number = text.removesuffix("%")
-    if number == text or not _NUMBER.fullmatch(number):
+    if number == text or not NUMBER.fullmatch(number):
         raise ValueError(f"{shown(text)} is not a percentage; write a number and its sign, such as 2%")
     return Fraction(number) / 100
 
@@ -47,7 +47,7 @@ def parse_duration(text: str) -> int:
     """Read `5m`, `1h30m`, `30d` or `250ms` as milliseconds; zero and negative lengths raise `ValueError`."""
     if text.startswith("-"):
         raise ValueError(f"{shown(text)} is negative; write a length of time such as 5m")
-    parts = _DURATION.fullmatch(text)
+    parts = DURATION.fullmatch(text)
     if text.isascii() and text.isdigit():
         raise ValueError(f"{shown(text)} has no unit; write {text}s, {text}m, {text}h or {text}d")
     if not text or parts is None or len(text) > _SHOWN:
@@ -60,7 +60,7 @@ def parse_duration(text: str) -> int:
 
 def parse_name(text: str) -> str:
     """Return the text when it is a name: lower-case letters, digits and inner dashes, at most 63."""
-    if not _NAME.fullmatch(text):
+    if not NAME.fullmatch(text):
         raise ValueError(
             f"{shown(text)} is not a name; use at most 63 lower-case letters, digits and inner dashes"
         )
@@ -69,7 +69,7 @@ def parse_name(text: str) -> str:
 
 def parse_alert_name(text: str) -> str:
     """Return the text when it names an alert: a capital letter, then letters and digits, at most 63."""
-    if not _ALERT_NAME.fullmatch(text):
+    if not ALERT_NAME.fullmatch(text):
         raise ValueError(
             f"{shown(text)} is not the name of an alert; "
             "begin with a capital letter and use at most 63 letters and digits"

@@ -6,12 +6,12 @@ from typing import Final
 
 from netsre.model.documents import Document, Json
 
-_REFERENCE: Final = re.compile(r"\$\{evidence\.([a-z][a-z0-9_]*)\}")
+REFERENCE: Final = re.compile(r"\$\{evidence\.([a-z][a-z0-9_]*)\}")
 
 
 def is_reference(text: str) -> bool:
     """Tell whether a text is a reference, all of it."""
-    return _REFERENCE.fullmatch(text) is not None
+    return REFERENCE.fullmatch(text) is not None
 
 
 def named(parameters: Document) -> tuple[tuple[str, str], ...]:
@@ -19,7 +19,7 @@ def named(parameters: Document) -> tuple[tuple[str, str], ...]:
     return tuple(
         (key, match[1])
         for key, value in parameters.items()
-        if isinstance(value, str) and (match := _REFERENCE.fullmatch(value))
+        if isinstance(value, str) and (match := REFERENCE.fullmatch(value))
     )
 
 

@@ -18,7 +18,7 @@ from netsre.slo import codes, selectors, spec_parts
 Bounds = Mapping[str, Sequence[Decimal]]
 """Finite bucket bounds in seconds, ascending, by histogram."""
 
-_LIMIT: Final = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(us|ms|s)", re.ASCII)
+LIMIT: Final = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(us|ms|s)", re.ASCII)
 _UNITS: Final[Mapping[str, Decimal]] = {"us": Decimal("1e-6"), "ms": Decimal("1e-3"), "s": Decimal(1)}
 
 
@@ -104,7 +104,7 @@ def _latency(body: specs.Mapping, bounds: Bounds) -> LatencyIndicator | None:
 
 
 def _seconds(scalar: specs.Scalar) -> Decimal | None:
-    parts = _LIMIT.fullmatch(scalar.value)
+    parts = LIMIT.fullmatch(scalar.value)
     if parts is None:
         message = f"{literals.shown(scalar.value)} is not a latency; write one such as 500us, 250ms or 2.5s"
         scalar.wrong(specs.DURATION, message)

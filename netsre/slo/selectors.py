@@ -15,9 +15,9 @@ from netsre.model.samples import Labels
 
 Op = Literal["=", "!=", "=~", "!~"]
 
-_LABEL: Final = re.compile(r"\s*([a-zA-Z_][a-zA-Z0-9_]*)\s*", re.ASCII)
-_OP: Final = re.compile(r"(=~|!~|!=|=)\s*", re.ASCII)
-_QUOTED: Final = re.compile(r""""((?:[^"\\\n]|\\.)*)"\s*|'((?:[^'\\\n]|\\.)*)'\s*|`([^`]*)`\s*""")
+LABEL: Final = re.compile(r"\s*([a-zA-Z_][a-zA-Z0-9_]*)\s*", re.ASCII)
+OP: Final = re.compile(r"(=~|!~|!=|=)\s*", re.ASCII)
+QUOTED: Final = re.compile(r""""((?:[^"\\\n]|\\.)*)"\s*|'((?:[^'\\\n]|\\.)*)'\s*|`([^`]*)`\s*""")
 _ESCAPE: Final = re.compile(r"\\(.)", re.DOTALL)
 _ESCAPES: Final[Mapping[str, str]] = {"\\": "\\", '"': '"', "'": "'", "n": "\n", "r": "\r", "t": "\t"}
 # What Python's expressions have and Prometheus' (RE2) do not; a spec must mean the same on both.
@@ -44,13 +44,13 @@ def parse_matchers(text: str) -> tuple[Matcher, ...]:
 
 def _matcher(text: str, at: int) -> tuple[Matcher, int]:
     rest = text[at:].strip()[:20]
-    label = _LABEL.match(text, at)
+    label = LABEL.match(text, at)
     if label is None:
         raise ValueError(f"has {rest!r} where a label belongs; write label, operator, quoted value")
-    op = _OP.match(text, label.end())
+    op = OP.match(text, label.end())
     if op is None:
         raise ValueError(f"has no operator after {label[1]!r}; write one of =, !=, =~, !~")
-    quoted = _QUOTED.match(text, op.end())
+    quoted = QUOTED.match(text, op.end())
     if quoted is None:
         raise ValueError(f'has no quoted value after {label[1] + op[1]!r}; write it as "value"')
     value = quoted[3] if quoted[3] is not None else _unescaped(quoted[1] or quoted[2] or "")
@@ -113,5 +113,5 @@ def _value(labels: Mapping[str, str], name: str, node: str) -> str:
 
 def is_label(text: str) -> bool:
     """Return whether this is the name of a label that people may set."""
-    name = _LABEL.fullmatch(text)
+    name = LABEL.fullmatch(text)
     return name is not None and name[1] == text and not text.startswith("__")

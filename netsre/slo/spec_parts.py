@@ -13,7 +13,7 @@ from netsre.slo import codes, selectors
 _INDICATOR_FOR: Final[Mapping[Kind, str]] = MappingProxyType(
     {"counter": "ratio", "histogram": "latency", "gauge": "threshold"}
 )
-_RESERVED: Final = frozenset({"alertname", "severity", "service", "slo", "window", "le", conventions.NODE})
+RESERVED: Final = frozenset({"alertname", "severity", "service", "slo", "window", "le", conventions.NODE})
 
 
 def selector(body: specs.Mapping, kind: Kind) -> Selector | None:
@@ -58,7 +58,7 @@ def metadata_labels(metadata: specs.Mapping, groups: Sequence[str]) -> samples.L
     metadata.end()
     pairs = part.pairs() if part else {}
     for name in pairs:
-        if name in _RESERVED or name in groups:
+        if name in RESERVED or name in groups:
             message = "is a label that netsre sets by itself; choose another name"
         elif not selectors.is_label(name):
             message = "is not a label name; use letters, digits and underscores"

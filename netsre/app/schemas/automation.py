@@ -1,5 +1,7 @@
 """Schemas of runbooks and game days."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 
 from netsre.app.schemas import parts
@@ -8,9 +10,39 @@ from netsre.gameday.parsing import FLOOD, PROFILES
 from netsre.model.alerts import AlertState
 from netsre.model.gamedays import STAGES
 from netsre.runbook import parsing as runbooks
-from netsre.runbook.actions import evidence
+from netsre.runbook import references
+from netsre.runbook.actions import evidence, tune
+from netsre.runbook.actions.catalogue import ACTIONS
+from netsre.runbook.actions.contract import Change
 
-_SOURCE: Final = parts.text("An address, or ${evidence.top_source}.")
+_ADDRESS: Final = r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}|[0-9A-Fa-f]*:[0-9A-Fa-f:.]*(?:%\S+)?"
+_SOURCE: Final = parts.pattern(
+    "An address, or ${evidence.top_source}.",
+    f"{_ADDRESS}|{references.REFERENCE.pattern}",
+    "An address, or ${evidence.top_source}.",
+    f"${{evidence.{evidence.TOP_SOURCE}}}",
+)
+_LIMIT: Final = parts.pattern(
+    "x2 to x8 of the present limit, or a number of entries.",
+    f"{tune.TIMES.pattern}|{tune.NUMBER.pattern}",
+    "x2 to x8, or a number of entries.",
+    "x2",
+)
+_TTL: Final = parts.duration("When the change ends by itself.")
+_TOPIC: Final = parts.choice("A topic.", sorted(evidence.TOPICS))
+_TAKES: Final[Mapping[str, Mapping[str, Schema]]] = MappingProxyType(
+    {
+        "evidence.collect": {"what": parts.sequence("What to look at.", _TOPIC, least=1)},
+        "datapath.block_source": {"source": _SOURCE, "ttl": _TTL},
+        "conntrack.flush": {"source": _SOURCE},
+        "conntrack.tune": {
+            "limit": {**_LIMIT, "type": ["string", "integer"], "minimum": 1, "maximum": 9_999_999_999},
+            "max": parts.whole("Never above this.", minimum=1),
+            "ttl": _TTL,
+        },
+    }
+)
+_CHANGES: Final = tuple(name for name, action in ACTIONS.items() if isinstance(action, Change))
 
 
 def runbook() -> Schema:
@@ -23,12 +55,12 @@ def runbook() -> Schema:
         },
         {"from": parts.choice("For an alert of somebody else's.", (runbooks.FOREIGN,))},
     )
-    condition = parts.text('A condition about the alert, such as labels.severity == "page".')
-    return parts.mapping(
+    condition = parts.filled_text('A condition about the alert, such as labels.severity == "page".')
+    found = parts.mapping(
         "What is done about an alert, within limits, and how it is known to have helped.",
         {
             "on": parts.sequence("What starts a run.", trigger, least=1),
-            "lock": parts.text("What two runs must never share, such as conntrack/{node}."),
+            "lock": _lock(),
             "steps": parts.sequence("What is done, in order.", _step(), least=1),
         },
         {
@@ -44,6 +76,7 @@ def runbook() -> Schema:
             ),
         },
     )
+    return found | {"allOf": [_of_changes()]}
 
 
 def game_day() -> Schema:
@@ -57,16 +90,18 @@ def game_day() -> Schema:
         },
     )
     answer = {
-        "alert": parts.text("The alert that must fire."),
-        "runbook": parts.text("The runbook that must act."),
-        "slo": parts.text("The SLO that must show that it helped."),
+        "alert": parts.alert_name("The alert that must fire."),
+        "runbook": parts.name("The runbook that must act."),
+        "slo": parts.name("The SLO that must show that it helped."),
     }
     schedule = {
-        "cron": parts.text("Five fields as in crontab(5)."),
+        "cron": parts.pattern(
+            "Five fields as in crontab(5).", r"\s*\S+(?:\s+\S+){4}\s*", "Five fields such as 30 2 * * mon."
+        ),
         "timezone": parts.text("Where those are the times, such as Europe/Berlin."),
     }
     deadlines = {str(stage): parts.duration(f"Until when it must be {stage}.") for stage in STAGES}
-    budget = {"budgetBelow": parts.percent("No drill while less of the error budget is left.")}
+    budget = {"budgetBelow": parts.share("No drill while less of the error budget is left.")}
     return parts.mapping(
         "A fault that is made on purpose, and what must answer it.",
         {
@@ -86,6 +121,15 @@ def game_day() -> Schema:
     )
 
 
+def _lock() -> Schema:
+    found = parts.pattern(
+        "What two runs must never share, such as conntrack/{node}.",
+        r"(?=\s*\S)(?:[^{}]|\{[A-Za-z_][A-Za-z0-9_]*\})*",
+        "A text such as conntrack/{node}, with labels of the alert in braces.",
+    )
+    return {**found, "type": ["string", "number", "boolean"]}
+
+
 def _limits() -> Schema:
     return parts.mapping(
         "What a run may never exceed.",
@@ -94,7 +138,7 @@ def _limits() -> Schema:
             "cooldown": parts.duration("How long a target is left alone after a run."),
             "perHour": parts.whole("Runs in an hour.", minimum=1),
             "maxTargets": parts.whole("Targets at the same time.", minimum=1),
-            "minHealthy": parts.percent("The share of the other targets that must be healthy."),
+            "minHealthy": parts.whole_share("The share of the other targets that must be healthy."),
         },
     )
 
@@ -103,7 +147,7 @@ def _verify() -> Schema:
     return parts.mapping(
         "How it is known to have helped.",
         {
-            "slo": parts.text("The SLO that says so."),
+            "slo": parts.name("The SLO that says so."),
             "window": parts.duration("What each sample looks back at."),
             "samples": parts.whole("Good samples in a row.", minimum=1, maximum=runbooks.MOST_SAMPLES),
         },
@@ -115,22 +159,27 @@ def _verify() -> Schema:
 
 
 def _step() -> Schema:
-    ttl = parts.duration("When the change ends by itself.")
-    limit = parts.text("x2 to x8 of the present limit, or a number of entries.")
-    look = parts.text("Only when this holds, such as still(alert).")
-    topic = parts.choice("A topic.", sorted(evidence.TOPICS))
-    takes = {
-        "evidence.collect": {"what": parts.sequence("What to look at.", topic, least=1)},
-        "datapath.block_source": {"source": _SOURCE, "ttl": ttl},
-        "conntrack.flush": {"source": _SOURCE},
-        "conntrack.tune": {"limit": limit, "max": parts.whole("Never above this.", minimum=1), "ttl": ttl},
+    look = parts.filled_text("Only when this holds, such as still(alert).")
+    anything = {"description": "The parameters of the action.", "type": "object"}
+    item = parts.mapping(
+        "One action.", {"action": parts.choice("The action.", ACTIONS), "with": anything}, {"if": look}
+    )
+    return item | {"allOf": [_parameters(action) for action in ACTIONS]}
+
+
+def _parameters(action: str) -> Schema:
+    """Return what a step must have by its action."""
+    keys: Schema = {"with": parts.mapping("The parameters of the action.", _TAKES[action])}
+    if action not in _CHANGES:
+        keys["if"] = False
+    return parts.when("action", [action], {"properties": keys})
+
+
+def _of_changes() -> Schema:
+    """Return what a runbook must have that changes something."""
+    asked = {
+        "approval": {"properties": {"mode": {"const": "auto"}}},
+        "on": {"items": {"properties": {"transition": {"const": AlertState.FIRING.value}}}},
     }
-    steps = []
-    for action, parameters in takes.items():
-        required = {
-            "action": {"description": "The action.", "const": action},
-            "with": parts.mapping("Its parameters.", parameters),
-        }
-        changes = action != "evidence.collect"
-        steps.append(parts.mapping("One action.", required, {"if": look} if changes else {}))
-    return {"type": "object", "oneOf": steps}
+    changing = {"properties": {"steps": {"contains": parts.has("action", _CHANGES)}}, "required": ["steps"]}
+    return {"if": changing, "then": {"required": ["approval", "verify"], "properties": asked}}

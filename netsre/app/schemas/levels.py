@@ -2,11 +2,14 @@
 
 from typing import Final
 
+from netsre import conventions
+from netsre.alerting import parsing as alerts
 from netsre.app.schemas import parts
 from netsre.app.schemas.parts import Schema
 from netsre.metrics.registry import REGISTRY, Kind
-from netsre.slo import calendars, slices
+from netsre.slo import calendars, indicator_specs, selectors, slices
 
+_MATCHER: Final = f"{selectors.LABEL.pattern}{selectors.OP.pattern}(?:{selectors.QUOTED.pattern})"
 _OPS: Final = ("<", "<=", ">", ">=")
 _SEVERITY: Final = parts.choice("Whether a person is woken, or reads it by day.", ("page", "ticket"))
 _RUNBOOK: Final = parts.name("The runbook of these alerts.")
@@ -19,7 +22,7 @@ def slo() -> Schema:
     return parts.mapping(
         "A promise, and how it is measured.",
         {
-            "service": parts.text(_SERVICE),
+            "service": parts.filled_text(_SERVICE),
             "objective": parts.number(
                 "Percent of the events that are to be good, such as 99.9; never a share of one.",
                 exclusiveMinimum=1,
@@ -29,14 +32,18 @@ def slo() -> Schema:
             "indicator": _indicator(),
             "alerting": _alerting(),
         },
-        {"description": _DESCRIPTION, "groupBy": _group_by(), "budgeting": _budgeting()},
+        {
+            "description": _DESCRIPTION,
+            "groupBy": _group_by("counter", "gauge", "histogram"),
+            "budgeting": _budgeting(),
+        },
     )
 
 
 def burn_policy() -> Schema:
     """Return the schema of `spec` of a burn policy."""
     amounts = {
-        "budget": parts.percent("The share of the budget that may be spent over the long window."),
+        "budget": parts.positive_share("The share of the budget that may be spent over the long window."),
         "factor": parts.number("The burn rate itself.", minimum=1),
     }
     rule = parts.mapping(
@@ -72,7 +79,7 @@ def alert() -> Schema:
             "for": parts.duration(hold, none=True),
         },
     )
-    return parts.mapping(
+    found = parts.mapping(
         "An alert about what a gauge shows now.",
         {
             "metric": _metric("gauge"),
@@ -81,15 +88,23 @@ def alert() -> Schema:
             "severity": _SEVERITY,
         },
         {
-            "service": parts.text(_SERVICE),
+            "service": parts.filled_text(_SERVICE),
             "description": _DESCRIPTION,
             "match": _match(),
-            "groupBy": _group_by(),
+            "groupBy": _group_by("gauge"),
             "for": parts.duration(hold, none=True),
             "clear": clear,
             "runbook": _RUNBOOK,
         },
     )
+    return found | {"allOf": [_clears_only("above"), _clears_only("below")]}
+
+
+def _clears_only(key: str) -> Schema:
+    """Return that what begins on one side is over on the other."""
+    (wrong,) = set(alerts.CLEAR_KEYS.values()) - {key}
+    ops = [op for op, right in alerts.CLEAR_KEYS.items() if right == key]
+    return parts.when("op", ops, {"properties": {"clear": {"properties": {wrong: False}}}})
 
 
 def _window() -> Schema:
@@ -114,7 +129,8 @@ def _indicator() -> Schema:
         "Events of a histogram, of which the slow ones are bad.",
         below=parts.pattern(
             "Events up to here are good; a bucket bound.",
-            "[0-9]{1,9}(\\.[0-9]{1,9})?(us|ms|s)",
+            indicator_specs.LIMIT.pattern,
+            "A latency such as 500us, 250ms or 2.5s.",
             "500us",
             "250ms",
         ),
@@ -134,7 +150,7 @@ def _indicator() -> Schema:
 def _alerting() -> Schema:
     return parts.mapping(
         "What is an alert.",
-        {"policy": parts.text("A burn policy, such as workbook or guide; none for no burn alerts.")},
+        {"policy": parts.name("A burn policy; none for no burn alerts.", "workbook", "guide", "none")},
         {
             "absent": parts.duration(
                 "How long nobody may be able to judge before that is an alert; 2m or more."
@@ -160,7 +176,7 @@ def _budgeting() -> Schema:
                 {
                     "method": parts.choice("By slices.", (timeslices,)),
                     "slice": slice_,
-                    "target": parts.percent("The share of good events that makes a slice good."),
+                    "target": parts.share("The share of good events that makes a slice good."),
                 },
             ),
             parts.mapping(
@@ -181,9 +197,16 @@ def _metric(kind: Kind) -> Schema:
 
 
 def _match() -> Schema:
-    return parts.text('Which series: matchers as in PromQL, without braces, such as outcome="failed".')
+    return parts.pattern(
+        'Which series: matchers as in PromQL, without braces, such as outcome="failed".',
+        rf"{_MATCHER}(?:,{_MATCHER})*(?:,\s*)?",
+        'Matchers such as outcome="failed",reason=~"reset|refused".',
+    )
 
 
-def _group_by() -> Schema:
-    label = parts.text("A label that every series has.")
-    return parts.sequence("One budget or alert for each combination of these labels.", label)
+def _group_by(*kinds: Kind) -> Schema:
+    alike = (found for found in REGISTRY.values() if found.kind in kinds and found.exporter == "agent")
+    labels = {conventions.NODE, *(label for found in alike for label in found.labels)}
+    label = parts.choice("A label that every series has.", sorted(labels))
+    about = "One budget or alert for each combination of these labels."
+    return parts.sequence(about, label) | {"uniqueItems": True}

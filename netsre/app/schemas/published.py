@@ -5,12 +5,14 @@ from collections.abc import Mapping
 from typing import Final
 
 from netsre import conventions
-from netsre.app.schemas import automation, levels, parts
+from netsre.alerting import parsing as alerts
+from netsre.app import settings
+from netsre.app.schemas import automation, levels, parts, set_up
 from netsre.app.schemas.parts import Schema
 from netsre.model import alert_rules, gamedays
 from netsre.runbook import parsing as runbooks
 from netsre.slo import parsing as slos
-from netsre.slo import policies
+from netsre.slo import policies, spec_parts
 
 ANY: Final = "netsre.json"
 """The schema of a file of any kind."""
@@ -21,26 +23,33 @@ def schemas() -> Mapping[str, Schema]:
     labels = {
         "description": "Labels that its alerts have beside those that netsre sets.",
         "type": "object",
+        "propertyNames": {
+            "pattern": "^(?!__)[a-zA-Z_][a-zA-Z0-9_]*$",
+            "not": {"enum": sorted(spec_parts.RESERVED)},
+        },
         "additionalProperties": parts.text("A value."),
     }
     name = parts.name("Unique among its kind.")
-    alert = parts.pattern("Unique among alerts.", "[A-Z][A-Za-z0-9]{0,62}")
+    alert = parts.alert_name("Unique among alerts.") | {"not": {"enum": sorted(alerts.RESERVED)}}
+    policy = parts.mapping("What it is called.", {"name": name | {"not": {"const": slos.NO_POLICY}}})
     plain = parts.mapping("What it is called.", {"name": name})
     named = parts.mapping("What it is called, and whose it is.", {"name": name}, {"labels": labels})
     alerting = parts.mapping("What it is called, and whose it is.", {"name": alert}, {"labels": labels})
     kinds = {
         "slo.json": (slos.KIND, "A service level objective.", named, levels.slo()),
-        "burn-policy.json": (policies.KIND, "When burning is an alert.", plain, levels.burn_policy()),
+        "burn-policy.json": (policies.KIND, "When burning is an alert.", policy, levels.burn_policy()),
         "alert.json": (alert_rules.KIND, "An alert about a condition.", alerting, levels.alert()),
         "runbook.json": (runbooks.KIND, "What is done about an alert.", plain, automation.runbook()),
         "game-day.json": (gamedays.KIND, "A fault on purpose.", plain, automation.game_day()),
+        "controller.json": (settings.KIND, "How a controller is set up.", plain, set_up.controller()),
     }
     found = {
-        file: parts.document(kind, about, metadata, spec, conventions.API_VERSION)
+        file: {"$id": file, **parts.document(kind, about, metadata, spec, conventions.API_VERSION)}
         for file, (kind, about, metadata, spec) in kinds.items()
     }
     about = "A file of netsre, of any kind."
-    return {**found, ANY: parts.any_of_kinds(about, {kind: file for file, (kind, *_) in kinds.items()})}
+    any_kind = parts.any_of_kinds(about, {kind: file for file, (kind, *_) in kinds.items()})
+    return {**found, ANY: {"$id": ANY, **any_kind}}
 
 
 def files() -> Mapping[str, bytes]:

@@ -13,8 +13,8 @@ from netsre.runbook.actions import sources
 from netsre.runbook.actions.contract import NothingToDo, Subject, Views
 
 LONGEST: Final = clock.DAY
-_TIMES: Final = re.compile(r"x([2-8])")
-_NUMBER: Final = re.compile(r"[1-9][0-9]{0,9}")
+TIMES: Final = re.compile(r"x([2-8])")
+NUMBER: Final = re.compile(r"[1-9][0-9]{0,9}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Tune:
         del subject
         facts = views.node.limit()
         wanted, most, ttl = (parameters[key] for key in ("limit", "max", "ttl"))
-        match = _TIMES.fullmatch(wanted) if isinstance(wanted, str) else None
+        match = TIMES.fullmatch(wanted) if isinstance(wanted, str) else None
         asked = facts.limit * int(match[1]) if match else wanted
         bounds = [bound for bound in (asked, most, facts.most) if isinstance(bound, int)]
         after = min(bounds)
@@ -57,9 +57,9 @@ class Tune:
 
 def _limit(parameters: specs.Mapping) -> str | int | None:
     text = parameters.text("limit")
-    if text is None or _TIMES.fullmatch(text):
+    if text is None or TIMES.fullmatch(text):
         return text
-    if _NUMBER.fullmatch(text):
+    if NUMBER.fullmatch(text):
         return int(text)
     message = f"{literals.shown(text)} is no limit; write x2 to x8, or a number of entries"
     parameters.wrong("limit", codes.PARAMETER, message)

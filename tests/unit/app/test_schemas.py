@@ -4,7 +4,7 @@ import copy
 import json
 import pathlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import jsonschema
@@ -14,10 +14,10 @@ import yaml
 
 from netsre.adapters import schedule, time_zones
 from netsre.alerting import parsing as alerts
-from netsre.app import service_levels
+from netsre.app import service_levels, settings
 from netsre.app.schemas import published
 from netsre.cli import main
-from netsre.errors import SpecErrors
+from netsre.errors import BadInput, SpecErrors
 from netsre.gameday import parsing as gamedays
 from netsre.model import specs
 from netsre.runbook import parsing as runbooks
@@ -41,7 +41,7 @@ spec:
   indicator:
     ratio:
       bad: {metric: netsre_flows_total, match: 'outcome="failed"'}
-      total: {metric: netsre_flows_total}
+      total: {metric: netsre_flows_total, match: 'outcome=~"delivered|failed"'}
   budgeting: {method: timeslices, slice: 1m, target: 95%}
   alerting: {policy: own, absent: 5m, runbook: network-evidence}
 ---
@@ -135,6 +135,22 @@ spec:
   deadlines: {detected: 30s, paged: 35s, mitigated: 40s, verified: 60s}
   abort: {budgetBelow: 50%}
   schedule: {cron: '0 10 * * tue', timezone: Europe/Berlin}
+---
+apiVersion: netsre.dev/v1
+kind: Controller
+metadata: {name: whole}
+spec:
+  dataDir: /var/lib/netsre
+  listen: '[::1]:8600'
+  agent: http://127.0.0.1:8601
+  interval: 15s
+  slos: /etc/netsre/slos
+  runbooks: /etc/netsre/runbooks
+  user: netsre
+  node: here
+  externalUrl: https://netsre.example/under
+  alertmanager: http://127.0.0.1:9093
+  control: /run/netsre/control.sock
 """
 
 
@@ -148,6 +164,9 @@ class Yaml12(yaml.SafeLoader):
 
 
 Yaml12.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("true|false"), list("tf"))
+Yaml12.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+"), list("-+0123456789")
+)
 
 DOCUMENTS: Final[tuple[dict[str, Any], ...]] = tuple(yaml.load_all(WHOLE, Yaml12))
 INSTEAD: Final[tuple[Any, ...]] = (
@@ -176,27 +195,41 @@ Node = Any
 @pytest.fixture(scope="module", name="validator")
 def _validator() -> jsonschema.Draft202012Validator:
     """Return what checks a file of any kind."""
-    found = published.schemas()
+    return validator_of(published.schemas())
+
+
+def validator_of(found: Mapping[str, Any]) -> jsonschema.Draft202012Validator:
+    """Return what checks a file of any kind by these schemas."""
     resources = [(name, referencing.Resource.from_contents(schema)) for name, schema in found.items()]
     registry: referencing.Registry[Any] = referencing.Registry().with_resources(resources)
     return jsonschema.Draft202012Validator(found[published.ANY], registry=registry)
 
 
-def findings(document: dict[str, Any], kind: str) -> set[str]:
-    """Return the codes of everything that the readers of such a file find; what it may name is there."""
+def told(document: dict[str, Any], kind: str, scratch: pathlib.Path) -> list[tuple[str, str]]:
+    """Return code and message of all that the reader of such a file finds; what it may name is there."""
     texts = {"file.yaml": yaml.safe_dump(document)}
     try:
         if kind == "Runbook":
-            known = runbooks.Known(alerts={"Full"}, slos={"room"})
-            runbooks.parse(texts, ACTIONS, known)
+            runbooks.parse(texts, ACTIONS, runbooks.Known(alerts={"Full"}, slos={"room"}))
         elif kind == "GameDay":
-            gamedays.parse(texts, schedule.problem)
+            gamedays.parse(texts, schedule.problem, gamedays.Known({"Full"}, {"whole"}, {"room"}))
+        elif kind == "Controller":
+            file = scratch / "file.yaml"
+            file.write_text(texts[file.name])
+            settings.settings(settings.Options(config=str(file)))
         else:
             slos.parse(texts, service_levels.BOUNDS, POLICIES, None, time_zones.find)
             alerts.parse(texts)
     except SpecErrors as errors:
-        return {finding.code for finding in errors.findings}
-    return set()
+        return [(finding.code, finding.message) for finding in errors.findings]
+    except BadInput as error:
+        return [("", str(error))]
+    return []
+
+
+def findings(document: dict[str, Any], kind: str, scratch: pathlib.Path) -> set[str]:
+    """Return the codes of all that the reader of such a file finds."""
+    return {code for code, _ in told(document, kind, scratch)}
 
 
 def places(value: Node, path: Path = ()) -> Iterator[Path]:
@@ -238,23 +271,24 @@ def title(document: dict[str, Any]) -> str:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=title)
 def test_what_is_right_is_right_to_both(
-    document: dict[str, Any], validator: jsonschema.Draft202012Validator
+    document: dict[str, Any], validator: jsonschema.Draft202012Validator, tmp_path: pathlib.Path
 ) -> None:
     """Every kind, with every key that it can have."""
-    assert findings(document, document["kind"]) == set()
+    assert findings(document, document["kind"], tmp_path) == set()
     validator.validate(document)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=title)
 def test_whatever_is_changed_both_see_what_is_wrong_with_its_shape(
-    document: dict[str, Any], validator: jsonschema.Draft202012Validator
+    document: dict[str, Any], validator: jsonschema.Draft202012Validator, tmp_path: pathlib.Path
 ) -> None:
     """A schema refuses nothing that the reader takes, and the reader alone sees no key, shape or gap."""
     tried = 0
     for path in places(document):
         for what, candidate in changed(document, path):
             tried += 1
-            codes, refused = findings(candidate, document["kind"]), not validator.is_valid(candidate)
+            codes = findings(candidate, document["kind"], tmp_path)
+            refused = not validator.is_valid(candidate)
             assert codes or not refused, f"{what}: only the schema refuses it"
             assert refused or not codes & SHAPE, f"{what}: only the reader sees {sorted(codes & SHAPE)}"
     assert tried > 100

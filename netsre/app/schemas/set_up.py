@@ -1,0 +1,40 @@
+"""The schema of the file that `netsre controller --config` reads."""
+
+from typing import Final
+
+from netsre.adapters import endpoints
+from netsre.app.schemas import parts
+from netsre.app.schemas.parts import Schema
+
+_URL: Final = "[Hh][Tt][Tt][Pp][Ss]?://[^\\s/?#@]+(?:/[^\\s?#]*)?"
+
+
+def controller() -> Schema:
+    """Return the schema of `spec` of a controller's settings; an empty one is one left out."""
+    listen = parts.pattern(
+        "Where it serves its API and page.",
+        endpoints.HOST_AND_PORT.pattern,
+        "HOST:PORT, such as 127.0.0.1:8600 or [::1]:8600.",
+        "127.0.0.1:8600",
+    )
+    return parts.mapping(
+        "Settings; an option of the command or NETSRE_* wins over each.",
+        {},
+        {
+            "dataDir": parts.text("Where state lives."),
+            "listen": listen,
+            "agent": _url("The agent to read."),
+            "interval": parts.duration("Between two evaluations, from 1s to 5m."),
+            "slos": parts.text("A file or directory of SLOs, burn policies and alerts."),
+            "runbooks": parts.text("A file or directory of runbooks and game days."),
+            "user": parts.text("The user to become when started as root."),
+            "node": parts.text("What the node is called."),
+            "externalUrl": _url("Where people reach this controller, for links."),
+            "alertmanager": _url("An Alertmanager to tell."),
+            "control": parts.text("The agent's control socket; without it automation only looks."),
+        },
+    )
+
+
+def _url(about: str) -> Schema:
+    return parts.pattern(about, _URL, "An address such as http://127.0.0.1:8600, without a password.")
