@@ -16,6 +16,9 @@ MINUTE: Final = 60 * SECOND
 HOUR: Final = 60 * MINUTE
 DAY: Final = 24 * HOUR
 
+END: Final = 253_402_300_800 * SECOND
+"""The year 10000: from here on nothing is a time that could be written."""
+
 _RFC3339: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,100})?(Z|[+-]\d\d:\d\d)", re.ASCII)
 
 
@@ -47,6 +50,11 @@ def rfc3339(at: Timestamp) -> str:
     """Write a time as people and other programs read it: `2026-01-02T03:04:05.678Z`."""
     whole = datetime.datetime.fromtimestamp(at // SECOND, tz=datetime.UTC)
     return f"{whole.replace(tzinfo=None).isoformat()}.{at % SECOND:03d}Z"
+
+
+def unix_seconds(at: Timestamp) -> str:
+    """Write a time as Prometheus does, in seconds since 1970: `1767225600.000`."""
+    return f"{at // SECOND}.{at % SECOND:03d}"
 
 
 def parse_rfc3339(text: str) -> Timestamp:

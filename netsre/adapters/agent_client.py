@@ -16,13 +16,11 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from netsre import conventions
-from netsre.clock import SECOND, Clock, Timestamp
+from netsre.clock import END, SECOND, Clock, Timestamp
 from netsre.errors import SourceUnreachable
 from netsre.model.samples import Scrape, Series, labels
 
 _ACCEPT: Final = "text/plain;version=0.0.4"
-_LATEST_START: Final = 253_402_300_800
-"""The year 10000, in seconds since the Unix epoch: beyond it nothing is a time."""
 _START: Final = Series(conventions.PROCESS_START_TIME, ())
 
 
@@ -63,7 +61,7 @@ class AgentClient:
         started = values.get(_START)
         if started is None:
             raise self._unreachable(f"answered without {conventions.PROCESS_START_TIME}")
-        if not 0 < started < _LATEST_START:
+        if not 0 < started < END // SECOND:
             raise self._unreachable(f"answered with {conventions.PROCESS_START_TIME} {started:.6g}")
         return Scrape(at, self._node, Timestamp(int(started * SECOND)), MappingProxyType(values))
 

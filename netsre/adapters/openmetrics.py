@@ -14,7 +14,7 @@ from typing import Final
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from netsre import clock
-from netsre.clock import Timestamp
+from netsre.clock import Timestamp, unix_seconds
 from netsre.errors import BadInput
 from netsre.model import literals
 from netsre.model.samples import Recorded, Series, labels
@@ -24,8 +24,6 @@ LONGEST_LINE: Final = 64 * 1024
 """Bytes; a series with every label it may have is a few hundred."""
 
 _EOF: Final = "# EOF"
-_LATEST: Final = 253_402_300_800 * clock.SECOND
-"""The year 10000: beyond it nothing is a time."""
 _LINE: Final = re.compile(
     r'(?P<head>(?P<name>[a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(?:[^"{}]|"(?:[^"\\]|\\.)*")*\})?)'
     r" (?P<value>[^ ]+)(?: (?P<time>[^ #][^ ]*))?(?: # .+)?"
@@ -146,8 +144,8 @@ def _time(text: str | None) -> Timestamp:
     if number is None or not exact.is_usable(number):
         raise ValueError(f"timestamp {literals.shown(text)} is not a number; write seconds since 1970")
     at = int(number.scaleb(3))
-    if not 0 <= at < _LATEST:
-        hint = " (these look like milliseconds)" if 0 <= at < _LATEST * clock.SECOND else ""
+    if not 0 <= at < clock.END:
+        hint = " (these look like milliseconds)" if 0 <= at < clock.END * clock.SECOND else ""
         raise ValueError(f"timestamp {literals.shown(text)} is no time; write seconds since 1970{hint}")
     return Timestamp(at)
 
@@ -156,15 +154,11 @@ def _check_again(before: Recorded, sample: Recorded) -> None:
     """Take the same sample twice as one; anything else that is not later is refused."""
     if sample.at < before.at:
         raise ValueError(
-            f"timestamp {_seconds(sample.at)} goes back, {before.place} has {_seconds(before.at)}; "
+            f"timestamp {unix_seconds(sample.at)} goes back, {before.place} has {unix_seconds(before.at)}; "
             "write the samples of a series in the order of their time"
         )
     if sample.value != before.value:
         raise ValueError(
-            f"value {sample.value} is the second at {_seconds(sample.at)}, {before.place} has "
+            f"value {sample.value} is the second at {unix_seconds(sample.at)}, {before.place} has "
             f"{before.value}; keep one of them"
         )
-
-
-def _seconds(at: Timestamp) -> str:
-    return f"{at // clock.SECOND}.{at % clock.SECOND:03d}"

@@ -24,8 +24,6 @@ ONE_SOURCE: Final = "recording"
 """What the source is called when nothing names it."""
 
 _AT_ONCE: Final = clock.DAY
-_LATEST_START: Final = 253_402_300_800
-"""The year 10000, in seconds since the Unix epoch: beyond it nothing is a time."""
 
 
 @dataclass(slots=True)
@@ -82,7 +80,7 @@ class Recording:
         if key not in self._keys:
             return
         start = key == conventions.PROCESS_START_TIME
-        if start and not 0 < sample.value < _LATEST_START:
+        if start and not 0 < sample.value < clock.END // clock.SECOND:
             raise BadInput(f"{sample.place}: value {sample.value} is no time; write seconds since 1970")
         tracks = self._starts if start else self._followed
         track = tracks.get(sample.series)

@@ -41,8 +41,6 @@ INSTANCE: Final = "instance"
 
 _TURNS_WITHIN: Final = 5 * clock.MINUTE
 """A target that is back so soon was never gone: Prometheus itself calls it stale only then."""
-_LATEST_START: Final = 253_402_300_800
-"""The year 10000, in seconds since the Unix epoch: beyond it nothing is a time."""
 _UNKNOWN: Final = Timestamp(0)
 
 Place = tuple[str, str]
@@ -248,7 +246,7 @@ def _place(labels: Labels) -> Place:
 
 def _start(value: Decimal | None) -> Timestamp | None:
     """Return a usable start of a process; one that is no time is none."""
-    if value is None or not value.is_finite() or not 0 < value < _LATEST_START:
+    if value is None or not value.is_finite() or not 0 < value < clock.END // clock.SECOND:
         return None
     return Timestamp(int(value * clock.SECOND))
 

@@ -14,8 +14,7 @@ from netsre.model.samples import RecordedSeries, Series, labels
 
 _NAME: Final = "__name__"
 _VALUE: Final = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?|Inf|NaN)", re.ASCII)
-_LATEST: Final = 253_402_300_800
-"""The year 10000, in seconds since the Unix epoch: beyond it nothing is a time."""
+_LATEST: Final = clock.END // clock.SECOND
 
 PARTIAL: Final = "partial_answer"
 NATIVE_HISTOGRAM: Final = "native_histogram"

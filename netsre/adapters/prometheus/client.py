@@ -87,7 +87,7 @@ class PrometheusClient:
 
     def _samples(self, selector: Selector, since: Timestamp, until: Timestamp) -> Answer:
         params = {
-            "time": f"{until // clock.SECOND}.{until % clock.SECOND:03d}",
+            "time": clock.unix_seconds(until),
             "timeout": f"{self._bounds.total_seconds:g}s",
             # Thanos: never what was averaged over five minutes or an hour.
             "max_source_resolution": "0s",
