@@ -1,6 +1,6 @@
 """Where SLOs stand by what a Prometheus holds: raw samples, counted as those of a live agent are."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -10,7 +10,7 @@ from netsre.adapters.prometheus.answers import Shortfall
 from netsre.adapters.prometheus.client import PrometheusClient
 from netsre.app.control import wire
 from netsre.clock import Timestamp
-from netsre.model.levels import SLO, Matcher, Selector
+from netsre.model.levels import SLO, Evaluation, Matcher, Selector
 from netsre.model.samples import Labels, RecordedSeries, Series
 from netsre.slo import evaluate, indicators, questions, targets
 from netsre.slo.engine import Engine
@@ -42,12 +42,12 @@ def read(
     client: PrometheusClient, slos: tuple[SLO, ...], at: Timestamp, node_label: str, progress: Progress
 ) -> Standing:
     """Return where SLOs stood at a moment; raises `SourceUnreachable` when that cannot be read."""
-    reader = _Reader(client, questions.selectors(slos, node_label))
-    known = reader.discover(questions.span(slos, at))
-    scrapes = Scrapes(node_label, known, _counters(slos), questions.labels(slos))
+    reader, span = _Reader(client, questions.selectors(slos, node_label)), questions.span(slos, at)
+    known = reader.discover(span)
+    scrapes = Scrapes(node_label, known, indicators.counters(slos), questions.labels(slos))
     engine = Engine(slos)
     notes: Counter[str] = Counter()
-    for chunk in reader.chunks(known, node_label, questions.span(slos, at), progress):
+    for chunk in reader.chunks(known, node_label, span, progress):
         for reading in scrapes.read(chunk):
             if reading.first:
                 engine.forget(reading.scrape.node)
@@ -116,15 +116,13 @@ def _where(series: list[dict[str, str]], node_label: str) -> tuple[Matcher, ...]
     return tuple(matchers)
 
 
-def _counters(slos: Iterable[SLO]) -> frozenset[str]:
-    return frozenset(key.partition("{")[0] for key in indicators.followed(slos))
-
-
 def _views(engine: Engine, at: Timestamp, doubts: Iterable[Doubt], known: set[str]) -> Iterator[wire.SloView]:
     """Yield every SLO by name and group; where anything is in doubt there is no number, but the reason."""
-    evaluations = engine.evaluate(at)
+    standing: dict[str, list[Evaluation]] = defaultdict(list)
+    for evaluation in engine.evaluate(at):
+        standing[evaluation.slo.name].append(evaluation)
     for slo in engine.slos:
-        mine = [evaluation for evaluation in evaluations if evaluation.slo.name == slo.name]
+        mine = standing[slo.name]
         for evaluation in mine:
             reason = _reason(slo, evaluation.group, doubts)
             yield wire.unknown(slo, evaluation.group, reason) if reason else wire.level(evaluation, {})

@@ -69,25 +69,6 @@ class _Tally:
         return Measure(self.bad, max(self.bad, self.total), self.anomalies)
 
 
-def followed(slos: Iterable[SLO]) -> frozenset[str]:
-    """Return the keys (`increments.key_of`) of all series whose increases these SLOs need."""
-    keys: set[str] = set()
-    for slo in slos:
-        match slo.indicator:
-            case RatioIndicator(bad, total):
-                keys.update((bad.metric, total.metric))
-            case LatencyIndicator(selector, below):
-                keys.update((f"{selector.metric}_count", bucket_key(selector.metric, below)))
-            case ThresholdIndicator():
-                pass
-    return frozenset(keys)
-
-
-def measure(slo: SLO, scrape: Scrape, increments: Increments) -> Mapping[Labels, Measure]:
-    """Return the events of every group of one SLO that this scrape measured."""
-    return {group: found for _, group, found in Meter((slo,)).measure(scrape, increments)}
-
-
 class Role(Enum):
     """What a series is to an SLO."""
 
@@ -101,14 +82,58 @@ class Role(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class _Wish:
-    """Which series one SLO asks for, and as what."""
+class Part:
+    """Series that an indicator is made of."""
 
-    slo: int
+    name: str
+    """Of their samples."""
     selector: Selector
     role: Role
     bound: str = ""
     """Of a bucket: the key that it must have (`increments.key_of`)."""
+
+    @property
+    def key(self) -> str:
+        """Return the key of the series (`increments.key_of`)."""
+        return self.bound or self.name
+
+
+def parts(slo: SLO) -> Iterator[Part]:
+    """Yield everything that an SLO is made of."""
+    match slo.indicator:
+        case RatioIndicator(bad, total):
+            yield Part(total.metric, total, Role.TOTAL)
+            yield Part(bad.metric, bad, Role.BAD)
+        case LatencyIndicator(selector, below):
+            yield Part(f"{selector.metric}_count", selector, Role.COUNT)
+            # What selects the histogram selects its buckets, which have one label more.
+            bound = bucket_key(selector.metric, below)
+            yield Part(f"{selector.metric}_bucket", selector, Role.QUICK, bound)
+        case ThresholdIndicator(selector, _, _):
+            yield Part(selector.metric, selector, Role.READING)
+
+
+def followed(slos: Iterable[SLO]) -> frozenset[str]:
+    """Return the keys (`increments.key_of`) of all series whose increases these SLOs need."""
+    return frozenset(part.key for slo in slos for part in parts(slo) if part.role is not Role.READING)
+
+
+def counters(slos: Iterable[SLO]) -> frozenset[str]:
+    """Return the names of the samples whose increases these SLOs need."""
+    return frozenset(part.name for slo in slos for part in parts(slo) if part.role is not Role.READING)
+
+
+def measure(slo: SLO, scrape: Scrape, increments: Increments) -> Mapping[Labels, Measure]:
+    """Return the events of every group of one SLO that this scrape measured."""
+    return {group: found for _, group, found in Meter((slo,)).measure(scrape, increments)}
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """Which series one SLO asks for, and as what."""
+
+    slo: int
+    part: Part
 
 
 _Match = tuple[int, Labels, Role]
@@ -123,8 +148,8 @@ class Meter:
         self._slos = tuple(slos)
         self._wishes: dict[str, _Wishes] = {}
         for index, slo in enumerate(self._slos):
-            for name, wish in _wishes(index, slo):
-                self._wishes.setdefault(name, _Wishes()).add(wish)
+            for part in parts(slo):
+                self._wishes.setdefault(part.name, _Wishes()).add(_Wish(index, part))
         self._gauges = frozenset(
             slo.indicator.selector.metric for slo in slos if isinstance(slo.indicator, ThresholdIndicator)
         )
@@ -199,10 +224,10 @@ class Meter:
         if wishes is None:
             return ()
         return tuple(
-            (wish.slo, selectors.group_of(labels, self._slos[wish.slo].group_by, node), wish.role)
+            (wish.slo, selectors.group_of(labels, self._slos[wish.slo].group_by, node), wish.part.role)
             for wish in wishes.candidates(labels, node)
-            if (not wish.bound or wish.bound == key_of(series))
-            and selectors.selects(wish.selector, labels, node)
+            if (not wish.part.bound or wish.part.bound == key_of(series))
+            and selectors.selects(wish.part.selector, labels, node)
         )
 
 
@@ -214,7 +239,7 @@ class _Wishes:
         self._rest: list[_Wish] = []
 
     def add(self, wish: _Wish) -> None:
-        fixed = next((m for m in wish.selector.matchers if m.op == "=" and m.value), None)
+        fixed = next((m for m in wish.part.selector.matchers if m.op == "=" and m.value), None)
         place = self._rest if fixed is None else self._by_value.setdefault((fixed.label, fixed.value), [])
         place.append(wish)
 
@@ -222,20 +247,6 @@ class _Wishes:
         yield from self._rest
         for pair in ({**labels, conventions.NODE: node}).items():
             yield from self._by_value.get(pair, ())
-
-
-def _wishes(index: int, slo: SLO) -> Iterator[tuple[str, _Wish]]:
-    match slo.indicator:
-        case RatioIndicator(bad, total):
-            yield total.metric, _Wish(index, total, Role.TOTAL)
-            yield bad.metric, _Wish(index, bad, Role.BAD)
-        case LatencyIndicator(selector, below):
-            yield f"{selector.metric}_count", _Wish(index, selector, Role.COUNT)
-            # What selects the histogram selects its buckets, which have one label more.
-            bound = bucket_key(selector.metric, below)
-            yield f"{selector.metric}_bucket", _Wish(index, selector, Role.QUICK, bound)
-        case ThresholdIndicator(selector, _, _):
-            yield selector.metric, _Wish(index, selector, Role.READING)
 
 
 def _tally(tallies: dict[tuple[int, Labels], _Tally], index: int, group: Labels) -> _Tally:

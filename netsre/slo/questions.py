@@ -6,15 +6,9 @@ from typing import Final
 
 from netsre import clock, conventions
 from netsre.clock import Timestamp
-from netsre.model.levels import (
-    SLO,
-    Indicator,
-    LatencyIndicator,
-    Matcher,
-    RatioIndicator,
-    Selector,
-    ThresholdIndicator,
-)
+from netsre.model.levels import SLO, LatencyIndicator, Matcher, Selector
+from netsre.slo import indicators
+from netsre.slo.indicators import Role
 
 MOST_SAMPLES: Final = 200_000
 """Samples of one answer, reckoned with a scrape every 15 s: about 5 MB."""
@@ -31,7 +25,7 @@ Span = tuple[Timestamp, Timestamp]
 
 def names(slo: SLO) -> frozenset[str]:
     """Return the names of the samples that an SLO is about."""
-    return frozenset(name for name, _ in _named(slo.indicator))
+    return frozenset(part.name for part in indicators.parts(slo))
 
 
 def labels(slos: Iterable[SLO]) -> frozenset[str]:
@@ -39,8 +33,8 @@ def labels(slos: Iterable[SLO]) -> frozenset[str]:
     return frozenset(
         label
         for slo in slos
-        for _, selector in _named(slo.indicator)
-        for label in (*slo.group_by, *(matcher.label for matcher in selector.matchers))
+        for part in indicators.parts(slo)
+        for label in (*slo.group_by, *(matcher.label for matcher in part.selector.matchers))
     )
 
 
@@ -52,11 +46,11 @@ def selectors(slos: Iterable[SLO], node_label: str) -> tuple[Selector, ...]:
     shared: dict[str, frozenset[Matcher]] = {}
     bounds: dict[str, set[Decimal]] = {}
     for slo in slos:
-        for name, selector in _named(slo.indicator):
-            matchers = frozenset(_asked(selector, node_label))
-            shared[name] = shared.get(name, matchers) & matchers
-        if isinstance(slo.indicator, LatencyIndicator):
-            bounds.setdefault(f"{slo.indicator.selector.metric}_bucket", set()).add(slo.indicator.below)
+        for part in indicators.parts(slo):
+            matchers = frozenset(_asked(part.selector, node_label))
+            shared[part.name] = shared.get(part.name, matchers) & matchers
+            if isinstance(slo.indicator, LatencyIndicator) and part.role is Role.QUICK:
+                bounds.setdefault(part.name, set()).add(slo.indicator.below)
     return tuple(
         Selector(name, (*_in_order(matchers), *_buckets(bounds.get(name, set()))))
         for name, matchers in sorted(shared.items())
@@ -86,18 +80,6 @@ def any_of(label: str, values: Iterable[str]) -> Matcher:
 def _literal(value: str) -> str:
     """Return a regular expression for one text that RE2 and Python read alike."""
     return "".join(f"\\{char}" if char in r"\.+*?()|[]{}^$" else char for char in value)
-
-
-def _named(indicator: Indicator) -> Iterator[tuple[str, Selector]]:
-    match indicator:
-        case RatioIndicator(bad, total):
-            yield bad.metric, bad
-            yield total.metric, total
-        case LatencyIndicator(selector, _):
-            yield f"{selector.metric}_count", selector
-            yield f"{selector.metric}_bucket", selector
-        case ThresholdIndicator(selector, _, _):
-            yield selector.metric, selector
 
 
 def _asked(selector: Selector, node_label: str) -> Iterator[Matcher]:

@@ -14,7 +14,7 @@ from typing import Final
 from netsre import clock, conventions
 from netsre.clock import Timestamp
 from netsre.errors import BadInput
-from netsre.model.levels import SLO, ThresholdIndicator
+from netsre.model.levels import SLO
 from netsre.model.samples import Labels, Recorded, RecordedSeries, Series, labels
 from netsre.slo import indicators, questions
 from netsre.slo.increments import key_of
@@ -49,9 +49,7 @@ class _Track:
 
 def keys_of(slo: SLO) -> frozenset[str]:
     """Return the keys (`increments.key_of`) of the series that an SLO is made of."""
-    if isinstance(slo.indicator, ThresholdIndicator):
-        return frozenset({slo.indicator.selector.metric})
-    return indicators.followed([slo])
+    return frozenset(part.key for part in indicators.parts(slo))
 
 
 class Recording:
@@ -61,7 +59,7 @@ class Recording:
         """Keep what these SLOs are made of."""
         self._slos = tuple(slos)
         self._keys = frozenset().union(*map(keys_of, self._slos)) | {conventions.PROCESS_START_TIME}
-        self._names = {key.partition("{")[0] for key in self._keys}
+        self._names = frozenset().union(*map(questions.names, self._slos)) | {conventions.PROCESS_START_TIME}
         self._followed: dict[Series, _Track] = {}
         self._starts: dict[Series, _Track] = {}
         self.keys: set[str] = set()
@@ -113,10 +111,9 @@ class Recording:
         """
         tracks = self._followed.values()
         known = [track.series for track in tracks]
-        counters = frozenset(key.partition("{")[0] for key in indicators.followed(self._slos))
         # The name of the node is the scrape's, and no part of what it shows.
         kept = questions.labels(self._slos) - {conventions.NODE}
-        made = Scrapes(conventions.NODE, known, counters, kept)
+        made = Scrapes(conventions.NODE, known, indicators.counters(self._slos), kept)
         first = min((track.at[0] for track in tracks), default=0)
         last = max((track.at[-1] for track in tracks), default=-1)
         for since in range(first, last + 1, _AT_ONCE):
