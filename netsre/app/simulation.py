@@ -12,11 +12,11 @@ from netsre.adapters import openmetrics
 from netsre.alerting import decide, simulate
 from netsre.alerting.simulate import Episode, Pace, Result
 from netsre.app import resources, service_levels
-from netsre.app.numbers import Number, number
+from netsre.app.numbers import Number, figures, number, ratio
 from netsre.clock import Timestamp
 from netsre.errors import BadInput
 from netsre.model import literals
-from netsre.model.levels import SLO, Burning, Evaluation, Measured, Ratio
+from netsre.model.levels import SLO, Burning, Evaluation
 from netsre.slo import calendars, parsing, tiers
 from netsre.slo.policies import PolicySpec
 from netsre.slo.recording import Recording, keys_of
@@ -173,8 +173,6 @@ def _minutes(slo: SLO, now: Timestamp) -> int:
 
 def _level(evaluation: Evaluation, pace: Pace) -> Fields:
     slo = evaluation.slo
-    ratios = {"sli": evaluation.sli, "budget_remaining": evaluation.budget_remaining}
-    ratios |= {f"burn.{window}": burn for window, burn in evaluation.burn.items()}
     return {
         "name": slo.name,
         "service": slo.service,
@@ -182,16 +180,8 @@ def _level(evaluation: Evaluation, pace: Pace) -> Fields:
         "objective": number(slo.objective),
         "window": slo.window_text,
         "policy": slo.policy.name if slo.policy else None,
-        "good": number(evaluation.total - evaluation.bad),
-        "bad": number(evaluation.bad),
-        "total": number(evaluation.total),
-        "sli": _ratio(evaluation.sli),
-        "budget_remaining": _ratio(evaluation.budget_remaining),
-        "coverage": number(evaluation.coverage),
         "replay_coverage": measured_share(evaluation, pace),
-        "burn": {window: _ratio(burn) for window, burn in evaluation.burn.items()},
-        "firing": list(dict.fromkeys(one.rule.severity for one in evaluation.firing)),
-        "reasons": {name: ratio.reason for name, ratio in ratios.items() if not isinstance(ratio, Measured)},
+        **figures(evaluation),
     }
 
 
@@ -209,7 +199,7 @@ def _episode(episode: Episode) -> Fields:
         "time_to_detect_seconds": None if detected is None else number(Fraction(detected, clock.SECOND)),
         "ended": _time(episode.ended),
         "why_ended": episode.why_ended.value if episode.why_ended else None,
-        "burn_at_end": {"short": _ratio(episode.short_at_end), "long": _ratio(episode.long_at_end)},
+        "burn_at_end": {"short": ratio(episode.short_at_end), "long": ratio(episode.long_at_end)},
     }
 
 
@@ -217,10 +207,6 @@ def _rule(burning: Burning) -> Fields:
     rule = burning.rule
     short, long = clock.duration_text(rule.short), clock.duration_text(rule.long)
     return {"short": short, "long": long, "factor": number(burning.factor)}
-
-
-def _ratio(ratio: Ratio | None) -> Number | None:
-    return number(ratio.value) if isinstance(ratio, Measured) else None
 
 
 def _time(at: Timestamp | None) -> str | None:

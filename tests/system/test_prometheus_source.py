@@ -15,6 +15,7 @@ from netsre import clock, conventions
 from netsre.adapters.prometheus.client import PrometheusClient
 from netsre.app import recorded_levels, service_levels
 from netsre.app.control import wire
+from netsre.app.numbers import number
 from netsre.clock import Timestamp
 from netsre.model.samples import Scrape, Series, labels
 from netsre.slo.engine import Engine
@@ -357,7 +358,7 @@ def test_what_was_not_kept_shows_as_coverage(read: recorded_levels.Standing) -> 
     assert covered["plain"] == pytest.approx(SCRAPES / minutes, rel=0.002)
     assert covered["idle"] == pytest.approx((SCRAPES - 240) / minutes, rel=0.002)
     # The minute that has just begun was not read yet.
-    assert of_node(read, "plain")["success-6h", ""].coverage == wire.number(Decimal(359) / 360)
+    assert of_node(read, "plain")["success-6h", ""].coverage == number(Decimal(359) / 360)
 
 
 def test_the_number_of_queries_is_that_of_names_and_chunks(read: recorded_levels.Standing) -> None:

@@ -22,6 +22,7 @@ from netsre.app.control.hook import Door
 from netsre.app.control.incidents import api as incident_api
 from netsre.app.control.snapshot import Board
 from netsre.app.control.world import World
+from netsre.app.numbers import number
 from netsre.clock import SECOND, Clock
 from netsre.errors import StoreUnusable
 from netsre.store.database import Store
@@ -226,7 +227,7 @@ def _add_status(app: FastAPI, served: Served) -> None:
             node=served.node,
             data_dir=str(served.data_dir),
             started_at=clock.rfc3339(served.board.started_at),
-            interval_seconds=wire.number(Fraction(served.interval, SECOND)),
+            interval_seconds=number(Fraction(served.interval, SECOND)),
             last_tick_at=clock.rfc3339(snapshot.at) if snapshot else None,
             tick_seconds=round(snapshot.seconds, 6) if snapshot else None,
             tick_failures=snapshot.failures if snapshot else 0,

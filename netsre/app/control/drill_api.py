@@ -15,6 +15,7 @@ from netsre.app import gamedays as definitions
 from netsre.app.control import access, wire
 from netsre.app.control.drill_world import Ground
 from netsre.app.control.drills import Asked, Drills, Replied
+from netsre.app.numbers import Number, number
 from netsre.clock import Timestamp
 from netsre.errors import StoreUnusable
 from netsre.gameday.decide import Gate
@@ -131,11 +132,11 @@ class DrillView(BaseModel):
     paged_at: str | None
     mitigated_at: str | None
     verified_at: str | None
-    seconds: dict[str, wire.Number | None]
+    seconds: dict[str, Number | None]
     """From the injection."""
     paged_by: str | None
     """The address of an Alertmanager, or `log` where there is none."""
-    budget_burned: wire.Number | None
+    budget_burned: Number | None
     """Share of the error budget of the whole window."""
     alertmanager_received: bool | None
     host_restored: bool | None
@@ -309,8 +310,8 @@ def _time(at: Json) -> str | None:
     return clock.rfc3339(Timestamp(at)) if isinstance(at, int) else None
 
 
-def _number(text: Json) -> wire.Number | None:
-    return wire.number(Fraction(text)) if isinstance(text, str) else None
+def _number(text: Json) -> Number | None:
+    return number(Fraction(text)) if isinstance(text, str) else None
 
 
 def _mapping(value: Json) -> Mapping[str, Json]:

@@ -9,11 +9,10 @@ from netsre import clock
 from netsre.app.control.pager import PeerState
 from netsre.app.control.snapshot import GroupKey, Snapshot
 from netsre.app.kill_switch import Switch
-from netsre.app.numbers import Number as Number  # noqa: PLC0414  # the API's numbers are known by this name
-from netsre.app.numbers import number as number  # noqa: PLC0414
+from netsre.app.numbers import Number, figures, number
 from netsre.clock import Timestamp
 from netsre.model.alerts import Alert
-from netsre.model.levels import SLO, Evaluation, Measured, Ratio
+from netsre.model.levels import SLO, Evaluation
 from netsre.model.runbooks import JournalEntry, Run
 from netsre.model.samples import Labels
 from netsre.slo import evaluate
@@ -267,8 +266,6 @@ def sources(snapshot: Snapshot | None) -> list[SourceView]:
 def level(evaluation: Evaluation, recent: Mapping[GroupKey, Sequence[Bucket]]) -> SloView:
     """Return where one group of an SLO stands."""
     slo = evaluation.slo
-    ratios = {"sli": evaluation.sli, "budget_remaining": evaluation.budget_remaining}
-    ratios |= {f"burn.{window}": burn for window, burn in evaluation.burn.items()}
     return SloView(
         name=slo.name,
         service=slo.service,
@@ -277,19 +274,11 @@ def level(evaluation: Evaluation, recent: Mapping[GroupKey, Sequence[Bucket]]) -
         labels=dict(slo.labels),
         objective=number(slo.objective),
         window=slo.window_text,
-        good=number(evaluation.total - evaluation.bad),
-        bad=number(evaluation.bad),
-        total=number(evaluation.total),
-        sli=_ratio(evaluation.sli),
-        budget_remaining=_ratio(evaluation.budget_remaining),
-        coverage=number(evaluation.coverage),
-        burn={window: _ratio(burn) for window, burn in evaluation.burn.items()},
-        firing=list(dict.fromkeys(burning.rule.severity for burning in evaluation.firing)),
-        reasons={name: ratio.reason for name, ratio in ratios.items() if not isinstance(ratio, Measured)},
         recent=[
             (clock.rfc3339(bucket.begin), number(bucket.bad), number(bucket.total))
             for bucket in recent.get((slo.name, evaluation.group), ())
         ],
+        **figures(evaluation),
     )
 
 
@@ -318,10 +307,6 @@ def unknown(slo: SLO, group: Labels, reason: str) -> SloView:
         reasons=dict.fromkeys(without, reason),
         recent=[],
     )
-
-
-def _ratio(ratio: Ratio) -> Number | None:
-    return number(ratio.value) if isinstance(ratio, Measured) else None
 
 
 def _time(at: Timestamp | None) -> str | None:

@@ -24,6 +24,7 @@ from netsre.app.control.hook import Door
 from netsre.app.control.intake import Intake
 from netsre.app.control.pager import Pager, Telling
 from netsre.app.control.snapshot import Counts, Snapshot
+from netsre.app.numbers import number
 from netsre.clock import Timestamp
 from netsre.gameday.decide import Gate
 from netsre.model.alerts import AlertState
@@ -170,7 +171,7 @@ def test_the_labels_of_an_slo_are_told_measured_or_not() -> None:
 )
 def test_numbers_are_written_as_short_decimals(exact: Fraction | Decimal, written: str) -> None:
     """No binary noise, whole numbers whole, and never up."""
-    assert json.dumps(wire.number(exact)) == written
+    assert json.dumps(number(exact)) == written
 
 
 def test_alerts_and_runs_are_listed_newest_first_within_a_limit(machine: Machine) -> None:

@@ -4,7 +4,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from netsre.app.control.wire import AlertView, Number
+from netsre.app.control.wire import AlertView
+from netsre.app.numbers import Number
 
 
 class Summary(BaseModel):

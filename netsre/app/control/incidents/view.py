@@ -10,6 +10,7 @@ from netsre.app.control import wire
 from netsre.app.control.incidents import events, left, shapes, steps
 from netsre.app.control.incidents.facts import Facts, Fault
 from netsre.app.control.incidents.steps import Told
+from netsre.app.numbers import Number, number
 from netsre.clock import Timestamp
 from netsre.model.alerts import Alert
 from netsre.model.incidents import Incident
@@ -71,9 +72,9 @@ def build(facts: Facts) -> shapes.IncidentView:
     )
 
 
-def seconds(milliseconds: int) -> wire.Number:
+def seconds(milliseconds: int) -> Number:
     """Return a length of time for JSON."""
-    return wire.number(Fraction(milliseconds, clock.SECOND))
+    return number(Fraction(milliseconds, clock.SECOND))
 
 
 def _moments(facts: Facts, told: Iterable[Sequence[Told]]) -> dict[str, Timestamp | None]:
