@@ -64,14 +64,20 @@ class _Bounded(Request):
 
     async def body(self) -> bytes:
         """Return the body; raises `HTTPException` when it is too large."""
-        whole = bytearray()
-        async for chunk in self.stream():
-            whole += chunk
-            if len(whole) > MOST_BYTES:
-                message = f"body has more than {MOST_BYTES} bytes"
-                raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, message)
-        self._body = bytes(whole)
+        self._body = await whole_body(self, MOST_BYTES)
         return self._body
+
+
+async def whole_body(request: Request, most: int, advice: str = "") -> bytes:
+    """Return the body of a request; raises `HTTPException` as soon as it has more than `most` bytes."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > most:
+            raise HTTPException(
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"body has more than {most} bytes{advice}"
+            )
+    return bytes(body)
 
 
 async def not_understood(request: Request, error: Exception) -> Response:

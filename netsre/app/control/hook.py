@@ -64,19 +64,13 @@ def add(app: FastAPI, door: Door) -> None:
 
 async def _read(request: Request) -> Notification:
     """Return what a request says; raises `BadInput`, or `HTTPException` when it is too large."""
-    body = bytearray()
     try:
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > MOST_BYTES:
-                advice = "set max_alerts of the receiver"
-                message = f"body has more than {MOST_BYTES} bytes; {advice}"
-                raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, message)
+        body = await access.whole_body(request, MOST_BYTES, "; set max_alerts of the receiver")
     except ClientDisconnect as error:
         raise BadInput("body ended before it was whole") from error
     if len(body) <= _AT_ONCE:
-        return webhook.read(bytes(body))
-    return await run_in_threadpool(webhook.read, bytes(body))
+        return webhook.read(body)
+    return await run_in_threadpool(webhook.read, body)
 
 
 def _refusal(error: Exception) -> tuple[HTTPStatus, Refusal]:
