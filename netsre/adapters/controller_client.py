@@ -68,10 +68,10 @@ def _asked(
     except httpx.HTTPStatusError as error:
         if error.response.status_code == HTTPStatus.CONFLICT:
             raise _refused(error) from error
-        said = _detail(error)
-        if error.response.status_code in _ASKED_WRONG and said.startswith(": ") and said != f": {_NO_ROUTE}":
-            raise BadInput(said.removeprefix(": ")) from error
-        raise EnvironmentUnfit(f"controller {url} answered {error.response.status_code}{said}") from error
+        status, said = error.response.status_code, _detail(error)
+        if status in _ASKED_WRONG and said not in (None, _NO_ROUTE):
+            raise BadInput(said) from error
+        raise EnvironmentUnfit(f"controller {url} answered {status}{_ending(said)}") from error
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         hint = "start `netsre up`, or name another with --controller URL"
         raise EnvironmentUnfit(f"controller {url} does not answer ({error}); {hint}") from error
@@ -89,11 +89,16 @@ def _refused(error: httpx.HTTPStatusError) -> Refused:
         said = error.response.json()
     except ValueError:
         said = {}
-    return Refused(f"the controller refuses{_detail(error)}", said if isinstance(said, dict) else {})
+    return Refused(f"the controller refuses{_ending(_detail(error))}", said if isinstance(said, dict) else {})
 
 
-def _detail(error: httpx.HTTPStatusError) -> str:
+def _detail(error: httpx.HTTPStatusError) -> str | None:
+    """Return what a controller says about its answer; None where it is no controller's."""
     try:
-        return f": {error.response.json()['detail']}"
+        return str(error.response.json()["detail"])
     except (ValueError, KeyError, TypeError):
-        return "; is it a netsre controller?"
+        return None
+
+
+def _ending(said: str | None) -> str:
+    return "; is it a netsre controller?" if said is None else f": {said}"
