@@ -10,12 +10,12 @@ from typing import Final
 
 from netsre import clock
 from netsre.alerting import describe, transitions
+from netsre.alerting.decide import identify
 from netsre.alerting.transitions import Reason, Transition
 from netsre.clock import Timestamp
 from netsre.model import alerts
 from netsre.model.alerts import Alert, AlertSource
 from netsre.model.levels import Evaluation, Severity
-from netsre.model.samples import Labels, labels
 
 UNREAD: Final[Severity] = "page"
 """What it is when the source is not read."""
@@ -38,19 +38,19 @@ def decide(
     found: list[Transition] = []
     for evaluation in evaluations:
         for severity in (UNREAD, EVENTLESS):
-            identity = identify(evaluation, severity)
+            identity = identify(evaluation, severity, describe.ABSENT)
             known = active.get(alerts.fingerprint(identity))
             silent = _silence(evaluation, severity, now)
-            absent = silent is not None and silent >= (evaluation.slo.absent or 0)
-            if absent and silent is not None:
+            if silent is None:
+                if known is not None:
+                    found.append(transitions.keep(known, now))
+            elif silent >= (evaluation.slo.absent or 0):
                 told = _annotations(evaluation, severity, silent, links)
                 if known is None:
                     reason, source = Reason.ABSENCE_STARTED, AlertSource.SLO
                     found.append(transitions.begin(identity, told, now, reason, source))
                 else:
                     found.append(transitions.go_on(known, told, now, Reason.STILL_ABSENT))
-            elif known is not None and silent is None:
-                found.append(transitions.keep(known, now))
             elif known is not None:
                 found.append(transitions.clear(known, now, hold, Reason.ABSENCE_ENDED))
     seen = {transition.alert.fingerprint for transition in found}
@@ -61,13 +61,6 @@ def decide(
 def is_one(alert: Alert) -> bool:
     """Tell whether an alert is of this kind."""
     return dict(alert.labels).get("alertname") == describe.ABSENT
-
-
-def identify(evaluation: Evaluation, severity: Severity) -> Labels:
-    """Return the labels of an alert, which are its identity."""
-    slo = evaluation.slo
-    own = {"alertname": describe.ABSENT, "severity": severity, "service": slo.service, "slo": slo.name}
-    return labels(dict(evaluation.group) | own)
 
 
 def _silence(evaluation: Evaluation, severity: Severity, now: Timestamp) -> int | None:

@@ -78,10 +78,10 @@ def retire(active: Mapping[str, Alert], slos: Collection[str], now: Timestamp) -
     )
 
 
-def identify(evaluation: Evaluation, severity: Severity) -> Labels:
-    """Return the labels of an alert, which are its identity: burn windows are not among them."""
+def identify(evaluation: Evaluation, severity: Severity, name: str = describe.ALERT_NAME) -> Labels:
+    """Return the labels of an alert about a level, its identity: burn windows are not among them."""
     slo = evaluation.slo
-    own = {"alertname": describe.ALERT_NAME, "severity": severity, "service": slo.service, "slo": slo.name}
+    own = {"alertname": name, "severity": severity, "service": slo.service, "slo": slo.name}
     return labels(dict(evaluation.group) | own)
 
 
