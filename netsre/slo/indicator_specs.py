@@ -13,7 +13,7 @@ from netsre.model.levels import (
     Selector,
     ThresholdIndicator,
 )
-from netsre.slo import codes, selectors, spec_parts
+from netsre.slo import codes, exact, selectors, spec_parts
 
 Bounds = Mapping[str, Sequence[Decimal]]
 """Finite bucket bounds in seconds, ascending, by histogram."""
@@ -119,7 +119,7 @@ def _limit_text(seconds: Decimal) -> str:
 
 def _threshold(body: specs.Mapping) -> ThresholdIndicator | None:
     selector = spec_parts.selector(body, "gauge")
-    op = body.choice("op", "<", "<=", ">", ">=")
+    op = body.choice("op", *exact.COMPARE)
     scalar = body.scalar("value")
     value = scalar.exact() if scalar else None
     body.end()

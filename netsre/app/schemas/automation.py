@@ -127,7 +127,7 @@ def _lock() -> Schema:
         r"(?=\s*\S)(?:[^{}]|\{[A-Za-z_][A-Za-z0-9_]*\})*",
         "A text such as conntrack/{node}, with labels of the alert in braces.",
     )
-    return {**found, "type": ["string", "number", "boolean"]}
+    return {**found, "type": list(parts.SCALARS)}
 
 
 def _limits() -> Schema:

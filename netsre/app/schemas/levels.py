@@ -2,15 +2,14 @@
 
 from typing import Final
 
-from netsre import conventions
 from netsre.alerting import parsing as alerts
 from netsre.app.schemas import parts
 from netsre.app.schemas.parts import Schema
-from netsre.metrics.registry import REGISTRY, Kind
-from netsre.slo import calendars, indicator_specs, selectors, slices
+from netsre.metrics.registry import REGISTRY, Kind, Metric
+from netsre.slo import calendars, exact, indicator_specs, selectors, slices, spec_parts
 
 _MATCHER: Final = f"{selectors.LABEL.pattern}{selectors.OP.pattern}(?:{selectors.QUOTED.pattern})"
-_OPS: Final = ("<", "<=", ">", ">=")
+_OPS: Final = tuple(exact.COMPARE)
 _SEVERITY: Final = parts.choice("Whether a person is woken, or reads it by day.", ("page", "ticket"))
 _RUNBOOK: Final = parts.name("The runbook of these alerts.")
 _SERVICE: Final = "Whose promise it is."
@@ -192,8 +191,11 @@ def _selector(kind: Kind, about: str, **more: Schema) -> Schema:
 
 
 def _metric(kind: Kind) -> Schema:
-    alike = (found for found in REGISTRY.values() if found.kind == kind and found.exporter == "agent")
-    return parts.choice(f"A {kind} of the agent.", sorted(found.name for found in alike))
+    return parts.choice(f"A {kind} of the agent.", sorted(metric.name for metric in _metrics(kind)))
+
+
+def _metrics(*kinds: Kind) -> list[Metric]:
+    return [metric for metric in REGISTRY.values() if metric.kind in kinds and metric.exporter == "agent"]
 
 
 def _match() -> Schema:
@@ -205,8 +207,7 @@ def _match() -> Schema:
 
 
 def _group_by(*kinds: Kind) -> Schema:
-    alike = (found for found in REGISTRY.values() if found.kind in kinds and found.exporter == "agent")
-    labels = {conventions.NODE, *(label for found in alike for label in found.labels)}
+    labels = {label for metric in _metrics(*kinds) for label in spec_parts.labels_of(metric)}
     label = parts.choice("A label that every series has.", sorted(labels))
     about = "One budget or alert for each combination of these labels."
     return parts.sequence(about, label) | {"uniqueItems": True}

@@ -5,14 +5,15 @@ two: what it refuses the reader refuses as well, and the reader has the last wor
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from netsre.model import literals
 
 Schema = dict[str, Any]
 
-_SCALARS: Final = ("string", "number", "boolean")
+_DRAFT: Final = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
+SCALARS: Final = ("string", "number", "boolean")
 _LENGTH: Final = literals.DURATION.pattern.replace("\\d", "[0-9]")
 _NOT_NEGATIVE: Final = "(?!-(?=.*[1-9]))[+-]?"
 _SHARE: Final = "0*(?:100(?:\\.0{1,30})?|[0-9]{1,2}(?:\\.[0-9]{1,30})?)%"
@@ -21,7 +22,7 @@ _WHOLE_SHARE: Final = "0*(?:100|[0-9]{1,2})(?:\\.0{1,30})?%"
 
 def text(about: str) -> Schema:
     """Return any single value: one that looks like a number is read as its text."""
-    return {"description": about, "type": list(_SCALARS)}
+    return {"description": about, "type": list(SCALARS)}
 
 
 def pattern(about: str, expression: str, instead: str, *examples: str) -> Schema:
@@ -41,7 +42,7 @@ def filled_text(about: str) -> Schema:
 def name(about: str, *examples: str) -> Schema:
     """Return the name of a thing; one of digits alone looks like a number."""
     instead = "At most 63 lower-case letters, digits and inner dashes."
-    return pattern(about, literals.NAME.pattern, instead, *examples) | {"type": list(_SCALARS)}
+    return pattern(about, literals.NAME.pattern, instead, *examples) | {"type": list(SCALARS)}
 
 
 def alert_name(about: str) -> Schema:
@@ -132,18 +133,17 @@ def document(kind: str, about: str, metadata: Schema, spec: Schema, version: str
         "kind": {"description": "What the file is about.", "const": kind},
     }
     found = mapping(about, {**head, "metadata": metadata, "spec": spec})
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": kind, **found}
+    return {**_DRAFT, "title": kind, **found}
 
 
 def any_of_kinds(about: str, files: Mapping[str, str]) -> Schema:
     """Return a file of any kind: `files` has the schema of each. Errors are those of the kind that it is."""
-    branches: Sequence[Schema] = [when("kind", [kind], {"$ref": file}) for kind, file in files.items()]
     return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **_DRAFT,
         "title": "netsre",
         "description": about,
         "type": "object",
         "properties": {"kind": choice("What the file is about.", files)},
         "required": ["kind"],
-        "allOf": list(branches),
+        "allOf": [when("kind", [kind], {"$ref": file}) for kind, file in files.items()],
     }
