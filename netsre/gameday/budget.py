@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from decimal import ROUND_HALF_EVEN, Context, Decimal
+from decimal import Decimal
 from fractions import Fraction
 from typing import Final
 
@@ -10,10 +10,10 @@ from netsre import conventions
 from netsre.clock import Timestamp
 from netsre.model.documents import Document
 from netsre.model.levels import SLO, Evaluation, Measured, NoData, Ratio
+from netsre.slo import exact
 
 NOT_MEASURED: Final = "not_measured"
 NO_READINGS: Final = "no_readings"
-_TWELVE_DIGITS: Final = Context(prec=12, rounding=ROUND_HALF_EVEN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,4 +82,4 @@ def _burn(slo: SLO, bad: Decimal, total: Decimal) -> Fraction:
 
 def text(value: Fraction) -> str:
     """Write a share as a decimal with twelve significant digits."""
-    return f"{_TWELVE_DIGITS.divide(Decimal(value.numerator), Decimal(value.denominator)):f}"
+    return f"{exact.twelve_digits(value):f}"

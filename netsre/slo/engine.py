@@ -20,7 +20,8 @@ from netsre.slo.grid import Columns
 from netsre.slo.history import History
 from netsre.slo.increments import Cursor, Increments, Reason
 from netsre.slo.indicators import Measure, Meter
-from netsre.slo.slices import Slicer, events_of
+from netsre.slo.slicer import Slicer
+from netsre.slo.slices import events_of
 from netsre.slo.track import Sums
 
 _GONE_AFTER: Final = clock.HOUR

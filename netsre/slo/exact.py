@@ -8,6 +8,7 @@ import decimal
 import operator
 from collections.abc import Callable, Mapping
 from decimal import Decimal
+from fractions import Fraction
 from types import MappingProxyType
 from typing import Final
 
@@ -23,6 +24,7 @@ _CONTEXT: Final = decimal.Context(
     Emax=decimal.MAX_EMAX,
     traps=[decimal.InvalidOperation, decimal.Overflow, decimal.Inexact],
 )
+_TWELVE_DIGITS: Final = decimal.Context(prec=12, rounding=decimal.ROUND_HALF_EVEN)
 
 
 def add(left: Decimal, right: Decimal) -> Decimal:
@@ -38,6 +40,11 @@ def subtract(left: Decimal, right: Decimal) -> Decimal:
 def text(value: Decimal) -> str:
     """Return the one way to write a usable value: every digit, no exponent."""
     return f"{value.normalize(_CONTEXT):f}"
+
+
+def twelve_digits(value: Fraction) -> Decimal:
+    """Return a share as a decimal with twelve significant digits, rounded half to even."""
+    return _TWELVE_DIGITS.divide(Decimal(value.numerator), Decimal(value.denominator))
 
 
 def is_usable(value: Decimal) -> bool:

@@ -6,26 +6,21 @@ events has no opinion, and one in which nobody looked is not measured.
 """
 
 from collections.abc import Iterable
-from decimal import ROUND_HALF_EVEN, Context, Decimal
+from decimal import Decimal
 from fractions import Fraction
 from typing import Final
 
 from netsre import clock
-from netsre.clock import Timestamp
 from netsre.model import specs
 from netsre.model.levels import Slices
 from netsre.slo import codes, exact
-from netsre.slo.buckets import Bucket
-from netsre.slo.history import History
 from netsre.slo.indicators import Measure
-from netsre.slo.tiers import MINUTES
 from netsre.slo.track import Sums
 
 METHODS: Final = ("occurrences", "timeslices", "ratio-timeslices")
 LONGEST: Final = 30 * clock.MINUTE
 """A slice has its say when it is over: with a longer one an outage would burn unseen."""
 _ONE: Final = Decimal(1)
-_TWELVE_DIGITS: Final = Context(prec=12, rounding=ROUND_HALF_EVEN)
 
 
 def events_of(name: str) -> str:
@@ -43,30 +38,7 @@ def judge(slices: Slices, sums: Sums) -> Measure:
     errors = Fraction(sums.bad) / Fraction(sums.total)
     if slices.target is not None:
         return Measure(_ONE if 1 - errors < slices.target else exact.ZERO, _ONE)
-    return Measure(_TWELVE_DIGITS.divide(Decimal(errors.numerator), Decimal(errors.denominator)), _ONE)
-
-
-class Slicer:
-    """Makes slices of the events of a history, each once, when it is over."""
-
-    def __init__(self, history: History) -> None:
-        """Work on a history that holds both."""
-        self._history = history
-        self._next: dict[int, int] = {}
-
-    def close(self, slices: Slices, rows: tuple[int, int], now: Timestamp) -> list[Bucket]:
-        """Count the slices that are over, from the row of the events into the other; return what to keep."""
-        events, row = rows
-        present = now - now % slices.length
-        last = self._history.last_reading(row)
-        first = self._next.get(row, 0 if last is None else last + slices.length)
-        found: list[Bucket] = []
-        for begin in range(max(first, present - MINUTES.span), present, slices.length):
-            sums = self._history.minutes(events, Timestamp(begin), Timestamp(begin + slices.length))
-            if sums.total or sums.measured:
-                found += self._history.count([row], [judge(slices, sums)], None, Timestamp(begin))
-        self._next[row] = max(first, present)
-        return found
+    return Measure(exact.twelve_digits(errors), _ONE)
 
 
 def read(spec: specs.Mapping, shortest: Iterable[int]) -> Slices | None:
