@@ -35,7 +35,7 @@ def _digest(text: str) -> str:
 
 
 def current(slos: Iterable[SLO], buckets: Iterable[Bucket]) -> tuple[Bucket, ...]:
-    """Return the minutes of what these SLOs measure now; SLOs and definitions that are gone have none."""
+    """Return the buckets of what these SLOs measure now; SLOs and definitions that are gone have none."""
     asked = tuple(slos)
     definitions = {slo.name: of(slo) for slo in asked}
     definitions |= {slices.events_of(slo.name): of_events(slo) for slo in asked if slo.slices is not None}

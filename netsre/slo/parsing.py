@@ -15,7 +15,7 @@ from netsre.slo.policies import PolicySpec
 
 KIND: Final = "SLO"
 LONGEST_WINDOW: Final = 92 * clock.DAY
-"""A quarter: history is kept by the minute for every group, so that a window has its price."""
+"""A quarter: history is kept for every group, so that a window has its price."""
 LEAST_ABSENT: Final = 2 * clock.MINUTE
 """The shortest silence that is worth an alert: readings are kept by the minute."""
 NO_POLICY: Final = "none"
