@@ -236,15 +236,18 @@ def _mounts(facts: NodeFacts) -> Iterator[Feature]:
 
 def _tools(facts: NodeFacts) -> Iterator[Feature]:
     uses = (
-        ("alertmanager", "prometheus-alertmanager", "for --with-alertmanager, and drills that page"),
+        (
+            "prometheus-alertmanager",
+            "prometheus-alertmanager",
+            "for --with-alertmanager, and drills that page",
+        ),
         ("conntrack", "conntrack", "to look at the table by hand"),
         ("ip", "iproute2", "to look into the lab by hand"),
         ("promtool", "prometheus", "to check generated expressions"),
     )
-    for name, package, use in uses:
-        fix = f"apt-get install {package}"
-        # Debian's Alertmanager is called as its package is.
-        if facts.tools.get(package if name == "alertmanager" else name, False):
+    for program, package, use in uses:
+        name, fix = program.removeprefix("prometheus-"), f"apt-get install {package}"
+        if facts.tools.get(program, False):
             yield Feature(f"tool {name}", Status.OK, use, "", required=False)
         else:
             yield Feature(f"tool {name}", Status.NO, f"missing; optional, {use}", fix, required=False)
