@@ -32,9 +32,9 @@ class BadInput(NetsreError):
     """What was given is wrong; nothing was done."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class Finding:
-    """One thing wrong in a file that a person wrote."""
+    """One thing wrong in a file that a person wrote; in order by file, line, code and message."""
 
     file: str
     line: int

@@ -90,7 +90,7 @@ class Findings:
 
     def sorted(self) -> tuple[Finding, ...]:
         """Return all findings by file, line, code and message."""
-        return tuple(sorted(self._findings, key=lambda f: (f.file, f.line, f.code, f.message)))
+        return tuple(sorted(self._findings))
 
     def raise_if_any(self) -> None:
         """Raise `SpecErrors` with everything that was found, or return when nothing was."""
