@@ -14,6 +14,7 @@ from netsre.model.samples import Series
 from tests.machine import free_port, wait_until
 
 Sample = tuple[Series, Timestamp, Decimal]
+Server = subprocess.Popen[bytes]
 
 
 def line(sample: Sample) -> str:
@@ -42,16 +43,23 @@ def make_blocks(directory: pathlib.Path, samples: Iterable[Sample]) -> None:
 def serve(directory: pathlib.Path, samples: Iterable[Sample]) -> Iterator[str]:
     """Serve a history; yields the address."""
     make_blocks(directory, samples)
+    with running(directory, "{}\n", "--storage.tsdb.retention.time=100y") as (_, port):
+        yield f"http://127.0.0.1:{port}"
+
+
+@contextlib.contextmanager
+def running(directory: pathlib.Path, configuration: str, *options: str) -> Iterator[tuple[Server, int]]:
+    """Run a server in a directory, its log beside its data; yields it and its port when it is ready."""
     port = free_port()
-    (directory / "prometheus.yml").write_text("{}\n")
+    (directory / "prometheus.yml").write_text(configuration)
     with (directory / "log").open("wb") as log:
         server = subprocess.Popen(
             [
                 "prometheus",
                 f"--config.file={directory / 'prometheus.yml'}",
                 f"--storage.tsdb.path={directory / 'data'}",
-                "--storage.tsdb.retention.time=100y",
                 f"--web.listen-address=127.0.0.1:{port}",
+                *options,
             ],
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -61,7 +69,7 @@ def serve(directory: pathlib.Path, samples: Iterable[Sample]) -> Iterator[str]:
         ready = wait_until(lambda: server.poll() is not None or _status(port, "/-/ready") == 200)
         assert ready, (directory / "log").read_text()
         assert server.poll() is None, (directory / "log").read_text()
-        yield f"http://127.0.0.1:{port}"
+        yield server, port
     finally:
         server.send_signal(signal.SIGTERM)
         try:

@@ -4,9 +4,7 @@ import contextlib
 import http.server
 import itertools
 import json
-import os
 import pathlib
-import signal
 import subprocess
 import threading
 import time
@@ -23,7 +21,7 @@ from netsre.app import service_levels
 from netsre.dashboards import boards, render
 from netsre.metrics.registry import REGISTRY, Exporter, Metric
 from netsre.model.levels import SLO
-from tests.machine import free_port
+from tests import prometheus
 from tests.unit.dashboards import examples
 
 pytestmark = pytest.mark.system
@@ -191,38 +189,17 @@ def _configuration(port: int) -> str:
 @contextlib.contextmanager
 def _prometheus(directory: pathlib.Path, exporters: int) -> Iterator[Callable[[str], list[object]]]:
     """Run a server over the exporters; yields a function that evaluates an expression."""
-    port = free_port()
-    (directory / "prometheus.yml").write_text(_configuration(exporters))
-    with (directory / "log").open("wb") as log:
-        server = subprocess.Popen(
-            [
-                "prometheus",
-                f"--config.file={directory / 'prometheus.yml'}",
-                f"--storage.tsdb.path={directory / 'data'}",
-                f"--web.listen-address=127.0.0.1:{port}",
-            ],
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, "GOMAXPROCS": "1"},
-        )
+    with prometheus.running(directory, _configuration(exporters)) as (server, port):
 
-    def query(text: str) -> list[object]:
-        address = f"http://127.0.0.1:{port}/api/v1/query?{urllib.parse.urlencode({'query': text})}"
-        with urllib.request.urlopen(address, timeout=5) as answer:
-            document = json.load(answer)
-        result: list[object] = document["data"]["result"]
-        return result
+        def query(text: str) -> list[object]:
+            asked = f"http://127.0.0.1:{port}/api/v1/query?{urllib.parse.urlencode({'query': text})}"
+            with urllib.request.urlopen(asked, timeout=5) as answer:
+                document = json.load(answer)
+            result: list[object] = document["data"]["result"]
+            return result
 
-    try:
         _wait(query, server, directory / "log")
         yield query
-    finally:
-        server.send_signal(signal.SIGTERM)
-        try:
-            server.wait(timeout=10)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
 
 
 def _wait(query: Callable[[str], list[object]], server: subprocess.Popen[bytes], log: pathlib.Path) -> None:

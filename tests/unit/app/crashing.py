@@ -430,3 +430,14 @@ def _do_not_wait_for_the_disk(connection: sqlite3.Connection, _record: object) -
 
 def _step(key: str) -> str:
     return key.rpartition("/")[2]
+
+
+@contextlib.contextmanager
+def begun_lab(place: pathlib.Path) -> Iterator[Lab]:
+    """Yield a lab with a controller that took one reading."""
+    directory = place / "data"
+    directory.mkdir()
+    made = Lab(directory, Host(SetClock()))
+    made.begin()
+    yield made
+    made.store.close()

@@ -8,20 +8,15 @@ import pytest
 
 from netsre.app.control.drill_answer import refusal
 from netsre.app.control.world import World
-from tests.unit.app.crashing import NETNS, Host, Lab
+from tests.unit.app.crashing import NETNS, Lab, begun_lab
 from tests.unit.app.drill_lab import GAMEDAY
-from tests.unit.app.fakes import SetClock
 
 
 @pytest.fixture
 def lab(tmp_path: pathlib.Path) -> Iterator[Lab]:
     """Return a lab with a controller that took one reading."""
-    directory = tmp_path / "data"
-    directory.mkdir()
-    made = Lab(directory, Host(SetClock()))
-    made.begin()
-    yield made
-    made.store.close()
+    with begun_lab(tmp_path) as made:
+        yield made
 
 
 def world(lab: Lab) -> World:

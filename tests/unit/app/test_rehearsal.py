@@ -17,8 +17,7 @@ from netsre.cli import runbook_plan
 from netsre.cli.main import run
 from netsre.clock import Timestamp
 from netsre.errors import BadInput
-from tests.unit.app.crashing import Host, Lab
-from tests.unit.app.fakes import SetClock
+from tests.unit.app.crashing import Lab, begun_lab
 
 SHOWN = "what-the-tests-show"
 LABELS = {
@@ -34,12 +33,8 @@ ALERT: dict[str, Any] = {"labels": LABELS, "startsAt": "2026-01-01T00:00:00Z", "
 @pytest.fixture
 def lab(tmp_path: pathlib.Path) -> Iterator[Lab]:
     """Return a lab with a controller that took one reading."""
-    directory = tmp_path / "data"
-    directory.mkdir()
-    made = Lab(directory, Host(SetClock()))
-    made.begin()
-    yield made
-    made.store.close()
+    with begun_lab(tmp_path) as made:
+        yield made
 
 
 def ask(lab: Lab, alert: object = ALERT, name: str = "conntrack-exhaustion", token: str = SHOWN) -> Any:  # noqa: ANN401 - JSON
