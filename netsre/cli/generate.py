@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from netsre import conventions
+from netsre.cli import options
 
 
 @click.group()
@@ -21,13 +22,7 @@ def generate() -> None:
     metavar="DIR",
     help="Where to write.  [with --check, default: the boards shipped with netsre]",
 )
-@click.option(
-    "--slos",
-    type=click.Path(exists=True, path_type=Path),
-    multiple=True,
-    metavar="PATH",
-    help="Service level files or directories; may be repeated.  [default: those shipped with netsre]",
-)
+@options.SLOS
 @click.option(
     "--console-url",
     default=f"http://127.0.0.1:{conventions.CONTROLLER_PORT}",

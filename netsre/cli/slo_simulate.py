@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from netsre.cli import options
 from netsre.cli.progress import Progress
 from netsre.errors import BadInput
 from netsre.model import literals
@@ -36,13 +37,7 @@ class _Length(click.ParamType[int]):
 @click.argument(
     "series", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path)
 )
-@click.option(
-    "--slos",
-    type=click.Path(exists=True, path_type=Path),
-    multiple=True,
-    metavar="PATH",
-    help="Service level files or directories; may be repeated.  [default: those shipped with netsre]",
-)
+@options.SLOS
 @click.option("--slo", metavar="NAME", help="Only this one; the series must have all that it is made of.")
 @click.option("--policy", metavar="NAME", help="Judge by this burn policy, whatever the service levels say.")
 @click.option(
