@@ -118,9 +118,7 @@ class _Replay:
 
     def read(self, reading: Reading) -> None:
         scrape = reading.scrape
-        if reading.first:
-            self._engine.forget(scrape.node)
-        seen = self._engine.observe(scrape)
+        seen = self._engine.observe(scrape, first=reading.first)
         self.result.scrapes += 1
         self.result.notes.update((note.reason, note.subject) for note in seen.notes)
         self._onsets.observe(self._engine.slos, seen.buckets, scrape.at)

@@ -49,9 +49,8 @@ def read(
     notes: Counter[str] = Counter()
     for chunk in reader.chunks(known, node_label, span, progress):
         for reading in scrapes.read(chunk):
-            if reading.first:
-                engine.forget(reading.scrape.node)
-            notes.update(note.reason for note in engine.observe(reading.scrape).notes)
+            observation = engine.observe(reading.scrape, first=reading.first)
+            notes.update(note.reason for note in observation.notes)
     doubts = (*reader.doubts, *scrapes.doubts)
     found = wire.Slos(slos=list(_views(engine, at, doubts, {series.name for series in known})))
     return Standing(found, client.queries, dict(sorted(notes.items())), doubts)

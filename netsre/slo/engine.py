@@ -90,9 +90,13 @@ class Engine:
         self._passing: list[tuple[int, int, str | None]] = []
         """Positions, rows and nodes of groups that may end before their node does."""
 
-    def observe(self, scrape: Scrape) -> Observation:
-        """Count one scrape; one of the same time as the last of its node changes nothing."""
-        counted, cursor = increments.advance(self._cursors.get(scrape.node), scrape, self._followed)
+    def observe(self, scrape: Scrape, *, first: bool = False) -> Observation:
+        """Count one scrape; one of the same time as the last of its node changes nothing.
+
+        With `first` its counters have nothing to do with those before: they count from here on.
+        """
+        before = None if first else self._cursors.get(scrape.node)
+        counted, cursor = increments.advance(before, scrape, self._followed)
         self._cursors[scrape.node] = cursor
         notes = _notes(counted, scrape.node)
         if counted.reason is Reason.DUPLICATE:
@@ -125,10 +129,6 @@ class Engine:
         if slo.slices is None:
             return self._history.row(slo.name, self._definitions[slo.name], group)
         return self._history.row(events_of(slo.name), definition.of_events(slo), group)
-
-    def forget(self, node: str) -> None:
-        """Let the next scrape of a node be its first: its counters have nothing to do with those before."""
-        self._cursors.pop(node, None)
 
     def groups(self, slo: SLO) -> tuple[Labels, ...]:
         """Return the groups of an SLO that were measured within the history, sorted.

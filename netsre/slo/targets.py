@@ -73,7 +73,7 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One scrape, and whether it is the first of its target (`Engine.forget` comes before it)."""
+    """One scrape, and whether it is the first of its target."""
 
     scrape: Scrape
     first: bool

@@ -242,9 +242,7 @@ def test_a_label_change_loses_an_interval_and_counts_nothing_twice() -> None:
     )
     engine = Engine([given.slo()])
     for reading in read(chunk)[0]:
-        if reading.first:
-            engine.forget(reading.scrape.node)
-        engine.observe(reading.scrape)
+        engine.observe(reading.scrape, first=reading.first)
 
     assert [evaluation.bad for evaluation in engine.evaluate(given.after(200))] == [2]
 
