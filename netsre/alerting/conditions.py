@@ -5,7 +5,7 @@ rule's `for`. It ends only after every value was read to be on the good side of 
 break, for the hold. Between the two nothing changes, and what was not read, or is no number, changes nothing.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import Enum, auto
@@ -26,6 +26,8 @@ from netsre.slo import exact, selectors
 
 REMOVED_AFTER: Final = 5 * clock.MINUTE
 """For how long every reading must lack a group before its alert ends; a table may be gone for a moment."""
+NODE_REMOVED_AFTER: Final = 1 * clock.HOUR
+"""The same for a group of a node that cannot be read while others are: it may be down, and come back."""
 
 
 class Opinion(Enum):
@@ -66,13 +68,13 @@ class Decision:
 
 def decide(
     rules: Sequence[AlertRule],
-    scrape: Scrape | None,
+    scrapes: Collection[Scrape],
     active: Mapping[str, Alert],
     memory: Memory,
     now: Timestamp,
     links: Links = NO_LINKS,
 ) -> Decision:
-    """Judge every rule by the latest reading, None when there was nothing to read this time.
+    """Judge every rule by the latest reading of each node, none of one that nobody could read this time.
 
     `active` holds the firing alerts of conditions by fingerprint.
     """
@@ -81,10 +83,7 @@ def decide(
     removed = [
         transitions.end(alert, now, Reason.RULE_REMOVED) for name, alert in active.items() if name not in ours
     ]
-    if scrape is None:
-        kept = [transitions.keep(active[name], now) for name in ours]
-        return Decision((*removed, *kept), Memory())
-    turn = _Turn(scrape, memory, now, links)
+    turn = _Turn(scrapes, memory, now, links)
     for rule in rules:
         turn.judge(rule, active)
     for name in ours:
@@ -154,10 +153,11 @@ def _groups(rule: AlertRule, scrape: Scrape) -> dict[Labels, _Group]:
 
 
 class _Turn:
-    """One reading, judged rule by rule."""
+    """One reading of each node, judged rule by rule."""
 
-    def __init__(self, scrape: Scrape, before: Memory, now: Timestamp, links: Links) -> None:
-        self._scrape, self._before, self._now, self._links = scrape, before, now, links
+    def __init__(self, scrapes: Collection[Scrape], before: Memory, now: Timestamp, links: Links) -> None:
+        self._before, self._now, self._links = before, now, links
+        self._scrapes = {scrape.node: scrape for scrape in scrapes}
         self._seen: set[str] = set()
         self._pending: dict[str, Timestamp] = {}
         self._absent: dict[str, Timestamp] = {}
@@ -171,25 +171,35 @@ class _Turn:
 
     def judge(self, rule: AlertRule, active: Mapping[str, Alert]) -> None:
         """Decide on every group of a rule that was read."""
-        for group, found in _groups(rule, self._scrape).items():
-            identity = identify(rule, group)
-            name = alerts.fingerprint(identity)
-            self._seen.add(name)
-            if found.worst is not None:
-                self._readings[name] = Reading(self._scrape.at, found.worst)
-            said, known = found.opinion(rule), active.get(name)
-            if known is not None:
-                self.found.append(self._continue(rule, group, said, known))
-            elif said is Opinion.TRUE:
-                self._begin(rule, group, identity, name)
+        for scrape in self._scrapes.values():
+            for group, found in _groups(rule, scrape).items():
+                self._judge(rule, group, found, scrape.at, active)
+
+    def _judge(
+        self, rule: AlertRule, group: Labels, found: _Group, at: Timestamp, active: Mapping[str, Alert]
+    ) -> None:
+        identity = identify(rule, group)
+        name = alerts.fingerprint(identity)
+        self._seen.add(name)
+        if found.worst is not None:
+            self._readings[name] = Reading(at, found.worst)
+        said, known = found.opinion(rule), active.get(name)
+        if known is not None:
+            self.found.append(self._continue(rule, group, said, known))
+        elif said is Opinion.TRUE:
+            self._begin(rule, group, identity, name)
 
     def miss(self, known: Alert) -> None:
         """Decide on an alert whose group was not read."""
         name = known.fingerprint
         if name in self._seen:
             return
+        if not self._scrapes:
+            self.found.append(transitions.keep(known, self._now))
+            return
         since = self._since(self._before.absent, name)
-        if self._now - since >= REMOVED_AFTER:
+        read = dict(known.labels).get(conventions.NODE) in self._scrapes
+        if self._now - since >= (REMOVED_AFTER if read else NODE_REMOVED_AFTER):
             self.found.append(transitions.end(known, self._now, Reason.GROUP_REMOVED))
             return
         self._absent[name] = since

@@ -45,6 +45,7 @@ from netsre.app.control.intake import Intake
 from netsre.app.control.pager import Pager, Telling
 from netsre.app.control.resume import resume
 from netsre.app.control.snapshot import Board, Recent, Sight
+from netsre.app.control.sources import AgentSource
 from netsre.app.control.switch import SwitchWatch
 from netsre.app.control.tick import Loop, Parts
 from netsre.app.control.worker import Duty, Worker
@@ -220,7 +221,7 @@ def _world(settings: Settings, loaded: Loaded, store: Store, board: Board) -> Wo
         store=store,
         runbooks=MappingProxyType({book.name: book for book in loaded.runbooks}),
         actions=ACTIONS,
-        sight=Sight(NoNode() if settings.control is None else AgentNode(settings.control)),
+        sight=Sight(NoNode() if settings.control is None else AgentNode(settings.control), settings.node),
         slos=MappingProxyType({slo.name: slo for slo in loaded.slos}),
         rules=loaded.alerts,
         switch=watch,
@@ -249,7 +250,7 @@ def _loop(settings: Settings, loaded: Loaded, world: World, board: Board, wake: 
     recent.add(bucket for bucket in kept.buckets if now - bucket.begin < Recent.SPAN)
     return Loop(
         Parts(
-            client=AgentClient(settings.agent_url, settings.node, world.clock),
+            source=AgentSource(AgentClient(settings.agent_url, settings.node, world.clock)),
             engine=Engine(loaded.slos, kept.buckets, kept.cursors, {settings.node}),
             rules=loaded.alerts,
             store=world.store,

@@ -113,9 +113,10 @@ class Sight:
     WHOLE = clock.MINUTE
     """Readings of so many milliseconds are kept all: a verification looks back at them."""
 
-    def __init__(self, node: Node) -> None:
-        """Begin blind."""
+    def __init__(self, node: Node, name: str | None = None) -> None:
+        """Begin blind; with the name of the node its readings are kept and no others."""
         self._node = node
+        self._name = name
         self._scrapes: tuple[Scrape, ...] = ()
         self._evaluations: Sequence[Evaluation] = ()
 
@@ -125,6 +126,8 @@ class Sight:
         Of readings older than `WHOLE` one a minute is kept: large ones every few seconds would fill the
         memory.
         """
+        if self._name not in (None, scrape.node):
+            return
         kept: list[Scrape] = []
         for known in self._scrapes:
             # Of a future that the clock was set back from none is kept, or they would pile up until then.

@@ -8,13 +8,13 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from netsre import clock
 from netsre.alerting import absence, conditions, decide
 from netsre.alerting.describe import Links
 from netsre.alerting.transitions import Transition
-from netsre.app.control import ACTOR, incidents, messages
+from netsre.app.control import ACTOR, incidents, messages, sources
 from netsre.app.control.snapshot import Board, Counts, Recent, Sight, Snapshot, Source
 from netsre.app.logs import pairs
 from netsre.clock import Clock, Timestamp
@@ -22,9 +22,10 @@ from netsre.errors import NetsreError, SourceUnreachable
 from netsre.model.alert_rules import AlertRule
 from netsre.model.alerts import AlertSource
 from netsre.model.levels import Evaluation
-from netsre.model.samples import Labels, Scrape
+from netsre.model.samples import Labels
 from netsre.slo.engine import Engine
 from netsre.slo.evaluate import Evaluations
+from netsre.slo.targets import Reading
 from netsre.store.database import Store, Transaction
 
 if TYPE_CHECKING:
@@ -39,22 +40,13 @@ _log: Final = logging.getLogger("netsre.controller")
 _PRUNE_EVERY: Final = 1 * clock.HOUR
 _KEEP_DELIVERED: Final = 7 * clock.DAY
 _KEEP_PAGES: Final = 90 * clock.DAY
-SOURCE_NAME: Final = "agent"
-
-
-class Client(Protocol):
-    """Something that can be read."""
-
-    def scrape(self) -> Scrape:
-        """Return a complete reading, or raise `SourceUnreachable`."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
     """What a turn works with."""
 
-    client: Client
+    source: sources.Source
     engine: Engine
     rules: tuple[AlertRule, ...]
     store: Store
@@ -75,7 +67,7 @@ class Loop:
     def __init__(self, parts: Parts) -> None:
         """Begin without having read anything."""
         self._parts = parts
-        self._source = Source(SOURCE_NAME, up=False, reason="not read yet", last_at=None)
+        self._source = Source(parts.source.name, up=False, reason="not read yet", last_at=None)
         self._counts = Counts()
         self._failures = 0
         self._problem: str | None = None
@@ -90,13 +82,13 @@ class Loop:
         began = time.monotonic()
         evaluations: Sequence[Evaluation] = ()
         try:
-            scrape = self._read()
+            look = self._look()
             now = self._parts.clock.now()
             # Nothing that takes long stands between a reading and the alert about it.
-            self._judge(scrape, now)
+            self._judge(look, now)
             evaluations = self._parts.engine.evaluate(now)
             self._parts.sight.evaluated(evaluations)
-            self._keep(evaluations, now, blind=scrape is None)
+            self._keep(evaluations, now, blind=look is None)
             self._parts.wake()
             self._prune(now)
             self._count()
@@ -108,37 +100,42 @@ class Loop:
             self._failed(f"internal error: {type(error).__name__}: {error}; please report it")
         self._publish(evaluations, time.monotonic() - began)
 
-    def _read(self) -> Scrape | None:
-        """Read the source and count what it says; None when there was nothing to read."""
+    def _look(self) -> sources.Look | None:
+        """Look at the source and count what is new; None when it could not be read."""
+        source = self._source
         try:
-            scrape = self._parts.client.scrape()
+            look = self._parts.source.look()
         except SourceUnreachable as error:
-            if self._source.up or self._source.reason != str(error):
-                _log.warning("source %s", pairs(source=SOURCE_NAME, up=0, reason=error))
-            self._source = replace(self._source, up=False, reason=str(error))
+            if source.up or source.reason != str(error):
+                _log.warning("source %s", pairs(source=source.name, up=0, reason=error))
+            self._source = replace(source, up=False, reason=str(error))
             return None
-        if not self._source.up:
-            _log.info("source %s", pairs(source=SOURCE_NAME, up=1))
-        self._source = Source(SOURCE_NAME, up=True, reason=None, last_at=scrape.at)
-        self._parts.sight.read(scrape)
-        self._observe(scrape)
-        return scrape
+        reason = "; ".join(f"{doubt.reason}: {doubt.about}" for doubt in look.doubts) or None
+        if not source.up or source.reason != reason:
+            _log.info("source %s", pairs(source=source.name, up=1, **({"doubt": reason} if reason else {})))
+        for reading in look.readings:
+            self._parts.sight.read(reading.scrape)
+            self._observe(reading)
+        last_at = max((scrape.at for scrape in look.latest.values()), default=source.last_at)
+        self._source = replace(source, up=True, reason=reason, last_at=last_at)
+        return look
 
-    def _observe(self, scrape: Scrape) -> None:
-        observation = self._parts.engine.observe(scrape)
+    def _observe(self, reading: Reading) -> None:
+        observation = self._parts.engine.observe(reading.scrape, first=reading.first)
         self._unsaved |= {(b.slo, b.group, b.step, b.begin): b for b in observation.buckets}
         self._cursors[observation.cursor.node] = observation.cursor
         self._parts.recent.add(observation.buckets)
         for note in observation.notes:
             _log.debug("scrape %s", pairs(note=note.reason, subject=note.subject))
 
-    def _judge(self, scrape: Scrape | None, now: Timestamp) -> None:
+    def _judge(self, look: sources.Look | None, now: Timestamp) -> None:
         """Decide on conditions, bring their alerts to disk, and have them told at once."""
         parts = self._parts
+        scrapes = () if look is None else look.latest.values()
         with parts.store.write() as transaction:
             _set_aside(transaction, now)
             active = transaction.alerts.active(AlertSource.CONDITION)
-            decision = conditions.decide(parts.rules, scrape, active, self._memory, now, parts.links)
+            decision = conditions.decide(parts.rules, scrapes, active, self._memory, now, parts.links)
             for transition in decision.transitions:
                 record(transaction, transition, now)
             incidents.check(transaction, now)

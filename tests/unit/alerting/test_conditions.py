@@ -44,13 +44,13 @@ Values = Mapping[str, str | int]
 """Readings by namespace."""
 
 
-def scrape(values: Values, turn: int = 0, table: str = "kernel") -> Scrape:
+def scrape(values: Values, turn: int = 0, table: str = "kernel", node: str = "a") -> Scrape:
     """Return what was read at a turn."""
     read = {
         Series(METRIC, labels({"table": table, "netns": netns})): Decimal(value)
         for netns, value in values.items()
     }
-    return Scrape(Timestamp(burning.T0 + turn * TURN), "a", burning.T0, read)
+    return Scrape(Timestamp(burning.T0 + turn * TURN), node, burning.T0, read)
 
 
 class Play:
@@ -65,7 +65,7 @@ class Play:
 
     def turn(self, values: Values | None) -> list[Transition]:
         """Take one turn; None is one without a reading."""
-        read = None if values is None else scrape(values, self.number)
+        read = () if values is None else (scrape(values, self.number),)
         now = Timestamp(burning.T0 + self.number * TURN)
         decision = conditions.decide(
             self.rules, read, self.active, self.memory, now, Links("http://localhost:8600")
@@ -173,7 +173,7 @@ def test_every_group_has_an_alert_of_its_own() -> None:
 
 def test_series_that_the_matchers_leave_out_are_not_judged() -> None:
     """Another table of the same metric."""
-    decision = conditions.decide((RULE,), scrape({"x": 1}, table="datapath"), {}, Memory(), burning.T0)
+    decision = conditions.decide((RULE,), [scrape({"x": 1}, table="datapath")], {}, Memory(), burning.T0)
 
     assert decision.transitions == ()
 
@@ -263,3 +263,22 @@ def test_no_alert_ends_while_it_is_beyond_and_every_one_ends_after_its_hold(
             assert (found[0].reason is Reason.CONDITION_ENDED) == over
         else:
             assert bool(found) == (value in ("0.9", "0.801"))
+
+
+def test_nodes_are_judged_apart_and_one_that_is_silent_keeps_its_alert_for_an_hour() -> None:
+    """What another node shows neither ends it nor makes it older; a node that is gone ends it."""
+    both = [scrape({"x": "0.9"}, node="a"), scrape({"x": "0.9"}, node="b")]
+    begun = conditions.decide((RULE,), both, {}, Memory(), burning.T0)
+    active = {one.alert.fingerprint: one.alert for one in begun.transitions}
+    assert sorted(dict(alert.labels)["node"] for alert in active.values()) == ["a", "b"]
+
+    memory, told = begun.memory, {}
+    for minutes in (0, 59, 60):
+        now = Timestamp(burning.T0 + minutes * clock.MINUTE)
+        over = [scrape({"x": "0.9"}, node="b")]
+        decision = conditions.decide((RULE,), over, active, memory, now)
+        memory = decision.memory
+        told[minutes] = {dict(one.alert.labels)["node"]: one.reason for one in decision.transitions}
+
+    assert told[0] == told[59] == {"a": Reason.NO_OPINION_KEPT, "b": Reason.STILL_TRUE}
+    assert told[60] == {"a": Reason.GROUP_REMOVED, "b": Reason.STILL_TRUE}

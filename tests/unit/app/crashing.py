@@ -406,7 +406,7 @@ class _Controller:
         scrape, now = self.read(), self._lab.clock.at
         with self._lab.store.write() as transaction:
             active = transaction.alerts.active(AlertSource.CONDITION)
-            decision = conditions.decide(ASKED.alerts, scrape, active, self._memory, now, NO_LINKS)
+            decision = conditions.decide(ASKED.alerts, [scrape], active, self._memory, now, NO_LINKS)
             for transition in decision.transitions:
                 tick.record(transaction, transition, now)
         self._memory = decision.memory

@@ -13,6 +13,7 @@ from netsre.app import resources, runbooks, service_levels
 from netsre.app.control.automation import Automation, RunbookChannel
 from netsre.app.control.dispatch import Dispatcher, LogChannel
 from netsre.app.control.snapshot import Board, Recent, Sight
+from netsre.app.control.sources import AgentSource
 from netsre.app.control.switch import SwitchWatch
 from netsre.app.control.tick import Loop, Parts
 from netsre.app.control.worker import Duty, Worker
@@ -132,7 +133,7 @@ class Machine:
         )
         self.loop = Loop(
             Parts(
-                client=self.source,
+                source=AgentSource(self.source),
                 engine=engine,
                 rules=rules,
                 store=store,
