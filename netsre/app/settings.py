@@ -15,7 +15,7 @@ from typing import Final
 
 from netsre import clock, conventions
 from netsre.adapters.endpoints import Endpoint
-from netsre.app import resources
+from netsre.app import prometheus_options, resources
 from netsre.errors import BadInput
 from netsre.model import literals, specs
 
@@ -33,6 +33,9 @@ class Options:
     data_dir: str | None = None
     listen: str | None = None
     agent: str | None = None
+    source: str | None = None
+    node_label: str | None = None
+    token_file: str | None = None
     interval: str | None = None
     slos: tuple[str, ...] = ()
     runbooks: tuple[str, ...] = ()
@@ -47,6 +50,16 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True)
+class Prometheus:
+    """A Prometheus as the source of measurements."""
+
+    url: str
+    node_label: str
+    """The label that names the node of a series."""
+    token_file: Path | None
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """A complete set-up."""
 
@@ -54,6 +67,8 @@ class Settings:
     host: str
     port: int
     agent_url: str
+    prometheus: Prometheus | None
+    """Where measurements come from instead of the agent."""
     interval: int
     """Milliseconds between two evaluations."""
     slos: tuple[Path, ...]
@@ -85,6 +100,8 @@ def settings(options: Options, defaults: Options = Options()) -> Settings:
     usual_listen = f"127.0.0.1:{conventions.CONTROLLER_PORT}"
     listen = first(options.listen, "NETSRE_LISTEN", "listen", usual_listen)
     where = Endpoint.parse(listen, "address")
+    if options.agent and options.source:
+        raise BadInput("--agent and --source are two places to read from; leave one of them out")
     agent = first(options.agent, "NETSRE_AGENT", "agent", f"http://127.0.0.1:{conventions.AGENT_PORT}")
     interval = first(options.interval, "NETSRE_INTERVAL", "interval", defaults.interval or "15s")
     slos = options.slos or _one(written.get("slos"))
@@ -95,6 +112,11 @@ def settings(options: Options, defaults: Options = Options()) -> Settings:
         host=where.host,
         port=where.port,
         agent_url=_url("--agent", agent),
+        prometheus=_prometheus(
+            first(options.source, "NETSRE_SOURCE", "source", ""),
+            first(options.node_label, "NETSRE_NODE_LABEL", "nodeLabel", ""),
+            first(options.token_file, "NETSRE_TOKEN_FILE", "tokenFile", ""),
+        ),
         interval=_interval(interval),
         slos=tuple(Path(path) for path in slos) or (resources.directory("slos"),),
         runbooks=tuple(Path(path) for path in runbooks) or (resources.directory("runbooks"),),
@@ -108,6 +130,13 @@ def settings(options: Options, defaults: Options = Options()) -> Settings:
         external_url=_url("--external-url", url),
         parent_pid=options.parent_pid,
     )
+
+
+def _prometheus(url: str, node_label: str, token_file: str) -> Prometheus | None:
+    if not url:
+        return None
+    label = prometheus_options.node_label(node_label)
+    return Prometheus(prometheus_options.address(url), label, _path(token_file))
 
 
 def default_data_dir() -> Path:
@@ -198,6 +227,9 @@ def _file(path: str | None) -> dict[str, str]:
                 "dataDir",
                 "listen",
                 "agent",
+                "source",
+                "nodeLabel",
+                "tokenFile",
                 "interval",
                 "slos",
                 "runbooks",

@@ -9,6 +9,13 @@ import click
 @click.option("--data-dir", metavar="DIR", help="Where state lives (default: /var/lib/netsre for root).")
 @click.option("--listen", metavar="HOST:PORT", help="Where to serve (default: 127.0.0.1:8600).")
 @click.option("--agent", metavar="URL", help="The agent to read (default: http://127.0.0.1:8601).")
+@click.option(
+    "--source",
+    metavar="URL",
+    help="A Prometheus to read instead, for any number of nodes.",
+)
+@click.option("--node-label", metavar="LABEL", help="What names the node of its series (default: instance).")
+@click.option("--token-file", metavar="FILE", help="The token for it (default: NETSRE_PROMETHEUS_TOKEN).")
 @click.option("--interval", metavar="TIME", help="Between two evaluations (default: 15s).")
 @click.option("--slos", multiple=True, metavar="PATH", help="SLO files (default: the shipped ones).")
 @click.option("--runbooks", multiple=True, metavar="PATH", help="Runbook files (default: the shipped ones).")

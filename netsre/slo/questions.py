@@ -6,6 +6,7 @@ from typing import Final
 
 from netsre import clock, conventions
 from netsre.clock import Timestamp
+from netsre.model.alert_rules import AlertRule
 from netsre.model.levels import SLO, LatencyIndicator, Matcher, Selector
 from netsre.slo import indicators
 from netsre.slo.indicators import Role
@@ -28,23 +29,27 @@ def names(slo: SLO) -> frozenset[str]:
     return frozenset(part.name for part in indicators.parts(slo))
 
 
-def labels(slos: Iterable[SLO]) -> frozenset[str]:
-    """Return the labels that SLOs select or group by."""
+def labels(slos: Iterable[SLO], rules: Iterable[AlertRule] = ()) -> frozenset[str]:
+    """Return the labels that SLOs and alert rules select or group by."""
+    asked = [(slo.group_by, part.selector) for slo in slos for part in indicators.parts(slo)]
+    asked += [(rule.group_by, rule.selector) for rule in rules]
     return frozenset(
         label
-        for slo in slos
-        for part in indicators.parts(slo)
-        for label in (*slo.group_by, *(matcher.label for matcher in part.selector.matchers))
+        for group_by, selector in asked
+        for label in (*group_by, *(matcher.label for matcher in selector.matchers))
     )
 
 
-def selectors(slos: Iterable[SLO], node_label: str) -> tuple[Selector, ...]:
-    """Return one selector for each sample name, with the matchers that all its SLOs share.
+def selectors(slos: Iterable[SLO], node_label: str, rules: Iterable[AlertRule] = ()) -> tuple[Selector, ...]:
+    """Return one selector for each sample name, with the matchers that all who need it share.
 
     It may match more than was asked for, never less: what is counted is decided when it is measured.
     """
     shared: dict[str, frozenset[Matcher]] = {}
     bounds: dict[str, set[Decimal]] = {}
+    for rule in rules:
+        name, matchers = rule.selector.metric, frozenset(_asked(rule.selector, node_label))
+        shared[name] = shared.get(name, matchers) & matchers
     for slo in slos:
         for part in indicators.parts(slo):
             matchers = frozenset(_asked(part.selector, node_label))

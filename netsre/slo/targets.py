@@ -69,6 +69,8 @@ class Chunk:
     up: tuple[RecordedSeries, ...]
     starts: tuple[RecordedSeries, ...]
     """`process_start_time_seconds`."""
+    live: bool = False
+    """Whether it ends in the present: a scrape whose `up` is not there yet may not be whole, and waits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,7 @@ class _Node:
 
 
 class Scrapes:
-    """Makes scrapes of chunks, which are given oldest first."""
+    """Makes scrapes of chunks, which are given oldest first; they may overlap, no scrape is made twice."""
 
     def __init__(
         self, node_label: str, known: Iterable[Series], counters: frozenset[str], kept: frozenset[str]
@@ -106,16 +108,45 @@ class Scrapes:
         self._node_label = node_label
         self._kept = kept
         self._counters = counters
-        self._known: dict[Place, list[frozenset[tuple[str, str]]]] = defaultdict(list)
-        for series in known:
-            self._known[_place(series.labels)].append(frozenset(series.labels))
+        self._known: dict[Place, dict[frozenset[tuple[str, str]], None]] = defaultdict(dict)
+        self.know(known)
         self._nodes: dict[str, _Node] = {}
+        self._last: dict[Labels, Timestamp] = {}
+        """The last scrape of each target."""
         self._doubts: dict[tuple[str, str | None, str | None], Doubt] = {}
+
+    def know(self, known: Iterable[Series]) -> None:
+        """Learn of series that SLOs are about."""
+        for series in known:
+            self._known[_place(series.labels)][frozenset(series.labels)] = None
+
+    def resume(self, node: str, at: Timestamp, started_at: Timestamp) -> None:
+        """Go on with a node that was read before, whoever spoke for it: its process is told by its start."""
+        self._nodes[node] = _Node((), at, started_at)
+
+    def knows(self, series: Iterable[Series]) -> bool:
+        """Tell whether series that SLOs are about are known from each of their places."""
+        return all(_place(one.labels) in self._known for one in series)
+
+    def forget(self, before: Timestamp) -> None:
+        """Forget which series SLOs are about, and targets without a scrape since a time."""
+        self._known.clear()
+        self._last = {target: at for target, at in self._last.items() if at >= before}
+
+    def last(self, after: Timestamp) -> Timestamp | None:
+        """Return the earliest of the last scrapes of all targets that were scraped after a time."""
+        return min((at for at in self._last.values() if at > after), default=None)
 
     @property
     def doubts(self) -> tuple[Doubt, ...]:
         """Everything that was wrong so far, each once."""
         return tuple(self._doubts.values())
+
+    def take_doubts(self) -> tuple[Doubt, ...]:
+        """Return everything that was wrong since this was asked last."""
+        found = self.doubts
+        self._doubts.clear()
+        return found
 
     def read(self, chunk: Chunk) -> Iterator[Reading]:
         """Yield the scrapes of a chunk in the order of time, those of all nodes together."""
@@ -134,8 +165,10 @@ class Scrapes:
             (at, dict(target)[self._node_label], target)
             for target, scrapes in shown.items()
             for at in scrapes
+            if self._is_new(target, at, up.get(target) if chunk.live else None)
         ]
         for at, node, target in sorted(turns):
+            self._last[target] = at
             start = _start(starts.get(target, {}).get(at))
             yield self._reading(node, target, at, start, shown[target][at])
 
@@ -155,9 +188,13 @@ class Scrapes:
                 scrapes.setdefault(at, {})[series] = value
         return shown
 
+    def _is_new(self, target: Labels, at: Timestamp, up: RecordedSeries | None) -> bool:
+        whole = up is None or (bool(up.samples) and at <= up.samples[-1][0])
+        return whole and at > self._last.get(target, -1)
+
     def _is_source(self, target: Labels) -> bool:
         pairs = frozenset(target)
-        return any(pairs <= labels for labels in self._known.get(_place(target), ()))
+        return any(pairs <= labels for labels in self._known.get(_place(target), {}))
 
     def _target(self, series: Series, places: Mapping[Place, list[Labels]]) -> Labels:
         """Return the labels of the target that a series is of."""

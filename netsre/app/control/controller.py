@@ -16,7 +16,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType, MappingProxyType
@@ -32,10 +32,20 @@ from netsre.adapters.alert_log import AlertLog
 from netsre.adapters.alertmanager import Alertmanager, Bounds
 from netsre.adapters.control.node import AgentNode, NoNode
 from netsre.adapters.http_protocol import BoundedProtocol
+from netsre.adapters.prometheus.client import PrometheusClient
 from netsre.alerting.decide import HOLD
 from netsre.alerting.describe import Links
 from netsre.alerting.notify import Pace
-from netsre.app import datadir, gamedays, privileges, resources, runbooks, service_levels, tokens
+from netsre.app import (
+    datadir,
+    gamedays,
+    privileges,
+    prometheus_options,
+    resources,
+    runbooks,
+    service_levels,
+    tokens,
+)
 from netsre.app.control import api
 from netsre.app.control.automation import Automation, RunbookChannel
 from netsre.app.control.dispatch import BATCH, Dispatcher, LogChannel
@@ -43,9 +53,10 @@ from netsre.app.control.drill_parts import DrillPart
 from netsre.app.control.hook import Door
 from netsre.app.control.intake import Intake
 from netsre.app.control.pager import Pager, Telling
+from netsre.app.control.prometheus import Asked, PrometheusSource
 from netsre.app.control.resume import resume
 from netsre.app.control.snapshot import Board, Recent, Sight
-from netsre.app.control.sources import AgentSource
+from netsre.app.control.sources import AgentSource, Source
 from netsre.app.control.switch import SwitchWatch
 from netsre.app.control.tick import Loop, Parts
 from netsre.app.control.worker import Duty, Worker
@@ -60,6 +71,7 @@ from netsre.model.levels import SLO
 from netsre.model.runbooks import Runbook
 from netsre.runbook.actions.catalogue import ACTIONS
 from netsre.slo.engine import Engine
+from netsre.slo.increments import Cursor
 from netsre.store.database import Store
 from netsre.store.migrations import Migrations
 
@@ -103,6 +115,7 @@ def run(settings: Settings) -> None:
     preload()
     # Before the privileges are dropped: certificates may be readable for root alone.
     clients = [Alertmanager(url) for url in dict.fromkeys(settings.alertmanagers)]
+    client = _prometheus(settings)
     _drop(settings)
     stop = _stop_on_signals()
     with contextlib.ExitStack() as stack:
@@ -121,15 +134,19 @@ def run(settings: Settings) -> None:
         intake = Intake(store, world.clock, triggers, worker.wake)
         pager = _pager(settings, world, clients, intake)
         door = Door(tokens.read(settings.data_dir, tokens.WEBHOOK), intake, pager)
-        loop = _loop(settings, loaded, world, board, lambda: _each(pager.wake, worker.wake))
+        loop = _loop(settings, loaded, world, board, client, lambda: _each(pager.wake, worker.wake))
         stack.enter_context(_thread_of(intake))
         stack.enter_context(_serving(listener, _application(settings, loaded, world, board, door, drills)))
         stack.enter_context(_thread_of(pager))
         stack.enter_context(_thread_of(worker))
         stack.enter_context(_thread_of(drills))
-        _log.info("controller %s", pairs(listen=f"{settings.host}:{settings.port}", agent=settings.agent_url))
+        _log.info("controller %s", pairs(listen=f"{settings.host}:{settings.port}", source=_place(settings)))
         _turn(loop, settings.interval, stop)
     _log.info("controller stopped")
+
+
+def _place(settings: Settings) -> str:
+    return settings.agent_url if settings.prometheus is None else settings.prometheus.url
 
 
 def load(settings: Settings) -> Loaded:
@@ -243,15 +260,39 @@ def _worker(settings: Settings, world: World, board: Board) -> Worker:
     return Worker(duties, board)
 
 
-def _loop(settings: Settings, loaded: Loaded, world: World, board: Board, wake: Callable[[], None]) -> Loop:
+def _prometheus(settings: Settings) -> PrometheusClient | None:
+    if settings.prometheus is None:
+        return None
+    token = prometheus_options.token(settings.prometheus.token_file)
+    return PrometheusClient(settings.prometheus.url, token)
+
+
+def _source(
+    settings: Settings, loaded: Loaded, client: PrometheusClient | None, cursors: Collection[Cursor]
+) -> Source:
+    if client is None or settings.prometheus is None:
+        return AgentSource(AgentClient(settings.agent_url, settings.node, SystemClock()))
+    asked = Asked(loaded.slos, loaded.alerts, settings.prometheus.node_label)
+    return PrometheusSource(client, asked, cursors, SystemClock())
+
+
+def _loop(
+    settings: Settings,
+    loaded: Loaded,
+    world: World,
+    board: Board,
+    client: PrometheusClient | None,
+    wake: Callable[[], None],
+) -> Loop:
     now = world.clock.now()
     kept = resume(world.store, loaded.slos, settings.node, len(loaded.runbooks), now)
+    nodes = {settings.node} if client is None else None
     recent = Recent()
     recent.add(bucket for bucket in kept.buckets if now - bucket.begin < Recent.SPAN)
     return Loop(
         Parts(
-            source=AgentSource(AgentClient(settings.agent_url, settings.node, world.clock)),
-            engine=Engine(loaded.slos, kept.buckets, kept.cursors, {settings.node}),
+            source=_source(settings, loaded, client, kept.cursors),
+            engine=Engine(loaded.slos, kept.buckets, kept.cursors, nodes),
             rules=loaded.alerts,
             store=world.store,
             wake=wake,

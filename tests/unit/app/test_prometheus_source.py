@@ -5,7 +5,7 @@ import pathlib
 import pytest
 
 from netsre import clock
-from netsre.app import prometheus_source
+from netsre.app import prometheus_options, prometheus_source
 from netsre.clock import Timestamp
 from netsre.errors import BadInput, EnvironmentUnfit
 
@@ -67,7 +67,7 @@ def test_any_other_moment_is_refused(text: str, why: str) -> None:
 )
 def test_an_address_may_have_a_path(text: str, url: str) -> None:
     """Mimir and many proxies serve the interface below one."""
-    assert prometheus_source.address(text) == url
+    assert prometheus_options.address(text) == url
 
 
 @pytest.mark.parametrize(
@@ -89,13 +89,13 @@ def test_an_address_may_have_a_path(text: str, url: str) -> None:
 def test_what_is_no_address_is_refused(text: str) -> None:
     """Before anything is sent to whatever it may mean."""
     with pytest.raises(BadInput, match=r"^--source "):
-        prometheus_source.address(text)
+        prometheus_options.address(text)
 
 
 def test_a_password_in_an_address_is_refused_and_not_repeated() -> None:
     """A command line is seen by everybody on the machine."""
     with pytest.raises(BadInput) as raised:
-        prometheus_source.address("http://somebody:hunter2@prometheus:9090")
+        prometheus_options.address("http://somebody:hunter2@prometheus:9090")
 
     assert "hunter2" not in str(raised.value)
     assert "NETSRE_PROMETHEUS_TOKEN" in str(raised.value)
@@ -105,12 +105,12 @@ def test_a_token_comes_from_a_file_or_the_environment(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The file that a person names wins; without either there is none."""
-    monkeypatch.delenv(prometheus_source.TOKEN_VARIABLE, raising=False)
-    assert prometheus_source.token(None) is None
-    monkeypatch.setenv(prometheus_source.TOKEN_VARIABLE, "of-the-environment")
-    assert prometheus_source.token(None) == "of-the-environment"
+    monkeypatch.delenv(prometheus_options.TOKEN_VARIABLE, raising=False)
+    assert prometheus_options.token(None) is None
+    monkeypatch.setenv(prometheus_options.TOKEN_VARIABLE, "of-the-environment")
+    assert prometheus_options.token(None) == "of-the-environment"
     (tmp_path / "token").write_text("of-the-file\n")
-    assert prometheus_source.token(tmp_path / "token") == "of-the-file"
+    assert prometheus_options.token(tmp_path / "token") == "of-the-file"
 
 
 @pytest.mark.parametrize("content", ["", " \n", "two words", "caf\u00e9", "x" * 20_000, "a\nb"])
@@ -121,7 +121,7 @@ def test_a_token_that_no_header_can_carry_is_refused_and_not_repeated(
     path = tmp_path / "token"
     path.write_text(content, encoding="utf-8")
     with pytest.raises(BadInput) as raised:
-        prometheus_source.token(path)
+        prometheus_options.token(path)
 
     assert str(path) in str(raised.value)
     assert not content.strip() or content.strip() not in str(raised.value)
@@ -130,4 +130,4 @@ def test_a_token_that_no_header_can_carry_is_refused_and_not_repeated(
 def test_a_token_file_that_is_not_there_is_the_machines_fault(tmp_path: pathlib.Path) -> None:
     """Nothing is sent without the token that was asked for."""
     with pytest.raises(EnvironmentUnfit, match="No such file"):
-        prometheus_source.token(tmp_path / "none")
+        prometheus_options.token(tmp_path / "none")

@@ -1,0 +1,167 @@
+"""A Prometheus as the source of the controller: every scrape that it recorded, once, in order, as it was.
+
+Each look asks for what came since the last one: one query for each sample name, however many SLOs there are.
+Of an answer that is not whole nothing is counted: the next look asks for the same time again. After a restart
+or a time in which nobody could ask, what was recorded meanwhile is read, and nothing is lost.
+"""
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from netsre import clock
+from netsre.adapters.prometheus.client import PrometheusClient
+from netsre.app.control.sources import PROMETHEUS, Look
+from netsre.app.prometheus_chunks import ChunkReader
+from netsre.clock import Clock, Timestamp
+from netsre.errors import SourceUnreachable
+from netsre.model.alert_rules import AlertRule
+from netsre.model.levels import SLO
+from netsre.model.samples import Scrape
+from netsre.slo import indicators, questions
+from netsre.slo.increments import Cursor
+from netsre.slo.targets import Chunk, Doubt, Reading, Scrapes
+
+LATE: Final = 2 * clock.MINUTE
+"""By how much a scrape may be recorded later than that of another target, and is still read."""
+PRESENT: Final = 5 * clock.MINUTE
+"""For how long the last scrape of a target stands for the present; Prometheus itself takes as much."""
+
+_OVERLAP: Final = 15 * clock.SECOND
+_LEAD: Final = 10 * clock.MINUTE
+"""How much before the last scrape that was counted is read, to know the targets again."""
+_DISCOVER_EVERY: Final = 1 * clock.HOUR
+_MOST_CHUNKS: Final = 4
+"""Chunks that one look catches up with: alerts about conditions do not wait for hours of the past."""
+_DOUBTED_FOR: Final = 5 * clock.MINUTE
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a Prometheus is asked about."""
+
+    slos: Sequence[SLO]
+    rules: Sequence[AlertRule]
+    node_label: str
+
+
+class PrometheusSource:
+    """What a Prometheus records from now on, or since the last scrapes that were counted."""
+
+    name: str = PROMETHEUS
+
+    def __init__(
+        self, client: PrometheusClient, asked: Asked, cursors: Collection[Cursor], the_clock: Clock
+    ) -> None:
+        """Go on from the cursors; nothing is asked yet."""
+        slos, rules, label = asked.slos, asked.rules, asked.node_label
+        self._reader = ChunkReader(client, questions.selectors(slos, label, rules), label)
+        self._scrapes = Scrapes(label, (), indicators.counters(slos), questions.labels(slos, rules))
+        for cursor in cursors:
+            self._scrapes.resume(cursor.node, cursor.at, cursor.started_at)
+        self._label = label
+        self._clock = the_clock
+        self._reach = max((slo.reach for slo in slos), default=clock.DAY)
+        self._counted = {cursor.node: cursor.at for cursor in cursors}
+        self._since: Timestamp | None = None
+        self._discover_at = Timestamp(0)
+        self._latest: dict[str, Scrape] = {}
+        self._doubted: dict[Doubt, Timestamp] = {}
+        self._left_out: set[str] = set()
+        """Nodes of which a scrape was not taken: the next one cannot be compared with the last that was."""
+
+    def look(self) -> Look:
+        """Return every scrape that was recorded since the last look."""
+        now = self._clock.now()
+        readings: list[Reading] = []
+        for number, span in enumerate(self._spans(now)):
+            try:
+                chunk = self._chunk(span, now)
+            except SourceUnreachable:
+                if number:  # what was read is counted; the rest comes with the next look
+                    break
+                raise
+            readings += self._taken(chunk, now)
+            self._since = span[1]
+        # What is late is asked for again.
+        last = self._scrapes.last(Timestamp(now - LATE))
+        if self._since == now:
+            self._since = Timestamp(min(now - _OVERLAP, now if last is None else last))
+        latest = {node: scrape for node, scrape in self._latest.items() if scrape.at > now - PRESENT}
+        return Look(tuple(readings), latest, tuple(self._doubted))
+
+    def _spans(self, now: Timestamp) -> Sequence[questions.Span]:
+        """Return what to read now, oldest first; only as much as one look takes."""
+        since = self._begin(now) if self._since is None else self._since
+        if since >= now:  # the clock was set back
+            since = Timestamp(now - LATE)
+        if not self._discover_at - _DISCOVER_EVERY <= now < self._discover_at:
+            self._discover(now)
+        return questions.chunks((since, now), self._reader.most_series)[:_MOST_CHUNKS]
+
+    def _begin(self, now: Timestamp) -> Timestamp:
+        counted = max((at for at in self._counted.values() if at <= now), default=None)
+        if counted is None:
+            return Timestamp(now - LATE)
+        return Timestamp(max(counted - _LEAD, now - self._reach))
+
+    def _discover(self, now: Timestamp) -> None:
+        """Learn which series there are by now; those of which nothing came for a day are forgotten."""
+        yesterday = Timestamp(now - clock.DAY)
+        self._reader.forget()
+        self._reader.discover((yesterday, now))
+        self._refuse_partial()
+        self._scrapes.forget(yesterday)
+        self._scrapes.know(self._reader.known)
+        self._discover_at = Timestamp(now + _DISCOVER_EVERY)
+
+    def _chunk(self, span: questions.Span, now: Timestamp) -> Chunk:
+        chunk = self._read(span, now)
+        found = [one.series for one in chunk.followed]
+        if not self._scrapes.knows(found):
+            # The target of a new series was not asked for yet.
+            self._reader.know(found)
+            chunk = self._read(span, now)
+        self._scrapes.know(found)
+        return chunk
+
+    def _read(self, span: questions.Span, now: Timestamp) -> Chunk:
+        chunk = self._reader.read_live(span) if span[1] == now else self._reader.read(span)
+        self._refuse_partial()
+        return chunk
+
+    def _refuse_partial(self) -> None:
+        partial = self._reader.partial
+        if partial is not None:
+            self._reader.reset()
+            raise SourceUnreachable(f"Prometheus says that its answer is not whole: {partial.about[:200]}")
+
+    def _taken(self, chunk: Chunk, now: Timestamp) -> Iterator[Reading]:
+        """Yield the readings of a chunk that are new and can be trusted."""
+        readings = list(self._scrapes.read(chunk))
+        self._doubted = {doubt: at for doubt, at in self._doubted.items() if now - at < _DOUBTED_FOR}
+        self._doubted |= dict.fromkeys((*self._scrapes.take_doubts(), *self._reader.doubts), now)
+        self._reader.reset()
+        for reading in readings:
+            scrape = reading.scrape
+            if scrape.at <= self._counted.get(scrape.node, -1):
+                continue
+            if self._doubts(scrape.node):
+                self._left_out.add(scrape.node)
+                continue
+            self._latest[scrape.node] = scrape
+            first = reading.first or scrape.node in self._left_out
+            self._left_out.discard(scrape.node)
+            yield Reading(scrape, first)
+        self._let_go(chunk)
+
+    def _doubts(self, node: str) -> bool:
+        return any(doubt.node == node for doubt in self._doubted)
+
+    def _let_go(self, chunk: Chunk) -> None:
+        """Forget the last scrape of targets that could not be scraped since."""
+        for one in chunk.up:
+            node = dict(one.series.labels).get(self._label, "")
+            at, value = one.samples[-1]
+            if value != 1 and node in self._latest and self._latest[node].at < at:
+                del self._latest[node]
