@@ -32,6 +32,8 @@ class Agent:
 
     def __init__(self) -> None:
         """Begin with counters at zero."""
+        self.traffic = 100
+        """Connections from one reading to the next."""
         self.delivered = 0
         self.failed = 0
         self.hangs = False
@@ -45,7 +47,7 @@ class Agent:
             def do_GET(self) -> None:
                 if agent.hangs:
                     agent.hang(self.connection)
-                agent.delivered += 100
+                agent.delivered += agent.traffic
                 self.send_response(200)
                 self.end_headers()
                 with contextlib.suppress(OSError):
@@ -98,7 +100,7 @@ class Controller:
     def __init__(
         self,
         data_dir: pathlib.Path,
-        agent_url: str,
+        agent_url: str | None,
         *options: str,
         program: tuple[str, ...] = NETSRE,
         port: int | None = None,
@@ -109,8 +111,7 @@ class Controller:
         listen = (
             "--listen",
             f"127.0.0.1:{self.port}",
-            "--agent",
-            agent_url,
+            *(("--agent", agent_url) if agent_url else ()),
             "--node",
             "a",
             "--interval",

@@ -53,7 +53,7 @@ from netsre.app.control.drill_parts import DrillPart
 from netsre.app.control.hook import Door
 from netsre.app.control.intake import Intake
 from netsre.app.control.pager import Pager, Telling
-from netsre.app.control.prometheus import Asked, PrometheusSource
+from netsre.app.control.prometheus import BOUNDS, Asked, PrometheusSource
 from netsre.app.control.resume import resume
 from netsre.app.control.snapshot import Board, Recent, Sight
 from netsre.app.control.sources import AgentSource, Source
@@ -264,7 +264,7 @@ def _prometheus(settings: Settings) -> PrometheusClient | None:
     if settings.prometheus is None:
         return None
     token = prometheus_options.token(settings.prometheus.token_file)
-    return PrometheusClient(settings.prometheus.url, token)
+    return PrometheusClient(settings.prometheus.url, token, BOUNDS)
 
 
 def _source(

@@ -11,6 +11,7 @@ from typing import Final
 
 from netsre import clock
 from netsre.adapters.prometheus.client import PrometheusClient
+from netsre.adapters.prometheus.transport import Bounds
 from netsre.app.control.sources import PROMETHEUS, Look
 from netsre.app.prometheus_chunks import ChunkReader
 from netsre.clock import Clock, Timestamp
@@ -22,6 +23,8 @@ from netsre.slo import indicators, questions
 from netsre.slo.increments import Cursor
 from netsre.slo.targets import Chunk, Doubt, Reading, Scrapes
 
+BOUNDS: Final = Bounds(connect_seconds=2.0, total_seconds=15.0, attempts=2)
+"""Of one query: an evaluation waits for the first that fails, and is late by no more than that."""
 LATE: Final = 2 * clock.MINUTE
 """By how much a scrape may be recorded later than that of another target, and is still read."""
 PRESENT: Final = 5 * clock.MINUTE
