@@ -22,8 +22,18 @@ _LONGEST_MATCHER: Final = 2_000
 class ChunkReader:
     """Asks for chunks, and keeps what was said about answers that are not whole."""
 
-    def __init__(self, client: PrometheusClient, selectors: tuple[Selector, ...], node_label: str) -> None:
-        """Ask through a client; `node_label` is the label that names the node of a series."""
+    def __init__(
+        self,
+        client: PrometheusClient,
+        selectors: tuple[Selector, ...],
+        node_label: str,
+        others: tuple[Selector, ...] = (),
+    ) -> None:
+        """Ask through a client; `node_label` is the label that names the node of a series.
+
+        `others` are series that nobody reads here, and whose targets are sources all the same.
+        """
+        self._others = others
         self._client = client
         self._selectors = selectors
         self._node_label = node_label
@@ -60,7 +70,7 @@ class ChunkReader:
 
     def discover(self, span: Span) -> None:
         """Find out which series there are in a span."""
-        found = self._client.known(self._selectors, *span)
+        found = self._client.known((*self._selectors, *self._others), *span)
         self._note(found.shortfalls, None)
         self.know(found.series)
 

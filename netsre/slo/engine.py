@@ -130,6 +130,21 @@ class Engine:
             return self._history.row(slo.name, self._definitions[slo.name], group)
         return self._history.row(events_of(slo.name), definition.of_events(slo), group)
 
+    @property
+    def read(self) -> Mapping[str, Timestamp]:
+        """Return the time of the last scrape of each node."""
+        return {node: cursor.at for node, cursor in self._cursors.items()}
+
+    @property
+    def history(self) -> History:
+        """Return everything that was measured."""
+        return self._history
+
+    def take_over(self, slos: Iterable[SLO], history: History) -> None:
+        """Have the past of some SLOs from a history of the same scrapes, up to the last of each node."""
+        names = {slo.name for slo in slos}
+        self._history.take_over(history, names | {events_of(name) for name in names})
+
     def groups(self, slo: SLO) -> tuple[Labels, ...]:
         """Return the groups of an SLO that were measured within the history, sorted.
 

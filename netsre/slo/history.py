@@ -6,7 +6,7 @@ again, so that nothing is lost or counted twice whenever the process ends. Whole
 anything else in tracks of exact decimals.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Final
 
@@ -101,6 +101,43 @@ class History:
                     found += self._buckets(index, slot, self._used(index, slot))
             self._handed_out[index] = last if first is None else max(first, last)
         return found
+
+    def slots(self) -> Iterator[tuple[int, int, Columns]]:
+        """Yield index of the tier, number and content of every slot of all rows but the wide ones."""
+        rows = np.arange(len(self._keys), dtype=np.int64)
+        for index, grid in enumerate(self._grids):
+            yield from ((index, slot, grid.cells(rows, slot)) for slot in grid.slots())
+
+    def tracks(self, row: int) -> tuple[Track, ...] | None:
+        """Return the tracks of a wide row, one for each tier; None for any other."""
+        return self._wide.get(row)
+
+    def held(self, begin: Timestamp, end: Timestamp) -> Iterator[Bucket]:
+        """Yield all slots that end after the first time and not after the second, with all they hold."""
+        for index, tier in enumerate(self.tiers):
+            wide = {slot for tracks in self._wide.values() for slot in tracks[index].slots}
+            for slot in sorted({*self._grids[index].slots(), *wide}):
+                if begin < tier.start(slot + 1) <= end:
+                    yield from self._buckets(index, slot, self._used(index, slot))
+
+    def take_over(self, other: "History", slos: Collection[str]) -> None:
+        """Have the past of some SLOs from another history, of no use then, in place of what is here."""
+        for row, key in list(self.rows()):
+            if key.slo in slos:
+                self._remove(row, key)
+        seen = other.seen()
+        pairs = [(row, self.row(key.slo, key.definition, key.group)) for row, key in other.rows()]
+        for row, mine in pairs:
+            read, event = seen(row)
+            self._last[mine] = _NEVER if read is None else read
+            self._event[mine] = _NEVER if event is None else event
+            tracks = other.tracks(row)
+            if tracks is not None:
+                self._wide[mine] = tracks
+        theirs, ours = np.array(pairs, np.int64).reshape(-1, 2).T
+        for index, slot, cells in other.slots():
+            measured = cells.measured[theirs].astype(np.uint8)
+            self._grids[index].add(ours, slot, cells.bad[theirs], cells.total[theirs], measured)
 
     def move_to(self, now: Timestamp) -> None:
         """Have windows end now."""

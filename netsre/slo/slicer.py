@@ -15,10 +15,15 @@ class Slicer:
         """Work on a history that holds both."""
         self._history = history
         self._next: dict[int, int] = {}
+        self._generation = history.generation
 
     def close(self, sliced: Slices, rows: tuple[int, int], now: Timestamp) -> list[Bucket]:
         """Count the slices that are over, from the row of the events into the other; return what to keep."""
         events, row = rows
+        if self._generation != self._history.generation:
+            # A row may be another's now; where each had come to, the history knows itself.
+            self._next.clear()
+            self._generation = self._history.generation
         present = now - now % sliced.length
         last = self._history.last_reading(row)
         first = self._next.get(row, 0 if last is None else last + sliced.length)

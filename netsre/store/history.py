@@ -75,6 +75,18 @@ class History:
             for row in self._connection.execute(select(schema.slo_cursor))
         ]
 
+    def definitions(self) -> frozenset[tuple[str, str]]:
+        """Return every SLO that has buckets, with each definition that they are of."""
+        query = select(schema.slo_bucket.c.slo, schema.slo_bucket.c.definition).distinct()
+        return frozenset((row.slo, row.definition) for row in self._connection.execute(query))
+
+    def drop(self, wanted: Iterable[tuple[str, str]]) -> None:
+        """Drop all buckets of some SLOs, each with the definition they are of."""
+        table = schema.slo_bucket
+        for slo, definition in wanted:
+            where = (table.c.slo == slo, table.c.definition == definition)
+            self._connection.execute(delete(table).where(*where))
+
     def prune(self, before: Mapping[int, Timestamp]) -> int:
         """Drop the buckets of each length that began before a time of its own; return how many."""
         table = schema.slo_bucket

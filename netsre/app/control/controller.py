@@ -16,7 +16,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType, MappingProxyType
@@ -26,21 +26,17 @@ import uvicorn
 
 from netsre import clock
 from netsre.adapters import processes
-from netsre.adapters.agent_client import AgentClient
 from netsre.adapters.alert_log import FILE_NAME as ALERT_LOG
 from netsre.adapters.alert_log import AlertLog
 from netsre.adapters.alertmanager import Alertmanager, Bounds
 from netsre.adapters.control.node import AgentNode, NoNode
 from netsre.adapters.http_protocol import BoundedProtocol
-from netsre.adapters.prometheus.client import PrometheusClient
-from netsre.alerting.decide import HOLD
 from netsre.alerting.describe import Links
 from netsre.alerting.notify import Pace
 from netsre.app import (
     datadir,
     gamedays,
     privileges,
-    prometheus_options,
     resources,
     runbooks,
     service_levels,
@@ -53,12 +49,10 @@ from netsre.app.control.drill_parts import DrillPart
 from netsre.app.control.hook import Door
 from netsre.app.control.intake import Intake
 from netsre.app.control.pager import Pager, Telling
-from netsre.app.control.prometheus import BOUNDS, Asked, PrometheusSource
-from netsre.app.control.resume import resume
-from netsre.app.control.snapshot import Board, Recent, Sight
-from netsre.app.control.sources import AgentSource, Source
+from netsre.app.control.reading import begin, place, prometheus
+from netsre.app.control.snapshot import Board, Sight
 from netsre.app.control.switch import SwitchWatch
-from netsre.app.control.tick import Loop, Parts
+from netsre.app.control.tick import Loop
 from netsre.app.control.worker import Duty, Worker
 from netsre.app.control.world import World
 from netsre.app.logs import pairs
@@ -70,8 +64,6 @@ from netsre.model.gamedays import GameDay
 from netsre.model.levels import SLO
 from netsre.model.runbooks import Runbook
 from netsre.runbook.actions.catalogue import ACTIONS
-from netsre.slo.engine import Engine
-from netsre.slo.increments import Cursor
 from netsre.store.database import Store
 from netsre.store.migrations import Migrations
 
@@ -115,7 +107,7 @@ def run(settings: Settings) -> None:
     preload()
     # Before the privileges are dropped: certificates may be readable for root alone.
     clients = [Alertmanager(url) for url in dict.fromkeys(settings.alertmanagers)]
-    client = _prometheus(settings)
+    recorded = prometheus(settings)
     _drop(settings)
     stop = _stop_on_signals()
     with contextlib.ExitStack() as stack:
@@ -134,19 +126,16 @@ def run(settings: Settings) -> None:
         intake = Intake(store, world.clock, triggers, worker.wake)
         pager = _pager(settings, world, clients, intake)
         door = Door(tokens.read(settings.data_dir, tokens.WEBHOOK), intake, pager)
-        loop = _loop(settings, loaded, world, board, client, lambda: _each(pager.wake, worker.wake))
+        turns = begin(settings, recorded, loaded.slos, world, board, lambda: _each(pager.wake, worker.wake))
         stack.enter_context(_thread_of(intake))
         stack.enter_context(_serving(listener, _application(settings, loaded, world, board, door, drills)))
         stack.enter_context(_thread_of(pager))
         stack.enter_context(_thread_of(worker))
         stack.enter_context(_thread_of(drills))
-        _log.info("controller %s", pairs(listen=f"{settings.host}:{settings.port}", source=_place(settings)))
-        _turn(loop, settings.interval, stop)
+        stack.enter_context(_thread_of(turns))
+        _log.info("controller %s", pairs(listen=f"{settings.host}:{settings.port}", source=place(settings)))
+        _turn(turns.loop, settings.interval, stop)
     _log.info("controller stopped")
-
-
-def _place(settings: Settings) -> str:
-    return settings.agent_url if settings.prometheus is None else settings.prometheus.url
 
 
 def load(settings: Settings) -> Loaded:
@@ -258,52 +247,6 @@ def _worker(settings: Settings, world: World, board: Board) -> Worker:
         Duty("runs", Automation(world).advance),
     )
     return Worker(duties, board)
-
-
-def _prometheus(settings: Settings) -> PrometheusClient | None:
-    if settings.prometheus is None:
-        return None
-    token = prometheus_options.token(settings.prometheus.token_file)
-    return PrometheusClient(settings.prometheus.url, token, BOUNDS)
-
-
-def _source(
-    settings: Settings, loaded: Loaded, client: PrometheusClient | None, cursors: Collection[Cursor]
-) -> Source:
-    if client is None or settings.prometheus is None:
-        return AgentSource(AgentClient(settings.agent_url, settings.node, SystemClock()))
-    asked = Asked(loaded.slos, loaded.alerts, settings.prometheus.node_label)
-    return PrometheusSource(client, asked, cursors, SystemClock())
-
-
-def _loop(
-    settings: Settings,
-    loaded: Loaded,
-    world: World,
-    board: Board,
-    client: PrometheusClient | None,
-    wake: Callable[[], None],
-) -> Loop:
-    now = world.clock.now()
-    kept = resume(world.store, loaded.slos, settings.node, len(loaded.runbooks), now)
-    nodes = {settings.node} if client is None else None
-    recent = Recent()
-    recent.add(bucket for bucket in kept.buckets if now - bucket.begin < Recent.SPAN)
-    return Loop(
-        Parts(
-            source=_source(settings, loaded, client, kept.cursors),
-            engine=Engine(loaded.slos, kept.buckets, kept.cursors, nodes),
-            rules=loaded.alerts,
-            store=world.store,
-            wake=wake,
-            board=board,
-            sight=world.sight,
-            recent=recent,
-            clock=world.clock,
-            links=world.links,
-            hold=HOLD,
-        )
-    )
 
 
 def _pager(settings: Settings, world: World, clients: Sequence[Alertmanager], intake: Intake) -> Pager:

@@ -46,6 +46,8 @@ class Asked:
     slos: Sequence[SLO]
     rules: Sequence[AlertRule]
     node_label: str
+    others: Sequence[SLO] = ()
+    """SLOs that are not counted here; what they are about is a source all the same."""
 
 
 class PrometheusSource:
@@ -54,11 +56,18 @@ class PrometheusSource:
     name: str = PROMETHEUS
 
     def __init__(
-        self, client: PrometheusClient, asked: Asked, cursors: Collection[Cursor], the_clock: Clock
+        self,
+        client: PrometheusClient,
+        asked: Asked,
+        cursors: Collection[Cursor],
+        the_clock: Clock,
+        since: Timestamp | None = None,
     ) -> None:
-        """Go on from the cursors; nothing is asked yet."""
+        """Begin at a time, or go on from the cursors; nothing is asked yet."""
         slos, rules, label = asked.slos, asked.rules, asked.node_label
-        self._reader = ChunkReader(client, questions.selectors(slos, label, rules), label)
+        self._reader = ChunkReader(
+            client, questions.selectors(slos, label, rules), label, questions.selectors(asked.others, label)
+        )
         self._scrapes = Scrapes(label, (), indicators.counters(slos), questions.labels(slos, rules))
         for cursor in cursors:
             self._scrapes.resume(cursor.node, cursor.at, cursor.started_at)
@@ -66,12 +75,19 @@ class PrometheusSource:
         self._clock = the_clock
         self._reach = max((slo.reach for slo in slos), default=clock.DAY)
         self._counted = {cursor.node: cursor.at for cursor in cursors}
-        self._since: Timestamp | None = None
+        self._since = since
+        self.caught_up = False
+        """Whether the last look came to its present."""
         self._discover_at = Timestamp(0)
         self._latest: dict[str, Scrape] = {}
         self._doubted: dict[Doubt, Timestamp] = {}
         self._left_out: set[str] = set()
         """Nodes of which a scrape was not taken: the next one cannot be compared with the last that was."""
+
+    @property
+    def read_until(self) -> Timestamp:
+        """Return how far the last look came."""
+        return self._since or Timestamp(0)
 
     def look(self) -> Look:
         """Return every scrape that was recorded since the last look."""
@@ -86,9 +102,10 @@ class PrometheusSource:
                 raise
             readings += self._taken(chunk, now)
             self._since = span[1]
+        self.caught_up = self._since == now
         # What is late is asked for again.
         last = self._scrapes.last(Timestamp(now - LATE))
-        if self._since == now:
+        if self.caught_up:
             self._since = Timestamp(min(now - _OVERLAP, now if last is None else last))
         latest = {node: scrape for node, scrape in self._latest.items() if scrape.at > now - PRESENT}
         return Look(tuple(readings), latest, tuple(self._doubted))
@@ -99,7 +116,7 @@ class PrometheusSource:
         if since >= now:  # the clock was set back
             since = Timestamp(now - LATE)
         if not self._discover_at - _DISCOVER_EVERY <= now < self._discover_at:
-            self._discover(now)
+            self._discover(since, now)
         return questions.chunks((since, now), self._reader.most_series)[:_MOST_CHUNKS]
 
     def _begin(self, now: Timestamp) -> Timestamp:
@@ -108,13 +125,13 @@ class PrometheusSource:
             return Timestamp(now - LATE)
         return Timestamp(max(counted - _LEAD, now - self._reach))
 
-    def _discover(self, now: Timestamp) -> None:
+    def _discover(self, since: Timestamp, now: Timestamp) -> None:
         """Learn which series there are by now; those of which nothing came for a day are forgotten."""
-        yesterday = Timestamp(now - clock.DAY)
+        begin = Timestamp(min(since, now - clock.DAY))
         self._reader.forget()
-        self._reader.discover((yesterday, now))
+        self._reader.discover((begin, now))
         self._refuse_partial()
-        self._scrapes.forget(yesterday)
+        self._scrapes.forget(begin)
         self._scrapes.know(self._reader.known)
         self._discover_at = Timestamp(now + _DISCOVER_EVERY)
 

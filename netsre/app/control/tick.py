@@ -14,7 +14,8 @@ from netsre import clock
 from netsre.alerting import absence, conditions, decide
 from netsre.alerting.describe import Links
 from netsre.alerting.transitions import Transition
-from netsre.app.control import ACTOR, incidents, messages, sources
+from netsre.app.control import ACTOR, backfill, incidents, messages, sources
+from netsre.app.control.backfill import Backfill
 from netsre.app.control.snapshot import Board, Counts, Recent, Sight, Snapshot, Source
 from netsre.app.logs import pairs
 from netsre.clock import Clock, Timestamp
@@ -47,6 +48,8 @@ class Parts:
     """What a turn works with."""
 
     source: sources.Source
+    past: Backfill | None
+    """What reads the past of new SLOs, where there is a source that has one."""
     engine: Engine
     rules: tuple[AlertRule, ...]
     store: Store
@@ -74,6 +77,9 @@ class Loop:
         self._unsaved: dict[tuple[str, Labels, int, Timestamp], Bucket] = {}
         self._cursors: dict[str, Cursor] = {}
         self._memory = conditions.Memory()
+        self._past = parts.past
+        self._whole = False
+        """Whether the past was taken over, and that is not on disk yet."""
         self._turned_at = Timestamp(0)
         self._prune_at = Timestamp(0)
 
@@ -86,6 +92,8 @@ class Loop:
             now = self._parts.clock.now()
             # Nothing that takes long stands between a reading and the alert about it.
             self._judge(look, now)
+            if look is not None:
+                self._fill_in(now)
             evaluations = self._parts.engine.evaluate(now)
             self._parts.sight.evaluated(evaluations)
             self._keep(evaluations, now, blind=look is None)
@@ -128,6 +136,25 @@ class Loop:
         for note in observation.notes:
             _log.debug("scrape %s", pairs(note=note.reason, subject=note.subject))
 
+    def _fill_in(self, now: Timestamp) -> None:
+        """Take the past of new SLOs over, once it is read."""
+        past, engine = self._past, self._parts.engine
+        if past is None:
+            return
+        past.turned_at = now
+        try:
+            history = past.hand_over(now, engine.read) if past.ready else None
+        except SourceUnreachable:
+            return  # nothing is lost: the next turn asks again
+        if history is None:
+            return
+        buckets = list(past.recent())
+        engine.take_over(past.slos, history)
+        self._unsaved |= {(b.slo, b.group, b.step, b.begin): b for b in buckets}
+        self._parts.recent.add(b for b in buckets if now - b.begin < Recent.SPAN)
+        self._past, self._whole = None, True
+        _log.info("slo %s", pairs(slos=len(past.slos), note="their past is read"))
+
     def _judge(self, look: sources.Look | None, now: Timestamp) -> None:
         """Decide on conditions, bring their alerts to disk, and have them told at once."""
         parts = self._parts
@@ -148,6 +175,8 @@ class Loop:
         parts = self._parts
         with parts.store.write() as transaction:
             transaction.history.save(self._unsaved.values(), self._cursors.values())
+            if self._whole:
+                backfill.end(transaction)
             active = transaction.alerts.active(AlertSource.SLO)
             asked = {slo.name for slo in parts.engine.slos}
             gone = decide.retire(active, asked, now)
@@ -163,6 +192,7 @@ class Loop:
             for transition in (*gone, *judged):
                 record(transaction, transition, now)
         self._unsaved.clear()
+        self._whole = False
         self._cursors.clear()
 
     def _prune(self, now: Timestamp) -> None:

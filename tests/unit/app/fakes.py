@@ -134,6 +134,7 @@ class Machine:
         self.loop = Loop(
             Parts(
                 source=AgentSource(self.source),
+                past=None,
                 engine=engine,
                 rules=rules,
                 store=store,

@@ -1,0 +1,144 @@
+"""The past of SLOs that have none yet, out of a Prometheus, read beside the turns of the controller.
+
+The turns measure such an SLO from the first look on. Meanwhile everything that was recorded before, and
+since, is counted by an engine of its own; when that has come as far as the turns have, its history takes the
+place of theirs, in one turn and one transaction. Until then the SLO is on record as unfinished: a start that
+finds it there drops what was kept of it and reads it anew, so that nothing is lost or doubled.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Final
+
+from netsre import clock
+from netsre.adapters.prometheus.client import PrometheusClient
+from netsre.app.control.prometheus import LATE, Asked, PrometheusSource
+from netsre.clock import END, Timestamp
+from netsre.model.documents import canonical
+from netsre.model.levels import SLO
+from netsre.slo import definition, indicators, questions
+from netsre.slo.buckets import Bucket
+from netsre.slo.engine import Engine
+from netsre.slo.history import History
+from netsre.slo.slices import events_of
+from netsre.slo.targets import Reading
+from netsre.store.database import Store, Transaction
+
+_KEY: Final = "slo.backfill"
+_BATCH: Final = 10_000
+"""Buckets of one transaction: a turn waits for no more than that."""
+_NEAR: Final = 5 * clock.MINUTE
+"""How far behind the turns the rest may be that is read in one of them."""
+
+
+def begin(transaction: Transaction, slos: Sequence[SLO]) -> tuple[SLO, ...]:
+    """Return the SLOs whose past is to be read, and put them on record; drop what is unfinished."""
+    text = transaction.meta.get(_KEY)
+    transaction.history.drop((name, what) for name, what in (json.loads(text) if text else ()))
+    known = transaction.history.definitions()
+    # Without series of its own an SLO has no past here.
+    found = tuple(slo for slo in slos if _kept(slo)[0] not in known and any(indicators.parts(slo)))
+    transaction.meta.put(_KEY, canonical([list(pair) for slo in found for pair in _kept(slo)]))
+    return found
+
+
+def end(transaction: Transaction) -> None:
+    """Take them off the record: their past is whole."""
+    transaction.meta.put(_KEY, canonical([]))
+
+
+def _kept(slo: SLO) -> tuple[tuple[str, str], ...]:
+    """Return names and definitions under which buckets of an SLO are kept."""
+    own = (slo.name, definition.of(slo))
+    return (own,) if slo.slices is None else (own, (events_of(slo.name), definition.of_events(slo)))
+
+
+@dataclass(slots=True)
+class _Until:
+    """A clock that stands: how far is read."""
+
+    at: Timestamp
+
+    def now(self) -> Timestamp:
+        return self.at
+
+
+class Backfill:
+    """Reads the past of some SLOs: `advance` in a thread of its own, `hand_over` in that of the turns."""
+
+    def __init__(self, client: PrometheusClient, asked: Asked, store: Store, now: Timestamp) -> None:
+        """Prepare to read what was recorded until now, and then until the turns are reached."""
+        self._until = _Until(now)
+        self._begin = questions.span(asked.slos, now)[0]
+        self._source = PrometheusSource(client, asked, (), self._until, self._begin)
+        self._engine = Engine(asked.slos)
+        self._store = store
+        # The turns keep minutes, and what these are part of, from their first look on.
+        self._kept_until = Timestamp(now - 2 * clock.HOUR)
+        self._keeping: Iterator[Bucket] | None = None
+        self._ahead: list[Reading] = []
+        self.turned_at = now
+        """The last look of the turns."""
+        self.ready = False
+        """Whether `hand_over` may be asked."""
+
+    @property
+    def slos(self) -> tuple[SLO, ...]:
+        """Return the SLOs whose past this is."""
+        return self._engine.slos
+
+    @property
+    def progress(self) -> float:
+        """Return how much of the past was read, between 0 and 1."""
+        span = max(self._until.at - self._begin, 1)
+        return min(max((self._source.read_until - self._begin) / span, 0.0), 1.0)
+
+    def advance(self) -> bool:
+        """Read, or keep, a little more; returns whether there is more to do before it can be handed over."""
+        if self.ready:
+            return False
+        if not self._source.caught_up:
+            self._count(self._source.look().readings)
+            return True
+        if self._keeping is None:
+            self._keeping = self._engine.history.held(Timestamp(0), self._kept_until)
+        batch = list(islice(self._keeping, _BATCH))
+        if batch:
+            with self._store.write() as transaction:
+                transaction.history.save(batch, ())
+            return True
+        behind = self.turned_at - self._until.at
+        if behind <= _NEAR:
+            self.ready = True
+            return False
+        # What may yet come late was not counted by the turns either.
+        self._until.at = Timestamp(self.turned_at - LATE)
+        self._source.caught_up = False
+        return True
+
+    def hand_over(self, now: Timestamp, read: Mapping[str, Timestamp]) -> History | None:
+        """Return the past when it has come as far as the turns; None when it needs another turn for that.
+
+        `read` is the last scrape of each node that the turns have counted. Raises `SourceUnreachable`.
+        """
+        self._until.at = now
+        readings = [*self._ahead, *self._source.look().readings]
+        # What the turns did not see yet they will count.
+        self._ahead = [one for one in readings if one.scrape.at > read.get(one.scrape.node, -1)]
+        ahead = set(map(id, self._ahead))
+        self._count(one for one in readings if id(one) not in ahead)
+        return self._engine.history if self._source.caught_up else None
+
+    def recent(self) -> Iterator[Bucket]:
+        """Yield everything that is not kept yet."""
+        return self._engine.history.held(self._kept_until, Timestamp(END))
+
+    def _count(self, readings: Iterable[Reading]) -> None:
+        last = None
+        for reading in readings:
+            self._engine.observe(reading.scrape, first=reading.first)
+            last = reading.scrape.at
+        if last is not None:
+            self._engine.prune(last)

@@ -1,0 +1,104 @@
+"""What the turns of a controller read, and where they go on: composed of the settings and of the database."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from netsre.adapters.agent_client import AgentClient
+from netsre.adapters.prometheus.client import PrometheusClient
+from netsre.alerting.decide import HOLD
+from netsre.app import prometheus_options
+from netsre.app.control import backfill
+from netsre.app.control.backfill import Backfill
+from netsre.app.control.prometheus import BOUNDS, Asked, PrometheusSource
+from netsre.app.control.resume import resume
+from netsre.app.control.snapshot import Board, Recent
+from netsre.app.control.sources import AgentSource
+from netsre.app.control.tick import Loop, Parts
+from netsre.app.control.worker import Duty, Worker
+from netsre.app.control.world import World
+from netsre.app.settings import Settings
+from netsre.model.levels import SLO
+from netsre.slo.engine import Engine
+
+
+@dataclass(frozen=True, slots=True)
+class Clients:
+    """Clients of one Prometheus, each for a thread of its own."""
+
+    present: PrometheusClient
+    past: PrometheusClient
+
+
+@dataclass(frozen=True, slots=True)
+class Turns:
+    """The turns, and the thread that reads the past beside them, where there is one to read."""
+
+    loop: Loop
+    past: Worker | None
+
+    def start(self) -> None:
+        """Begin to read the past."""
+        if self.past is not None:
+            self.past.start()
+
+    def stop(self, seconds: float) -> None:
+        """Read no more of it."""
+        if self.past is not None:
+            self.past.stop(seconds)
+
+
+def place(settings: Settings) -> str:
+    """Return the address of what is read."""
+    return settings.agent_url if settings.prometheus is None else settings.prometheus.url
+
+
+def prometheus(settings: Settings) -> Clients | None:
+    """Return clients of the Prometheus to read, with its token; None where an agent is read."""
+    if settings.prometheus is None:
+        return None
+    url, token = settings.prometheus.url, prometheus_options.token(settings.prometheus.token_file)
+    return Clients(PrometheusClient(url, token, BOUNDS), PrometheusClient(url, token))
+
+
+def begin(
+    settings: Settings,
+    clients: Clients | None,
+    slos: Sequence[SLO],
+    world: World,
+    board: Board,
+    wake: Callable[[], None],
+) -> Turns:
+    """Go on from what the database holds."""
+    now = world.clock.now()
+    new: tuple[SLO, ...] = ()
+    if clients is not None:
+        with world.store.write() as transaction:
+            new = backfill.begin(transaction, slos)
+    kept = resume(world.store, slos, settings.node, len(world.runbooks), now)
+    recent = Recent()
+    recent.add(bucket for bucket in kept.buckets if now - bucket.begin < Recent.SPAN)
+    source: AgentSource | PrometheusSource
+    past = None
+    if clients is None or settings.prometheus is None:
+        source = AgentSource(AgentClient(settings.agent_url, settings.node, world.clock))
+    else:
+        label = settings.prometheus.node_label
+        source = PrometheusSource(clients.present, Asked(slos, world.rules, label), kept.cursors, world.clock)
+        if new:
+            past = Backfill(clients.past, Asked(new, (), label, slos), world.store, now)
+    parts = Parts(
+        source=source,
+        past=past,
+        engine=Engine(slos, kept.buckets, kept.cursors, {settings.node} if clients is None else None),
+        rules=world.rules,
+        store=world.store,
+        wake=wake,
+        board=board,
+        sight=world.sight,
+        recent=recent,
+        clock=world.clock,
+        links=world.links,
+        hold=HOLD,
+    )
+    reader = None if past is None else Worker((Duty("slo_past", past.advance),), board, "past")
+    return Turns(Loop(parts), reader)
