@@ -61,6 +61,7 @@ AGENT_READ_ERRORS: Final = "netsre_agent_read_errors_total"
 AGENT_COLLECT_SECONDS: Final = "netsre_agent_collect_seconds"
 BUILD_INFO: Final = "netsre_build_info"
 PROCESS_START_TIME: Final = "process_start_time_seconds"
+AGENT_CPU: Final = "netsre_agent_cpu_ratio"
 PROCESS_CPU: Final = "process_cpu_seconds_total"
 PROCESS_RSS: Final = "process_resident_memory_bytes"
 

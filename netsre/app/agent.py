@@ -37,6 +37,7 @@ from netsre.datapath.requirements import AGENT_CAPABILITIES
 from netsre.errors import EnvironmentUnfit
 from netsre.metrics.node import put_conntrack, put_flows
 from netsre.metrics.readings import Readings
+from netsre.metrics.share import CpuShare
 
 _log: Final = logging.getLogger("netsre.agent")
 
@@ -79,6 +80,7 @@ class Agent:
         self._lock = threading.Lock()
         self._errors = {"flows": 0, "conntrack": 0}
         self._collect_seconds = 0.0
+        self._cpu = CpuShare()
         self._namespaces: Mapping[int, inventory.Namespace] = {}
         self._inventory_at = float("-inf")
         self._seen: dict[int, float] = {}
@@ -216,7 +218,11 @@ class Agent:
         readings.put(c.BUILD_INFO, (__version__,), 1)
         readings.put(c.PROCESS_START_TIME, (), self._started)
         times = os.times()
-        readings.put(c.PROCESS_CPU, (), times.user + times.system)
+        used = times.user + times.system
+        readings.put(c.PROCESS_CPU, (), used)
+        self._cpu.read(time.monotonic(), used)
+        if self._cpu.value is not None:
+            readings.put(c.AGENT_CPU, (), self._cpu.value)
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
         readings.put(c.PROCESS_RSS, (), pages * os.sysconf("SC_PAGE_SIZE"))
 

@@ -96,9 +96,7 @@ def settings(options: Options, defaults: Options = Options()) -> Settings:
     def first(option: str | None, variable: str, key: str, default: str) -> str:
         return option or os.environ.get(variable) or written.get(key) or default
 
-    usual_data_dir = defaults.data_dir or str(default_data_dir())
-    usual_listen = f"127.0.0.1:{conventions.CONTROLLER_PORT}"
-    listen = first(options.listen, "NETSRE_LISTEN", "listen", usual_listen)
+    listen = first(options.listen, "NETSRE_LISTEN", "listen", f"127.0.0.1:{conventions.CONTROLLER_PORT}")
     where = Endpoint.parse(listen, "address")
     if options.agent and options.source:
         raise BadInput("--agent and --source are two places to read from; leave one of them out")
@@ -108,7 +106,7 @@ def settings(options: Options, defaults: Options = Options()) -> Settings:
     runbooks = options.runbooks or _one(written.get("runbooks"))
     url = first(options.external_url, "NETSRE_EXTERNAL_URL", "externalUrl", f"http://{listen}")
     return Settings(
-        data_dir=Path(first(options.data_dir, "NETSRE_DATA_DIR", "dataDir", usual_data_dir)),
+        data_dir=Path(first(options.data_dir, "NETSRE_DATA_DIR", "dataDir", _usual_data_dir(defaults))),
         host=where.host,
         port=where.port,
         agent_url=_url("--agent", agent),
@@ -133,10 +131,14 @@ def settings(options: Options, defaults: Options = Options()) -> Settings:
 
 
 def _prometheus(url: str, node_label: str, token_file: str) -> Prometheus | None:
+    label = prometheus_options.node_label(node_label)
     if not url:
         return None
-    label = prometheus_options.node_label(node_label)
     return Prometheus(prometheus_options.address(url), label, _path(token_file))
+
+
+def _usual_data_dir(defaults: Options) -> str:
+    return defaults.data_dir or str(default_data_dir())
 
 
 def default_data_dir() -> Path:

@@ -86,6 +86,8 @@ _METRICS: Final = (
     Metric(c.PROCESS_START_TIME, "gauge", "Start of the agent since the Unix epoch; its counters begin here.",
            (), "agent", "seconds"),
     Metric(c.PROCESS_CPU, "counter", "CPU time of the serving process.", (), "agent", "seconds"),
+    Metric(c.AGENT_CPU, "gauge", "Share of one core that the agent used over the last ten seconds or more.",
+           (), "agent", "ratio"),
     Metric(c.PROCESS_RSS, "gauge", "Resident memory of the serving process.", (), "agent", "bytes"),
     Metric(c.SLO_OBJECTIVE, "gauge", "Share of events that must be good.",
            ("slo", "service"), "controller", "ratio"),

@@ -128,16 +128,13 @@ class History:
         seen = other.seen()
         pairs = [(row, self.row(key.slo, key.definition, key.group)) for row, key in other.rows()]
         for row, mine in pairs:
-            read, event = seen(row)
-            self._last[mine] = _NEVER if read is None else read
-            self._event[mine] = _NEVER if event is None else event
-            tracks = other.tracks(row)
-            if tracks is not None:
+            self._last[mine], self._event[mine] = (_NEVER if at is None else at for at in seen(row))
+            if tracks := other.tracks(row):
                 self._wide[mine] = tracks
         theirs, ours = np.array(pairs, np.int64).reshape(-1, 2).T
         for index, slot, cells in other.slots():
-            measured = cells.measured[theirs].astype(np.uint8)
-            self._grids[index].add(ours, slot, cells.bad[theirs], cells.total[theirs], measured)
+            bad, total, measured = cells.bad[theirs], cells.total[theirs], cells.measured[theirs]
+            self._grids[index].add(ours, slot, bad, total, measured.astype(np.uint8))
 
     def move_to(self, now: Timestamp) -> None:
         """Have windows end now."""

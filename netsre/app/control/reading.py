@@ -1,6 +1,6 @@
 """What the turns of a controller read, and where they go on: composed of the settings and of the database."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from netsre.adapters.agent_client import AgentClient
@@ -12,13 +12,14 @@ from netsre.app.control.backfill import Backfill
 from netsre.app.control.prometheus import BOUNDS, Asked, PrometheusSource
 from netsre.app.control.resume import resume
 from netsre.app.control.snapshot import Board, Recent
-from netsre.app.control.sources import AgentSource
+from netsre.app.control.sources import AgentSource, Source
 from netsre.app.control.tick import Loop, Parts
 from netsre.app.control.worker import Duty, Worker
 from netsre.app.control.world import World
 from netsre.app.settings import Settings
 from netsre.model.levels import SLO
 from netsre.slo.engine import Engine
+from netsre.slo.increments import Cursor
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,24 +71,12 @@ def begin(
 ) -> Turns:
     """Go on from what the database holds."""
     now = world.clock.now()
-    new: tuple[SLO, ...] = ()
-    if clients is not None:
-        with world.store.write() as transaction:
-            new = backfill.begin(transaction, slos)
+    past = _past(settings, clients, slos, world)
     kept = resume(world.store, slos, settings.node, len(world.runbooks), now)
     recent = Recent()
     recent.add(bucket for bucket in kept.buckets if now - bucket.begin < Recent.SPAN)
-    source: AgentSource | PrometheusSource
-    past = None
-    if clients is None or settings.prometheus is None:
-        source = AgentSource(AgentClient(settings.agent_url, settings.node, world.clock))
-    else:
-        label = settings.prometheus.node_label
-        source = PrometheusSource(clients.present, Asked(slos, world.rules, label), kept.cursors, world.clock)
-        if new:
-            past = Backfill(clients.past, Asked(new, (), label, slos), world.store, now)
     parts = Parts(
-        source=source,
+        source=_source(settings, clients, slos, world, kept.cursors),
         past=past,
         engine=Engine(slos, kept.buckets, kept.cursors, {settings.node} if clients is None else None),
         rules=world.rules,
@@ -102,3 +91,26 @@ def begin(
     )
     reader = None if past is None else Worker((Duty("slo_past", past.advance),), board, "past")
     return Turns(Loop(parts), reader)
+
+
+def _past(settings: Settings, clients: Clients | None, slos: Sequence[SLO], world: World) -> Backfill | None:
+    """Return what reads the past of SLOs without one; before the history is loaded, some of which it drops."""
+    if clients is None or settings.prometheus is None:
+        return None
+    with world.store.write() as transaction:
+        new = backfill.begin(transaction, slos)
+    asked = Asked(new, (), settings.prometheus.node_label, slos)
+    return Backfill(clients.past, asked, world.store, world.clock.now()) if new else None
+
+
+def _source(
+    settings: Settings,
+    clients: Clients | None,
+    slos: Sequence[SLO],
+    world: World,
+    cursors: Collection[Cursor],
+) -> Source:
+    if clients is None or settings.prometheus is None:
+        return AgentSource(AgentClient(settings.agent_url, settings.node, world.clock))
+    asked = Asked(slos, world.rules, settings.prometheus.node_label)
+    return PrometheusSource(clients.present, asked, cursors, world.clock)

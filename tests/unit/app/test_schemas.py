@@ -143,6 +143,9 @@ spec:
   dataDir: /var/lib/netsre
   listen: '[::1]:8600'
   agent: http://127.0.0.1:8601
+  source: http://127.0.0.1:9090
+  nodeLabel: node
+  tokenFile: /etc/netsre/prometheus.token
   interval: 15s
   slos: /etc/netsre/slos
   runbooks: /etc/netsre/runbooks

@@ -85,11 +85,13 @@ def test_the_shipped_files_read_as_designed() -> None:
     found = service_levels.load()
 
     assert [(slo.name, slo.objective, slo.window, slo.group_by) for slo in found.slos] == [
+        ("agent-cpu", Fraction(99, 100), 30 * clock.DAY, ("node",)),
         ("connect-latency", Fraction(99, 100), 30 * clock.DAY, ("node",)),
         ("conntrack-headroom", Fraction(99, 100), 30 * clock.DAY, ("node", "netns")),
         ("flow-success", Fraction(999, 1000), 30 * clock.DAY, ("node",)),
+        ("program-loads", Fraction(999, 1000), 30 * clock.DAY, ("node",)),
     ]
-    assert [policy.name for policy in found.policies] == ["guide", "workbook"]
+    assert [policy.name for policy in found.policies] == ["every-failure", "guide", "low-traffic", "workbook"]
 
 
 def flow_success() -> SLO:
