@@ -104,9 +104,8 @@ class History:
 
     def slots(self) -> Iterator[tuple[int, int, Columns]]:
         """Yield index of the tier, number and content of every slot of all rows but the wide ones."""
-        rows = np.arange(len(self._keys), dtype=np.int64)
-        for index, grid in enumerate(self._grids):
-            yield from ((index, slot, grid.cells(rows, slot)) for slot in grid.slots())
+        rows, grids = np.arange(len(self._keys), dtype=np.int64), enumerate(self._grids)
+        return ((index, slot, grid.cells(rows, slot)) for index, grid in grids for slot in grid.slots())
 
     def tracks(self, row: int) -> tuple[Track, ...] | None:
         """Return the tracks of a wide row, one for each tier; None for any other."""
@@ -115,7 +114,7 @@ class History:
     def held(self, begin: Timestamp, end: Timestamp) -> Iterator[Bucket]:
         """Yield all slots that end after the first time and not after the second, with all they hold."""
         for index, tier in enumerate(self.tiers):
-            wide = {slot for tracks in self._wide.values() for slot in tracks[index].slots}
+            wide = (slot for tracks in self._wide.values() for slot in tracks[index].slots)
             for slot in sorted({*self._grids[index].slots(), *wide}):
                 if begin < tier.start(slot + 1) <= end:
                     yield from self._buckets(index, slot, self._used(index, slot))

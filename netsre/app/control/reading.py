@@ -94,7 +94,7 @@ def begin(
 
 
 def _past(settings: Settings, clients: Clients | None, slos: Sequence[SLO], world: World) -> Backfill | None:
-    """Return what reads the past of SLOs without one; before the history is loaded, some of which it drops."""
+    """Return what reads the past of SLOs without one; ask before the history is loaded: it drops some."""
     if clients is None or settings.prometheus is None:
         return None
     with world.store.write() as transaction:
