@@ -14,6 +14,7 @@ them is wrong. What it says, in words:
    minutes, one of more than 3 d of hours.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -167,6 +168,26 @@ def holds(
     enough = slo.policy is not None and sums(sources, now, rule.long)[0] >= slo.policy.minimum_bad_events
     above = not isinstance(short, str) and not isinstance(long, str) and short > factor and long > factor
     return above and enough
+
+
+def chance(bad: int, good: int, ratio: Fraction) -> Fraction:
+    """Return the chance of so many bad events or more, of as many as there are, each bad at this ratio."""
+    return Fraction(*ways(bad, good, ratio))
+
+
+def is_unlikely(bad: int, good: int, ratio: Fraction, confidence: Fraction) -> bool:
+    """Tell whether that chance is at most what the confidence leaves."""
+    above, below = ways(bad, good, ratio)
+    return above * confidence.denominator <= (confidence.denominator - confidence.numerator) * below
+
+
+def ways(bad: int, good: int, ratio: Fraction) -> tuple[int, int]:
+    """Return that chance as a fraction that is not reduced."""
+    events, likely, unit = bad + good, ratio.numerator, ratio.denominator
+    fewer = (
+        math.comb(events, count) * likely**count * (unit - likely) ** (events - count) for count in range(bad)
+    )
+    return unit**events - sum(fewer), unit**events
 
 
 def sums(sources: Sequence[Ledger], now: int, window: int) -> tuple[Fraction, Fraction, int]:
