@@ -14,6 +14,9 @@ ABSENT: Final = "TelemetryAbsent"
 NEEDS_HUMAN: Final = "RunbookNeedsHuman"
 """The alert of runs that people must look at."""
 
+_ALL_PLACES: Final = 30
+"""Of a percentage: a file has no more."""
+
 
 @dataclass(frozen=True, slots=True)
 class Links:
@@ -49,7 +52,7 @@ def annotations(evaluation: Evaluation, severity: Severity, links: Links) -> Map
     return {
         "summary": f"{slo.name} burns its error budget {decimal(burning.long_burn)}x as fast as it may"
         + (f" ({where})" if where else ""),
-        "description": f"{slo.description} {_evidence(burning)}".strip(),
+        "description": f"{slo.description} {_evidence(evaluation, burning)}".strip(),
         "runbook_url": links.runbook(slo.runbook),
         "dashboard_url": links.dashboard(slo.name),
         "budget_remaining": percent(evaluation.budget_remaining),
@@ -87,11 +90,21 @@ def decimal(value: Fraction, places: int = 2) -> str:
     return f"-{digits}" if scaled < 0 else digits
 
 
-def _evidence(burning: Burning) -> str:
+def _evidence(evaluation: Evaluation, burning: Burning) -> str:
     short, long = clock.duration_text(burning.rule.short), clock.duration_text(burning.rule.long)
-    return (
+    policy, factor = evaluation.slo.policy, decimal(burning.factor)
+    rates = (
         f"Burn rate {decimal(burning.long_burn)} over {long} and {decimal(burning.short_burn)} over {short}; "
-        f"both are above {decimal(burning.factor)}."
+        f"both are above {factor}."
+    )
+    if policy is None or policy.confidence is None:
+        return rates
+    # How few they are is what a person asks first where there is little traffic.
+    bad, total = decimal(Fraction(burning.bad)), decimal(Fraction(burning.total))
+    chance = decimal((1 - policy.confidence) * 100, _ALL_PLACES)
+    return (
+        f"{rates} {bad} of {total} events in {long} were bad: "
+        f"at burn {factor} the chance of that many is at most {chance}%."
     )
 
 

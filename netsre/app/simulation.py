@@ -195,6 +195,7 @@ def _episode(episode: Episode) -> Fields:
         "began": clock.rfc3339(episode.began),
         "why_began": episode.why_began.value,
         "burn_at_begin": {"short": number(burning.short_burn), "long": number(burning.long_burn)},
+        "events_at_begin": {"bad": number(burning.bad), "total": number(burning.total)},
         "burning_since": _time(episode.burning_since),
         "time_to_detect_seconds": None if detected is None else number(Fraction(detected, clock.SECOND)),
         "ended": _time(episode.ended),

@@ -106,6 +106,12 @@ class BurnPolicy:
     rules: tuple[BurnRule, ...]
     minimum_bad_events: int
     """Fewer bad events than this in the long window never alert, whatever the ratio."""
+    confidence: Fraction | None = None
+    """How sure a rule must be that errors are above its factor, from a half to 1; None: a ratio is enough.
+
+    It is that sure when so many bad events in its long window would have a chance of at most one minus this,
+    were errors at exactly the factor.
+    """
 
     @property
     def windows(self) -> tuple[int, ...]:
@@ -226,6 +232,9 @@ class Burning:
     short_burn: Fraction
     long_burn: Fraction
     factor: Fraction
+    bad: Decimal
+    total: Decimal
+    """Sums over its long window; exact."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ BOUNDS_UNKNOWN: Final = "SLO020"
 UNKNOWN_RUNBOOK: Final = "SLO021"
 BUDGETING: Final = "SLO022"
 ABSENT: Final = "SLO023"
+CONFIDENCE: Final = "SLO024"
 
 CODES: Final = MappingProxyType(
     {
@@ -52,6 +53,7 @@ CODES: Final = MappingProxyType(
         UNKNOWN_RUNBOOK: "The runbook does not exist.",
         ABSENT: "Silence is told of too early to mean anything.",
         BUDGETING: "The slices of a budget are too long, no part of an hour, or their target is impossible.",
+        CONFIDENCE: "The confidence of a burn policy is impossible, or a single event is to give it.",
     }
 )
 """Every code, with what it says; stable, never reused."""

@@ -1,9 +1,10 @@
 """Sums become budget, burn rates and firing rules.
 
 A rule fires when the burn in its short and in its long window is above its factor, and the long window has
-the policy's minimum of bad events. Everything is compared exactly, before any rounding: an evaluation works
-with fractions. That none of thousands of levels is near its factor is seen in one sweep over their sums;
-those that may be are then worked out one by one.
+the policy's minimum of bad events; where the policy has a confidence, so many must be no chance either.
+Everything is compared exactly, before any rounding: an evaluation works with fractions. That none of
+thousands of levels is near its factor is seen in one sweep over their sums; those that may be are then worked
+out one by one.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -18,6 +19,7 @@ from netsre import clock
 from netsre.clock import Timestamp
 from netsre.model.levels import SLO, Burning, BurnRule, Calendar, Evaluation, Measured, NoData, Ratio
 from netsre.model.samples import Labels
+from netsre.slo import binomial, exact
 from netsre.slo.grid import Columns, Integers
 from netsre.slo.history import Seen
 from netsre.slo.track import Sums
@@ -95,23 +97,32 @@ def _error_ratio(sums: Sums, *, ever: bool) -> Ratio:
 def _firing(slo: SLO, sums: Mapping[int, Sums], burn: Mapping[int, Ratio]) -> tuple[Burning, ...]:
     if slo.policy is None:
         return ()
-    least = slo.policy.minimum_bad_events
+    least, confidence = slo.policy.minimum_bad_events, slo.policy.confidence
     found = (
-        _burning(rule, rule.factor(slo.window), burn)
+        _burning(rule, rule.factor(slo.window), burn, sums[rule.long])
         for rule in slo.policy.rules
         if sums[rule.long].bad >= least
     )
-    burning = [one for one in found if one is not None]
+    burning = [
+        one
+        for one in found
+        if one is not None and (confidence is None or _is_sure(one, 1 - slo.objective, confidence))
+    ]
     return tuple(sorted(burning, key=lambda one: (one.rule.severity != "page", -one.factor)))
 
 
-def _burning(rule: BurnRule, factor: Fraction, burn: Mapping[int, Ratio]) -> Burning | None:
+def _burning(rule: BurnRule, factor: Fraction, burn: Mapping[int, Ratio], held: Sums) -> Burning | None:
     short, long = burn[rule.short], burn[rule.long]
     if not isinstance(short, Measured) or not isinstance(long, Measured):
         return None
     if short.value <= factor or long.value <= factor:
         return None
-    return Burning(rule, short.value, long.value, factor)
+    return Burning(rule, short.value, long.value, factor, held.bad, held.total)
+
+
+def _is_sure(burning: Burning, budget: Fraction, confidence: Fraction) -> bool:
+    good = exact.subtract(burning.total, burning.bad)
+    return binomial.is_unlikely(burning.bad, good, burning.factor * budget, confidence)
 
 
 @dataclass(frozen=True, slots=True)

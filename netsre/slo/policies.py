@@ -44,13 +44,14 @@ class PolicySpec:
     source: str
     """Where its numbers come from."""
     minimum_bad_events: int
+    confidence: Fraction | None
     rules: tuple[RuleSpec, ...]
     origin: Origin
 
     def resolved(self, period: int) -> BurnPolicy:
         """Return the policy for an SLO of this period (milliseconds)."""
         rules = tuple(rule.resolved(period) for rule in self.rules)
-        return BurnPolicy(self.name, rules, self.minimum_bad_events)
+        return BurnPolicy(self.name, rules, self.minimum_bad_events, self.confidence)
 
 
 def read(document: specs.Document) -> PolicySpec | None:
@@ -62,6 +63,7 @@ def read(document: specs.Document) -> PolicySpec | None:
     minimum = spec.integer("minimumBadEvents")
     if minimum is not None and minimum < 1:
         spec.wrong("minimumBadEvents", codes.BURN_RULE, "is 0; write 1 or more")
+    confidence = _confidence(spec, minimum)
     items = spec.sequence("rules")
     if items is not None and not items.nodes:
         spec.wrong("rules", codes.BURN_RULE, "is empty; write a rule, or use policy: none in the SLO")
@@ -71,7 +73,21 @@ def read(document: specs.Document) -> PolicySpec | None:
     if len(findings) > before or minimum is None or document.name == "":
         return None
     good = tuple(rule for rule in rules if rule is not None)
-    return PolicySpec(document.name, source, minimum, good, document.origin)
+    return PolicySpec(document.name, source, minimum, confidence, good, document.origin)
+
+
+def _confidence(spec: specs.Mapping, minimum: int | None) -> Fraction | None:
+    confidence = spec.percent("confidence", required=False)
+    if confidence is None:
+        return None
+    if not Fraction(1, 2) < confidence < 1:
+        message = "is not above 50% and below 100%; write one such as 99%"
+        spec.wrong("confidence", codes.CONFIDENCE, message)
+    if minimum == 1:
+        # One event says nothing about a ratio that a second one could bear out.
+        message = "needs a second bad event to be sure of anything; write minimumBadEvents: 2 or more"
+        spec.wrong("confidence", codes.CONFIDENCE, message)
+    return confidence
 
 
 def _rule(item: specs.Mapping) -> RuleSpec | None:

@@ -73,7 +73,7 @@ def evaluation(
             and isinstance(long, Measured)
             and min(short.value, long.value) > factor
         ):
-            firing.append(Burning(rule, short.value, long.value, factor))
+            firing.append(Burning(rule, short.value, long.value, factor, Decimal(2), Decimal(3)))
     return Evaluation(
         slo=about,
         group=group,

@@ -56,14 +56,20 @@ def burn_policy() -> Schema:
     )
     # Exactly one of the two, which are not the only keys.
     rule |= {"oneOf": [{"required": [amount]} for amount in amounts]}
-    return parts.mapping(
+    found = parts.mapping(
         "When the spending of a budget is an alert.",
         {
             "minimumBadEvents": parts.whole("Fewer bad events than these are no alert.", minimum=1),
             "rules": parts.sequence("Any of them fires.", rule, least=1),
         },
-        {"source": parts.text("Where the numbers come from.")},
+        {
+            "source": parts.text("Where the numbers come from."),
+            "confidence": parts.majority(
+                "How sure a rule must be that so many bad events are no chance: for little traffic."
+            ),
+        },
     )
+    return found | parts.along("confidence", {"properties": {"minimumBadEvents": {"minimum": 2}}})
 
 
 def alert() -> Schema:

@@ -17,6 +17,7 @@ SCALARS: Final = ("string", "number", "boolean")
 _LENGTH: Final = literals.DURATION.pattern.replace("\\d", "[0-9]")
 _NOT_NEGATIVE: Final = "(?!-(?=.*[1-9]))[+-]?"
 _SHARE: Final = "0*(?:100(?:\\.0{1,30})?|[0-9]{1,2}(?:\\.[0-9]{1,30})?)%"
+_MAJORITY: Final = "0*(?:50(?=\\.0*[1-9])|5[1-9]|[6-9][0-9])(?:\\.[0-9]{1,30})?%"
 _WHOLE_SHARE: Final = "0*(?:100|[0-9]{1,2})(?:\\.0{1,30})?%"
 
 
@@ -81,6 +82,11 @@ def positive_share(about: str) -> Schema:
     return pattern(about, f"(?=.*[1-9])[+]?{_SHARE}", "Above 0% and at most 100%, with its sign.", "2%")
 
 
+def majority(about: str) -> Schema:
+    """Return a percentage above 50 % and below 100 %."""
+    return pattern(about, f"[+]?{_MAJORITY}", "Above 50% and below 100%, with its sign.", "99%")
+
+
 def whole_share(about: str) -> Schema:
     """Return a whole percentage from 0 % to 100 %."""
     return pattern(about, _NOT_NEGATIVE + _WHOLE_SHARE, "A whole one from 0% to 100%, with its sign.", "60%")
@@ -119,6 +125,11 @@ def one_of(about: str, keys: Mapping[str, Schema]) -> Schema:
 def when(key: str, words: Iterable[str], then: Schema) -> Schema:
     """Return what must hold as well where a key has one of some values."""
     return {"if": has(key, words), "then": then}
+
+
+def along(key: str, then: Schema) -> Schema:
+    """Return what must hold as well where a key is written."""
+    return {"if": {"required": [key]}, "then": then}
 
 
 def has(key: str, words: Iterable[str]) -> Schema:

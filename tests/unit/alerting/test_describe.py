@@ -34,6 +34,22 @@ def test_the_words_carry_the_measured_numbers() -> None:
     assert told["budget_remaining"] == "50%"
 
 
+@pytest.mark.parametrize(
+    ("confidence", "chance"), [(Fraction(99, 100), "1%"), (1 - Fraction(1, 10**32), f"0.{'0' * 29}1%")]
+)
+def test_with_a_confidence_the_words_say_how_few_events_it_takes(confidence: Fraction, chance: str) -> None:
+    """And what their number means; a chance that is small is never none."""
+    policy = burning.slo().policy
+    assert policy is not None
+    sure = dataclasses.replace(burning.slo(), policy=dataclasses.replace(policy, confidence=confidence))
+
+    told = describe.annotations(burning.evaluation({"5m": 1000, "1h": 667}, of=sure), "page", LINKS)
+
+    assert told["description"].endswith(
+        f"2 of 3 events in 1h were bad: at burn 14.4 the chance of that many is at most {chance}."
+    )
+
+
 def test_the_budget_lasts_as_long_as_its_burn_says() -> None:
     """Half of thirty days' budget at a hundred times the pace is 3 h 36 min."""
     assert describe.annotations(burning.BURNING, "page", LINKS)["time_to_exhaustion"] == "3h36m"

@@ -5,6 +5,7 @@ import itertools
 import pathlib
 import re
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from typing import Any, Final
 
 import jsonschema
@@ -229,16 +230,23 @@ def test_a_length_of_time_is_one_to_both(text: str) -> None:
     assert (re.search(parts.duration("")["pattern"], text) is not None) == taken
 
 
-@given(text=st.text(alphabet="+-019.%", max_size=8))
+@given(
+    text=st.one_of(
+        st.text(alphabet="+-019.%", max_size=8),
+        st.from_regex("[+-]?0{0,2}([0-9]{1,2}|100)([.][01]{1,3})?%", fullmatch=True),
+    )
+)
 def test_a_share_is_one_to_both(text: str) -> None:
-    """From 0 % to 100 %, above 0 %, and whole ones."""
+    """From 0 % to 100 %, above 0 %, whole ones, and those above 50 % that leave something."""
     try:
         share = literals.parse_percent(text)
     except ValueError:
-        taken = [False, False, False]
+        taken = [False] * 4
     else:
         within = 0 <= share <= 1
-        taken = [within, within and share > 0, within and (share * 100).denominator == 1]
+        whole = within and (share * 100).denominator == 1
+        taken = [within, within and share > 0, whole, Fraction(1, 2) < share < 1]
 
-    patterns = [form("")["pattern"] for form in (parts.share, parts.positive_share, parts.whole_share)]
+    forms = (parts.share, parts.positive_share, parts.whole_share, parts.majority)
+    patterns = [form("")["pattern"] for form in forms]
     assert [re.search(pattern, text) is not None for pattern in patterns] == taken

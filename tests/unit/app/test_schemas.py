@@ -75,6 +75,7 @@ metadata: {name: own}
 spec:
   source: Nobody.
   minimumBadEvents: 5
+  confidence: 99.9%
   rules:
     - {severity: page, short: 5m, long: 1h, budget: 2%}
     - {severity: ticket, short: 2h, long: 1d, factor: 3}

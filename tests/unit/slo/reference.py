@@ -12,6 +12,9 @@ them is wrong. What it says, in words:
 5. A reading of a gauge is one event, at the time at which it was read.
 6. A window is the present minute and the whole ones before it. One of more than 6 h is made of pieces of five
    minutes, one of more than 3 d of hours.
+7. With a confidence, so many bad events in the long window, or more, must have a chance of at most what it
+   leaves, were each event bad with the probability of the rule's factor. Of bad events the whole ones count,
+   and a part of a good one counts as one.
 """
 
 import math
@@ -163,11 +166,15 @@ def stand(slo: SLO, sources: Sequence[Ledger], now: int) -> Stand:
 def holds(
     slo: SLO, rule: BurnRule, burn: dict[int, Fraction | str], sources: Sequence[Ledger], now: int
 ) -> bool:
-    """Tell whether a rule fires: both windows above its factor, and enough bad events in the long one."""
+    """Tell whether a rule fires: both windows above its factor, and in the long one enough bad events."""
     short, long, factor = burn[rule.short], burn[rule.long], rule.budget_share * slo.window / rule.long
     enough = slo.policy is not None and sums(sources, now, rule.long)[0] >= slo.policy.minimum_bad_events
     above = not isinstance(short, str) and not isinstance(long, str) and short > factor and long > factor
-    return above and enough
+    sure = slo.policy.confidence if slo.policy else None
+    if not above or not enough or sure is None:
+        return above and enough
+    bad, total, _ = sums(sources, now, rule.long)
+    return is_unlikely(math.floor(bad), math.ceil(total - bad), factor * (1 - slo.objective), sure)
 
 
 def chance(bad: int, good: int, ratio: Fraction) -> Fraction:

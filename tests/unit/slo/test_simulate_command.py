@@ -367,6 +367,31 @@ def test_a_policy_may_be_tried_in_place_of_the_one_that_is_written(
     assert (level["policy"], "14d" in level["burn"]) == ("guide", True)
 
 
+@pytest.mark.parametrize(
+    ("policy", "began", "rule", "events"),
+    [
+        ("low-traffic", "01:40:00", "1h", {"bad": 2, "total": 3}),
+        ("workbook", "02:40:00", "6h", {"bad": 5, "total": 8}),
+    ],
+)
+def test_a_policy_for_little_traffic_pages_by_two_failures(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], policy: str, began: str, rule: str, events: object
+) -> None:
+    """A request every 20 minutes; from 1:20 on all fail. Five failures take an hour more."""
+    seconds = range(0, 3 * 3600 + 1, 60)
+    path = write(
+        tmp_path / "a.om",
+        lines(flows("delivered"), seconds, lambda at: min(at, 4799) // 1200),
+        lines(flows("failed"), seconds, lambda at: (max(at, 4799) - 3600) // 1200),
+    )
+
+    found = simulated(capsys, path, "--slo", "flow-success", "--policy", policy, "--interval", "1m")
+
+    (page,) = (one for one in found["alerts"] if one["severity"] == "page")
+    assert (page["began"][11:19], page["rule"]["long"]) == (began, rule)
+    assert page["events_at_begin"] == events
+
+
 def test_a_policy_that_does_not_fit_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """As the file of the service level would be: it would look further back than is kept."""
     spec = tmp_path / "short.yaml"

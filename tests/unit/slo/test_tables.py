@@ -230,9 +230,9 @@ def test_a_label_more_neither_hides_nor_repeats_an_event() -> None:
     assert sums(agreed(scrapes, 60)) == (13, 13 * 101)
 
 
-def pages(scrapes: Iterable[Scrape]) -> list[tuple[int, str]]:
+def pages(scrapes: Iterable[Scrape], level: SLO | None = None) -> list[tuple[int, str]]:
     """Return when alerts began, in seconds, and their severities."""
-    engine, active = Engine([slo()]), dict[str, Alert]()
+    engine, active = Engine([level or slo()]), dict[str, Alert]()
     began = []
     for one in scrapes:
         engine.observe(one)
