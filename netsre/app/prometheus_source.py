@@ -1,7 +1,7 @@
 """What a person asks a Prometheus, checked before it is sent: address, moment, token, service levels."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -9,6 +9,7 @@ from typing import Final
 
 from netsre import clock
 from netsre.adapters.prometheus.client import PrometheusClient
+from netsre.adapters.prometheus.native import Remark
 from netsre.app import prometheus_options, recorded_levels, service_levels
 from netsre.app.recorded_levels import Progress
 from netsre.clock import Timestamp
@@ -54,11 +55,12 @@ def ask(question: Question, now: Timestamp, progress: Progress) -> Found:
         standing = recorded_levels.read(client, found.slos, at, label, progress)
     finally:
         client.close()
-    return _found(url, at, standing)
+    return _found(url, at, standing, client.remarks)
 
 
-def _found(url: str, at: Timestamp, standing: recorded_levels.Standing) -> Found:
-    warnings = tuple(literals.printable(f"{doubt.reason}: {doubt.about[:200]}") for doubt in standing.doubts)
+def _found(url: str, at: Timestamp, standing: recorded_levels.Standing, remarks: Iterable[Remark]) -> Found:
+    said = [(one.reason, one.about) for one in standing.doubts] + [(one.reason, one.about) for one in remarks]
+    warnings = tuple(literals.printable(f"{reason}: {about[:200]}") for reason, about in said)
     document = {
         **standing.levels.model_dump(mode="json"),
         "source": url,

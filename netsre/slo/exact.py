@@ -37,6 +37,11 @@ def subtract(left: Decimal, right: Decimal) -> Decimal:
     return _CONTEXT.subtract(left, right)
 
 
+def multiply(left: Decimal, right: Decimal) -> Decimal:
+    """Return the exact product of two usable values."""
+    return _CONTEXT.multiply(left, right)
+
+
 def text(value: Decimal) -> str:
     """Return the one way to write a usable value: every digit, no exponent."""
     return f"{value.normalize(_CONTEXT):f}"

@@ -1,6 +1,7 @@
 """What to ask a store of samples about SLOs: one selector for each sample name, however many SLOs need it."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
@@ -24,9 +25,18 @@ Span = tuple[Timestamp, Timestamp]
 """After the first, up to and with the second."""
 
 
+@dataclass(frozen=True, slots=True)
+class NativeSelector(Selector):
+    """A histogram that a store may keep as a native one: all its buckets in one sample of one series."""
+
+    bounds: tuple[Decimal, ...] = ()
+    """In seconds, ascending: wanted is how many events took no longer."""
+
+
 def names(slo: SLO) -> frozenset[str]:
-    """Return the names of the samples that an SLO is about."""
-    return frozenset(part.name for part in indicators.parts(slo))
+    """Return the names of the samples that an SLO is about, those of a native histogram with them."""
+    found = frozenset(part.name for part in indicators.parts(slo))
+    return found | {slo.indicator.selector.metric} if isinstance(slo.indicator, LatencyIndicator) else found
 
 
 def labels(slos: Iterable[SLO], rules: Iterable[AlertRule] = ()) -> frozenset[str]:
@@ -47,17 +57,25 @@ def selectors(slos: Iterable[SLO], node_label: str, rules: Iterable[AlertRule] =
     """
     shared: dict[str, frozenset[Matcher]] = {}
     bounds: dict[str, set[Decimal]] = {}
+    native: set[str] = set()
     for rule in rules:
         name, matchers = rule.selector.metric, frozenset(_asked(rule.selector, node_label))
         shared[name] = shared.get(name, matchers) & matchers
     for slo in slos:
         for part in indicators.parts(slo):
-            matchers = frozenset(_asked(part.selector, node_label))
-            shared[part.name] = shared.get(part.name, matchers) & matchers
+            wanted = [part.name]
             if isinstance(slo.indicator, LatencyIndicator) and part.role is Role.QUICK:
-                bounds.setdefault(part.name, set()).add(slo.indicator.below)
+                native.add(part.selector.metric)
+                wanted.append(part.selector.metric)
+                for name in wanted:
+                    bounds.setdefault(name, set()).add(slo.indicator.below)
+            matchers = frozenset(_asked(part.selector, node_label))
+            for name in wanted:
+                shared[name] = shared.get(name, matchers) & matchers
     return tuple(
-        Selector(name, (*_in_order(matchers), *_buckets(bounds.get(name, set()))))
+        NativeSelector(name, _in_order(matchers), tuple(sorted(bounds[name])))
+        if name in native
+        else Selector(name, (*_in_order(matchers), *_buckets(bounds.get(name, set()))))
         for name, matchers in sorted(shared.items())
     )
 

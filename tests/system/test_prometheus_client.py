@@ -107,7 +107,7 @@ def test_a_partial_answer_says_so(more: dict[str, object], about: str) -> None:
 
 
 def test_a_native_histogram_is_not_a_counter() -> None:
-    """Its samples are no numbers; nothing is made of them."""
+    """Its samples are no numbers; nothing is made of them where nobody asks for a histogram."""
     entry = {"metric": METRIC, "histograms": [[AT, {"count": "1", "sum": "1", "buckets": []}]]}
     body = json.dumps({"status": "success", "data": {"resultType": "matrix", "result": [entry]}})
     with serving(says(body)) as server, asking(server) as client:

@@ -3,7 +3,7 @@
 import functools
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
@@ -28,6 +28,10 @@ class Shortfall:
     about: str
 
 
+Native = Callable[[Series, list[tuple[Timestamp, object]]], tuple[RecordedSeries, ...]]
+"""Makes counters of the samples of a native histogram; raises `ValueError` for what are none."""
+
+
 def shortfalls(document: dict[str, Any]) -> tuple[Shortfall, ...]:
     """Return everything that says an answer is not whole; nothing that we ask deserves a warning."""
     said: list[str] = []
@@ -40,12 +44,13 @@ def shortfalls(document: dict[str, Any]) -> tuple[Shortfall, ...]:
 
 
 def recorded(
-    document: dict[str, Any], since: Timestamp, until: Timestamp
+    document: dict[str, Any], since: Timestamp, until: Timestamp, native: Native | None = None
 ) -> tuple[tuple[RecordedSeries, ...], tuple[Shortfall, ...]]:
     """Return every series of an answer to a range selector with its samples in `(since, until]`.
 
-    Prometheus before 3 includes the beginning of a range, later ones do not; here it never is. Raises
-    `ValueError` for another shape, and for samples of a time that was not asked for.
+    Prometheus before 3 includes the beginning of a range, later ones do not; here it never is. Native
+    histograms become what `native` makes of them; without it nobody asked for any. Raises `ValueError` for
+    another shape, and for samples of a time that was not asked for.
     """
     data = document.get("data")
     if not isinstance(data, dict) or data.get("resultType") != "matrix":
@@ -59,12 +64,16 @@ def recorded(
         if not isinstance(entry, dict):
             raise ValueError("has an entry that is no object")
         series = series_of(entry.get("metric"))
-        if entry.get("histograms"):
+        histograms = entry.get("histograms")
+        if histograms and native is None:
             missing.append(Shortfall(NATIVE_HISTOGRAM, f"{series.name} is a native histogram"))
             continue
-        samples = tuple(_samples(entry.get("values"), since, until))
-        if samples:
-            found.append(RecordedSeries(series, samples))
+        if histograms and native is not None:
+            found += native(series, list(_timed(histograms, since, until)))
+        # A series that is a number at one time and a histogram at another has both.
+        if not histograms or "values" in entry:
+            samples = tuple((at, _text(value)) for at, value in _timed(entry.get("values"), since, until))
+            found += [RecordedSeries(series, samples)] if samples else []
     if len({one.series for one in found}) < len(found):
         raise ValueError("has one series twice")
     return tuple(found), tuple(dict.fromkeys(missing))
@@ -81,28 +90,33 @@ def series_of(pairs: object) -> Series:
     return Series(pairs[_NAME], labels({name: value for name, value in pairs.items() if name != _NAME}))
 
 
-def _samples(values: object, since: Timestamp, until: Timestamp) -> Iterator[tuple[Timestamp, Decimal]]:
+def _timed(values: object, since: Timestamp, until: Timestamp) -> Iterator[tuple[Timestamp, object]]:
     if not isinstance(values, list):
         raise ValueError("has a series without values")
     for pair in values:
         if not isinstance(pair, list) or len(pair) != 2:
             raise ValueError("has a sample that is no pair")
-        seconds, text = pair
+        seconds, value = pair
         if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds < _LATEST:
             raise ValueError("has a sample without a time")
         at = Timestamp(round(seconds * clock.SECOND))
         if not since <= at <= until:
             raise ValueError(f"has a sample not asked for, of {clock.rfc3339(at)}")
-        if not isinstance(text, str):
-            raise ValueError("has a sample without a value")
         if at > since:
-            yield at, _value(text)
+            yield at, value
+
+
+def _text(value: object) -> Decimal:
+    if not isinstance(value, str):
+        raise ValueError("has a sample without a value")
+    return number(value)
 
 
 @functools.lru_cache(maxsize=65_536)
-def _value(text: str) -> Decimal:
+def number(text: str) -> Decimal:
+    """Return the number that a text says, NaN where it is not finite; raises `ValueError` for no number."""
     if not _VALUE.fullmatch(text):
         raise ValueError("has a sample whose value is no number")
-    number = float(text)
+    value = float(text)
     # The shortest text that reads back as the same float is what was scraped.
-    return Decimal(repr(number)) if math.isfinite(number) else Decimal("NaN")
+    return Decimal(repr(value)) if math.isfinite(value) else Decimal("NaN")

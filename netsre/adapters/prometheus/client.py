@@ -1,6 +1,8 @@
 """Asks a Prometheus for raw samples: `rate()` and `increase()` extrapolate, and are never used."""
 
 import datetime
+import functools
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final, cast
@@ -11,14 +13,21 @@ from requests.adapters import DEFAULT_RETRIES
 from netsre import clock
 from netsre.adapters.prometheus import answers
 from netsre.adapters.prometheus.answers import Shortfall
+from netsre.adapters.prometheus.native import Conversions, Remark
 from netsre.adapters.prometheus.transport import Bounds, Session, TooMuch
 from netsre.clock import Timestamp
 from netsre.model.levels import Selector
 from netsre.model.samples import RecordedSeries, Series
+from netsre.slo.questions import NativeSelector
 
 BOUNDS: Final = Bounds()
 _SHORTEST: Final = clock.MINUTE
 """Milliseconds; an answer about less than that is not asked for in parts."""
+_NATIVE_PART: Final = 8
+"""An answer with native histograms is to be no more than this part of the largest."""
+_NATIVE_SAMPLE: Final = 8_000
+"""Bytes of a sample with 160 buckets, as many as clients make by default; 15 s from one to the next."""
+_NATIVE_INTERVAL: Final = 15 * clock.SECOND
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +53,9 @@ class PrometheusClient:
         """Prepare for requests to `url` (such as `http://127.0.0.1:9090`); nothing is sent yet."""
         self._bounds = bounds
         self._session = Session(url, token, bounds)
+        self._native = Conversions()
+        self._series: Counter[str] = Counter()
+        self._pace: dict[str, int] = {}
         # Attempts are the session's, which counts them and bounds each.
         self._library = PrometheusConnect(url=url, headers={}, session=self._session, retry=DEFAULT_RETRIES)
 
@@ -52,27 +64,48 @@ class PrometheusClient:
         """Requests that were sent, each attempt counted."""
         return self._session.sent
 
+    @property
+    def remarks(self) -> tuple[Remark, ...]:
+        """What people have to be told of numbers that they can trust nevertheless."""
+        return self._native.remarks
+
     def close(self) -> None:
         """Close every connection."""
         self._library.close()
 
     def samples(self, selector: Selector, since: Timestamp, until: Timestamp) -> Answer:
-        """Return the raw samples in `(since, until]`; a span that is too much is asked for in halves."""
+        """Return the raw samples in `(since, until]`; a span that is too much is asked for in halves.
+
+        A native histogram is asked for span by span, oldest first: its counters go on from one to the next.
+        """
+        if not isinstance(selector, NativeSelector):
+            return self._halved(selector, since, until)
+        parts: list[Answer] = []
+        while since < until:
+            end = Timestamp(min(since + self._pace_of(selector.metric), until))
+            parts.append(self._halved(selector, since, end))
+            since = end
+        return functools.reduce(_together, parts, Answer((), ()))
+
+    def _halved(self, selector: Selector, since: Timestamp, until: Timestamp) -> Answer:
         try:
             return self._samples(selector, since, until)
         except TooMuch as error:
             if until - since <= _SHORTEST:
                 self._session.refuse(f"{error}; make the selectors of the service levels narrower")
         middle = Timestamp(since + (until - since) // 2)
-        earlier, later = self.samples(selector, since, middle), self.samples(selector, middle, until)
-        return Answer(
-            _joined(earlier.recorded, later.recorded),
-            tuple(dict.fromkeys((*earlier.shortfalls, *later.shortfalls))),
-        )
+        return _together(self._halved(selector, since, middle), self._halved(selector, middle, until))
+
+    def _pace_of(self, metric: str) -> int:
+        """Return milliseconds whose samples of a native histogram are an answer that we like to read."""
+        samples = self._bounds.body_bytes // _NATIVE_PART // _NATIVE_SAMPLE
+        usual = samples * _NATIVE_INTERVAL // max(self._series[metric], 1)
+        return max(self._pace.get(metric, usual), _SHORTEST)
 
     def known(self, selectors: Iterable[Selector], since: Timestamp, until: Timestamp) -> Known:
         """Return the series that these selectors match and that have a sample between two times."""
-        params = {"match[]": [str(selector) for selector in selectors]}
+        asked = tuple(selectors)
+        params = {"match[]": [str(selector) for selector in asked]}
         try:
             found = self._library.get_series(_time(since), _time(until), params)
         except TooMuch as error:
@@ -83,6 +116,8 @@ class PrometheusClient:
             series = tuple(answers.series_of(pairs) for pairs in found)
         except ValueError as error:
             self._session.refuse(f"answered JSON of another shape ({error}); is it a Prometheus?")
+        self._series = Counter(one.name for one in series)
+        self._native.both((one for one in asked if isinstance(one, NativeSelector)), series)
         return Known(series, answers.shortfalls(self._document()))
 
     def _samples(self, selector: Selector, since: Timestamp, until: Timestamp) -> Answer:
@@ -97,14 +132,25 @@ class PrometheusClient:
         except (KeyError, TypeError):  # the library's, about an answer without data
             self._session.refuse("answered JSON without data; is it a Prometheus?")
         document = self._document()
+        native = None
+        if isinstance(selector, NativeSelector):
+            native = functools.partial(self._native.read, selector)
+            self._pace[selector.metric] = (
+                (until - since) * self._bounds.body_bytes // _NATIVE_PART // max(self._session.bytes, 1)
+            )
         try:
-            recorded, missing = answers.recorded(document, since, until)
+            recorded, missing = answers.recorded(document, since, until, native)
         except ValueError as error:
             self._session.refuse(f"answered JSON that {error}; is it a Prometheus?")
         return Answer(recorded, (*answers.shortfalls(document), *missing))
 
     def _document(self) -> dict[str, Any]:
         return cast("dict[str, Any]", self._session.last)
+
+
+def _together(earlier: Answer, later: Answer) -> Answer:
+    shortfalls = tuple(dict.fromkeys((*earlier.shortfalls, *later.shortfalls)))
+    return Answer(_joined(earlier.recorded, later.recorded), shortfalls)
 
 
 def _joined(earlier: Iterable[RecordedSeries], later: Iterable[RecordedSeries]) -> tuple[RecordedSeries, ...]:

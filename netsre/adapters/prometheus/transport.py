@@ -59,11 +59,12 @@ class _Passing(Exception):
 class Reply(requests.Response):
     """An answer that was read to its end and understood, for the client library to take apart."""
 
-    def __init__(self, document: Mapping[str, Any]) -> None:
-        """Hold one document."""
+    def __init__(self, document: Mapping[str, Any], size: int) -> None:
+        """Hold one document, and how many bytes it was."""
         super().__init__()
         self.status_code = HTTPStatus.OK
         self.document = document
+        self.bytes = size
 
     def json(self, **_options: Any) -> Mapping[str, Any]:
         """Return the document."""
@@ -89,6 +90,8 @@ class Session(requests.Session):
         """Requests, each attempt counted."""
         self.last: Mapping[str, Any] = {}
         """The document of the last answer, because the client library keeps only its result."""
+        self.bytes = 0
+        """Of the last answer, as they were unpacked."""
 
     def request(self, method: str, url: str | bytes, *_: Any, **options: Any) -> requests.Response:
         """Return a whole answer.
@@ -109,7 +112,7 @@ class Session(requests.Session):
                 pause = max(passing.pause, self._bounds.pause_seconds * 2 ** (attempt - 1))
                 time.sleep(min(pause, _LONGEST_PAUSE))
             else:
-                self.last = reply.document
+                self.last, self.bytes = reply.document, reply.bytes
                 return reply
         raise AssertionError("a session without attempts")
 
@@ -164,7 +167,7 @@ class Session(requests.Session):
         document = self._document(body)
         if document.get("status") != "success":
             self.refuse(f"answered without success{_reason(body)}")
-        return Reply(document)
+        return Reply(document, len(body))
 
     def _refused(self, response: requests.Response, body: bytes) -> NoReturn:
         status = response.status_code

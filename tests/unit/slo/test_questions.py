@@ -68,12 +68,25 @@ def test_of_a_histogram_only_the_buckets_that_count_are_asked_for() -> None:
     slow = LatencyIndicator(selector("seconds"), Decimal(1))
     (buckets,) = [text for text in asked(quick, slow) if text.startswith("seconds_bucket")]
 
-    assert asked(quick, slow) == [buckets, "seconds_count"]
+    assert asked(quick, slow) == ["seconds", buckets, "seconds_count"]
     expression = buckets.removeprefix('seconds_bucket{le=~"').removesuffix('"}')
     for bound in ("0.25", "0.250", "2.5e-01", "1", "1.0", "1e+00"):
         assert re.fullmatch(expression, bound), bound
     for bound in ("0.5", "10", "0.0025", "+Inf", "2.5", "1e+01", "11"):
         assert not re.fullmatch(expression, bound), bound
+
+
+def test_a_histogram_may_be_a_native_one() -> None:
+    """One question for all its buckets, which says which bounds count."""
+    slow = LatencyIndicator(selector("seconds", Matcher("src", "=", "host")), Decimal(1))
+    quick = LatencyIndicator(selector("seconds", Matcher("src", "=", "host")), Decimal("0.25"))
+    slos = [given.slo(indicator, name=f"slo-{index}") for index, indicator in enumerate((slow, quick))]
+    native, *_ = questions.selectors(slos, "instance")
+
+    assert str(native) == 'seconds{src="host"}'
+    assert isinstance(native, questions.NativeSelector)
+    assert native.bounds == (Decimal("0.25"), Decimal(1))
+    assert questions.names(slos[0]) == {"seconds", "seconds_count", "seconds_bucket"}
 
 
 @always(st.integers(1, 10**6), st.integers(-6, 3))
