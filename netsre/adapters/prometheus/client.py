@@ -76,7 +76,8 @@ class PrometheusClient:
     def samples(self, selector: Selector, since: Timestamp, until: Timestamp) -> Answer:
         """Return the raw samples in `(since, until]`; a span that is too much is asked for in halves.
 
-        A native histogram is asked for span by span, oldest first: its counters go on from one to the next.
+        A native histogram is asked for span by span, oldest first: its counters go on from one to the next,
+        and so they do from call to call.
         """
         if not isinstance(selector, NativeSelector):
             return self._halved(selector, since, until)
@@ -85,7 +86,7 @@ class PrometheusClient:
             end = Timestamp(min(since + self._pace_of(selector.metric), until))
             parts.append(self._halved(selector, since, end))
             since = end
-        return functools.reduce(_together, parts, Answer((), ()))
+        return functools.reduce(_continued, parts, Answer((), ()))
 
     def _halved(self, selector: Selector, since: Timestamp, until: Timestamp) -> Answer:
         try:
@@ -94,7 +95,7 @@ class PrometheusClient:
             if until - since <= _SHORTEST:
                 self._session.refuse(f"{error}; make the selectors of the service levels narrower")
         middle = Timestamp(since + (until - since) // 2)
-        return _together(self._halved(selector, since, middle), self._halved(selector, middle, until))
+        return _continued(self._halved(selector, since, middle), self._halved(selector, middle, until))
 
     def _pace_of(self, metric: str) -> int:
         """Return milliseconds whose samples of a native histogram are an answer that we like to read."""
@@ -103,7 +104,10 @@ class PrometheusClient:
         return max(self._pace.get(metric, usual), _SHORTEST)
 
     def known(self, selectors: Iterable[Selector], since: Timestamp, until: Timestamp) -> Known:
-        """Return the series that these selectors match and that have a sample between two times."""
+        """Return the series that these selectors match and that have a sample between two times.
+
+        Native histograms without a sample since the first are forgotten.
+        """
         asked = tuple(selectors)
         params = {"match[]": [str(selector) for selector in asked]}
         try:
@@ -117,6 +121,7 @@ class PrometheusClient:
         except ValueError as error:
             self._session.refuse(f"answered JSON of another shape ({error}); is it a Prometheus?")
         self._series = Counter(one.name for one in series)
+        self._native.forget(since)
         self._native.both((one for one in asked if isinstance(one, NativeSelector)), series)
         return Known(series, answers.shortfalls(self._document()))
 
@@ -148,7 +153,7 @@ class PrometheusClient:
         return cast("dict[str, Any]", self._session.last)
 
 
-def _together(earlier: Answer, later: Answer) -> Answer:
+def _continued(earlier: Answer, later: Answer) -> Answer:
     shortfalls = tuple(dict.fromkeys((*earlier.shortfalls, *later.shortfalls)))
     return Answer(_joined(earlier.recorded, later.recorded), shortfalls)
 

@@ -15,9 +15,10 @@ labels, which makes a first scrape (`slo.targets`); where it has both, the class
 | the count did not                                | before                                               |
 | a count is no number                             | nothing; both counters are no number either          |
 
-So a bucket never gains more than the count does, and never falls while no part of the histogram fell. Samples
-of a series are given in the order of time; one that is not later than the last begins anew. An estimate is
-rounded down to whole events, once, not at each sample.
+So a bucket never gains more than the count does, and never falls while no part of the histogram fell. An
+estimate is rounded down to whole events, once, not at each sample. Samples of a series are given in the order
+of time. Those of the last minutes may be given again, and become what they were; any other that is not later
+than the last begins anew.
 """
 
 from collections.abc import Iterable
@@ -25,6 +26,7 @@ from dataclasses import dataclass, field
 from decimal import ROUND_FLOOR, Decimal
 from typing import Final
 
+from netsre import clock
 from netsre.adapters.prometheus import answers, histograms
 from netsre.adapters.prometheus.histograms import Histogram, Span
 from netsre.clock import Timestamp
@@ -35,6 +37,8 @@ from netsre.slo.questions import NativeSelector
 ESTIMATED: Final = "estimated"
 BOTH_KINDS: Final = "classic_and_native"
 
+_REMEMBERED: Final = 5 * clock.MINUTE
+"""For how long a sample may be given again: who follows the present asks for some of the past each time."""
 _NOT_A_NUMBER: Final = Decimal("NaN")
 
 
@@ -67,7 +71,16 @@ class _Track:
 
     at: Timestamp
     last: Histogram
-    buckets: dict[Decimal, _Bucket]
+    buckets: dict[Decimal, _Bucket] = field(default_factory=dict)
+    told: dict[Timestamp, dict[Decimal, Decimal]] = field(default_factory=dict)
+    """The counters of all bounds at the times of the last minutes, in order."""
+
+    def tell(self) -> dict[Decimal, Decimal]:
+        """Return the counters of all bounds, and remember them."""
+        told = self.told[self.at] = {bound: bucket.tell() for bound, bucket in self.buckets.items()}
+        while next(iter(self.told)) < self.at - _REMEMBERED:
+            del self.told[next(iter(self.told))]
+        return told
 
 
 @dataclass(slots=True)
@@ -103,6 +116,10 @@ class Conversions:
             made[Series(f"{series.name}_bucket", tuple(pairs))] = values
         return tuple(RecordedSeries(one, tuple(values)) for one, values in made.items() if values)
 
+    def forget(self, before: Timestamp) -> None:
+        """Forget series of which nothing came since a time."""
+        self._tracks = {series: track for series, track in self._tracks.items() if track.at >= before}
+
     def both(self, selectors: Iterable[NativeSelector], known: Iterable[Series]) -> None:
         """Note which of these metrics some targets have as a classic and as a native histogram."""
         names = {selector.metric: f"{selector.metric}_count" for selector in selectors}
@@ -117,8 +134,10 @@ class Conversions:
     ) -> dict[Decimal, Decimal]:
         """Return the counters of all bounds after one more sample."""
         track = self._tracks.get(series)
-        if track is None or at <= track.at or found.count < track.last.count:
-            track = self._tracks[series] = _Track(at, found, {})
+        if track is not None and at in track.told:
+            return track.told[at]
+        if track is None or at < track.at or found.count < track.last.count:
+            track = self._tracks[series] = _Track(at, found)
         elif found != track.last:
             for bound in tuple(track.buckets):
                 self._gain(series.name, track, found, bound)
@@ -126,7 +145,7 @@ class Conversions:
             if bound not in track.buckets:
                 track.buckets[bound] = self._begin(series.name, found, bound)
         track.at, track.last = at, found
-        return {bound: bucket.tell() for bound, bucket in track.buckets.items()}
+        return track.tell()
 
     def _gain(self, name: str, track: _Track, found: Histogram, bound: Decimal) -> None:
         """Add what a bucket gained since the last sample, or begin anew."""

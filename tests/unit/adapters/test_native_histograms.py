@@ -129,13 +129,27 @@ def test_an_answer_in_parts_is_the_same(case: str) -> None:
     assert first + read(conversions, samples[1:], since=1)[QUICK] == quick
 
 
-def test_a_sample_of_the_past_begins_anew() -> None:
-    """What is asked for a second time is not what came since."""
+def test_the_last_minutes_may_be_read_again() -> None:
+    """The same values as before: with the buckets of now alone it would be 60 of 120."""
     conversions = Conversions()
-    samples = [histogram(8, (*COARSE, 8)), histogram(10, (*COARSE, 10))]
+    samples, _ = LIVES["the resolution falls"]
+    samples = [*samples, histogram(112, (*COARSE, 112)), histogram(120, (*COARSE, 120))]
+    first = read(conversions, samples)[QUICK]
 
-    assert read(conversions, samples)[QUICK] == [4, 5]
-    assert read(conversions, samples)[QUICK] == [4, 5]
+    assert first == [90, 94, 96, 100]
+    again = read(conversions, [*samples[2:], histogram(124, (*COARSE, 124))], since=2)
+    assert again[QUICK] == [96, 100, 102]
+
+
+def test_a_sample_of_long_ago_begins_anew() -> None:
+    """What is asked for a second time did not happen since."""
+    conversions = Conversions()
+    samples = [histogram(8 + minute, (*COARSE, 8 + minute)) for minute in range(10)]
+    first = read(conversions, samples)
+
+    assert read(conversions, samples) == first
+    conversions.forget(Timestamp(10 * clock.MINUTE))
+    assert read(conversions, samples) == first
 
 
 @pytest.mark.parametrize(
