@@ -3,6 +3,8 @@
 import contextlib
 import functools
 import json
+import logging
+import pathlib
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
@@ -11,11 +13,14 @@ from typing import Any, Final
 
 import pytest
 
+from netsre.app import service_levels
 from netsre.cli import main
+from netsre.clock import SystemClock, Timestamp
 from tests import prometheus, protobuf
 from tests.answers import Handler, says, serving
 from tests.machine import wait_until
 from tests.protobuf import Observed
+from tests.system.test_prometheus_live import Follower
 
 pytestmark = [pytest.mark.system, pytest.mark.requires("prometheus")]
 
@@ -137,8 +142,17 @@ def is_seen(url: str, expression: str) -> bool:
     return bool(result) and result[0]["value"][1] == str(len(STORIES))
 
 
+@dataclass(frozen=True)
+class Played:
+    """A Prometheus that has seen every story, and between which times."""
+
+    url: str
+    began: Timestamp
+    ended: Timestamp
+
+
 @pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def source(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
     """Play all stories to a Prometheus, each step until it has them."""
     target = Target()
     directory = tmp_path_factory.mktemp("prometheus")
@@ -147,22 +161,28 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         assert port is not None
         feature = "--enable-feature=native-histograms"
         with prometheus.running(directory, configuration(port), feature) as (_, listening):
-            url = f"http://127.0.0.1:{listening}"
+            url, began = f"http://127.0.0.1:{listening}", SystemClock().now()
             for step in range(STEPS):
                 target.step = step
                 seen = f"count(step == {step})"
                 assert wait_until(functools.partial(is_seen, url, seen)), seen
-            yield url
+            yield Played(url, began, SystemClock().now())
 
 
 @pytest.fixture(scope="module")
-def document(source: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """Ask once, as a person does."""
+def specs(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """Two service levels about the latency of the same events."""
     path = tmp_path_factory.mktemp("slos") / "slos.yaml"
     path.write_text("---".join(SPECS.format(below=below) for below in ("250ms", "100ms")))
+    return path
+
+
+@pytest.fixture(scope="module")
+def document(source: Played, specs: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Ask once, as a person does."""
     out = tmp_path_factory.mktemp("out") / "document.json"
     with out.open("w") as file, contextlib.redirect_stdout(file):
-        code = main.run(["slo", "status", "--source", source, "--slos", str(path), "--json"])
+        code = main.run(["slo", "status", "--source", source.url, "--slos", str(specs), "--json"])
     assert code == 0
     found: dict[str, Any] = json.loads(out.read_text())
     return found
@@ -213,3 +233,27 @@ def test_people_are_told_once(document: dict[str, Any]) -> None:
     assert estimated.startswith(f"estimated: {METRIC}: no bucket ends at 0.")
     assert both == f"classic_and_native: {METRIC}: 2 series are both; the classic one counts where it is"
     assert all(level["reasons"].get("sli") is None for level in document["slos"])
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_look_by_look_they_are_the_same(
+    source: Played, specs: pathlib.Path, caplog: pytest.LogCaptureFixture, *, restarts: bool
+) -> None:
+    """Each look asks again for what the last ones saw, buckets of another kind among it."""
+    caplog.set_level(logging.INFO, "netsre.controller")
+    follower = Follower(source.url, service_levels.load([specs]).slos, source.began)
+    while follower.clock.at < source.ended:
+        follower.clock.at = Timestamp(follower.clock.at + 333)
+        follower.look()
+        if restarts:
+            follower.begin()
+    levels = follower.levels()
+    follower.client.close()
+
+    found = {node: levels["latency-250ms", node] for node in STORIES}
+    assert {node: (level.good, level.bad, level.total) for node, level in found.items()} == COUNTED
+    notes = [record.message for record in caplog.records if "note=" in record.message]
+    estimated = [note for note in notes if "note=estimated" in note]
+    # Once in the life of a controller; what targets there are was asked at its start only.
+    assert estimated if restarts else notes == estimated
+    assert restarts or len(notes) == 1

@@ -121,7 +121,8 @@ def test_one_query_for_each_name_and_look(source: str, tmp_path: pathlib.Path) -
     follower.clock.at = Timestamp(follower.clock.at + 15_000)
     follower.look()
 
-    assert follower.client.queries - before == 4 + 2
+    # flows, utilisation, latency as count, bucket and native histogram; up and the start of the process
+    assert follower.client.queries - before == 5 + 2
 
 
 def test_the_present_is_the_last_scrape_unless_the_target_is_down(tmp_path: pathlib.Path) -> None:

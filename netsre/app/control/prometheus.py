@@ -5,14 +5,17 @@ Of an answer that is not whole nothing is counted: the next look asks for the sa
 or a time in which nobody could ask, what was recorded meanwhile is read, and nothing is lost.
 """
 
+import logging
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from netsre import clock
 from netsre.adapters.prometheus.client import PrometheusClient
+from netsre.adapters.prometheus.native import Remark
 from netsre.adapters.prometheus.transport import Bounds
 from netsre.app.control.sources import PROMETHEUS, Look
+from netsre.app.logs import pairs
 from netsre.app.prometheus_chunks import ChunkReader
 from netsre.clock import Clock, Timestamp
 from netsre.errors import SourceUnreachable
@@ -37,6 +40,8 @@ _DISCOVER_EVERY: Final = 1 * clock.HOUR
 _MOST_CHUNKS: Final = 4
 """Chunks that one look catches up with: alerts about conditions do not wait for hours of the past."""
 _DOUBTED_FOR: Final = 5 * clock.MINUTE
+
+_log: Final = logging.getLogger("netsre.controller")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +70,8 @@ class PrometheusSource:
     ) -> None:
         """Begin at a time, or go on from the cursors; nothing is asked yet."""
         slos, rules, label = asked.slos, asked.rules, asked.node_label
+        self._client = client
+        self._remarked: set[Remark] = set()
         self._reader = ChunkReader(
             client, questions.selectors(slos, label, rules), label, questions.selectors(asked.others, label)
         )
@@ -103,12 +110,20 @@ class PrometheusSource:
             readings += self._taken(chunk, now)
             self._since = span[1]
         self.caught_up = self._since == now
+        self._remark()
         # What is late is asked for again.
         last = self._scrapes.last(Timestamp(now - LATE))
         if self.caught_up:
             self._since = Timestamp(min(now - _OVERLAP, now if last is None else last))
         latest = {node: scrape for node, scrape in self._latest.items() if scrape.at > now - PRESENT}
         return Look(tuple(readings), latest, tuple(self._doubted))
+
+    def _remark(self) -> None:
+        """Say once what numbers rest on that stand nevertheless."""
+        for remark in self._client.remarks:
+            if remark not in self._remarked:
+                self._remarked.add(remark)
+                _log.info("source %s", pairs(source=self.name, note=remark.reason, about=remark.about))
 
     def _spans(self, now: Timestamp) -> Sequence[questions.Span]:
         """Return what to read now, oldest first; only as much as one look takes."""
