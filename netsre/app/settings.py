@@ -9,6 +9,7 @@ spec: {listen: 127.0.0.1:8600, agent: 'http://127.0.0.1:8601', interval: 15s, da
 import os
 import socket
 import urllib.parse
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -98,8 +99,6 @@ def settings(options: Options, defaults: Options = Options()) -> Settings:
 
     listen = first(options.listen, "NETSRE_LISTEN", "listen", f"127.0.0.1:{conventions.CONTROLLER_PORT}")
     where = Endpoint.parse(listen, "address")
-    if options.agent and options.source:
-        raise BadInput("--agent and --source are two places to read from; leave one of them out")
     agent = first(options.agent, "NETSRE_AGENT", "agent", f"http://127.0.0.1:{conventions.AGENT_PORT}")
     interval = first(options.interval, "NETSRE_INTERVAL", "interval", defaults.interval or "15s")
     slos = options.slos or _one(written.get("slos"))
@@ -110,11 +109,7 @@ def settings(options: Options, defaults: Options = Options()) -> Settings:
         host=where.host,
         port=where.port,
         agent_url=_url("--agent", agent),
-        prometheus=_prometheus(
-            first(options.source, "NETSRE_SOURCE", "source", ""),
-            first(options.node_label, "NETSRE_NODE_LABEL", "nodeLabel", ""),
-            first(options.token_file, "NETSRE_TOKEN_FILE", "tokenFile", ""),
-        ),
+        prometheus=_prometheus(options, first),
         interval=_interval(interval),
         slos=tuple(Path(path) for path in slos) or (resources.directory("slos"),),
         runbooks=tuple(Path(path) for path in runbooks) or (resources.directory("runbooks"),),
@@ -130,11 +125,13 @@ def settings(options: Options, defaults: Options = Options()) -> Settings:
     )
 
 
-def _prometheus(url: str, node_label: str, token_file: str) -> Prometheus | None:
-    label = prometheus_options.node_label(node_label)
-    if not url:
-        return None
-    return Prometheus(prometheus_options.address(url), label, _path(token_file))
+def _prometheus(options: Options, first: Callable[[str | None, str, str, str], str]) -> Prometheus | None:
+    if options.agent and options.source:
+        raise BadInput("--agent and --source are two places to read from; leave one of them out")
+    label = prometheus_options.node_label(first(options.node_label, "NETSRE_NODE_LABEL", "nodeLabel", ""))
+    token_file = _path(first(options.token_file, "NETSRE_TOKEN_FILE", "tokenFile", ""))
+    url = first(options.source, "NETSRE_SOURCE", "source", "")
+    return Prometheus(prometheus_options.address(url), label, token_file) if url else None
 
 
 def _usual_data_dir(defaults: Options) -> str:

@@ -121,9 +121,8 @@ class History:
 
     def take_over(self, other: "History", slos: Collection[str]) -> None:
         """Have the past of some SLOs from another history, of no use then, in place of what is here."""
-        for row, key in list(self.rows()):
-            if key.slo in slos:
-                self._remove(row, key)
+        for row, key in [(row, key) for row, key in self.rows() if key.slo in slos]:
+            self._remove(row, key)
         seen = other.seen()
         pairs = [(row, self.row(key.slo, key.definition, key.group)) for row, key in other.rows()]
         for row, mine in pairs:
