@@ -89,9 +89,9 @@ def test_the_shipped_files_read_as_designed() -> None:
         ("connect-latency", Fraction(99, 100), 30 * clock.DAY, ("node",)),
         ("conntrack-headroom", Fraction(99, 100), 30 * clock.DAY, ("node", "netns")),
         ("flow-success", Fraction(999, 1000), 30 * clock.DAY, ("node",)),
-        ("program-loads", Fraction(999, 1000), 30 * clock.DAY, ("node",)),
+        ("probes-up", Fraction(999, 1000), 30 * clock.DAY, ("node",)),
     ]
-    assert [policy.name for policy in found.policies] == ["every-failure", "guide", "low-traffic", "workbook"]
+    assert [policy.name for policy in found.policies] == ["guide", "low-traffic", "workbook"]
 
 
 def flow_success() -> SLO:

@@ -439,7 +439,7 @@ def test_a_service_level_without_its_series_is_refused_or_left_out(
         ("agent-cpu", "netsre_agent_cpu_ratio"),
         ("connect-latency", "netsre_flow_connect_seconds_bucket{le=0.25}"),
         ("conntrack-headroom", "netsre_conntrack_utilization_ratio"),
-        ("program-loads", "netsre_bpf_program_loads_total"),
+        ("probes-up", "netsre_agent_probe_up"),
     ]
 
 
