@@ -9,6 +9,8 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+import numpy as np
+
 from netsre import clock, conventions
 from netsre.clock import Timestamp
 from netsre.model.levels import SLO, Slices, ThresholdIndicator
@@ -16,7 +18,7 @@ from netsre.model.samples import Labels, Scrape
 from netsre.slo import calendars, definition, increments, indicators
 from netsre.slo.buckets import Bucket
 from netsre.slo.evaluate import Evaluations, Frame, Level, Past, Span, Window
-from netsre.slo.grid import Columns
+from netsre.slo.grid import Columns, Integers
 from netsre.slo.history import History
 from netsre.slo.increments import Cursor, Increments, Reason
 from netsre.slo.indicators import Measure, Meter
@@ -56,6 +58,18 @@ class _Measured:
     measures: list[Measure] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class _Quiet:
+    """What every scrape of one node measures, as rows of the history while these stay what they are."""
+
+    generation: int
+    groups: Mapping[tuple[int, Labels], int]
+    """By index of the SLO and group, the row of its events."""
+    rows: Integers
+    sliced: Mapping[int, tuple[Slices, int]]
+    """By row of events, the slices and the row that these are counted in."""
+
+
 class Engine:
     """Evaluates SLOs over scrapes of any number of nodes."""
 
@@ -83,6 +97,7 @@ class Engine:
         self._slicer = Slicer(self._history)
         self._cursors = {cursor.node: cursor for cursor in cursors}
         self._nodes = nodes
+        self._quiets: dict[str, _Quiet] = {}
         self._frame = Frame((), frozenset())
         self._framed: tuple[int, frozenset[int]] | None = None
         self._strange: frozenset[int] = frozenset()
@@ -103,26 +118,48 @@ class Engine:
             return Observation((), cursor, notes)
         # A reading of a gauge is of its own moment, however long nobody looked before it.
         events, readings = _Measured(counted.since), _Measured(None)
-        sliced: list[tuple[Slices, tuple[int, int]]] = []
+        quiet = self._quiet(scrape.node)
+        sliced, unknown = dict(quiet.sliced), set[int]()
         for index, group, measure in self._meter.measure(scrape, counted):
             slo = self.slos[index]
             notes += tuple(Note(anomaly, subject(slo, group)) for anomaly in sorted(measure.anomalies))
             if measure.anomalies and not measure.total:
-                continue  # the source answered, but not about this: no reading, so that coverage shows it
+                # The source answered, but not about this: no reading, so that coverage shows it.
+                unknown |= {quiet.groups[index, group]} if (index, group) in quiet.groups else set()
+                continue
+            row = self._events_row(slo, group)
             found = readings if isinstance(slo.indicator, ThresholdIndicator) else events
-            found.rows.append(self._events_row(slo, group))
+            found.rows.append(row)
             found.measures.append(measure)
             if slo.slices is not None:
-                row = self._history.row(slo.name, self._definitions[slo.name], group)
-                sliced.append((slo.slices, (found.rows[-1], row)))
+                sliced[row] = slo.slices, self._history.row(slo.name, self._definitions[slo.name], group)
         self._history.move_to(scrape.at)
         buckets: list[Bucket] = []
         for found in (events, readings):
             if found.rows:
                 buckets += self._history.count(found.rows, found.measures, found.since, counted.until)
-        for slices, both in sliced:
-            buckets += self._slicer.close(slices, both, scrape.at)
+        rows = np.setdiff1d(quiet.rows, list(unknown)) if unknown else quiet.rows
+        buckets += self._history.mark(rows, counted.until)
+        for row, (slices, slice_row) in sliced.items():
+            if row not in unknown:
+                buckets += self._slicer.close(slices, (row, slice_row), scrape.at)
         return Observation((*buckets, *self._history.close(scrape.at)), cursor, notes)
+
+    def _quiet(self, node: str) -> _Quiet:
+        """Return what a scrape of a node measures whatever it shows."""
+        known = self._quiets.get(node)
+        if known is not None and known.generation == self._history.generation:
+            return known
+        groups = {key: self._events_row(self.slos[key[0]], key[1]) for key in self._meter.always(node)}
+        sliced: dict[int, tuple[Slices, int]] = {}
+        for (index, group), row in groups.items():
+            slo = self.slos[index]
+            if slo.slices is not None:
+                sliced[row] = slo.slices, self._history.row(slo.name, self._definitions[slo.name], group)
+        rows = np.array(list(groups.values()), np.int64)
+        found = _Quiet(self._history.generation, groups, rows, sliced)
+        self._quiets[node] = found
+        return found
 
     def _events_row(self, slo: SLO, group: Labels) -> int:
         """Return where the events of an SLO are counted: with a budget of slices they have their own row."""

@@ -21,7 +21,7 @@ from netsre.model.levels import SLO, Burning, BurnRule, Calendar, Evaluation, Me
 from netsre.model.samples import Labels
 from netsre.slo import binomial, exact
 from netsre.slo.grid import Columns, Integers
-from netsre.slo.history import Seen
+from netsre.slo.moments import Seen
 from netsre.slo.track import Sums
 
 NO_TRAFFIC = "no_traffic"

@@ -20,14 +20,11 @@ from netsre.slo.buckets import Bucket, Held, Key, coarser, sorted_out
 from netsre.slo.gaps import LONG_GAP, apportion, minute_of
 from netsre.slo.grid import Columns, Grid, Integers, Minutes
 from netsre.slo.indicators import Measure
+from netsre.slo.moments import Moments, Seen
 from netsre.slo.track import Sums, Track
 
 _MOST_WHOLE: Final = 1 << 43
 """Events of one reading that a grid takes: a quarter of such readings, one in 5 s, stays within 64 bits."""
-_NEVER: Final = -1
-
-Seen = tuple[Timestamp | None, Timestamp | None]
-"""The last minute with a reading, and the last with an event; of what is long past, where its slot begins."""
 
 
 class History:
@@ -42,8 +39,7 @@ class History:
         self._keys: list[Key | None] = []
         self._vacant: list[int] = []
         self._wide: dict[int, tuple[Track, ...]] = {}
-        self._last: list[int] = []
-        self._event: list[int] = []
+        self._moments = Moments()
         self._handed_out: list[int | None] = [None for _ in self.tiers]
         self._owed: list[Bucket] = []
         self.generation = 0
@@ -58,11 +54,10 @@ class History:
         row = self._vacant.pop() if self._vacant else len(self._keys)
         if row == len(self._keys):
             self._keys.append(None)
-            self._last.append(_NEVER)
-            self._event.append(_NEVER)
             for grid in self._grids:
                 grid.reserve(row + 1)
-        self._keys[row], self._last[row], self._event[row] = Key(slo, definition, group), _NEVER, _NEVER
+        self._moments.begin(row)
+        self._keys[row] = Key(slo, definition, group)
         self._rows[slo, group] = row
         self.generation += 1
         return row
@@ -80,15 +75,21 @@ class History:
         `until`: minutes of a gap are known by their events and still count as not measured.
         """
         here = minute_of(until)
-        touched: dict[Timestamp, dict[int, None]] = {here: dict.fromkeys(rows)}
+        busy = [row for row, measure in zip(rows, measures, strict=True) if measure.total]
+        touched: dict[Timestamp, dict[int, None]] = {here: dict.fromkeys(busy)}
         if since is None or until - since <= LONG_GAP:
             self._add(here, rows, [m.bad for m in measures], [m.total for m in measures])
         else:
             for row, measure in zip(rows, measures, strict=True):
                 for minute in self._spread(row, measure, since, until):
                     touched.setdefault(minute, {})[row] = None
-        self._mark_read(here, rows)
+        touched[here] |= dict.fromkeys(self._mark_read(here, np.array(rows, np.int64)))
         return list(self._to_keep(touched))
+
+    def mark(self, rows: Integers, at: Timestamp) -> list[Bucket]:
+        """Count the minute of a time as measured for some rows; return those that were not, as `count`."""
+        here = minute_of(at)
+        return list(self._to_keep({here: dict.fromkeys(self._mark_read(here, rows))}))
 
     def close(self, now: Timestamp) -> list[Bucket]:
         """Return the coarser slots that are over since this was asked last, with all they hold."""
@@ -126,7 +127,7 @@ class History:
         seen = other.seen()
         pairs = [(row, self.row(key.slo, key.definition, key.group)) for row, key in other.rows()]
         for row, mine in pairs:
-            self._last[mine], self._event[mine] = (_NEVER if at is None else at for at in seen(row))
+            self._moments.remember(mine, *((at,) if at is not None else () for at in seen(row)))
             if tracks := other.tracks(row):
                 self._wide[mine] = tracks
         theirs, ours = np.array(pairs, np.int64).reshape(-1, 2).T
@@ -185,17 +186,11 @@ class History:
 
     def last_reading(self, row: int) -> Timestamp | None:
         """Return the last minute in which a row was read; None when it never was."""
-        return None if self._last[row] == _NEVER else Timestamp(self._last[row])
+        return self._moments.last_read(row)
 
     def seen(self) -> Callable[[int], Seen]:
         """Return what says when a row was read, and had an event, last, as it is now."""
-        last, event = list(self._last), list(self._event)
-
-        def of(row: int) -> Seen:
-            read, happened = (None if at == _NEVER else Timestamp(at) for at in (last[row], event[row]))
-            return read, happened
-
-        return of
+        return self._moments.now()
 
     def prune(self, now: Timestamp) -> Mapping[int, Timestamp]:
         """Forget what no window reaches any more; return before which time slots of each length may go."""
@@ -249,7 +244,7 @@ class History:
         whole: list[tuple[int, int, int]] = []
         for row, bad_events, events in zip(rows, bad, total, strict=True):
             if events:
-                self._event[row] = max(self._event[row], minute)
+                self._moments.happened(row, minute)
             if row not in self._wide and _is_whole(bad_events) and _is_whole(events):
                 whole.append((row, int(bad_events), int(events)))
                 continue
@@ -271,20 +266,21 @@ class History:
         tier, present = self.tiers[index], self._grids[index].present
         return present is None or tier.slot(minute) > present - tier.slots
 
-    def _mark_read(self, minute: Timestamp, rows: Sequence[int]) -> None:
-        """Count a minute as measured, once."""
+    def _mark_read(self, minute: Timestamp, rows: Integers) -> list[int]:
+        """Count a minute as measured, once; return the rows in which it was not yet."""
         slot = self.tiers[0].slot(minute)
-        for row in rows:
-            self._last[row] = max(self._last[row], minute)
-            tracks = self._wide.get(row)
-            if tracks is not None and not tracks[0].sums(slot, slot + 1).measured:
-                for tier, track in zip(self.tiers, tracks, strict=True):
-                    track.add(tier.slot(minute), exact.ZERO, exact.ZERO, 1)
-        narrow = np.array([row for row in rows if row not in self._wide], np.int64)
+        self._moments.read(rows, minute)
+        wide = [row for row in rows.tolist() if row in self._wide] if self._wide else []
+        rested = [row for row in wide if not self._wide[row][0].sums(slot, slot + 1).measured]
+        for row in rested:
+            for tier, track in zip(self.tiers, self._wide[row], strict=True):
+                track.add(tier.slot(minute), exact.ZERO, exact.ZERO, 1)
+        narrow = np.setdiff1d(rows, wide) if wide else rows
         newly = narrow[self._grids[0].cells(narrow, slot).measured == 0]
         if len(newly):
             nothing = np.zeros(len(newly), np.int64)
             self._add_whole(minute, newly, nothing, nothing, np.ones(len(newly), np.uint8))
+        return [*newly.tolist(), *rested]
 
     def _to_keep(self, touched: Mapping[Timestamp, Mapping[int, None]]) -> Iterator[Bucket]:
         """Yield minutes, and those coarser slots that were handed out before or have no minutes any more."""
@@ -377,8 +373,7 @@ class History:
             row = self._row_of(key)
             read = (slot * step for slot, sums in held.items() if sums.measured)
             events = (slot * step for slot, sums in held.items() if sums.total)
-            self._last[row] = max(self._last[row], *read, _NEVER)
-            self._event[row] = max(self._event[row], *events, _NEVER)
+            self._moments.remember(row, read, events)
 
     def _row_of(self, key: Key) -> int:
         return self.row(key.slo, key.definition, key.group)

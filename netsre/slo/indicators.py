@@ -125,7 +125,9 @@ def counters(slos: Iterable[SLO]) -> frozenset[str]:
 
 def measure(slo: SLO, scrape: Scrape, increments: Increments) -> Mapping[Labels, Measure]:
     """Return the events of every group of one SLO that this scrape measured."""
-    return {group: found for _, group, found in Meter((slo,)).measure(scrape, increments)}
+    meter = Meter((slo,))
+    quiet = {group: Measure(exact.ZERO, exact.ZERO) for _, group in meter.always(scrape.node)}
+    return quiet | {group: found for _, group, found in meter.measure(scrape, increments)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,30 +155,33 @@ class Meter:
         self._gauges = frozenset(
             slo.indicator.selector.metric for slo in slos if isinstance(slo.indicator, ThresholdIndicator)
         )
+        self._by_node = [
+            not isinstance(slo.indicator, ThresholdIndicator) and _NODE_ONLY.issuperset(slo.group_by)
+            for slo in self._slos
+        ]
         self._always: dict[str, list[tuple[int, Labels]]] = {}
         self._matches: dict[tuple[str, Series], tuple[_Match, ...]] = {}
 
     def measure(self, scrape: Scrape, increments: Increments) -> list[tuple[int, Labels, Measure]]:
-        """Return index of the SLO, group and events, in that order, also where nothing happened.
+        """Return index of the SLO, group and events, in that order; nothing of groups that were quiet.
 
-        A group that the node alone decides is measured by every scrape; any other by a scrape that shows one
-        of the series of its total. Readings of a gauge are measured where the gauge is.
+        A group that the node alone decides is measured by every scrape (`always`), and here where something
+        happened; any other by a scrape that shows one of the series of its total. Readings of a gauge are
+        measured where the gauge is.
         """
         tallies: dict[tuple[int, Labels], _Tally] = {}
-        for key in self._measured_always(scrape.node):
-            tallies[key] = _Tally()
         self._count(increments, scrape.node, tallies)
         self._read_gauges(scrape, tallies)
         return [(index, group, tallies[index, group].measure()) for index, group in sorted(tallies)]
 
-    def _measured_always(self, node: str) -> Sequence[tuple[int, Labels]]:
-        """Return what every scrape of a node measures, also one without any of its series."""
+    def always(self, node: str) -> Sequence[tuple[int, Labels]]:
+        """Return index and group of what every scrape of a node measures, also one without its series."""
         known = self._always.get(node)
         if known is None:
             known = self._always[node] = [
                 (index, selectors.group_of({}, slo.group_by, node))
                 for index, slo in enumerate(self._slos)
-                if not isinstance(slo.indicator, ThresholdIndicator) and _NODE_ONLY.issuperset(slo.group_by)
+                if self._by_node[index]
             ]
         return known
 
@@ -185,6 +190,8 @@ class Meter:
         counts: list[tuple[int, Labels, Series, Decimal]] = []
         for series, increase in increments.values.items():
             for index, group, role in self._of(series, node):
+                if not increase and self._by_node[index] and role is not Role.QUICK:
+                    continue
                 if role is Role.TOTAL:
                     _tally(tallies, index, group).add(exact.ZERO, increase)
                 elif role is Role.BAD and increase:
