@@ -16,7 +16,7 @@ from netsre.app.numbers import Number, figures, number, ratio
 from netsre.clock import Timestamp
 from netsre.errors import BadInput
 from netsre.model import literals
-from netsre.model.levels import SLO, Burning, Evaluation
+from netsre.model.levels import SLO, Burning, Evaluation, PromqlIndicator
 from netsre.slo import calendars, parsing, tiers
 from netsre.slo.policies import PolicySpec
 from netsre.slo.recording import Recording, keys_of
@@ -25,6 +25,8 @@ Fields = Mapping[str, object]
 
 MOST_STEPS: Final = 5_000_000
 """Evaluations of one replay: more than two years of one every 15 s."""
+
+_ANSWERS: Final = "what a Prometheus answers"
 
 Tell = Callable[[int], None]
 """Hears how much more was done."""
@@ -82,7 +84,7 @@ def prepare(question: Question, slos: Sequence[SLO], tell: Tell) -> Ready:
     recording = Recording(slos)
     for sample in openmetrics.read(question.series, recording.wants, tell):
         recording.add(sample)
-    missing = {slo.name: sorted(keys_of(slo) - recording.keys) for slo in slos}
+    missing = {slo.name: _missing(slo, recording) for slo in slos}
     covered = tuple(slo for slo in slos if not missing[slo.name])
     if question.slo is not None or not covered:
         for slo in slos:
@@ -111,10 +113,19 @@ def _judged_by(policy: PolicySpec, slo: SLO) -> SLO:
     return replace(slo, policy=policy.resolved(slo.window))
 
 
+def _missing(slo: SLO, recording: Recording) -> list[str]:
+    if isinstance(slo.indicator, PromqlIndicator):
+        return [_ANSWERS]
+    return sorted(keys_of(slo) - recording.keys)
+
+
 def _refuse_uncovered(slo: SLO, missing: Collection[str]) -> None:
     for key in missing:
+        where = f"{slo.origin.file}:{slo.origin.line}: {slo.name}"
+        if key == _ANSWERS:
+            raise BadInput(f"{where} is made of {key}, which no series are; name another SLO with --slo")
         raise BadInput(
-            f"{slo.origin.file}:{slo.origin.line}: {slo.name} is made of {key}, of which the series have no "
+            f"{where} is made of {key}, of which the series have no "
             "sample; write its samples into them as well, or name another SLO with --slo"
         )
 

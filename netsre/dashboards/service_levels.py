@@ -13,11 +13,13 @@ from netsre.model.levels import (
     SLO,
     LatencyIndicator,
     Matcher,
+    PromqlIndicator,
     RatioIndicator,
     Selector,
     Severity,
     ThresholdIndicator,
 )
+from netsre.slo import promql_specs
 
 _NODE_OR_NONE: Final = Matcher(conventions.NODE, "=~", "$node|")
 """An SLO that does not group by node has no such label, and is everyone's."""
@@ -99,6 +101,8 @@ def live(slo: SLO, links: Links) -> Panel:
             return _live_share(slo, _success(slo, indicator), links)
         case LatencyIndicator() as indicator:
             return _live_share(slo, _fast_enough(slo, indicator), links)
+        case PromqlIndicator() as indicator:
+            return _live_share(slo, _answered(slo, indicator), links)
 
 
 def _live_share(slo: SLO, share: Expr, links: Links) -> Panel:
@@ -184,6 +188,17 @@ def _fast_enough(slo: SLO, indicator: LatencyIndicator) -> Expr:
     count = _readings(slo, Selector(f"{name}_count", matchers))
     good = promql.aggregate("sum", slo.group_by, promql.rate(buckets))
     return promql.ratio(good, promql.aggregate("sum", slo.group_by, promql.rate(count)))
+
+
+def _answered(slo: SLO, indicator: PromqlIndicator) -> Expr:
+    bad, total = _asked(slo, indicator.bad), _asked(slo, indicator.total)
+    return promql.complement(promql.ratio(promql.or_zero(bad, total), total))
+
+
+def _asked(slo: SLO, text: str) -> Expr:
+    """Return one of the expressions, added up by group as its answers are; it may end with a remark."""
+    asked = f"{promql_specs.over(text, promql.RATE_WINDOW).strip()}\n"
+    return promql.aggregate("sum", slo.group_by, Expr(asked, frozenset(slo.group_by), "count", frozenset()))
 
 
 def _bound(below: Decimal) -> Matcher:

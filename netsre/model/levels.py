@@ -79,7 +79,21 @@ class ThresholdIndicator:
     value: Decimal
 
 
-Indicator = RatioIndicator | LatencyIndicator | ThresholdIndicator
+@dataclass(frozen=True, slots=True)
+class PromqlIndicator:
+    """Bad events over all events, each as an expression that a Prometheus answers with events per second.
+
+    Time is cut into pieces of `every`, at whole multiples of it since the epoch. At the end of each piece
+    both are asked, with its length for `$window`: the events of the piece are the answer times its seconds.
+    """
+
+    bad: str
+    total: str
+    every: int
+    """Milliseconds; whole minutes that divide an hour."""
+
+
+Indicator = RatioIndicator | LatencyIndicator | ThresholdIndicator | PromqlIndicator
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,8 +223,8 @@ class NoData:
     """Nothing was measured, and why.
 
     `no_traffic`: the source was read, and there were no events. `source_down`: it was read before, and not in
-    this window. `no_history`: it was never read within the period. `not_evaluated`: the policy does not have
-    this window any more.
+    this window. `no_history`: it was never read within the period. `needs_prometheus`: only a Prometheus can
+    answer it, and none was named. `not_evaluated`: the policy does not have this window any more.
 
     From a store of samples: `no_series`: it has none of what the SLO is about. `partial_answer`: it said that
     its answer is not whole. `native_histogram`: it holds one where an SLO needs a number.

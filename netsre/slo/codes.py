@@ -34,7 +34,7 @@ CODES: Final = MappingProxyType(
         OBJECTIVE_AS_FRACTION: "The objective looks like a fraction instead of a percentage.",
         CALENDAR_WINDOW: "The calendar window has no time zone that is known and whole hours from UTC.",
         WINDOW: "The window is not whole minutes, too long, or shorter than a window of its policy.",
-        PROMQL: "PromQL indicators are not supported yet.",
+        PROMQL: "The PromQL of an indicator, or how often it is asked, cannot be used.",
         UNKNOWN_POLICY: "The burn policy does not exist.",
         NEVER_FIRES: "A burn rule can never fire at this objective.",
         FACTOR_BELOW_ONE: "A burn rule would fire while the objective is met.",

@@ -8,7 +8,15 @@ import hashlib
 from collections.abc import Iterable
 from decimal import Decimal
 
-from netsre.model.levels import SLO, LatencyIndicator, Matcher, RatioIndicator, Selector, ThresholdIndicator
+from netsre.model.levels import (
+    SLO,
+    LatencyIndicator,
+    Matcher,
+    PromqlIndicator,
+    RatioIndicator,
+    Selector,
+    ThresholdIndicator,
+)
 from netsre.slo import slices
 from netsre.slo.buckets import Bucket
 
@@ -50,6 +58,9 @@ def _indicator(slo: SLO) -> str:
             return f"latency {_selector(selector)} below {_number(below)}"
         case ThresholdIndicator(selector, op, value):
             return f"threshold {_selector(selector)} {op} {_number(value)}"
+        case PromqlIndicator(bad, total, every):
+            # As they are written: what spaces, or an order, mean in them is for a Prometheus to say.
+            return f"promql {bad.strip()} of {total.strip()} every {every} ms"
 
 
 def _selector(selector: Selector) -> str:

@@ -79,12 +79,16 @@ class Engine:
         history: Iterable[Bucket] = (),
         cursors: Iterable[Cursor] = (),
         nodes: Collection[str] | None = None,
+        *,
+        prometheus: bool = False,
     ) -> None:
         """Start where the stored buckets and cursors ended.
 
         The buckets must be of what these SLOs measure (`definition.current`). `nodes` are all that will be
-        read, None when that is not known: groups of other nodes are gone.
+        read, None when that is not known: groups of other nodes are gone. `prometheus` says whether one will
+        be asked what only it can answer; without, such SLOs say that they need one.
         """
+        self._prometheus = prometheus
         self.slos = tuple(sorted(slos, key=lambda slo: slo.name))
         self._definitions = {slo.name: definition.of(slo) for slo in self.slos}
         self._meter = Meter(self.slos)
@@ -244,7 +248,7 @@ class Engine:
         def held(row: int, span: Span) -> Window:
             return Window(wide.get((row, span)) or still[span].sums(row), minutes[span])
 
-        return Past(held, history.seen())
+        return Past(held, history.seen(), self._prometheus)
 
     def _gone(self) -> frozenset[int]:
         """Return the positions of the groups that are gone."""

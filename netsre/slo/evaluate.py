@@ -17,7 +17,17 @@ from numpy.typing import NDArray
 
 from netsre import clock
 from netsre.clock import Timestamp
-from netsre.model.levels import SLO, Burning, BurnRule, Calendar, Evaluation, Measured, NoData, Ratio
+from netsre.model.levels import (
+    SLO,
+    Burning,
+    BurnRule,
+    Calendar,
+    Evaluation,
+    Measured,
+    NoData,
+    PromqlIndicator,
+    Ratio,
+)
 from netsre.model.samples import Labels
 from netsre.slo import binomial, exact
 from netsre.slo.grid import Columns, Integers
@@ -27,6 +37,7 @@ from netsre.slo.track import Sums
 NO_TRAFFIC = "no_traffic"
 NO_HISTORY = "no_history"
 SOURCE_DOWN = "source_down"
+NEEDS_PROMETHEUS = "needs_prometheus"
 
 _SLACK: Final = 1 - 1e-9
 """A sweep in floats may err by less than this: what is so near its factor is worked out exactly."""
@@ -46,16 +57,25 @@ Span = int | Calendar
 
 
 def evaluate(
-    slo: SLO, group: Labels, window: Callable[[Span], Window], now: Timestamp, seen: Seen = (None, None)
+    slo: SLO,
+    group: Labels,
+    window: Callable[[Span], Window],
+    now: Timestamp,
+    seen: Seen = (None, None),
+    *,
+    prometheus: bool = False,
 ) -> Evaluation:
-    """Return where one group of an SLO stands at one moment; `window` returns what a span holds."""
+    """Return where one group of an SLO stands at one moment; `window` returns what a span holds.
+
+    `prometheus` says whether there is one that is asked what only it can answer.
+    """
     whole = window(slo.calendar or slo.window)
     # Minutes of the period in which a source was read, or none: that decides what silence means.
-    ever = whole.sums.measured > 0
+    silence = NoData(SOURCE_DOWN) if whole.sums.measured else unread(slo, prometheus=prometheus)
     budget = 1 - slo.objective
-    errors = _error_ratio(whole.sums, ever=ever)
+    errors = _error_ratio(whole.sums, silence)
     sums = {length: window(length).sums for length in (slo.policy.windows if slo.policy else ())}
-    burn = {length: _burn(held, budget, ever=ever) for length, held in sums.items()}
+    burn = {length: _burn(held, budget, silence) for length, held in sums.items()}
     return Evaluation(
         slo=slo,
         group=group,
@@ -72,26 +92,30 @@ def evaluate(
     )
 
 
+def unread(slo: SLO, *, prometheus: bool) -> NoData:
+    """Return why an SLO was never measured; `prometheus` says whether one is asked."""
+    answerable = prometheus or not isinstance(slo.indicator, PromqlIndicator)
+    return NoData(NO_HISTORY if answerable else NEEDS_PROMETHEUS)
+
+
 def _coverage(slo: SLO, whole: Window) -> Fraction:
     # A slice is read once, and stands for all of its minutes.
     each = 1 if slo.slices is None else slo.slices.length // clock.MINUTE
     return Fraction(min(whole.sums.measured * each, whole.minutes), whole.minutes)
 
 
-def _burn(sums: Sums, budget: Fraction, *, ever: bool) -> Ratio:
-    errors = _error_ratio(sums, ever=ever)
+def _burn(sums: Sums, budget: Fraction, silence: NoData) -> Ratio:
+    errors = _error_ratio(sums, silence)
     return Measured(errors.value / budget) if isinstance(errors, Measured) else errors
 
 
-def _error_ratio(sums: Sums, *, ever: bool) -> Ratio:
+def _error_ratio(sums: Sums, silence: NoData) -> Ratio:
     if sums.total > 0:
         # One reduction instead of three: most of the time of an evaluation is spent in these lines.
         bad, bad_unit = sums.bad.as_integer_ratio()
         total, total_unit = sums.total.as_integer_ratio()
         return Measured(Fraction(bad * total_unit, bad_unit * total))
-    if sums.measured:
-        return NoData(NO_TRAFFIC)
-    return NoData(SOURCE_DOWN if ever else NO_HISTORY)
+    return NoData(NO_TRAFFIC) if sums.measured else silence
 
 
 def _firing(slo: SLO, sums: Mapping[int, Sums], burn: Mapping[int, Ratio]) -> tuple[Burning, ...]:
@@ -190,6 +214,8 @@ class Past:
 
     window: Callable[[int, Span], Window]
     seen: Callable[[int], Seen]
+    prometheus: bool = False
+    """Whether one is asked what only it can answer."""
 
 
 class Evaluations(Sequence[Evaluation]):
@@ -257,5 +283,6 @@ class Evaluations(Sequence[Evaluation]):
                 lambda span: self._past.window(level.row, span),
                 self._now,
                 self._past.seen(level.row),
+                prometheus=self._past.prometheus,
             )
         return known

@@ -9,11 +9,12 @@ from netsre.model import literals, specs
 from netsre.model.levels import (
     Indicator,
     LatencyIndicator,
+    PromqlIndicator,
     RatioIndicator,
     Selector,
     ThresholdIndicator,
 )
-from netsre.slo import codes, exact, selectors, spec_parts
+from netsre.slo import codes, exact, promql_specs, selectors, spec_parts
 
 Bounds = Mapping[str, Sequence[Decimal]]
 """Finite bucket bounds in seconds, ascending, by histogram."""
@@ -24,11 +25,7 @@ _UNITS: Final[Mapping[str, Decimal]] = {"us": Decimal("1e-6"), "ms": Decimal("1e
 
 def read(indicator: specs.Mapping, bounds: Bounds) -> Indicator | None:
     """Read the one indicator that is written; None when anything in it is wrong."""
-    if "promql" in indicator:
-        message = "is not supported yet; write ratio, latency or threshold"
-        indicator.wrong("promql", codes.PROMQL, message)
-        return None
-    kind = indicator.one_of("ratio", "latency", "threshold")
+    kind = indicator.one_of("ratio", "latency", "threshold", "promql")
     indicator.end()
     body = indicator.mapping(kind) if kind else None
     if body is None:
@@ -38,17 +35,21 @@ def read(indicator: specs.Mapping, bounds: Bounds) -> Indicator | None:
             return _ratio(body)
         case "latency":
             return _latency(body, bounds)
+        case "promql":
+            return promql_specs.read(body)
         case _:
             return _threshold(body)
 
 
 def metrics_of(indicator: Indicator) -> tuple[str, ...]:
-    """Return the metrics that an indicator reads, each once."""
+    """Return the metrics of ours that an indicator reads, each once; expressions are about anybody's."""
     match indicator:
         case RatioIndicator():
             return tuple(dict.fromkeys((indicator.total.metric, indicator.bad.metric)))
         case LatencyIndicator() | ThresholdIndicator():
             return (indicator.selector.metric,)
+        case PromqlIndicator():
+            return ()
 
 
 def _ratio(body: specs.Mapping) -> RatioIndicator | None:

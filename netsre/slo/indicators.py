@@ -19,6 +19,7 @@ from netsre import conventions
 from netsre.model.levels import (
     SLO,
     LatencyIndicator,
+    PromqlIndicator,
     RatioIndicator,
     Selector,
     ThresholdIndicator,
@@ -99,7 +100,7 @@ class Part:
 
 
 def parts(slo: SLO) -> Iterator[Part]:
-    """Yield everything that an SLO is made of."""
+    """Yield every series that an SLO is made of; of what only a Prometheus answers there are none."""
     match slo.indicator:
         case RatioIndicator(bad, total):
             yield Part(total.metric, total, Role.TOTAL)
@@ -111,6 +112,8 @@ def parts(slo: SLO) -> Iterator[Part]:
             yield Part(f"{selector.metric}_bucket", selector, Role.QUICK, bound)
         case ThresholdIndicator(selector, _, _):
             yield Part(selector.metric, selector, Role.READING)
+        case PromqlIndicator():
+            return  # nothing that a scrape shows
 
 
 def followed(slos: Iterable[SLO]) -> frozenset[str]:
@@ -156,7 +159,8 @@ class Meter:
             slo.indicator.selector.metric for slo in slos if isinstance(slo.indicator, ThresholdIndicator)
         )
         self._by_node = [
-            not isinstance(slo.indicator, ThresholdIndicator) and _NODE_ONLY.issuperset(slo.group_by)
+            isinstance(slo.indicator, RatioIndicator | LatencyIndicator)
+            and _NODE_ONLY.issuperset(slo.group_by)
             for slo in self._slos
         ]
         self._always: dict[str, list[tuple[int, Labels]]] = {}

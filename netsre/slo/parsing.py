@@ -8,8 +8,8 @@ from typing import Final
 
 from netsre import clock
 from netsre.model import alert_rules, literals, specs
-from netsre.model.levels import SLO, Calendar
-from netsre.slo import calendars, codes, indicator_specs, policies, slices, spec_parts
+from netsre.model.levels import SLO, Calendar, PromqlIndicator
+from netsre.slo import calendars, codes, indicator_specs, policies, promql_specs, slices, spec_parts
 from netsre.slo.calendars import Zones, no_zones
 from netsre.slo.policies import PolicySpec
 
@@ -123,9 +123,14 @@ class _Reader:
         indicator = indicator_specs.read(indicator_part, self.about.bounds) if indicator_part else None
         metrics = indicator_specs.metrics_of(indicator) if indicator else ()
         group_by = spec_parts.group_by(spec, metrics)
+        if indicator_part is not None and "promql" in indicator_part:
+            promql_specs.check_groups(spec, group_by)
         labels = spec_parts.metadata_labels(document.metadata, group_by)
         policy, runbook, absent = self._alerting(spec, objective, window)
-        sliced = slices.read(spec, [rule.short for rule in policy.rules] if policy else ())
+        shortest = [rule.short for rule in policy.rules] if policy else []
+        sliced = slices.read(spec, shortest)
+        if isinstance(indicator, PromqlIndicator):
+            promql_specs.fit(spec, indicator.every, shortest, sliced, absent)
         spec.end()
         if service is None or objective is None or window is None or indicator is None:
             return None

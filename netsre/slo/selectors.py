@@ -15,7 +15,8 @@ from netsre.model.samples import Labels
 
 Op = Literal["=", "!=", "=~", "!~"]
 
-LABEL: Final = re.compile(r"\s*([a-zA-Z_][a-zA-Z0-9_]*)\s*", re.ASCII)
+LABEL_NAME: Final = "[a-zA-Z_][a-zA-Z0-9_]*"
+LABEL: Final = re.compile(rf"\s*({LABEL_NAME})\s*", re.ASCII)
 OP: Final = re.compile(r"(=~|!~|!=|=)\s*", re.ASCII)
 QUOTED: Final = re.compile(r""""((?:[^"\\\n]|\\.)*)"\s*|'((?:[^'\\\n]|\\.)*)'\s*|`([^`]*)`\s*""")
 _ESCAPE: Final = re.compile(r"\\(.)", re.DOTALL)

@@ -62,6 +62,8 @@ class Snapshot:
     """The line of the last error, None when the last tick had none."""
     switch: Switch | None = None
     """The kill switch as it was seen last, None before the first look."""
+    prometheus: bool = False
+    """Whether one is asked what only it can answer."""
 
 
 class Board:

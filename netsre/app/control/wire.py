@@ -197,7 +197,11 @@ def slos(snapshot: Snapshot | None) -> Slos:
         return Slos(slos=[])
     views = [level(evaluation, snapshot.recent) for evaluation in snapshot.evaluations]
     known = {evaluation.slo.name for evaluation in snapshot.evaluations}
-    views += [unknown(slo, (), evaluate.NO_HISTORY) for slo in snapshot.slos if slo.name not in known]
+    views += [
+        unknown(slo, (), evaluate.unread(slo, prometheus=snapshot.prometheus).reason)
+        for slo in snapshot.slos
+        if slo.name not in known
+    ]
     return Slos(slos=sorted(views, key=lambda view: (view.name, sorted(view.group.items()))))
 
 

@@ -6,7 +6,7 @@ from netsre.alerting import parsing as alerts
 from netsre.app.schemas import parts
 from netsre.app.schemas.parts import Schema
 from netsre.metrics.registry import REGISTRY, Kind, Metric
-from netsre.slo import calendars, exact, indicator_specs, selectors, slices, spec_parts
+from netsre.slo import calendars, exact, indicator_specs, promql_specs, selectors, slices, spec_parts
 
 _MATCHER: Final = f"{selectors.LABEL.pattern}{selectors.OP.pattern}(?:{selectors.QUOTED.pattern})"
 _OPS: Final = tuple(exact.COMPARE)
@@ -33,7 +33,7 @@ def slo() -> Schema:
         },
         {
             "description": _DESCRIPTION,
-            "groupBy": _group_by("counter", "gauge", "histogram"),
+            "groupBy": _group_by_any("counter", "gauge", "histogram"),
             "budgeting": _budgeting(),
         },
     )
@@ -146,9 +146,23 @@ def _indicator() -> Schema:
         op=parts.choice("How a good reading compares.", _OPS),
         value=parts.number("What a reading is compared with."),
     )
+    promql = parts.mapping(
+        "Bad events among all events, as a Prometheus answers it.",
+        {"bad": _expression("Bad events per second."), "total": _expression("All events per second.")},
+        {"every": parts.duration("What $window becomes, and how often both are asked; 1m unless written.")},
+    )
     return parts.one_of(
         "What an event is, and when it is bad: exactly one of these.",
-        {"ratio": ratio, "latency": latency, "threshold": threshold},
+        {"ratio": ratio, "latency": latency, "threshold": threshold, "promql": promql},
+    )
+
+
+def _expression(about: str) -> Schema:
+    return parts.pattern(
+        f"{about} PromQL, an instant vector over $window.",
+        rf"[\s\S]*{promql_specs.WINDOW.pattern}[\s\S]*",
+        "PromQL with $window for the range, such as sum by (node) (rate(x[$window])).",
+        "sum by (node) (rate(x[$window]))",
     )
 
 
@@ -213,7 +227,21 @@ def _match() -> Schema:
 
 
 def _group_by(*kinds: Kind) -> Schema:
-    labels = {label for metric in _metrics(*kinds) for label in spec_parts.labels_of(metric)}
-    label = parts.choice("A label that every series has.", sorted(labels))
+    return _labels(parts.choice("A label that every series has.", _labels_of(*kinds)))
+
+
+def _group_by_any(*kinds: Kind) -> Schema:
+    """Return the same for what may be about anybody's series; those of ours are examples."""
+    about = "A label that every series has; of PromQL, any."
+    # The reader takes any word, also one that YAML takes for nothing.
+    examples = {"examples": _labels_of(*kinds), "type": [*parts.SCALARS, "null"]}
+    return _labels(parts.pattern(about, selectors.LABEL_NAME, "A label such as node.") | examples)
+
+
+def _labels(label: Schema) -> Schema:
     about = "One budget or alert for each combination of these labels."
     return parts.sequence(about, label) | {"uniqueItems": True}
+
+
+def _labels_of(*kinds: Kind) -> list[str]:
+    return sorted({label for metric in _metrics(*kinds) for label in spec_parts.labels_of(metric)})

@@ -28,8 +28,10 @@ from netsre.app.numbers import number
 from netsre.clock import Timestamp
 from netsre.gameday.decide import Gate
 from netsre.model.alerts import AlertState
+from netsre.slo.engine import Engine
 from tests.unit import burning
 from tests.unit.app.fakes import Machine
+from tests.unit.slo import given
 
 SHOWN = "what-the-tests-show"
 
@@ -140,6 +142,21 @@ def test_an_slo_that_was_never_measured_is_null_with_reasons(machine: Machine) -
     nulls = {name for name, value in slo.items() if value is None}
     assert nulls == {name for name in slo["reasons"] if not name.startswith("burn.")}
     assert "coverage" in nulls
+
+
+@pytest.mark.parametrize(("prometheus", "reason"), [(False, "needs_prometheus"), (True, "no_history")])
+def test_an_slo_that_only_a_prometheus_can_answer_says_so(*, prometheus: bool, reason: str) -> None:
+    """Where none is asked it is shown, without a number; the others go on."""
+    asked = dataclasses.replace(burning.slo(), indicator=given.PROMQL, group_by=("team",))
+    engine = Engine([asked], prometheus=prometheus)
+    snapshot = Snapshot(
+        at=burning.T0, seconds=0.1, slos=(asked,), evaluations=engine.evaluate(burning.T0), recent={},
+        sources=(), counts=Counts(), failures=0, problem=None, prometheus=prometheus,
+    )  # fmt: skip
+
+    (view,) = wire.slos(snapshot).slos
+
+    assert (view.sli, view.budget_remaining, view.reasons["sli"]) == (None, None, reason)
 
 
 def test_the_labels_of_an_slo_are_told_measured_or_not() -> None:

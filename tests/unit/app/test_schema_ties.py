@@ -40,12 +40,15 @@ BEYOND: Final = frozenset(
         "bad-outside-total", "broken-policy-spares-its-slos", "clear-beyond", "clear-beyond-downwards",
         "group-by-unknown-label", "match-unknown-label", "policy-never-fires", "reserved-label",
         "rule-short-not-shorter", "slices-longer-than-a-window", "window-lets-rules-fire-always",
-        "window-shorter-than-policy",
+        "window-shorter-than-policy", "promql-absent-too-early", "promql-every-beyond-a-slice",
+        "promql-every-beyond-a-window",
         # Sums: how much a text says, and whether that is a bound of a bucket.
         "absent-for-a-moment", "latency-above-bounds", "latency-between-bounds", "rule-seconds",
         "slices-of-seven-minutes", "slices-that-must-be-perfect", "window-not-minutes", "window-of-a-year",
+        "promql-every-seven-minutes", "promql-too-long",
         # A language inside of a value.
-        "match-does-not-compile", "match-not-of-prometheus", "match-unknown-escape",
+        "match-does-not-compile", "match-not-of-prometheus", "match-unknown-escape", "promql-range-vector",
+        "promql-scalar", "promql-syntax", "promql-types", "promql-unclosed", "promql-without-window",
     }
 )  # fmt: skip
 """Bad files that only a reader can refuse, by what it takes to see it."""

@@ -70,6 +70,18 @@ spec:
   alerting: {policy: own}
 ---
 apiVersion: netsre.dev/v1
+kind: SLO
+metadata: {name: asked}
+spec:
+  service: shop
+  objective: 99
+  window: 30d
+  groupBy: [team]
+  indicator:
+    promql: {bad: 'sum by (team) (rate(x[$window]))', total: 'sum by (team) (rate(y[$window]))', every: 5m}
+  alerting: {policy: own}
+---
+apiVersion: netsre.dev/v1
 kind: BurnPolicy
 metadata: {name: own}
 spec:
@@ -189,7 +201,7 @@ INSTEAD: Final[tuple[Any, ...]] = (
 )
 """What is written in the place of every value in turn."""
 
-POLICIES: Final = slos.parse({"own.yaml": yaml.safe_dump(DOCUMENTS[3])}, {}).policies
+POLICIES: Final = slos.parse({"own.yaml": yaml.safe_dump(DOCUMENTS[4])}, {}).policies
 
 Path = tuple[str | int, ...]
 Node = Any

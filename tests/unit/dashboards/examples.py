@@ -15,6 +15,7 @@ from netsre.model.levels import (
     LatencyIndicator,
     Matcher,
     Origin,
+    PromqlIndicator,
     RatioIndicator,
     Selector,
     ThresholdIndicator,
@@ -37,6 +38,9 @@ RATIO: Final = RatioIndicator(
     Selector(c.FLOWS, (Matcher("outcome", "=~", "delivered|failed"),)),
 )
 LATENCY: Final = LatencyIndicator(Selector(c.FLOW_CONNECT_SECONDS), Decimal("0.25"))
+ASKED: Final = PromqlIndicator(
+    'sum by (team) (rate(x{code=~"5.."}[$window])) # of anybody', "sum by (team) (rate(x[$window]))", 60_000
+)
 HEADROOM: Final = ThresholdIndicator(Selector(c.CONNTRACK_UTILIZATION), "<", Decimal("0.5"))
 
 
@@ -66,6 +70,7 @@ def every_kind() -> tuple[SLO, ...]:
         slo("latency", LATENCY, group_by=(c.NODE, "dst")),
         slo("headroom", HEADROOM, group_by=(c.NODE, "netns")),
         slo("floor", ThresholdIndicator(Selector(c.CONNTRACK_LIMIT), ">=", Decimal(1000))),
+        slo("asked", ASKED, group_by=("team",)),
         slo("ungrouped", RATIO, group_by=(), policy=None, runbook=None),
         slo("hostile", RATIO, description='"}, {{ 7 * 7 }} </script> $node \\ {% raw %} ☂'),
     )

@@ -14,6 +14,7 @@ from netsre.model.levels import (
     LatencyIndicator,
     Matcher,
     Origin,
+    PromqlIndicator,
     RatioIndicator,
     Selector,
     ThresholdIndicator,
@@ -40,6 +41,9 @@ RATIO = RatioIndicator(
     Selector("flows", (Matcher("outcome", "=~", "failed|delivered"),)),
 )
 LATENCY = LatencyIndicator(Selector("seconds"), Decimal("0.25"))
+PROMQL = PromqlIndicator(
+    'sum by (team) (rate(x{code=~"5.."}[$window]))', "sum by (team) (rate(x[$window]))", clock.MINUTE
+)
 THRESHOLD = ThresholdIndicator(Selector("used"), "<", Decimal("0.5"))
 
 

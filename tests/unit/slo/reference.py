@@ -22,7 +22,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from netsre.model.levels import SLO, BurnRule, LatencyIndicator, RatioIndicator, Selector, ThresholdIndicator
+from netsre.model.levels import (
+    SLO,
+    BurnRule,
+    LatencyIndicator,
+    PromqlIndicator,
+    RatioIndicator,
+    Selector,
+    ThresholdIndicator,
+)
 from netsre.model.samples import Scrape, Series
 
 MINUTE = 60_000
@@ -113,6 +121,8 @@ def events_of(slo: SLO, grew: Values, now: Values) -> tuple[Fraction, Fraction] 
             readings = [n for series, n in now.items() if series.name == selector.metric]
             # The tests ask for "<" only.
             return Fraction(sum(1 for n in readings if not n < Fraction(limit))), Fraction(len(readings))
+        case PromqlIndicator():
+            return None  # what a scrape shows says nothing about it
 
 
 def selected(selector: Selector, series: Series) -> bool:

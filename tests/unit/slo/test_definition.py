@@ -15,7 +15,7 @@ from netsre.model.levels import (
     ThresholdIndicator,
 )
 from netsre.slo import definition
-from tests.unit.slo.given import LATENCY, RATIO, THRESHOLD, slo
+from tests.unit.slo.given import LATENCY, PROMQL, RATIO, THRESHOLD, slo
 
 TWO = (Matcher("a", "=", "1"), Matcher("b", "!=", "2"))
 
@@ -27,6 +27,7 @@ TWO = (Matcher("a", "=", "1"), Matcher("b", "!=", "2"))
         (slo(name="old"), slo(name="new")),
         (slo(group_by=("node", "netns")), slo(group_by=("netns", "node"))),
         (slo(dataclasses.replace(LATENCY, below=Decimal("0.250"))), slo(LATENCY)),
+        (slo(PROMQL), slo(dataclasses.replace(PROMQL, bad=f"{PROMQL.bad}\n"))),
         (slo(ThresholdIndicator(Selector("u", TWO), "<", Decimal(1))),
          slo(ThresholdIndicator(Selector("u", TWO[::-1]), "<", Decimal("1.0")))),
     ],
@@ -37,7 +38,7 @@ def test_a_promise_or_a_spelling_is_no_definition(one: SLO, other: SLO) -> None:
 
 
 def test_every_other_measurement_is_another_definition() -> None:
-    """Metric, matcher, side, bound, comparison, kind and grouping."""
+    """Metric, matcher, side, bound, comparison, expression, length, kind and grouping."""
     different = [
         slo(),
         slo(RatioIndicator(RATIO.total, RATIO.bad)),
@@ -47,6 +48,11 @@ def test_every_other_measurement_is_another_definition() -> None:
         slo(THRESHOLD),
         slo(dataclasses.replace(THRESHOLD, op="<=")),
         slo(dataclasses.replace(THRESHOLD, value=Decimal("0.6"))),
+        slo(PROMQL),
+        slo(dataclasses.replace(PROMQL, bad=PROMQL.total)),
+        slo(dataclasses.replace(PROMQL, total=PROMQL.bad)),
+        slo(dataclasses.replace(PROMQL, every=5 * clock.MINUTE)),
+        slo(PROMQL, group_by=("node", "team")),
         slo(group_by=()),
         slo(group_by=("node", "netns")),
     ]

@@ -19,6 +19,7 @@ from tests.unit.slo.given import (
     FAILED,
     LATENCY,
     NODE,
+    PROMQL,
     THRESHOLD,
     WORKBOOK,
     after,
@@ -150,6 +151,16 @@ def test_nodes_are_apart_and_without_groups_together() -> None:
     found = {(one.slo.name, one.group): int(one.total) for one in engine.evaluate(after(6))}
 
     assert found == {("all", ()): 7, ("flow", node_group("n1")): 3, ("flow", node_group("n2")): 4}
+
+
+def test_a_scrape_says_nothing_of_what_only_a_prometheus_answers() -> None:
+    """Not even that there was no traffic; and where none is asked, that is the reason."""
+    for prometheus, reason in ((False, "needs_prometheus"), (True, "no_history")):
+        engine = Engine([slo(PROMQL, group_by=())], prometheus=prometheus)
+
+        assert engine.observe(scrape(0, {FAILED: 1})).buckets == ()
+        (found,) = engine.evaluate(after(0))
+        assert (found.sli, found.coverage) == (NoData(reason), Fraction(0))
 
 
 def test_an_slo_without_groups_shows_before_its_first_reading() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from netsre import clock, conventions
 from netsre.alerting import decide
-from netsre.app import service_levels
+from netsre.app import resources, service_levels
 from netsre.cli import main
 from netsre.clock import Timestamp
 from netsre.model.alerts import Alert, AlertState
@@ -441,6 +441,32 @@ def test_a_service_level_without_its_series_is_refused_or_left_out(
         ("conntrack-headroom", "netsre_conntrack_utilization_ratio"),
         ("probes-up", "netsre_agent_probe_up"),
     ]
+
+
+def test_what_only_a_prometheus_answers_is_refused_or_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Series are no answers to an expression, and no data is never a healthy replay."""
+    path, asked = outage(tmp_path / "a.om"), tmp_path / "asked.yaml"
+    flow = (resources.directory("slos") / "flow-success.yaml").read_text()
+    (tmp_path / "flow.yaml").write_text(flow)
+    asked.write_text(
+        "{apiVersion: netsre.dev/v1, kind: SLO, metadata: {name: asked}, spec: {service: shop, "
+        "objective: 99, window: 30d, alerting: {policy: none}, "
+        "indicator: {promql: {bad: 'sum(rate(y[$window]))', total: 'sum(rate(x[$window]))'}}}}"
+    )
+
+    said = refused(capsys, path, "--slos", str(asked))
+    found = simulated(capsys, path, "--slos", str(tmp_path))
+
+    assert (
+        "asked.yaml:1: asked is made of what a Prometheus answers, which no series are; name another SLO "
+        "with --slo" in said
+    )
+    assert [(one["name"], one["missing"]) for one in found["left_out"]] == [
+        ("asked", "what a Prometheus answers")
+    ]
+    assert [one["name"] for one in found["slos"]] == ["flow-success"]
 
 
 def test_series_of_something_else_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
