@@ -60,3 +60,12 @@ class Recorded:
     value: Decimal
     place: str
     """Where it stands: `file:line`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Points:
+    """One series of what an expression came to: labels, and values by time, oldest first."""
+
+    labels: Labels
+    values: tuple[tuple[Timestamp, Decimal], ...]
+    """`NaN` where it came to no finite number."""

@@ -1,9 +1,12 @@
-"""Asks a Prometheus for raw samples: `rate()` and `increase()` extrapolate, and are never used."""
+"""Asks a Prometheus for raw samples, and for what people's own expressions come to.
+
+`rate()` and `increase()` extrapolate, and are never used where netsre asks by itself.
+"""
 
 import datetime
 import functools
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
@@ -11,16 +14,18 @@ from prometheus_api_client.prometheus_connect import PrometheusConnect
 from requests.adapters import DEFAULT_RETRIES
 
 from netsre import clock
-from netsre.adapters.prometheus import answers
+from netsre.adapters.prometheus import answers, points
 from netsre.adapters.prometheus.answers import Shortfall
 from netsre.adapters.prometheus.native import Conversions, Remark
 from netsre.adapters.prometheus.transport import Bounds, Session, TooMuch
 from netsre.clock import Timestamp
 from netsre.model.levels import Selector
-from netsre.model.samples import RecordedSeries, Series
+from netsre.model.samples import Points, RecordedSeries, Series
 from netsre.slo.questions import NativeSelector
 
 BOUNDS: Final = Bounds()
+_MOST_POINTS: Final = 11_000
+"""Of one series in one answer: a Prometheus refuses more."""
 _SHORTEST: Final = clock.MINUTE
 """Milliseconds; an answer about less than that is not asked for in parts."""
 _NATIVE_PART: Final = 8
@@ -35,6 +40,17 @@ class Answer:
     """Series with their samples, and why these may not be all."""
 
     recorded: tuple[RecordedSeries, ...]
+    shortfalls: tuple[Shortfall, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Estimates:
+    """What an expression came to, series by series, and why that may not be all.
+
+    A series that was asked for in parts is there once for each part, in the order of time.
+    """
+
+    points: tuple[Points, ...]
     shortfalls: tuple[Shortfall, ...]
 
 
@@ -103,6 +119,18 @@ class PrometheusClient:
         usual = samples * _NATIVE_INTERVAL // max(self._series[metric], 1)
         return max(self._pace.get(metric, usual), _SHORTEST)
 
+    def over(self, expression: str, first: Timestamp, last: Timestamp, step: int) -> Estimates:
+        """Return what an expression came to at every `step` ms from the first to the last, in whole seconds.
+
+        What is more than one answer may have is asked for in parts, oldest first.
+        """
+        longest = (_MOST_POINTS - 1) * step
+        parts = [
+            self._over(expression, Timestamp(since), Timestamp(min(since + longest, last)), step)
+            for since in range(first, last + 1, longest + step)
+        ]
+        return _together(parts)
+
     def known(self, selectors: Iterable[Selector], since: Timestamp, until: Timestamp) -> Known:
         """Return the series that these selectors match and that have a sample between two times.
 
@@ -128,16 +156,8 @@ class PrometheusClient:
         return Known(series, answers.shortfalls(self._document()))
 
     def _samples(self, selector: Selector, since: Timestamp, until: Timestamp) -> Answer:
-        params = {
-            "time": clock.unix_seconds(until),
-            "timeout": f"{self._bounds.total_seconds:g}s",
-            # Thanos: never what was averaged over five minutes or an hour.
-            "max_source_resolution": "0s",
-        }
-        try:
-            self._library.custom_query(f"{selector}[{until - since}ms]", params)
-        except (KeyError, TypeError):  # the library's, about an answer without data
-            self._session.refuse("answered JSON without data; is it a Prometheus?")
+        params = {"time": clock.unix_seconds(until), **self._params()}
+        self._ask(lambda: self._library.custom_query(f"{selector}[{until - since}ms]", params))
         document = self._document()
         native = None
         if isinstance(selector, NativeSelector):
@@ -151,6 +171,35 @@ class PrometheusClient:
             self._session.refuse(f"answered JSON that {error}; is it a Prometheus?")
         return Answer(recorded, (*answers.shortfalls(document), *missing))
 
+    def _over(self, expression: str, first: Timestamp, last: Timestamp, step: int) -> Estimates:
+        """Return an answer about so many points; one that is too much is asked for in halves."""
+        try:
+            self._ask(lambda: self._library.custom_query_range(
+                expression, _time(first), _time(last), f"{step // clock.SECOND}s", self._params()
+            ))  # fmt: skip
+        except TooMuch as error:
+            if first == last:
+                self._session.refuse(f"{error}; let the expression add up more of its series")
+        else:
+            document = self._document()
+            try:
+                return Estimates(*points.read(document, first, last, step))
+            except ValueError as error:
+                self._session.refuse(f"answered JSON that {error}; is it a Prometheus?")
+        middle = Timestamp(first + (last - first) // step // 2 * step)
+        halves = (first, middle), (Timestamp(middle + step), last)
+        return _together([self._over(expression, *half, step) for half in halves])
+
+    def _ask(self, question: Callable[[], object]) -> None:
+        try:
+            question()
+        except (KeyError, TypeError):  # the library's, about an answer without data
+            self._session.refuse("answered JSON without data; is it a Prometheus?")
+
+    def _params(self) -> dict[str, str]:
+        # Thanos: never what was averaged over five minutes or an hour.
+        return {"timeout": f"{self._bounds.total_seconds:g}s", "max_source_resolution": "0s"}
+
     def _document(self) -> dict[str, Any]:
         return cast("dict[str, Any]", self._session.last)
 
@@ -158,6 +207,13 @@ class PrometheusClient:
 def _continued(earlier: Answer, later: Answer) -> Answer:
     shortfalls = tuple(dict.fromkeys((*earlier.shortfalls, *later.shortfalls)))
     return Answer(_joined(earlier.recorded, later.recorded), shortfalls)
+
+
+def _together(parts: Sequence[Estimates]) -> Estimates:
+    return Estimates(
+        tuple(one for part in parts for one in part.points),
+        tuple(dict.fromkeys(one for part in parts for one in part.shortfalls)),
+    )
 
 
 def _joined(earlier: Iterable[RecordedSeries], later: Iterable[RecordedSeries]) -> tuple[RecordedSeries, ...]:
