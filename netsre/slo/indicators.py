@@ -41,6 +41,7 @@ class Anomaly(StrEnum):
     GOOD_EXCEEDS_TOTAL = "good_exceeds_total"
     BUCKET_MISSING = "bucket_missing"
     NOT_A_NUMBER = "not_a_number"
+    NEGATIVE = "negative"
 
 
 class Measure(NamedTuple):
