@@ -7,6 +7,7 @@ both back to the constructor: nothing is then lost or counted twice, whenever th
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Final
 
 import numpy as np
@@ -15,13 +16,14 @@ from netsre import clock, conventions
 from netsre.clock import Timestamp
 from netsre.model.levels import SLO, Slices, ThresholdIndicator
 from netsre.model.samples import Labels, Scrape
-from netsre.slo import calendars, definition, increments, indicators
+from netsre.slo import calendars, definition, increments, indicators, promql
 from netsre.slo.buckets import Bucket
 from netsre.slo.evaluate import Evaluations, Frame, Level, Past, Span, Window
 from netsre.slo.grid import Columns, Integers
 from netsre.slo.history import History
 from netsre.slo.increments import Cursor, Increments, Reason
 from netsre.slo.indicators import Measure, Meter
+from netsre.slo.promql import Piece
 from netsre.slo.slicer import Slicer
 from netsre.slo.slices import events_of
 from netsre.slo.track import Sums
@@ -97,7 +99,10 @@ class Engine:
         self._lengths |= {length for slo in self.slos if slo.policy for length in slo.policy.windows}
         self._calendars = {slo.calendar for slo in self.slos if slo.calendar is not None}
         longest = {calendar.longest for calendar in self._calendars}
-        self._history = History(history, self._lengths | longest)
+        kept = tuple(history)
+        self._history = History(kept, self._lengths | longest)
+        self._counted = promql.counted(self.slos, kept)
+        """Up to when those that a Prometheus answers were counted, by name."""
         self._slicer = Slicer(self._history)
         self._cursors = {cursor.node: cursor for cursor in cursors}
         self._nodes = nodes
@@ -108,6 +113,8 @@ class Engine:
         """Positions of groups of nodes that nobody reads."""
         self._passing: list[tuple[int, int, str | None]] = []
         """Positions, rows and nodes of groups that may end before their node does."""
+        self._answered: list[tuple[int, int, str]] = []
+        """The same of groups that a Prometheus answers, with their SLO."""
 
     def observe(self, scrape: Scrape, *, first: bool = False) -> Observation:
         """Count one scrape; one of the same time as the last of its node changes nothing.
@@ -165,6 +172,51 @@ class Engine:
         self._quiets[node] = found
         return found
 
+    def count(
+        self, pieces: Iterable[Piece], now: Timestamp, asked: Mapping[str, Timestamp] = MappingProxyType({})
+    ) -> tuple[Bucket, ...]:
+        """Count what a Prometheus answered, of any age; return what is to be kept, in one transaction.
+
+        Pieces of a time that was counted before change nothing: each SLO is counted once, oldest first. Of a
+        budget of slices they are those of whole slices (`promql.due`). `asked` says up to when SLOs were
+        asked, by name: where there was no answer there is no piece, and nobody is to ask again.
+        """
+        self._history.move_to(now)
+        # What is over before anything of it is late: from here on it is kept whenever it changes.
+        buckets = self._history.close(now)
+        found: dict[int, list[Piece]] = {}
+        for piece in pieces:
+            if piece.end > self._counted.get(self.slos[piece.slo].name, 0):
+                found.setdefault(piece.slo, []).append(piece)
+        buckets += self._fill(found)
+        newest = {self.slos[index].name: max(piece.end for piece in new) for index, new in found.items()}
+        for name, until in (*newest.items(), *asked.items()):
+            self._counted[name] = max(self._counted.get(name, until), until)
+        return tuple(buckets)
+
+    def _fill(self, found: Mapping[int, Iterable[Piece]]) -> list[Bucket]:
+        spans: dict[tuple[Timestamp, Timestamp], _Measured] = {}
+        for index, pieces in found.items():
+            slo = self.slos[index]
+            for begin, end, group, measure in promql.fillings(slo, pieces):
+                span = spans.setdefault((begin, end), _Measured(begin))
+                span.rows.append(self._history.row(slo.name, self._definitions[slo.name], group))
+                span.measures.append(measure)
+        return self._history.fill((*span, spans[span].rows, spans[span].measures) for span in sorted(spans))
+
+    def counted_until(self, slo: SLO) -> Timestamp | None:
+        """Return up to when an SLO was counted, or asked for; None before the first piece."""
+        return self._counted.get(slo.name)
+
+    def notes(self, pieces: Iterable[Piece]) -> tuple[Note, ...]:
+        """Return what people may want to know of pieces: one note for each SLO, group and anomaly."""
+        said = {
+            (subject(self.slos[piece.slo], piece.group), anomaly)
+            for piece in pieces
+            for anomaly in piece.measure.anomalies
+        }
+        return tuple(Note(anomaly, about) for about, anomaly in sorted(said))
+
     def _events_row(self, slo: SLO, group: Labels) -> int:
         """Return where the events of an SLO are counted: with a budget of slices they have their own row."""
         if slo.slices is None:
@@ -221,15 +273,21 @@ class Engine:
             rows = [(row, key) for row, key in self._history.rows() if key.slo in named]
             levels = [Level(row, named[key.slo], key.group) for row, key in rows]
             self._frame, self._framed = Frame(levels, self._history.wide), state
-            nodes = [dict(level.group).get(conventions.NODE) for level in self._frame.levels]
-            known = {None, *(nodes if self._nodes is None else self._nodes)}
-            self._strange = frozenset(at for at, node in enumerate(nodes) if node not in known)
-            self._passing = [
-                (at, level.row, node)
-                for (at, level), node in zip(enumerate(self._frame.levels), nodes, strict=True)
-                if not set(level.slo.group_by) <= {conventions.NODE}
-            ]
+            self._sort_out()
         return self._frame
+
+    def _sort_out(self) -> None:
+        """Find out which groups may be gone, and by what that is known."""
+        nodes: list[tuple[int, Level, str | None]] = []
+        self._answered = []
+        for at, level in enumerate(self._frame.levels):
+            if promql.indicator(level.slo) is None:
+                nodes.append((at, level, dict(level.group).get(conventions.NODE)))
+            elif _may_pass(level.slo):
+                self._answered.append((at, level.row, level.slo.name))
+        known = {None, *((node for _, _, node in nodes) if self._nodes is None else self._nodes)}
+        self._strange = frozenset(at for at, _, node in nodes if node not in known)
+        self._passing = [(at, level.row, node) for at, level, node in nodes if _may_pass(level.slo)]
 
     def _past(self, columns: Mapping[int, Columns], now: Timestamp) -> Past:
         """Return what the rows hold; the sums stay as they are now."""
@@ -260,7 +318,15 @@ class Engine:
             last = self._history.last_reading(row)
             if last is not None and node in newest and newest[node] - last > _GONE_AFTER:
                 ended.add(at)
+        for at, row, name in self._answered:
+            last, asked = self._history.last_reading(row), self._counted.get(name)
+            if last is not None and asked is not None and asked - last > _GONE_AFTER:
+                ended.add(at)
         return self._strange | ended
+
+
+def _may_pass(slo: SLO) -> bool:
+    return not set(slo.group_by) <= {conventions.NODE}
 
 
 def subject(slo: SLO, group: Labels) -> str:

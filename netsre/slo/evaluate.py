@@ -84,7 +84,7 @@ def evaluate(
         total=whole.sums.total,
         sli=Measured(1 - errors.value) if isinstance(errors, Measured) else errors,
         budget_remaining=Measured(1 - errors.value / budget) if isinstance(errors, Measured) else errors,
-        coverage=_coverage(slo, whole),
+        coverage=_coverage(slo, whole, now, seen[0]),
         burn={clock.duration_text(length): rate for length, rate in burn.items()},
         firing=_firing(slo, sums, burn),
         read_at=seen[0],
@@ -98,10 +98,19 @@ def unread(slo: SLO, *, prometheus: bool) -> NoData:
     return NoData(NO_HISTORY if answerable else NEEDS_PROMETHEUS)
 
 
-def _coverage(slo: SLO, whole: Window) -> Fraction:
+def _coverage(slo: SLO, whole: Window, now: Timestamp, read_at: Timestamp | None) -> Fraction:
     # A slice is read once, and stands for all of its minutes.
     each = 1 if slo.slices is None else slo.slices.length // clock.MINUTE
-    return Fraction(min(whole.sums.measured * each, whole.minutes), whole.minutes)
+    minutes = whole.minutes
+    if isinstance(slo.indicator, PromqlIndicator):
+        # The present piece is not over, and the one before it may not have been asked for yet.
+        piece = slo.indicator.every if slo.slices is None else slo.slices.length
+        over = now // piece * piece
+        until = (
+            over - piece if read_at is None else min(max(read_at + each * clock.MINUTE, over - piece), over)
+        )
+        minutes = max(minutes - (now // clock.MINUTE - until // clock.MINUTE + 1), 1)
+    return Fraction(min(whole.sums.measured * each, minutes), minutes)
 
 
 def _burn(sums: Sums, budget: Fraction, silence: NoData) -> Ratio:

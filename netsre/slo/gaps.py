@@ -1,6 +1,7 @@
 """Events of a gap between two readings, shared out over the minutes in which they may have happened."""
 
 from decimal import Decimal
+from itertools import pairwise
 from typing import Final
 
 from netsre import clock
@@ -40,4 +41,13 @@ def apportion(
     fraction = exact.subtract(amount, Decimal(whole))
     if fraction:
         shares.append((minute_of(until), fraction))
+    return shares
+
+
+def evenly(amount: Decimal, minutes: int) -> list[Decimal]:
+    """Share an amount out over some minutes, evenly, in whole events; what is no whole one is in the last."""
+    whole = int(amount)
+    upto = [whole * minute // minutes for minute in range(minutes + 1)]
+    shares = [Decimal(after - before) for before, after in pairwise(upto)]
+    shares[-1] = exact.add(shares[-1], exact.subtract(amount, Decimal(whole)))
     return shares

@@ -17,11 +17,11 @@ from netsre.clock import Timestamp
 from netsre.model.samples import Labels
 from netsre.slo import exact, tiers
 from netsre.slo.buckets import Bucket, Held, Key, coarser, sorted_out
-from netsre.slo.gaps import LONG_GAP, apportion, minute_of
+from netsre.slo.gaps import LONG_GAP, apportion, evenly, minute_of
 from netsre.slo.grid import Columns, Grid, Integers, Minutes
 from netsre.slo.indicators import Measure
 from netsre.slo.moments import Moments, Seen
-from netsre.slo.track import Sums, Track
+from netsre.slo.track import NOTHING, Sums, Track
 
 _MOST_WHOLE: Final = 1 << 43
 """Events of one reading that a grid takes: a quarter of such readings, one in 5 s, stays within 64 bits."""
@@ -90,6 +90,28 @@ class History:
         """Count the minute of a time as measured for some rows; return those that were not, as `count`."""
         here = minute_of(at)
         return list(self._to_keep({here: dict.fromkeys(self._mark_read(here, rows))}))
+
+    def fill(
+        self, spans: Iterable[tuple[Timestamp, Timestamp, Sequence[int], Sequence[Measure]]]
+    ) -> list[Bucket]:
+        """Add what was measured of whole minutes: from, until, rows, each named once, and their events.
+
+        Returns every slot to be kept now, with all it holds. Events are shared out evenly; every minute of a
+        span was looked at, and counts as measured.
+        """
+        touched: dict[Timestamp, dict[int, None]] = {}
+        for begin, end, rows, measures in spans:
+            minutes = range(begin, end, clock.MINUTE)
+            # Good and bad apart, so that no minute gets more bad events than events.
+            bad = [evenly(measure.bad, len(minutes)) for measure in measures]
+            good = [evenly(exact.subtract(measure.total, measure.bad), len(minutes)) for measure in measures]
+            for at, minute in enumerate(map(Timestamp, minutes)):
+                failed = [shares[at] for shares in bad]
+                total = [exact.add(one, shares[at]) for one, shares in zip(failed, good, strict=True)]
+                self._add(minute, rows, failed, total)
+                self._mark_read(minute, np.array(rows, np.int64))
+                touched.setdefault(minute, {}).update(dict.fromkeys(rows))
+        return list(self._to_keep(touched))
 
     def close(self, now: Timestamp) -> list[Bucket]:
         """Return the coarser slots that are over since this was asked last, with all they hold."""
@@ -248,8 +270,7 @@ class History:
             if row not in self._wide and _is_whole(bad_events) and _is_whole(events):
                 whole.append((row, int(bad_events), int(events)))
                 continue
-            for tier, track in zip(self.tiers, self._widened(row), strict=True):
-                track.add(tier.slot(minute), bad_events, events, 0)
+            self._add_wide(minute, row, Sums(bad_events, events, 0))
         if whole:
             where, bad_counts, counts = np.array(whole, np.int64).T
             self._add_whole(minute, where, bad_counts, counts, np.zeros(len(where), np.uint8))
@@ -260,6 +281,11 @@ class History:
         for index, grid in enumerate(self._grids):
             if self._reaches(index, minute):
                 grid.add(rows, self.tiers[index].slot(minute), bad, total, measured)
+
+    def _add_wide(self, minute: Timestamp, row: int, more: Sums) -> None:
+        for index, track in enumerate(self._widened(row)):
+            if self._reaches(index, minute):
+                track.add(self.tiers[index].slot(minute), more.bad, more.total, more.measured)
 
     def _reaches(self, index: int, minute: Timestamp) -> bool:
         """Tell whether a tier reaches back to a minute."""
@@ -273,8 +299,7 @@ class History:
         wide = [row for row in rows.tolist() if row in self._wide] if self._wide else []
         rested = [row for row in wide if not self._wide[row][0].sums(slot, slot + 1).measured]
         for row in rested:
-            for tier, track in zip(self.tiers, self._wide[row], strict=True):
-                track.add(tier.slot(minute), exact.ZERO, exact.ZERO, 1)
+            self._add_wide(minute, row, Sums(exact.ZERO, exact.ZERO, 1))
         narrow = np.setdiff1d(rows, wide) if wide else rows
         newly = narrow[self._grids[0].cells(narrow, slot).measured == 0]
         if len(newly):
@@ -346,22 +371,20 @@ class History:
             return
         owed: list[tuple[int, int, int]] = []
         for index, tier in enumerate(self.tiers):
-            # From here on every minute is on disk; what is older may have nothing but its coarser slots left.
-            whole = tier.slot(newest - self.tiers[0].span) + 1
             first = self._handed_out[index] = tier.slot(newest)
             stored, made = coarse.get(tier.step, {}), coarser(minutes, tier)
             placed: dict[int, list[tuple[int, Sums]]] = {}
             for key in {**made, **stored}:
                 row, fresh, known = self._row_of(key), made.get(key, {}), stored.get(key, {})
                 for slot in {**fresh, **known}:
-                    true = (
-                        fresh[slot] if slot in fresh and (slot >= whole or slot not in known) else known[slot]
-                    )
+                    # Either may lack what the other has: what was late, or what was too old for its minute.
+                    found = fresh.get(slot, NOTHING), known.get(slot, NOTHING)
+                    true = max(found, key=lambda sums: (sums.total, sums.measured))
                     placed.setdefault(slot, []).append((row, true))
                     if index and slot < first and true != known.get(slot):
                         owed.append((index, slot, row))
-            for slot, found in placed.items():
-                self._put(index, slot, found)
+            for slot, held in placed.items():
+                self._put(index, slot, held)
         self._owed = [bucket for index, slot, row in owed for bucket in self._buckets(index, slot, [row])]
         self._remember(minutes, 1)
         for step, slots in coarse.items():
