@@ -5,6 +5,7 @@ import json
 import pathlib
 from collections.abc import Iterator
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any, Final
 
 import pytest
@@ -13,13 +14,17 @@ from netsre import clock
 from netsre.adapters.prometheus.answers import Shortfall
 from netsre.adapters.prometheus.client import PrometheusClient
 from netsre.adapters.prometheus.transport import Bounds
+from netsre.app import recorded_levels
 from netsre.clock import MINUTE, Timestamp
 from netsre.errors import SourceUnreachable
+from netsre.model.levels import SLO, Measured, PromqlIndicator
 from netsre.model.samples import Points, Series, labels
-from netsre.slo import promql_specs
+from netsre.slo import promql, promql_specs
+from netsre.slo.engine import Engine
 from tests import prometheus
 from tests.answers import Answer, Handler, Server, says, serving
 from tests.unit.slo import expressions
+from tests.unit.slo.given import slo
 
 pytestmark = pytest.mark.system
 
@@ -260,3 +265,51 @@ def test_without_a_selector_nothing_is_asked() -> None:
     with serving(says("", 400)) as server, asking(server) as client:
         assert client.known((), FIRST, END).series == ()
         assert server.asked == []
+
+
+def level(group_by: tuple[str, ...] = ("team",)) -> SLO:
+    """Return a service level of the history: one of two pods is bad."""
+    asked = PromqlIndicator(
+        'sum by (team) (rate(x_total{pod="a"}[$window]))',
+        "sum by (team) (rate(x_total[$window]))",
+        5 * MINUTE,
+    )
+    return slo(asked, group_by=group_by, window=7 * clock.DAY, objective="99")
+
+
+@pytest.mark.requires("prometheus", "promtool")
+def test_a_week_out_of_a_prometheus_is_a_budget(client: PrometheusClient) -> None:
+    """From what is asked to what is left: steady traffic comes out whole, and nothing is missing."""
+    of = level()
+    indicator = promql.indicator(of)
+    assert indicator is not None
+    engine, now = Engine([of], prometheus=True), Timestamp(END + 30_000)
+    for ends in promql.batches(promql.due(of, indicator, engine.counted_until(of), now, 30_000)):
+        bad, total = (
+            client.over(text, Timestamp(ends[0]), Timestamp(ends[-1]), ends.step).points
+            for text in promql.asked(indicator)
+        )
+        engine.count(promql.join(0, of, bad, total), now)
+
+    found = engine.evaluate(now)
+
+    # A window of days is the present hour, as far as it has come, and the whole hours before it.
+    minutes = (7 * clock.DAY - clock.HOUR) // MINUTE
+    assert [(dict(one.group)["team"], int(one.bad), int(one.total)) for one in found] == [
+        (team, rate * minutes, 2 * rate * minutes) for team, rate in TEAMS.items()
+    ]
+    assert {one.coverage for one in found} == {Fraction(1)}
+    assert [one.burn["1h"] for one in found] == [Measured(Fraction(50))] * 2
+
+
+@pytest.mark.requires("prometheus", "promtool")
+@pytest.mark.parametrize("group_by", [(), ("team",)])
+def test_where_raw_samples_are_read_expressions_are_null_with_a_reason(
+    client: PrometheusClient, group_by: tuple[str, ...]
+) -> None:
+    """Never a number, and never the end of the others."""
+    found = recorded_levels.read(client, (level(group_by),), END, "instance", lambda *_: None)
+
+    (view,) = found.levels.slos
+    assert view.sli is None
+    assert view.reasons["sli"]
