@@ -48,7 +48,9 @@ def serve(directory: pathlib.Path, samples: Iterable[Sample]) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def running(directory: pathlib.Path, configuration: str, *options: str) -> Iterator[tuple[Server, int]]:
+def running(
+    directory: pathlib.Path, configuration: str, *options: str, processors: int = 1
+) -> Iterator[tuple[Server, int]]:
     """Run a server in a directory, its log beside its data; yields it and its port when it is ready."""
     port = free_port()
     (directory / "prometheus.yml").write_text(configuration)
@@ -63,7 +65,7 @@ def running(directory: pathlib.Path, configuration: str, *options: str) -> Itera
             ],
             stdout=log,
             stderr=subprocess.STDOUT,
-            env={**os.environ, "GOMAXPROCS": "1"},
+            env={**os.environ, "GOMAXPROCS": str(processors)},
         )
     try:
         ready = wait_until(lambda: server.poll() is not None or _status(port, "/-/ready") == 200)
