@@ -3,24 +3,21 @@
 import http.client
 import json
 import shutil
-import socket
 import sqlite3
-import subprocess
-import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from bench.controller_process import PATIENCE, Controller, running
 
 _CONNECTIONS: Final = 4
 _SECONDS: Final = 8.0
 _BATCHES: Final = (64, 1)
 """Alerts in one post: a group in a storm, and the smallest there is."""
-_PATIENCE: Final = 30.0
 _CHECKOUT: Final = Path(__file__).parent.parent
 
 
@@ -47,12 +44,14 @@ def _measure(batch: int) -> WebhookFigures:
     (_CHECKOUT / ".cache").mkdir(exist_ok=True)
     home = Path(tempfile.mkdtemp(prefix="netsre-bench-", dir=_CHECKOUT / ".cache"))
     try:
-        with _controller(home) as port:
+        with running(
+            home, "--interval", "1s", "--agent", "http://127.0.0.1:1", "--node", "bench"
+        ) as controller:
             token = (home / "webhook.token").read_text(encoding="ascii").strip()
             ticks: list[float] = []
-            watch = threading.Thread(target=_watch, args=(port, ticks))
+            watch = threading.Thread(target=_watch, args=(controller, ticks))
             watch.start()
-            posts = _flood(port, token, batch)
+            posts = _flood(controller.port, token, batch)
             waits = [wait for wait, _ in posts]
             seconds = max(end for _, end in posts) - min(end - wait for wait, end in posts)
             watch.join()
@@ -65,42 +64,10 @@ def _measure(batch: int) -> WebhookFigures:
     return WebhookFigures(batch, _CONNECTIONS, kept / seconds, max(waits) * 1000, max(ticks) * 1000)
 
 
-@contextmanager
-def _controller(home: Path) -> Iterator[int]:
-    """Run a controller without an agent; enter when it evaluates."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    command = [
-        *(sys.executable, "-m", "netsre", "controller", "--data-dir", str(home), "--interval", "1s"),
-        *("--listen", f"127.0.0.1:{port}", "--agent", "http://127.0.0.1:1", "--node", "bench"),
-    ]
-    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
-        deadline = time.monotonic() + _PATIENCE
-        while not _status(port).get("last_tick_at"):
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError("the controller did not start")
-            time.sleep(0.05)
-        yield port
-        process.terminate()
-
-
-def _status(port: int) -> dict[str, object]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_PATIENCE)
-    with closing(connection):
-        try:
-            connection.request("GET", "/api/v1/status")
-            return dict(json.loads(connection.getresponse().read()))
-        except OSError:
-            return {}
-
-
-def _watch(port: int, ticks: list[float]) -> None:
+def _watch(controller: Controller, ticks: list[float]) -> None:
     until = time.monotonic() + _SECONDS
     while time.monotonic() < until:
-        status = _status(port)
-        if status.get("tick_failures"):
-            raise RuntimeError(f"an evaluation failed meanwhile: {status['problem']}")
-        ticks.append(float(str(status["tick_seconds"])))
+        ticks.append(float(controller.status()["tick_seconds"]))
         time.sleep(0.5)
 
 
@@ -120,7 +87,7 @@ def _flood(port: int, token: str, batch: int) -> list[tuple[float, float]]:
 
 def _send(port: int, token: str, batch: int, sender: int, posts: list[tuple[float, float]]) -> None:
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=_PATIENCE)) as connection:
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)) as connection:
         until, number = time.monotonic() + _SECONDS, 0
         while (began := time.monotonic()) < until:
             connection.request("POST", "/api/v1/alerts", _body(sender, number, batch), headers)
