@@ -10,7 +10,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 CHECKOUT: Final = pathlib.Path(__file__).resolve().parents[3]
-LOCKS: Final = ("requirements.lock", "requirements-dev.lock")
+BASELINE: Final = "bench/slo_generator.lock"
+LOCKS: Final = ("requirements.lock", "requirements-dev.lock", BASELINE)
 PROJECT: Final = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))
 
 Pins = dict[str, tuple[str, int]]
@@ -31,7 +32,10 @@ def pins_of(lock: str) -> Pins:
 
 
 def asked_for(lock: str) -> list[Requirement]:
-    """Return what pyproject.toml asks a lock file to satisfy."""
+    """Return what a lock file has to satisfy: what pyproject.toml asks for, or the list of the baseline."""
+    if lock == BASELINE:
+        lines = (CHECKOUT / lock).with_suffix(".in").read_text(encoding="utf-8").splitlines()
+        return [Requirement(line) for line in lines if line and not line.startswith("#")]
     groups = PROJECT["dependency-groups"]
     plain = [*groups["build"], *(groups["dev"] if lock == "requirements-dev.lock" else ())]
     return [
