@@ -49,7 +49,7 @@ format: .venv/.dev ## lay out Python and C as lint wants them
 	@$(BIN)/ruff check --quiet --fix . ; $(BIN)/ruff format --quiet .
 	@find bpf -name '*.[ch]' -exec clang-format -i {} +
 
-bench: packages .venv/.run ## what netsre costs on this machine
+bench: dev-packages .venv/.run ## what netsre costs on this machine
 	@$(BIN)/python -m bench.run
 
 soak: packages .venv/.run ## the same for long, with things dying on the way

@@ -23,7 +23,8 @@ _SLOS: Final = 10_000
 _TICKS: Final = 20
 _INTERVAL: Final = 15 * clock.SECOND
 _START: Final = 1_767_225_600_000
-_RULES: Final = (
+PERIOD: Final = 30 * clock.DAY
+RULES: Final = (
     BurnRule("page", 5 * clock.MINUTE, clock.HOUR, Fraction(2, 100)),
     BurnRule("page", 30 * clock.MINUTE, 6 * clock.HOUR, Fraction(5, 100)),
     BurnRule("ticket", 2 * clock.HOUR, clock.DAY, Fraction(10, 100)),
@@ -57,7 +58,7 @@ def measure() -> EngineFigures:
 
 
 def _slos() -> list[SLO]:
-    policy = BurnPolicy("workbook", _RULES, 5)
+    policy = BurnPolicy("workbook", RULES, 5)
     found = []
     for number in range(_SLOS):
         mine = Matcher("service", "=", f"service-{number}")
@@ -66,7 +67,7 @@ def _slos() -> list[SLO]:
         name = f"slo-{number:05d}"
         found.append(
             SLO(
-                name, "s", "", (), Fraction(999, 1000), 30 * clock.DAY, ("node",), indicator, policy, None,
+                name, "s", "", (), Fraction(999, 1000), PERIOD, ("node",), indicator, policy, None,
                 Origin("bench", number),
             )
         )  # fmt: skip
