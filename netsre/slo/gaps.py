@@ -1,5 +1,6 @@
 """Events of a gap between two readings, shared out over the minutes in which they may have happened."""
 
+from collections.abc import Iterable
 from decimal import Decimal
 from itertools import pairwise
 from typing import Final
@@ -7,6 +8,8 @@ from typing import Final
 from netsre import clock
 from netsre.clock import Timestamp
 from netsre.slo import exact
+from netsre.slo.indicators import Measure
+from netsre.slo.track import NOTHING, Sums
 
 LONG_GAP: Final = 2 * clock.MINUTE
 """Events of a longer gap between scrapes are spread over it: they did not all happen in its last minute."""
@@ -51,3 +54,23 @@ def evenly(amount: Decimal, minutes: int) -> list[Decimal]:
     shares = [Decimal(after - before) for before, after in pairwise(upto)]
     shares[-1] = exact.add(shares[-1], exact.subtract(amount, Decimal(whole)))
     return shares
+
+
+def spread(
+    measured: Iterable[tuple[int, Measure]], since: Timestamp, until: Timestamp, oldest: int
+) -> dict[Timestamp, dict[int, Sums]]:
+    """Share the events of rows, each named once, out over the minutes of a gap; return them by minute."""
+    minutes: dict[Timestamp, dict[int, Sums]] = {}
+    for row, measure in measured:
+        good = exact.subtract(measure.total, measure.bad)
+        # Good and bad apart, so that no minute gets more bad events than events.
+        for minute, bad in apportion(measure.bad, since, until, oldest):
+            _put(minutes.setdefault(minute, {}), row, bad, bad)
+        for minute, share in apportion(good, since, until, oldest):
+            _put(minutes.setdefault(minute, {}), row, exact.ZERO, share)
+    return minutes
+
+
+def _put(rows: dict[int, Sums], row: int, bad: Decimal, total: Decimal) -> None:
+    held = rows.get(row, NOTHING)
+    rows[row] = Sums(exact.add(held.bad, bad), exact.add(held.total, total), 0)

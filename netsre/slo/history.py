@@ -17,7 +17,7 @@ from netsre.clock import Timestamp
 from netsre.model.samples import Labels
 from netsre.slo import exact, tiers
 from netsre.slo.buckets import Bucket, Held, Key, coarser, sorted_out
-from netsre.slo.gaps import LONG_GAP, apportion, evenly, minute_of
+from netsre.slo.gaps import LONG_GAP, evenly, minute_of, spread
 from netsre.slo.grid import Columns, Grid, Integers, Minutes
 from netsre.slo.indicators import Measure
 from netsre.slo.moments import Moments, Seen
@@ -80,9 +80,11 @@ class History:
         if since is None or until - since <= LONG_GAP:
             self._add(here, rows, [m.bad for m in measures], [m.total for m in measures])
         else:
-            for row, measure in zip(rows, measures, strict=True):
-                for minute in self._spread(row, measure, since, until):
-                    touched.setdefault(minute, {})[row] = None
+            oldest = until - self.tiers[-1].span
+            for minute, shares in spread(zip(rows, measures, strict=True), since, until, oldest).items():
+                held = shares.values()
+                self._add(minute, list(shares), [sums.bad for sums in held], [sums.total for sums in held])
+                touched.setdefault(minute, {}).update(dict.fromkeys(shares))
         touched[here] |= dict.fromkeys(self._mark_read(here, np.array(rows, np.int64)))
         return list(self._to_keep(touched))
 
@@ -247,18 +249,6 @@ class History:
         self._keys[row] = None
         self._vacant.append(row)
         self.generation += 1
-
-    def _spread(self, row: int, measure: Measure, since: Timestamp, until: Timestamp) -> Iterator[Timestamp]:
-        """Share the events of a gap out over its minutes, and return these."""
-        oldest = until - self.tiers[-1].span
-        # Good and bad apart, so that no minute gets more bad events than events.
-        for minute, bad in apportion(measure.bad, since, until, oldest):
-            self._add(minute, [row], [bad], [bad])
-            yield minute
-        good = exact.subtract(measure.total, measure.bad)
-        for minute, share in apportion(good, since, until, oldest):
-            self._add(minute, [row], [exact.ZERO], [share])
-            yield minute
 
     def _add(
         self, minute: Timestamp, rows: Sequence[int], bad: Sequence[Decimal], total: Sequence[Decimal]
