@@ -1,6 +1,6 @@
 """Events of a gap between two readings, shared out over the minutes in which they may have happened."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 from itertools import pairwise
 from typing import Final
@@ -47,7 +47,20 @@ def apportion(
     return shares
 
 
-def evenly(amount: Decimal, minutes: int) -> list[Decimal]:
+def fill(
+    begin: Timestamp, end: Timestamp, measures: Sequence[Measure]
+) -> Iterator[tuple[Timestamp, list[Decimal], list[Decimal]]]:
+    """Share events out evenly over whole minutes; yield each with the bad events and the events of all."""
+    minutes = range(begin, end, clock.MINUTE)
+    # Good and bad apart, so that no minute gets more bad events than events.
+    bad = [_evenly(measure.bad, len(minutes)) for measure in measures]
+    good = [_evenly(exact.subtract(measure.total, measure.bad), len(minutes)) for measure in measures]
+    for at, minute in enumerate(map(Timestamp, minutes)):
+        failed = [shares[at] for shares in bad]
+        yield minute, failed, [exact.add(one, shares[at]) for one, shares in zip(failed, good, strict=True)]
+
+
+def _evenly(amount: Decimal, minutes: int) -> list[Decimal]:
     """Share an amount out over some minutes, evenly, in whole events; what is no whole one is in the last."""
     whole = int(amount)
     upto = [whole * minute // minutes for minute in range(minutes + 1)]

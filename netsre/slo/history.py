@@ -17,7 +17,7 @@ from netsre.clock import Timestamp
 from netsre.model.samples import Labels
 from netsre.slo import exact, tiers
 from netsre.slo.buckets import Bucket, Held, Key, coarser, sorted_out
-from netsre.slo.gaps import LONG_GAP, evenly, minute_of, spread
+from netsre.slo.gaps import LONG_GAP, fill, minute_of, spread
 from netsre.slo.grid import Columns, Grid, Integers, Minutes
 from netsre.slo.indicators import Measure
 from netsre.slo.moments import Moments, Seen
@@ -103,14 +103,8 @@ class History:
         """
         touched: dict[Timestamp, dict[int, None]] = {}
         for begin, end, rows, measures in spans:
-            minutes = range(begin, end, clock.MINUTE)
-            # Good and bad apart, so that no minute gets more bad events than events.
-            bad = [evenly(measure.bad, len(minutes)) for measure in measures]
-            good = [evenly(exact.subtract(measure.total, measure.bad), len(minutes)) for measure in measures]
-            for at, minute in enumerate(map(Timestamp, minutes)):
-                failed = [shares[at] for shares in bad]
-                total = [exact.add(one, shares[at]) for one, shares in zip(failed, good, strict=True)]
-                self._add(minute, rows, failed, total)
+            for minute, bad, total in fill(begin, end, measures):
+                self._add(minute, rows, bad, total)
                 self._mark_read(minute, np.array(rows, np.int64))
                 touched.setdefault(minute, {}).update(dict.fromkeys(rows))
         return list(self._to_keep(touched))

@@ -191,13 +191,13 @@ def test_a_group_goes_when_the_others_were_answered_for_an_hour_without_it() -> 
     assert [found.group for found in engine.evaluate(after(9_030))] == [one]
 
 
-def test_thirty_days_that_are_counted_late_are_as_if_they_had_been_counted_in_time() -> None:
+def test_a_week_that_is_counted_late_is_as_if_it_had_been_counted_in_time() -> None:
     """By the hour, five minutes and minute, in memory and out of what was kept."""
-    of = level(15 * MINUTE, policy=WORKBOOK)
+    of = level(15 * MINUTE, window=7 * DAY, policy=WORKBOOK)
     late, steady = asking(of), asking(of)
     kept: dict[tuple[int, int], Bucket] = {}
-    pieces = [piece(900 * n, n % 3, 10 + n % 7) for n in range(1, 30 * 96 + 1)]
-    now = after(30 * 86_400 + 30)
+    pieces = [piece(900 * n, n % 3, 10 + n % 7) for n in range(1, 7 * 96 + 1)]
+    now = after(7 * 86_400 + 30)
     for one in pieces:
         steady.count([one], Timestamp(one.end + SETTLE))
     for at in range(0, len(pieces), 96):
@@ -206,8 +206,8 @@ def test_thirty_days_that_are_counted_late_are_as_if_they_had_been_counted_in_ti
     again = Engine([of], kept.values(), prometheus=True)
 
     assert tuple(late.evaluate(now)) == tuple(steady.evaluate(now)) == tuple(again.evaluate(now))
-    assert again.counted_until(of) == after(30 * 86_400)
-    assert len(kept) < 30 * 24 + 3 * 288 + 6 * 60 + 10
+    assert again.counted_until(of) == after(7 * 86_400)
+    assert len(kept) < 7 * 24 + 3 * 288 + 6 * 60 + 10
 
 
 class Turn(NamedTuple):
