@@ -7,12 +7,13 @@ from typing import Final
 
 from netsre import conventions
 from netsre.adapters.prometheus.client import PrometheusClient
-from netsre.app.control import wire
+from netsre.app.control import expressions, wire
 from netsre.app.prometheus_chunks import ChunkReader
 from netsre.clock import Timestamp
+from netsre.errors import SourceUnreachable
 from netsre.model.levels import SLO, Evaluation
 from netsre.model.samples import Labels
-from netsre.slo import evaluate, indicators, questions
+from netsre.slo import evaluate, indicators, promql, questions
 from netsre.slo.engine import Engine
 from netsre.slo.targets import Doubt, Scrapes
 
@@ -43,7 +44,7 @@ def read(
     reader.discover(span)
     known = reader.known
     scrapes = Scrapes(node_label, known, indicators.counters(slos), questions.labels(slos))
-    engine = Engine(slos)
+    engine = Engine(slos, prometheus=True)
     notes: Counter[str] = Counter()
     spans = questions.chunks(span, reader.most_series) if known else ()
     for done, one in enumerate(spans):
@@ -53,9 +54,25 @@ def read(
             notes.update(note.reason for note in observation.notes)
     if spans:
         progress(len(spans), len(spans))
-    doubts = (*reader.doubts, *scrapes.doubts)
+    doubts = (*reader.doubts, *scrapes.doubts, *_ask(client, engine, at, notes))
     found = wire.Slos(slos=list(_views(engine, at, doubts, {series.name for series in known})))
     return Standing(found, client.queries, dict(sorted(notes.items())), doubts)
+
+
+def _ask(client: PrometheusClient, engine: Engine, at: Timestamp, notes: Counter[str]) -> Iterator[Doubt]:
+    """Count what is answered about expressions; yield which could not be."""
+    for index, slo in enumerate(engine.slos):
+        of = promql.indicator(slo)
+        if of is None:
+            continue
+        ends = promql.due(slo, of, None, at, expressions.SETTLE)
+        try:
+            pieces = expressions.ask(client, index, slo, ends)
+        except SourceUnreachable as error:
+            yield Doubt(expressions.UNANSWERED, f"{slo.name}: {error}", slo.name)
+            continue
+        engine.count(pieces, at, {slo.name: Timestamp(ends[-1])} if ends else {})
+        notes.update(note.reason for note in engine.notes(pieces))
 
 
 def _views(engine: Engine, at: Timestamp, doubts: Iterable[Doubt], known: set[str]) -> Iterator[wire.SloView]:
@@ -75,7 +92,7 @@ def _views(engine: Engine, at: Timestamp, doubts: Iterable[Doubt], known: set[st
 
 def _reason(slo: SLO, group: Labels, doubts: Iterable[Doubt]) -> str | None:
     """Return why no number about a group can be trusted; None when they all can."""
-    names, node = questions.names(slo), dict(group).get(conventions.NODE)
+    names, node = questions.names(slo) or {slo.name}, dict(group).get(conventions.NODE)
     for doubt in doubts:
         if (doubt.name is None or doubt.name in names) and (None in (doubt.node, node) or doubt.node == node):
             return doubt.reason

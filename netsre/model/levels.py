@@ -229,7 +229,7 @@ class NoData:
     From a store of samples: `no_series`: it has none of what the SLO is about. `partial_answer`: it said that
     its answer is not whole. `native_histogram`: it holds one where an SLO needs a number.
     `contradictory_samples`: two samples of one time. `ambiguous_target`: several targets under one node.
-    `no_node_label`: nothing says which node it was.
+    `no_node_label`: nothing says which node it was. `unanswered`: it does not answer an expression.
     """
 
     reason: str

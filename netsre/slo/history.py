@@ -173,16 +173,12 @@ class History:
         index = tiers.holding(self.tiers, length)
         tier = self.tiers[index]
         end = tier.slot(now) + 1
-        if row in self._wide:
-            return self._wide[row][index].sums(end - tier.width(length), end)
-        return self._cells(index, row, range(end - tier.width(length), end))
+        return self._held(index, row, end - tier.width(length), end)
 
     def minutes(self, row: int, begin: Timestamp, end: Timestamp) -> Sums:
         """Return the sums of one row over whole minutes of the last hours."""
         tier = self.tiers[0]
-        if row in self._wide:
-            return self._wide[row][0].sums(tier.slot(begin), tier.slot(end))
-        return self._cells(0, row, range(tier.slot(begin), tier.slot(end)))
+        return self._held(0, row, tier.slot(begin), tier.slot(end))
 
     def since(self, begin: Timestamp, now: Timestamp) -> Columns:
         """Return the sums of all rows but the wide ones from a whole hour until now."""
@@ -226,8 +222,10 @@ class History:
         kept = {minutes: tiers.KEPT_MINUTES, fives: fives.span + clock.HOUR, hours: hours.span}
         return {tier.step: tier.start(tier.slot(now - span)) for tier, span in kept.items()}
 
-    def _cells(self, index: int, row: int, slots: range) -> Sums:
-        cells = [self._grids[index].cell(row, slot) for slot in slots]
+    def _held(self, index: int, row: int, first: int, end: int) -> Sums:
+        if row in self._wide:
+            return self._wide[row][index].sums(first, end)
+        cells = [self._grids[index].cell(row, slot) for slot in range(first, end)]
         bad, total, measured = (sum(column) for column in zip(*cells, strict=True))
         return Sums(Decimal(bad), Decimal(total), measured)
 

@@ -3,7 +3,7 @@
 import contextlib
 import pathlib
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
@@ -29,7 +29,7 @@ pytestmark = [pytest.mark.system, pytest.mark.requires("prometheus", "promtool")
 BEGIN: Final = Timestamp(END - 3 * clock.HOUR)
 """When the SLOs are asked for first."""
 
-Levels = dict[tuple[str, ...], tuple[object, ...]]
+Levels = dict[tuple[str, ...], dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
@@ -78,10 +78,7 @@ class Life:
 
 def comparable(views: list[wire.SloView]) -> Levels:
     """Return levels by name and group; what is drawn of the last hour is not compared."""
-    return {
-        (view.name, *view.group.values()): tuple(view.model_dump(exclude={"recent"}).items())
-        for view in views
-    }
+    return {(view.name, *view.group.values()): view.model_dump(exclude={"recent"}) for view in views}
 
 
 def expected(url: str, asked: tuple[SLO, ...], at: Timestamp) -> Levels:

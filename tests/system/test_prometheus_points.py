@@ -14,7 +14,6 @@ from netsre import clock
 from netsre.adapters.prometheus.answers import Shortfall
 from netsre.adapters.prometheus.client import PrometheusClient
 from netsre.adapters.prometheus.transport import Bounds
-from netsre.app import recorded_levels
 from netsre.clock import MINUTE, Timestamp
 from netsre.errors import SourceUnreachable
 from netsre.model.levels import SLO, Measured, PromqlIndicator
@@ -300,16 +299,3 @@ def test_a_week_out_of_a_prometheus_is_a_budget(client: PrometheusClient) -> Non
     ]
     assert {one.coverage for one in found} == {Fraction(1)}
     assert [one.burn["1h"] for one in found] == [Measured(Fraction(50))] * 2
-
-
-@pytest.mark.requires("prometheus", "promtool")
-@pytest.mark.parametrize("group_by", [(), ("team",)])
-def test_where_raw_samples_are_read_expressions_are_null_with_a_reason(
-    client: PrometheusClient, group_by: tuple[str, ...]
-) -> None:
-    """Never a number, and never the end of the others."""
-    found = recorded_levels.read(client, (level(group_by),), END, "instance", lambda *_: None)
-
-    (view,) = found.levels.slos
-    assert view.sli is None
-    assert view.reasons["sli"]

@@ -9,6 +9,7 @@ from netsre.alerting.decide import HOLD
 from netsre.app import prometheus_options
 from netsre.app.control import backfill
 from netsre.app.control.backfill import Backfill
+from netsre.app.control.expressions import Expressions
 from netsre.app.control.prometheus import BOUNDS, Asked, PrometheusSource
 from netsre.app.control.resume import resume
 from netsre.app.control.snapshot import Board, Recent
@@ -75,10 +76,18 @@ def begin(
     kept = resume(world.store, slos, settings.node, len(world.runbooks), now)
     recent = Recent()
     recent.add(bucket for bucket in kept.buckets if now - bucket.begin < Recent.SPAN)
+    engine = Engine(
+        slos,
+        kept.buckets,
+        kept.cursors,
+        {settings.node} if clients is None else None,
+        prometheus=clients is not None,
+    )
     parts = Parts(
         source=_source(settings, clients, slos, world, kept.cursors),
         past=past,
-        engine=Engine(slos, kept.buckets, kept.cursors, {settings.node} if clients is None else None),
+        expressions=None if clients is None else Expressions(clients.present, engine.slos),
+        engine=engine,
         rules=world.rules,
         store=world.store,
         wake=wake,

@@ -6,7 +6,7 @@ kept is kept with the next turn, and nothing is announced that is not on disk.
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
@@ -16,6 +16,7 @@ from netsre.alerting.describe import Links
 from netsre.alerting.transitions import Transition
 from netsre.app.control import ACTOR, backfill, incidents, messages, sources
 from netsre.app.control.backfill import Backfill
+from netsre.app.control.expressions import Expressions
 from netsre.app.control.snapshot import Board, Counts, Recent, Sight, Snapshot, Source
 from netsre.app.logs import pairs
 from netsre.clock import Clock, Timestamp
@@ -24,7 +25,8 @@ from netsre.model.alert_rules import AlertRule
 from netsre.model.alerts import AlertSource
 from netsre.model.levels import Evaluation
 from netsre.model.samples import Labels
-from netsre.slo.engine import Engine
+from netsre.slo.buckets import Bucket
+from netsre.slo.engine import Engine, Note
 from netsre.slo.evaluate import Evaluations
 from netsre.slo.targets import Reading
 from netsre.store.database import Store, Transaction
@@ -33,7 +35,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from netsre.model.documents import Document
-    from netsre.slo.buckets import Bucket
     from netsre.slo.increments import Cursor
 
 _log: Final = logging.getLogger("netsre.controller")
@@ -50,6 +51,8 @@ class Parts:
     source: sources.Source
     past: Backfill | None
     """What reads the past of new SLOs, where there is a source that has one."""
+    expressions: Expressions | None
+    """What asks about SLOs that only a Prometheus can answer, where there is one."""
     engine: Engine
     rules: tuple[AlertRule, ...]
     store: Store
@@ -118,23 +121,39 @@ class Loop:
                 _log.warning("source %s", pairs(source=source.name, up=0, reason=error))
             self._source = replace(source, up=False, reason=str(error))
             return None
-        reason = "; ".join(f"{doubt.reason}: {doubt.about}" for doubt in look.doubts) or None
-        if not source.up or source.reason != reason:
-            _log.info("source %s", pairs(source=source.name, up=1, **({"doubt": reason} if reason else {})))
         for reading in look.readings:
             self._parts.sight.read(reading.scrape)
             self._observe(reading)
+        self._ask()
+        doubts = look.doubts + (() if self._parts.expressions is None else self._parts.expressions.doubts)
+        reason = "; ".join(f"{doubt.reason}: {doubt.about}" for doubt in doubts) or None
+        if not source.up or source.reason != reason:
+            _log.info("source %s", pairs(source=source.name, up=1, **({"doubt": reason} if reason else {})))
         last_at = max((scrape.at for scrape in look.latest.values()), default=source.last_at)
         self._source = replace(source, up=True, reason=reason, last_at=last_at)
         return look
 
     def _observe(self, reading: Reading) -> None:
         observation = self._parts.engine.observe(reading.scrape, first=reading.first)
-        self._unsaved |= {(b.slo, b.group, b.step, b.begin): b for b in observation.buckets}
         self._cursors[observation.cursor.node] = observation.cursor
-        self._parts.recent.add(observation.buckets)
-        for note in observation.notes:
-            _log.debug("scrape %s", pairs(note=note.reason, subject=note.subject))
+        self._hold(observation.buckets, observation.notes)
+
+    def _ask(self) -> None:
+        """Count what a Prometheus answers about expressions."""
+        engine, expressions = self._parts.engine, self._parts.expressions
+        if expressions is None:
+            return
+        now = self._parts.clock.now()
+        for batch in expressions.look(now, engine.counted_until):
+            self._hold(engine.count(batch.pieces, now, {batch.slo: batch.until}), engine.notes(batch.pieces))
+
+    def _hold(self, buckets: Iterable[Bucket], notes: Iterable[Note]) -> None:
+        """Have buckets kept with the turn, and say what was noticed."""
+        found = {(b.slo, b.group, b.step, b.begin): b for b in buckets}
+        self._unsaved |= found
+        self._parts.recent.add(found.values())
+        for note in notes:
+            _log.debug("measured %s", pairs(note=note.reason, subject=note.subject))
 
     def _fill_in(self, now: Timestamp) -> None:
         """Take the past of new SLOs over, once it is read."""
@@ -150,8 +169,7 @@ class Loop:
             return
         buckets = list(past.recent())
         engine.take_over(past.slos, history)
-        self._unsaved |= {(b.slo, b.group, b.step, b.begin): b for b in buckets}
-        self._parts.recent.add(b for b in buckets if now - b.begin < Recent.SPAN)
+        self._hold(buckets, ())
         self._past, self._whole = None, True
         _log.info("slo %s", pairs(slos=len(past.slos), note="their past is read"))
 
@@ -252,6 +270,7 @@ class Loop:
             failures=self._failures,
             problem=self._problem,
             switch=self._parts.board.switch,
+            prometheus=self._parts.expressions is not None,
         )
 
 

@@ -135,6 +135,7 @@ class Machine:
             Parts(
                 source=AgentSource(self.source),
                 past=None,
+                expressions=None,
                 engine=engine,
                 rules=rules,
                 store=store,
