@@ -218,9 +218,7 @@ class History:
         for row, key in list(self.rows()):
             if row not in busy:
                 self._remove(row, key)
-        minutes, fives, hours = self.tiers
-        kept = {minutes: tiers.KEPT_MINUTES, fives: fives.span + clock.HOUR, hours: hours.span}
-        return {tier.step: tier.start(tier.slot(now - span)) for tier, span in kept.items()}
+        return tiers.kept(self.tiers, now, self._handed_out)
 
     def _held(self, index: int, row: int, first: int, end: int) -> Sums:
         if row in self._wide:

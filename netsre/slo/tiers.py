@@ -4,6 +4,7 @@ A window is summed over the finest tier that reaches back as far. At a time it i
 far as it has come, and the whole slots before it: of a length `w` between `w` minus one slot and `w`.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -52,6 +53,16 @@ def ladder(longest: int) -> tuple[Tier, Tier, Tier]:
 def holding(tiers: tuple[Tier, ...], length: int) -> int:
     """Return the index of the finest tier that holds a window of a length, the coarsest where none does."""
     return next((index for index, tier in enumerate(tiers) if length <= tier.span), len(tiers) - 1)
+
+
+def kept(tiers: tuple[Tier, ...], now: Timestamp, handed_out: Sequence[int | None]) -> dict[int, Timestamp]:
+    """Return from when on slots of each length are to stay on disk, where coarser ones before some are."""
+    spans = KEPT_MINUTES, FIVES.span + clock.HOUR, tiers[-1].span
+    begins = {tier.step: tier.start(tier.slot(now - far)) for tier, far in zip(tiers, spans, strict=True)}
+    # Of a slot that was not handed out yet there is nothing but its minutes, as long as a window reaches it.
+    coarser = zip(tiers[1:], handed_out[1:], strict=True)
+    owed = [tier.start(first) for tier, first in coarser if first is not None]
+    return begins | {clock.MINUTE: max(begins[clock.HOUR], min([begins[clock.MINUTE], *owed]))}
 
 
 def minutes_covered(tier: Tier, length: int, now: Timestamp) -> int:

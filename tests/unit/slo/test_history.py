@@ -224,6 +224,19 @@ def test_pruning_changes_no_window_and_lets_a_group_go_with_its_last_event() -> 
     assert past.history.sums(other, MONTH, Timestamp(START + 31 * DAY)) == NOTHING
 
 
+def test_minutes_of_an_hour_that_is_not_over_stay_for_as_long_as_nobody_reads() -> None:
+    """Its source is away for days, and the process ends meanwhile: of that hour there is nothing else."""
+    past = Past()
+    past.read(after(0), 1, 10)
+    past.read(after(90 * 60), 2, 20)
+    away = Timestamp(after(90 * 60) + 10 * DAY)
+    past.history.move_to(away)
+    before, sums = past.history.prune(away), past.all_sums(away)
+
+    assert Past(b for b in past.kept.values() if b.begin >= before[b.step]).all_sums(away) == sums
+    assert past.sums(MONTH, away) == Sums(Decimal(3), Decimal(30), 2)
+
+
 def test_a_clock_that_was_far_ahead_for_a_while_loses_nothing() -> None:
     """Ten years ahead, a reading a minute, then right again."""
     past = Past()
