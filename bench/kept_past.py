@@ -67,5 +67,5 @@ def _buckets(fleet: Fleet, number: int, slo: SLO, now: Timestamp) -> Iterator[Bu
 
 def _kept(slo: SLO) -> tuple[tuple[tiers.Tier, int], ...]:
     """Return the tiers of a history, each with the milliseconds for which its slots are kept."""
-    minutes, fives, hours = tiers.ladder(slo.window)
+    minutes, fives, hours, _ = tiers.ladder(slo.window)
     return (minutes, tiers.KEPT_MINUTES), (fives, fives.span), (hours, hours.span)

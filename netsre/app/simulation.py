@@ -178,8 +178,7 @@ def _minutes(slo: SLO, now: Timestamp) -> int:
     """Return how many minutes the period of an SLO has until now."""
     if slo.calendar is not None:
         return calendars.minutes_since(calendars.start(slo.calendar, now), now)
-    ladder = tiers.ladder(slo.window)
-    return tiers.minutes_covered(ladder[tiers.holding(ladder, slo.window)], slo.window, now)
+    return tiers.minutes_covered(tiers.ladder(slo.window), slo.window, now)
 
 
 def _level(evaluation: Evaluation, pace: Pace) -> Fields:

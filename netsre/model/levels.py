@@ -142,7 +142,7 @@ class Calendar:
 
     unit: Unit
     timezone: str
-    """Its name, such as `Europe/Berlin`; always whole hours from UTC."""
+    """Its name, such as `Europe/Berlin`; always whole quarters of an hour from UTC."""
     zone: datetime.tzinfo = field(compare=False, repr=False)
 
     @property

@@ -66,6 +66,8 @@ def coarser(minutes: Mapping[Key, Held], tier: Tier) -> dict[Key, Held]:
     for key, held in minutes.items():
         slots = made.setdefault(key, {})
         for minute, sums in held.items():
+            if not tier.holds(Timestamp(minute)):
+                continue
             so_far = slots.get(tier.slot(minute), NOTHING)
             slots[tier.slot(minute)] = Sums(
                 exact.add(so_far.bad, sums.bad),

@@ -32,7 +32,7 @@ CODES: Final = MappingProxyType(
     {
         OBJECTIVE: "The objective is not above 0 and below 100 percent.",
         OBJECTIVE_AS_FRACTION: "The objective looks like a fraction instead of a percentage.",
-        CALENDAR_WINDOW: "The calendar window has no time zone that is known and whole hours from UTC.",
+        CALENDAR_WINDOW: "The calendar has no time zone that is known and whole quarter hours from UTC.",
         WINDOW: "The window is not whole minutes, too long, or shorter than a window of its policy.",
         PROMQL: "The PromQL of an indicator, or how often it is asked, cannot be used.",
         UNKNOWN_POLICY: "The burn policy does not exist.",

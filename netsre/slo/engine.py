@@ -16,7 +16,7 @@ from netsre import clock, conventions
 from netsre.clock import Timestamp
 from netsre.model.levels import SLO, Slices, ThresholdIndicator
 from netsre.model.samples import Labels, Scrape
-from netsre.slo import calendars, definition, increments, indicators, promql
+from netsre.slo import calendars, definition, increments, indicators, promql, tiers
 from netsre.slo.buckets import Bucket
 from netsre.slo.evaluate import Evaluations, Frame, Level, Past, Span, Window
 from netsre.slo.grid import Columns, Integers
@@ -100,7 +100,7 @@ class Engine:
         self._calendars = {slo.calendar for slo in self.slos if slo.calendar is not None}
         longest = {calendar.longest for calendar in self._calendars}
         kept = tuple(history)
-        self._history = History(kept, self._lengths | longest)
+        self._history = History(kept, self._lengths | longest, calendars.edges(self._calendars))
         self._counted = promql.counted(self.slos, kept)
         """Up to when those that a Prometheus answers were counted, by name."""
         self._slicer = Slicer(self._history)
@@ -293,7 +293,9 @@ class Engine:
         """Return what the rows hold; the sums stay as they are now."""
         history = self._history
         still: dict[Span, Columns] = {length: sums.copy() for length, sums in columns.items()}
-        minutes: dict[Span, int] = {length: history.covered(length, now) for length in columns}
+        minutes: dict[Span, int] = {
+            length: tiers.minutes_covered(history.tiers, length, now) for length in columns
+        }
         wide: dict[tuple[int, Span], Sums] = {
             (row, length): history.sums(row, length, now) for row in history.wide for length in columns
         }

@@ -21,6 +21,9 @@ Minutes = NDArray[np.uint8]
 
 _FIRST_ROWS: Final = 64
 
+_MOST_WHOLE: Final = 1 << 43
+"""Events of one reading that a grid takes: a quarter of such readings, one in 5 s, stays within 64 bits."""
+
 _MOST_NARROW: Final = 2**31 - 1
 
 _Number = TypeVar("_Number", bound=np.integer[Any])
@@ -33,6 +36,10 @@ class Columns:
     bad: Integers
     total: Integers
     measured: Integers
+
+    def __add__(self, other: "Columns") -> "Columns":
+        """Return the sums of both."""
+        return Columns(self.bad + other.bad, self.total + other.total, self.measured + other.measured)
 
     def copy(self) -> "Columns":
         """Return the numbers as they are now."""
@@ -188,6 +195,11 @@ class Grid:
         ):  # fmt: skip
             there = total[: len(part)]
             how(there, part, out=there)
+
+
+def is_whole(amount: Decimal) -> bool:
+    """Tell whether a grid takes an amount of one reading."""
+    return amount <= _MOST_WHOLE and amount == int(amount)
 
 
 def _empty(rows: int) -> _Column:

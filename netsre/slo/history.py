@@ -8,7 +8,8 @@ anything else in tracks of exact decimals.
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
-from typing import Final
+from functools import reduce
+from operator import add
 
 import numpy as np
 
@@ -18,22 +19,25 @@ from netsre.model.samples import Labels
 from netsre.slo import exact, tiers
 from netsre.slo.buckets import Bucket, Held, Key, coarser, sorted_out
 from netsre.slo.gaps import LONG_GAP, fill, minute_of, spread
-from netsre.slo.grid import Columns, Grid, Integers, Minutes
+from netsre.slo.grid import Columns, Grid, Integers, Minutes, is_whole
 from netsre.slo.indicators import Measure
 from netsre.slo.moments import Moments, Seen
+from netsre.slo.tiers import HOURS, Edges, nowhere
 from netsre.slo.track import NOTHING, Sums, Track
-
-_MOST_WHOLE: Final = 1 << 43
-"""Events of one reading that a grid takes: a quarter of such readings, one in 5 s, stays within 64 bits."""
 
 
 class History:
     """The past of every SLO and group."""
 
-    def __init__(self, buckets: Iterable[Bucket] = (), lengths: Iterable[int] = (30 * clock.DAY,)) -> None:
-        """Start from stored buckets, each slot once; `lengths` are the windows in ms that are asked for."""
+    def __init__(
+        self,
+        buckets: Iterable[Bucket] = (),
+        lengths: Iterable[int] = (30 * clock.DAY,),
+        edges: Edges = nowhere,
+    ) -> None:
+        """Start from stored buckets, each slot once, for windows of some lengths in ms and some edges."""
         self._lengths = tuple(sorted(set(lengths)))
-        self.tiers = tiers.ladder(max(self._lengths, default=clock.DAY))
+        self.tiers = tiers.ladder(max(self._lengths, default=clock.DAY), edges)
         self._grids = tuple(Grid(tier, self._widths(index)) for index, tier in enumerate(self.tiers))
         self._rows: dict[tuple[str, Labels], int] = {}
         self._keys: list[Key | None] = []
@@ -181,18 +185,14 @@ class History:
         return self._held(0, row, tier.slot(begin), tier.slot(end))
 
     def since(self, begin: Timestamp, now: Timestamp) -> Columns:
-        """Return the sums of all rows but the wide ones from a whole hour until now."""
-        tier = self.tiers[-1]
-        return self._grids[-1].between(tier.slot(begin), tier.slot(now))
+        """Return the sums of all rows but the wide ones over a period until now."""
+        spans = tiers.since(self.tiers, begin, now)
+        return reduce(add, (self._grids[index].between(first, last) for index, first, last in spans))
 
     def sums_since(self, row: int, begin: Timestamp, now: Timestamp) -> Sums:
-        """Return the sums of a wide row from a whole hour until now."""
-        tier = self.tiers[-1]
-        return self._wide[row][-1].sums(tier.slot(begin), tier.slot(now) + 1)
-
-    def covered(self, length: int, now: Timestamp) -> int:
-        """Return how many minutes the window of a length has that ends at a time."""
-        return tiers.minutes_covered(self.tiers[tiers.holding(self.tiers, length)], length, now)
+        """Return the sums of a wide row over a period until now."""
+        spans, tracks = tiers.since(self.tiers, begin, now), self._wide[row]
+        return reduce(add, (tracks[index].sums(first, last + 1) for index, first, last in spans))
 
     def groups(self, slo: str) -> tuple[Labels, ...]:
         """Return the groups of an SLO that were measured, sorted."""
@@ -214,7 +214,7 @@ class History:
             self._grids[index].keep(first, tier.slot(now) + tier.slots)
             for tracks in self._wide.values():
                 tracks[index].prune(first)
-        busy = self._grids[-1].busy() | {row for row, tracks in self._wide.items() if tracks[-1].slots}
+        busy = self._grids[HOURS].busy() | {row for row, tracks in self._wide.items() if tracks[HOURS].slots}
         for row, key in list(self.rows()):
             if row not in busy:
                 self._remove(row, key)
@@ -247,7 +247,7 @@ class History:
         for row, bad_events, events in zip(rows, bad, total, strict=True):
             if events:
                 self._moments.happened(row, minute)
-            if row not in self._wide and _is_whole(bad_events) and _is_whole(events):
+            if row not in self._wide and is_whole(bad_events) and is_whole(events):
                 whole.append((row, int(bad_events), int(events)))
                 continue
             self._add_wide(minute, row, Sums(bad_events, events, 0))
@@ -268,9 +268,9 @@ class History:
                 track.add(self.tiers[index].slot(minute), more.bad, more.total, more.measured)
 
     def _reaches(self, index: int, minute: Timestamp) -> bool:
-        """Tell whether a tier reaches back to a minute."""
+        """Tell whether a tier has a slot for a minute, and reaches back to it."""
         tier, present = self.tiers[index], self._grids[index].present
-        return present is None or tier.slot(minute) > present - tier.slots
+        return tier.holds(minute) and (present is None or tier.slot(minute) > present - tier.slots)
 
     def _mark_read(self, minute: Timestamp, rows: Integers) -> list[int]:
         """Count a minute as measured, once; return the rows in which it was not yet."""
@@ -385,14 +385,10 @@ class History:
         """Restore one slot of one tier for some rows."""
         whole = []
         for row, sums in held:
-            if row not in self._wide and _is_whole(sums.bad) and _is_whole(sums.total):
+            if row not in self._wide and is_whole(sums.bad) and is_whole(sums.total):
                 whole.append((row, int(sums.bad), int(sums.total), sums.measured))
             else:
                 self._widened(row)[index].add(slot, sums.bad, sums.total, sums.measured)
         if whole:
             rows, bad, total, measured = np.array(whole, np.int64).T
             self._grids[index].add(rows, slot, bad, total, measured.astype(np.uint8))
-
-
-def _is_whole(amount: Decimal) -> bool:
-    return amount <= _MOST_WHOLE and amount == int(amount)

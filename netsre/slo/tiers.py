@@ -2,9 +2,12 @@
 
 A window is summed over the finest tier that reaches back as far. At a time it is the slot of that time, as
 far as it has come, and the whole slots before it: of a length `w` between `w` minus one slot and `w`.
+
+A period of the calendar is summed over hours. Where it begins inside of one, the rest of that hour, and
+nothing else, is kept by quarters of an hour too (`EDGES`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,6 +21,8 @@ class Tier:
 
     step: int
     span: int
+    holds: Callable[[Timestamp], bool] = lambda _: True
+    """Tells whether anything is kept of the slot of a time."""
 
     @property
     def slots(self) -> int:
@@ -40,24 +45,50 @@ class Tier:
 MINUTES: Final = Tier(clock.MINUTE, 6 * clock.HOUR)
 FIVES: Final = Tier(5 * clock.MINUTE, 3 * clock.DAY)
 
+QUARTER: Final = 15 * clock.MINUTE
+
+HOURS, EDGES = 2, 3
+"""Places in a ladder."""
+
+Edges = Callable[[Timestamp], bool]
+"""Tells whether a time lies between the begin of a period and the next whole hour."""
+
+Ladder = tuple[Tier, Tier, Tier, Tier]
+
 KEPT_MINUTES: Final = 2 * MINUTES.span
 """For how long minutes stay on disk: coarser slots that a crash left unwritten are made of them again."""
 
 
-def ladder(longest: int) -> tuple[Tier, Tier, Tier]:
-    """Return the tiers, finest first, that together hold windows up to a length."""
-    hours = Tier(clock.HOUR, clock.HOUR)
-    return MINUTES, FIVES, Tier(clock.HOUR, clock.HOUR * max(hours.width(longest), FIVES.span // clock.HOUR))
+def nowhere(at: Timestamp) -> bool:
+    """Know no period that begins inside of an hour."""
+    del at
+    return False
 
 
-def holding(tiers: tuple[Tier, ...], length: int) -> int:
-    """Return the index of the finest tier that holds a window of a length, the coarsest where none does."""
-    return next((index for index, tier in enumerate(tiers) if length <= tier.span), len(tiers) - 1)
+def ladder(longest: int, edges: Edges = nowhere) -> Ladder:
+    """Return the tiers that together hold windows up to a length, and periods with edges."""
+    hours = Tier(clock.HOUR, max(longest + -longest % clock.HOUR, FIVES.span))
+    return MINUTES, FIVES, hours, Tier(QUARTER, hours.span, edges)
 
 
-def kept(tiers: tuple[Tier, ...], now: Timestamp, handed_out: Sequence[int | None]) -> dict[int, Timestamp]:
+def holding(tiers: Ladder, length: int) -> int:
+    """Return the index of the finest tier that holds a window of a length, that of hours where none does."""
+    return next((index for index, tier in enumerate(tiers) if length <= tier.span), HOURS)
+
+
+def since(tiers: Ladder, begin: Timestamp, now: Timestamp) -> Iterator[tuple[int, int, int]]:
+    """Yield index of the tier, first and last slot of what together is a period until now."""
+    hour = Timestamp(begin + -begin % clock.HOUR)
+    if begin < hour:
+        edges = tiers[EDGES]
+        yield EDGES, edges.slot(begin), edges.slot(hour - 1)
+    yield HOURS, tiers[HOURS].slot(hour), tiers[HOURS].slot(now)
+
+
+def kept(tiers: Ladder, now: Timestamp, handed_out: Sequence[int | None]) -> dict[int, Timestamp]:
     """Return from when on slots of each length are to stay on disk, where coarser ones before some are."""
-    spans = KEPT_MINUTES, FIVES.span + clock.HOUR, tiers[-1].span
+    span = tiers[HOURS].span
+    spans = KEPT_MINUTES, FIVES.span + clock.HOUR, span, span
     begins = {tier.step: tier.start(tier.slot(now - far)) for tier, far in zip(tiers, spans, strict=True)}
     # Of a slot that was not handed out yet there is nothing but its minutes, as long as a window reaches it.
     coarser = zip(tiers[1:], handed_out[1:], strict=True)
@@ -65,6 +96,7 @@ def kept(tiers: tuple[Tier, ...], now: Timestamp, handed_out: Sequence[int | Non
     return begins | {clock.MINUTE: max(begins[clock.HOUR], min([begins[clock.MINUTE], *owed]))}
 
 
-def minutes_covered(tier: Tier, length: int, now: Timestamp) -> int:
-    """Return how many minutes a window has at a time, the present one included."""
+def minutes_covered(tiers: Ladder, length: int, now: Timestamp) -> int:
+    """Return how many minutes the window of a length has that ends at a time, the present one included."""
+    tier = tiers[holding(tiers, length)]
     return (tier.width(length) - 1) * (tier.step // clock.MINUTE) + now % tier.step // clock.MINUTE + 1

@@ -20,6 +20,11 @@ class Sums:
     measured: int
     """Minutes with at least one reading."""
 
+    def __add__(self, other: "Sums") -> "Sums":
+        """Return the sums over both spans."""
+        bad, total = exact.add(self.bad, other.bad), exact.add(self.total, other.total)
+        return Sums(bad, total, self.measured + other.measured)
+
 
 NOTHING: Final = Sums(exact.ZERO, exact.ZERO, 0)
 

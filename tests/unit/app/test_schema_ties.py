@@ -35,7 +35,7 @@ BEYOND: Final = frozenset(
         "objective-exponent", "objective-nan",
         # What is elsewhere: other documents, other files, a table of time zones.
         "duplicate", "duplicate-policy", "duplicate-slo", "policy-unknown", "runbook-unknown",
-        "calendar-in-no-zone", "calendar-in-half-an-hour",
+        "calendar-in-no-zone", "calendar-in-an-offset",
         # What two values mean together.
         "bad-outside-total", "broken-policy-spares-its-slos", "clear-beyond", "clear-beyond-downwards",
         "group-by-unknown-label", "match-unknown-label", "policy-never-fires", "reserved-label",

@@ -14,6 +14,7 @@ from netsre import clock
 from netsre.adapters import time_zones
 from netsre.app import service_levels
 from netsre.clock import Timestamp, parse_rfc3339
+from netsre.errors import SpecErrors
 from netsre.model.levels import SLO, Calendar, Measured, NoData, Unit
 from netsre.slo import calendars, parsing
 from netsre.slo.buckets import Bucket
@@ -22,7 +23,25 @@ from tests.unit.slo.given import DELIVERED, FAILED, scrape, slo
 
 BERLIN = zoneinfo.ZoneInfo("Europe/Berlin")
 MONTH = Calendar("month", "Europe/Berlin", BERLIN)
-ZONES = ("UTC", "Europe/Berlin", "America/New_York", "Pacific/Auckland", "Africa/Cairo", "Pacific/Apia")
+ZONES = (
+    "UTC", "Europe/Berlin", "America/New_York", "Pacific/Auckland", "Africa/Cairo", "Pacific/Apia",
+    "Asia/Kolkata", "Asia/Kathmandu", "Pacific/Chatham", "Australia/Adelaide", "Australia/Lord_Howe",
+    "America/St_Johns",
+)  # fmt: skip
+LEVEL = """---
+apiVersion: netsre.dev/v1
+kind: SLO
+metadata: {{name: {name}}}
+spec:
+  service: s
+  objective: 99.9
+  window: {{calendar: {unit}, timezone: {zone}}}
+  indicator:
+    ratio:
+      bad: {{metric: netsre_flows_total, match: 'outcome="failed"'}}
+      total: {{metric: netsre_flows_total}}
+  alerting: {{policy: none}}
+"""
 
 
 @pytest.mark.parametrize(
@@ -36,6 +55,10 @@ ZONES = ("UTC", "Europe/Berlin", "America/New_York", "Pacific/Auckland", "Africa
         ("day", "America/New_York", "2026-11-02T05:00:00Z", "2026-11-02T05:00:00Z"),
         ("quarter", "Pacific/Auckland", "2026-01-01T00:00:00Z", "2025-12-31T11:00:00Z"),
         ("quarter", "UTC", "2026-12-31T23:59:59Z", "2026-10-01T00:00:00Z"),
+        ("month", "Asia/Kolkata", "2026-03-31T18:29:59Z", "2026-02-28T18:30:00Z"),
+        ("month", "Asia/Kathmandu", "2026-03-31T18:15:00Z", "2026-03-31T18:15:00Z"),
+        ("quarter", "Australia/Lord_Howe", "2026-06-30T00:00:00Z", "2026-03-31T13:00:00Z"),
+        ("month", "Australia/Lord_Howe", "2026-05-31T13:29:59Z", "2026-04-30T13:30:00Z"),
         # The clock is set at midnight: the day of the 26th of April 2024 begins at one.
         ("day", "Africa/Cairo", "2024-04-26T10:00:00Z", "2024-04-25T22:00:00Z"),
     ],
@@ -64,6 +87,23 @@ def test_a_period_holds_its_moment_and_is_no_longer_than_it_may_be(at: int, unit
     assert calendars.start(calendar, Timestamp(begin - 1)) < begin
     local = datetime.datetime.fromtimestamp(begin / 1000, tz=calendar.zone)
     assert local.hour * 60 + local.minute in (0, 60)
+
+
+@given(
+    at=st.integers(parse_rfc3339("1990-01-01T00:00:00Z"), 4_000_000_000_000),
+    unit=st.sampled_from(["day", "week", "month", "quarter"]),
+    zone=st.sampled_from(ZONES),
+)
+def test_an_edge_is_what_is_left_of_the_hour_in_which_a_period_begins(at: int, unit: Unit, zone: str) -> None:
+    """Whole quarters; none of a period that begins with an hour."""
+    calendar = Calendar(unit, zone, zoneinfo.ZoneInfo(zone))
+    begin, is_edge = calendars.start(calendar, Timestamp(at)), calendars.edges([calendar])
+    end = begin + -begin % clock.HOUR
+
+    assert begin % (15 * clock.MINUTE) == 0
+    assert all(is_edge(Timestamp(minute)) for minute in range(begin, end, clock.MINUTE))
+    assert not is_edge(Timestamp(begin - 1))
+    assert not is_edge(Timestamp(end))
 
 
 def month_level() -> SLO:
@@ -122,20 +162,29 @@ def test_amounts_that_are_no_whole_events_count_from_there_too() -> None:
 
 def test_a_calendar_is_read_from_a_file_and_named_as_people_read_it() -> None:
     """Its nominal length is what burn rates are reckoned by."""
-    text = """
-apiVersion: netsre.dev/v1
-kind: SLO
-metadata: {name: flow}
-spec:
-  service: s
-  objective: 99.9
-  window: {calendar: quarter, timezone: America/New_York}
-  indicator:
-    ratio: {bad: {metric: netsre_flows_total, match: 'outcome="failed"'}, total: {metric: netsre_flows_total}}
-  alerting: {policy: none}
-"""
+    text = LEVEL.format(name="flow", unit="quarter", zone="America/New_York")
+
     (found,) = parsing.parse({"f": text}, service_levels.BOUNDS, zones=time_zones.find).slos
 
     assert found.calendar == Calendar("quarter", "America/New_York", BERLIN)
     assert (found.window, found.reach) == (91 * clock.DAY, 92 * clock.DAY + clock.HOUR)
     assert found.window_text == "quarter America/New_York"
+
+
+def test_every_zone_of_the_tz_database_has_calendars() -> None:
+    """All of them are whole quarters of an hour from UTC, and will be."""
+    zones = sorted(zoneinfo.available_timezones())
+    texts = {zone: LEVEL.format(name=f"flow-{at}", unit="month", zone=zone) for at, zone in enumerate(zones)}
+
+    found = parsing.parse(texts, service_levels.BOUNDS, zones=time_zones.find).slos
+
+    assert len(found) == len(zones) > 400
+
+
+def test_a_zone_of_other_minutes_is_refused() -> None:
+    """In Amsterdam it was 20 minutes later than in Greenwich until 1940: inside of a quarter of an hour."""
+    text = LEVEL.format(name="flow", unit="month", zone="Old")
+    old = datetime.timezone(datetime.timedelta(minutes=20))
+
+    with pytest.raises(SpecErrors, match=r"SLO003 .* Old is no whole quarters of an hour from UTC"):
+        parsing.parse({"f": text}, service_levels.BOUNDS, zones=lambda _: old)

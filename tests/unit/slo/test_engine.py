@@ -181,6 +181,7 @@ def test_pruning_tells_what_no_window_needs_and_changes_nothing() -> None:
         clock.MINUTE: after(7200) - 12 * clock.HOUR,
         5 * clock.MINUTE: after(7200) - 3 * clock.DAY - clock.HOUR,
         clock.HOUR: after(7200) - 4 * clock.DAY,
+        15 * clock.MINUTE: after(7200) - 4 * clock.DAY,
     }
     assert tuple(engine.evaluate(after(7200))) == before
 

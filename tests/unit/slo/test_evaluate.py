@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from netsre import clock
 from netsre.clock import Timestamp
 from netsre.model.levels import SLO, BurnPolicy, BurnRule, Evaluation, Measured, NoData
+from netsre.slo import tiers
 from netsre.slo.buckets import Bucket
 from netsre.slo.evaluate import Span, Window, evaluate
 from netsre.slo.history import History
@@ -35,7 +36,7 @@ def stand(level: SLO, history: History, at: Timestamp = NOW) -> Evaluation:
 
     def window(length: Span) -> Window:
         assert isinstance(length, int)
-        return Window(history.sums(row, length, at), history.covered(length, at))
+        return Window(history.sums(row, length, at), tiers.minutes_covered(history.tiers, length, at))
 
     return evaluate(level, NODE, window, at)
 

@@ -14,7 +14,7 @@ from netsre.app import resources, service_levels
 from netsre.clock import Timestamp
 from netsre.model.levels import SLO, BurnPolicy, BurnRule, Evaluation, Measured
 from netsre.model.samples import Scrape
-from netsre.slo import parsing
+from netsre.slo import parsing, tiers
 from netsre.slo.engine import Engine
 from netsre.slo.evaluate import Span, Window, evaluate
 from netsre.slo.history import History
@@ -37,7 +37,7 @@ def stands(level: SLO, bad: Decimal | int, good: Decimal | int) -> Evaluation:
 
     def window(length: Span) -> Window:
         assert isinstance(length, int)
-        return Window(history.sums(row, length, now), history.covered(length, now))
+        return Window(history.sums(row, length, now), tiers.minutes_covered(history.tiers, length, now))
 
     return evaluate(level, NODE, window, now)
 

@@ -1,5 +1,6 @@
 """The engine against a second, slow and obvious implementation, over random series, to exact equality."""
 
+import zoneinfo
 from dataclasses import replace
 from fractions import Fraction
 
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from netsre import clock
 from netsre.clock import Timestamp
-from netsre.model.levels import BurnPolicy, BurnRule, Evaluation, Measured, NoData
+from netsre.model.levels import BurnPolicy, BurnRule, Calendar, Evaluation, Measured, NoData
 from netsre.slo.buckets import Bucket
 from netsre.slo.engine import Engine
 from netsre.slo.increments import Cursor
@@ -29,6 +30,11 @@ LEVELS = (
     slo(name="all", objective="99.9", window=clock.DAY, group_by=(), policy=POLICY),
     slo(name="flow", objective="50", window=6 * clock.HOUR, policy=POLICY),
     slo(LATENCY, name="latency", objective="33.3", window=clock.DAY, policy=POLICY),
+    replace(
+        slo(name="today", objective="90", window=clock.DAY, policy=POLICY),
+        # The first day that these tests see ends there at 3:30 UTC.
+        calendar=Calendar("day", "America/St_Johns", zoneinfo.ZoneInfo("America/St_Johns")),
+    ),
     slo(THRESHOLD, name="used", objective="95", window=clock.DAY, policy=SURE),
 )
 
