@@ -38,6 +38,9 @@ class ChunkReader:
         self._selectors = selectors
         self._node_label = node_label
         self._known: dict[Series, None] = {}
+        self._sizes: Counter[str] = Counter()
+        """How many series are known, by name."""
+        self._where: tuple[Matcher, ...] = ()
         self._doubts: dict[tuple[str, str | None], Doubt] = {}
 
     @property
@@ -58,7 +61,7 @@ class ChunkReader:
     @property
     def most_series(self) -> int:
         """How many series there are of the name that has most."""
-        return max(Counter(series.name for series in self._known).values(), default=0)
+        return max(self._sizes.values(), default=0)
 
     def reset(self) -> None:
         """Forget what was said about answers."""
@@ -67,6 +70,7 @@ class ChunkReader:
     def forget(self) -> None:
         """Forget which series there are."""
         self._known.clear()
+        self._sizes.clear()
 
     def discover(self, span: Span) -> None:
         """Find out which series there are in a span."""
@@ -76,12 +80,15 @@ class ChunkReader:
 
     def know(self, series: Iterable[Series]) -> None:
         """Learn of series by other means."""
+        before = len(self._known)
         self._known |= dict.fromkeys(series)
+        if len(self._known) > before:
+            self._where = _where([dict(one.labels) for one in self._known], self._node_label)
+            self._sizes = Counter(one.name for one in self._known)
 
     def read(self, span: Span) -> Chunk:
         """Return what was recorded in a span of the series that are known."""
-        names = {series.name for series in self._known}
-        return self._read(span, [selector for selector in self._selectors if selector.metric in names])
+        return self._read(span, [selector for selector in self._selectors if selector.metric in self._sizes])
 
     def read_live(self, span: Span) -> Chunk:
         """Return what was recorded in a span that ends in the present, of whatever there is by now."""
@@ -92,9 +99,8 @@ class ChunkReader:
         up: tuple[RecordedSeries, ...] = ()
         starts: tuple[RecordedSeries, ...] = ()
         if self._known:
-            where = _where([dict(series.labels) for series in self._known], self._node_label)
-            up = self._samples(Selector(_UP, where), None, span)
-            starts = self._samples(Selector(conventions.PROCESS_START_TIME, where), None, span)
+            up = self._samples(Selector(_UP, self._where), None, span)
+            starts = self._samples(Selector(conventions.PROCESS_START_TIME, self._where), None, span)
         followed = [one for selector in asked for one in self._samples(selector, selector.metric, span)]
         return Chunk(tuple(followed), up, starts)
 

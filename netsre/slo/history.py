@@ -46,6 +46,8 @@ class History:
         self._moments = Moments()
         self._handed_out: list[int | None] = [None for _ in self.tiers]
         self._owed: list[Bucket] = []
+        self.keeps = True
+        """Whether slots are handed out to be kept; where nobody keeps them, they are not put together."""
         self.generation = 0
         """Counts how often rows came or went."""
         self._load(buckets)
@@ -120,7 +122,7 @@ class History:
             tier, first = self.tiers[index], self._handed_out[index]
             last = tier.slot(now)
             if first is not None:
-                for slot in range(max(first, last - tier.slots), last):
+                for slot in range(max(first, last - tier.slots), last if self.keeps else 0):
                     found += self._buckets(index, slot, self._used(index, slot))
             self._handed_out[index] = last if first is None else max(first, last)
         return found
@@ -290,7 +292,7 @@ class History:
     def _to_keep(self, touched: Mapping[Timestamp, Mapping[int, None]]) -> Iterator[Bucket]:
         """Yield minutes, and those coarser slots that were handed out before or have no minutes any more."""
         again: dict[tuple[int, int], dict[int, None]] = {}
-        for minute, rows in sorted(touched.items()):
+        for minute, rows in sorted(touched.items()) if self.keeps else ():
             kept = self._reaches(0, minute)
             if kept:
                 yield from self._buckets(0, self.tiers[0].slot(minute), list(rows))

@@ -17,7 +17,7 @@ MOST_SAMPLES: Final = 200_000
 BEFORE: Final = clock.HOUR
 """Milliseconds before the longest window in which the last scrape before it is looked for."""
 
-_USUAL_INTERVAL: Final = 15 * clock.SECOND
+USUAL_INTERVAL: Final = 15 * clock.SECOND
 _SHORTEST_CHUNK: Final = 10 * clock.MINUTE
 _LONGEST_CHUNK: Final = clock.DAY
 
@@ -86,9 +86,12 @@ def span(slos: Iterable[SLO], at: Timestamp) -> Span:
     return Timestamp(at - at % clock.MINUTE + clock.MINUTE - longest - BEFORE), at
 
 
-def chunks(whole: Span, series: int) -> tuple[Span, ...]:
-    """Cut a span so that one answer about so many series of one name stays small; oldest first."""
-    length = MOST_SAMPLES // max(series, 1) * _USUAL_INTERVAL
+def chunks(whole: Span, series: int, interval: int = USUAL_INTERVAL) -> tuple[Span, ...]:
+    """Cut a span so that one answer about so many series of one name stays small; oldest first.
+
+    `interval` is the time from one scrape to the next in ms.
+    """
+    length = MOST_SAMPLES // max(series, 1) * interval
     length = min(max(length - length % clock.MINUTE, _SHORTEST_CHUNK), _LONGEST_CHUNK)
     since, until = whole
     starts = range(since, until, length)

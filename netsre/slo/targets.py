@@ -72,6 +72,12 @@ class Chunk:
     live: bool = False
     """Whether it ends in the present: a scrape whose `up` is not there yet may not be whole, and waits."""
 
+    @property
+    def interval(self) -> int | None:
+        """Return the shortest usual time between two scrapes of a target, in ms; None without two."""
+        samples = [one.samples for one in self.up if len(one.samples) > 1]
+        return min(((s[-1][0] - s[0][0]) // (len(s) - 1) for s in samples), default=None)
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:

@@ -73,7 +73,7 @@ class Backfill:
         self._until = _Until(now)
         self._begin = questions.span(asked.slos, now)[0]
         self._source = PrometheusSource(client, asked, (), self._until, self._begin)
-        self._engine = Engine(asked.slos)
+        self._engine = Engine(asked.slos, keeps=False)
         self._store = store
         # The turns keep minutes, and what these are part of, from their first look on.
         self._kept_until = Timestamp(now - 2 * clock.HOUR)

@@ -86,6 +86,7 @@ class PrometheusSource:
         self.caught_up = False
         """Whether the last look came to its present."""
         self._discover_at = Timestamp(0)
+        self._interval = questions.USUAL_INTERVAL
         self._latest: dict[str, Scrape] = {}
         self._doubted: dict[Doubt, Timestamp] = {}
         self._left_out: set[str] = set()
@@ -109,6 +110,7 @@ class PrometheusSource:
                 raise
             readings += self._taken(chunk, now)
             self._since = span[1]
+            self._interval = chunk.interval or self._interval
         self.caught_up = self._since == now
         self._remark()
         # What is late is asked for again.
@@ -132,7 +134,7 @@ class PrometheusSource:
             since = Timestamp(now - LATE)
         if not self._discover_at - _DISCOVER_EVERY <= now < self._discover_at:
             self._discover(since, now)
-        return questions.chunks((since, now), self._reader.most_series)[:_MOST_CHUNKS]
+        return questions.chunks((since, now), self._reader.most_series, self._interval)[:_MOST_CHUNKS]
 
     def _begin(self, now: Timestamp) -> Timestamp:
         counted = max((at for at in self._counted.values() if at <= now), default=None)
