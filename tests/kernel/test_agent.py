@@ -56,6 +56,8 @@ def test_every_metric_of_the_agent_is_served_with_the_registrys_labels(tmp_path:
     options = ("--control", str(tmp_path / "agent.sock"), "--effects", str(tmp_path / "effects"))
     with attempts.place() as place, running(*options) as agent:
         place.run(lambda: attempts.accepted(socket.AF_INET, 1))
+        # Its own CPU is told over ten seconds.
+        assert wait_until(lambda: (c.AGENT_CPU, ()) in agent.samples(), seconds=60)
         served = {name: {label for label, _ in pairs} - {"le"} for name, pairs in agent.samples()}
 
     promised = {m.name: set(m.labels) for m in REGISTRY.values() if m.exporter == "agent"}

@@ -107,7 +107,8 @@ def test_promtool_accepts_the_committed_board(tmp_path: pathlib.Path) -> None:
 
 def _exposition(exporter: Exporter, value: int) -> str:
     """Return every metric of one exporter with made-up labels; counters and gauges all have `value`."""
-    lines = []
+    # Of anybody: what a service level of PromQL asks about.
+    lines = [f'x{{team="some-team",code="{code}"}} {value}' for code in (200, 500)]
     for metric in REGISTRY.values():
         if metric.exporter == exporter:
             lines.append(f"# TYPE {metric.name} {metric.kind}")
