@@ -255,6 +255,13 @@ def unarmed() -> Scene:
     return calm() | {"status": _status(kill_switch=switch, alertmanagers=[peer])}
 
 
+def doubted() -> Scene:
+    """Return a controller over a Prometheus of which a part cannot be counted."""
+    about = f"ambiguous_target: node='a' names several targets: {HOSTILE}"
+    source = {"name": "prometheus", "up": True, "reason": about, "last_at": rfc3339(2)}
+    return calm() | {"status": _status(sources=[source])}
+
+
 def newborn() -> Scene:
     """Return a controller that started a moment ago and has measured nothing."""
     return calm() | {

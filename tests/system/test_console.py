@@ -190,6 +190,16 @@ def test_a_node_where_nobody_would_act_is_not_called_well(browse: Browse) -> Non
     assert "WAS OK" not in document
 
 
+def test_what_does_not_count_of_a_source_is_told(browse: Browse) -> None:
+    """The source is read, and the numbers of the rest stay trusted."""
+    with scenes.serve(scenes.application(scenes.doubted)) as address:
+        document = browse(address)
+    assert "PARTLY UNKNOWN" in _element(document, "verdict")
+    assert "ambiguous_target" in _element(document, "banner")
+    assert scenes.HOSTILE in html.unescape(document)
+    assert "WAS OK" not in document
+
+
 def test_a_new_controller_says_that_nothing_is_measured(browse: Browse) -> None:
     """No SLOs and no evaluation yet is neither OK nor an error."""
     with scenes.serve(scenes.application(scenes.newborn)) as address:

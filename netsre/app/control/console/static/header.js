@@ -79,6 +79,9 @@ export function warnings(status, now) {
   const found = Object.entries(status.problems ?? {}).map(([duty, problem]) => ({
     word: `${duty.toUpperCase()} FAILS`, text: `${duty} fails: ${problem}`,
   }));
+  for (const { name, up, reason } of status.sources ?? []) {
+    if (up && reason) found.push({ word: "PARTLY UNKNOWN", text: `Source ${name} is read, but not all of it counts: ${reason}.` });
+  }
   for (const peer of status.alertmanagers ?? []) {
     if (peer.up !== false) continue;
     const why = peer.reason || "no reason given";
