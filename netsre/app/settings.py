@@ -9,7 +9,7 @@ spec: {listen: 127.0.0.1:8600, agent: 'http://127.0.0.1:8601', interval: 15s, da
 import os
 import socket
 import urllib.parse
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -109,7 +109,7 @@ def settings(options: Options, defaults: Options = Options()) -> Settings:
         host=where.host,
         port=where.port,
         agent_url=_url("--agent", agent),
-        prometheus=_prometheus(options, first),
+        prometheus=_prometheus(options, written, first),
         interval=_interval(interval),
         slos=tuple(Path(path) for path in slos) or (resources.directory("slos"),),
         runbooks=tuple(Path(path) for path in runbooks) or (resources.directory("runbooks"),),
@@ -125,13 +125,28 @@ def settings(options: Options, defaults: Options = Options()) -> Settings:
     )
 
 
-def _prometheus(options: Options, first: Callable[[str | None, str, str, str], str]) -> Prometheus | None:
-    if options.agent and options.source:
-        raise BadInput("--agent and --source are two places to read from; leave one of them out")
+def _prometheus(
+    options: Options, written: Mapping[str, str], first: Callable[[str | None, str, str, str], str]
+) -> Prometheus | None:
     label = prometheus_options.node_label(first(options.node_label, "NETSRE_NODE_LABEL", "nodeLabel", ""))
     token_file = _path(first(options.token_file, "NETSRE_TOKEN_FILE", "tokenFile", ""))
-    url = first(options.source, "NETSRE_SOURCE", "source", "")
+    url = _source(options, written)
     return Prometheus(prometheus_options.address(url), label, token_file) if url else None
+
+
+def _source(options: Options, written: Mapping[str, str]) -> str | None:
+    """Return the Prometheus to read, None for an agent: the nearest word that names one of them decides."""
+    said = os.environ
+    for names, agent, source in (
+        ("--agent and --source", options.agent, options.source),
+        ("NETSRE_AGENT and NETSRE_SOURCE", said.get("NETSRE_AGENT"), said.get("NETSRE_SOURCE")),
+        (f"agent and source of {options.config}", written.get("agent"), written.get("source")),
+    ):
+        if agent and source:
+            raise BadInput(f"{names} are two places to read from; leave one of them out")
+        if agent or source:
+            return source or None
+    return None
 
 
 def _usual_data_dir(defaults: Options) -> str:

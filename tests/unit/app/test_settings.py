@@ -1,6 +1,7 @@
 """Options win over the environment, that over the file, and that over the defaults; nonsense is one line."""
 
 import dataclasses
+import os
 import pathlib
 
 import pytest
@@ -21,8 +22,8 @@ spec: {listen: '127.0.0.1:1', agent: 'http://file:1', interval: 30s}
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
     """Begin without any setting of this machine."""
-    for name in ("LISTEN", "AGENT", "INTERVAL", "DATA_DIR", "USER", "NODE", "EXTERNAL_URL", "CONTROLLER"):
-        monkeypatch.delenv(f"NETSRE_{name}", raising=False)
+    for name in [name for name in os.environ if name.startswith("NETSRE_")]:
+        monkeypatch.delenv(name)
     (tmp_path / "controller.yaml").write_text(FILE)
 
 
@@ -46,6 +47,54 @@ def test_the_nearest_word_wins(monkeypatch: pytest.MonkeyPatch, tmp_path: pathli
     assert found.agent_url == "http://environment:2"
     assert found.interval == 30_000
     assert found.external_url == "http://[::1]:3"
+
+
+@pytest.mark.parametrize(
+    ("options", "environment", "file", "source"),
+    [
+        ({"agent": "http://option"}, {"SOURCE": "http://environment"}, "source: 'http://file'", None),
+        ({}, {"AGENT": "http://environment"}, "source: 'http://file'", None),
+        (
+            {"source": "http://option"},
+            {"AGENT": "http://environment"},
+            "agent: 'http://file'",
+            "http://option",
+        ),
+        ({}, {"SOURCE": "http://environment"}, "agent: 'http://file'", "http://environment"),
+        ({}, {}, "source: 'http://file'", "http://file"),
+        ({}, {}, "agent: 'http://file'", None),
+    ],
+)
+def test_the_nearest_word_says_what_is_read(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: pathlib.Path,
+    options: dict[str, str],
+    environment: dict[str, str],
+    file: str,
+    source: str | None,
+) -> None:
+    """An option names an agent: no Prometheus of the environment is read, as for `netsre up`."""
+    for name, value in environment.items():
+        monkeypatch.setenv(f"NETSRE_{name}", value)
+    path = tmp_path / "controller.yaml"
+    path.write_text(FILE.replace("agent: 'http://file:1'", file))
+    found = settings.settings(Options(config=str(path), **options))  # type: ignore[arg-type]
+
+    assert (found.prometheus.url if found.prometheus else None) == source
+
+
+def test_two_places_to_read_from_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
+    """Where one breath names both."""
+    path = tmp_path / "controller.yaml"
+    path.write_text(FILE.replace("interval: 30s", "source: 'http://file:2'"))
+    with pytest.raises(BadInput, match="--agent and --source are two places to read from"):
+        settings.settings(Options(agent="http://a", source="http://b"))
+    with pytest.raises(BadInput, match=r"agent and source of .*controller.yaml are two places to read from"):
+        settings.settings(Options(config=str(path)))
+    monkeypatch.setenv("NETSRE_AGENT", "http://a")
+    monkeypatch.setenv("NETSRE_SOURCE", "http://b")
+    with pytest.raises(BadInput, match="NETSRE_AGENT and NETSRE_SOURCE are two places to read from"):
+        settings.settings(Options())
 
 
 def test_every_option_of_the_command_is_one_that_is_read() -> None:
