@@ -190,6 +190,19 @@ def test_an_answer_that_is_none_is_one_line(case: str) -> None:
     assert len(server.asked) == 1
 
 
+@pytest.mark.parametrize("body", ['{"status":"success"}', '{"status":"success","data":{}}'])
+def test_a_list_of_series_that_is_none_is_one_line(body: str) -> None:
+    """The client library's own error would be called a bug of ours."""
+    with (
+        serving(says(body)) as server,
+        asking(server) as client,
+        pytest.raises(SourceUnreachable) as failed,
+    ):
+        client.known([FLOWS], SINCE, UNTIL)
+
+    assert "is it a Prometheus?" in str(failed.value)
+
+
 def test_one_series_twice_is_no_answer() -> None:
     """Two stores that were not joined: which of them is right cannot be told."""
     document = json.loads(matrix([AT, "1"]))

@@ -144,6 +144,8 @@ class PrometheusClient:
             found = self._library.get_series(_time(since), _time(until), params)
         except TooMuch as error:
             self._session.refuse(f"{error}; make the selectors of the service levels narrower")
+        except KeyError:  # the library's, as below
+            self._session.refuse("answered JSON without data; is it a Prometheus?")
         try:
             if not isinstance(found, list):
                 raise ValueError("has no list of series")  # noqa: TRY301
