@@ -143,6 +143,10 @@ class Scrapes:
         """Return the earliest of the last scrapes of all targets that were scraped after a time."""
         return min((at for at in self._last.values() if at > after), default=None)
 
+    def speaks(self, target: Labels, node: str) -> bool:
+        """Tell whether the last scrape of a node was of this target."""
+        return node in self._nodes and self._nodes[node].target == target
+
     @property
     def doubts(self) -> tuple[Doubt, ...]:
         """Everything that was wrong so far, each once."""

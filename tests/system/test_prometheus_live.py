@@ -144,6 +144,23 @@ def test_the_present_is_the_last_scrape_unless_the_target_is_down(tmp_path: path
     assert seen == {1: {"down", "forgotten"}, 61: {"forgotten"}, 299: {"forgotten"}, 301: set()}
 
 
+def test_another_target_of_the_node_that_is_down_says_nothing(tmp_path: pathlib.Path) -> None:
+    """One job scrapes every pod of a node, and nothing is asked about one that does not answer."""
+    agent, pod = Node("a:8601", {"node": "a"}), Node("b:80", {"node": "a"})
+    for index, at in moments():
+        agent.show(at, {DELIVERED: index, USED: "0.9"})
+        pod.silent(at + 3_000)
+    with prometheus.serve(tmp_path, [*agent.stored, *pod.stored]) as url:
+        began = moments_end() - clock.HOUR + 10_000
+        follower = Follower(url, slos(tmp_path, {"1h": "none"}), began, "node")
+        seen = []
+        for _ in range(5):
+            follower.clock.at = Timestamp(follower.clock.at + clock.MINUTE)
+            seen.append(set(follower.look().latest))
+
+    assert seen == [{"a"}] * 5
+
+
 def moments_end() -> int:
     """Return the time of the last scrape of a scenario."""
     return END - 5_000

@@ -200,5 +200,7 @@ class PrometheusSource:
         for one in chunk.up:
             node = dict(one.series.labels).get(self._label, "")
             at, value = one.samples[-1]
-            if value != 1 and node in self._latest and self._latest[node].at < at:
+            # Other targets of the same job may be on the same node, and nothing here is about them.
+            down = value != 1 and self._scrapes.speaks(one.series.labels, node)
+            if down and node in self._latest and self._latest[node].at < at:
                 del self._latest[node]
