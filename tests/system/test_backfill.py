@@ -3,6 +3,7 @@
 import contextlib
 import pathlib
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Any, Final
 
 import pytest
@@ -16,10 +17,23 @@ from netsre.app.control.snapshot import Board
 from netsre.app.settings import Options, settings
 from netsre.clock import Timestamp
 from netsre.model.levels import SLO
+from netsre.slo import definition
+from netsre.slo.buckets import Bucket
 from netsre.store.database import Store
 from netsre.store.migrations import Migrations
 from tests import prometheus
-from tests.system.recorded_nodes import END, idle, irregular, quiet, restarted
+from tests.system.recorded_nodes import (
+    END,
+    STARTED,
+    Node,
+    flows,
+    idle,
+    irregular,
+    moments,
+    quiet,
+    restarted,
+    steady,
+)
 from tests.system.test_prometheus_live import slos
 from tests.unit.app import fakes
 from tests.unit.app.fakes import SetClock
@@ -43,10 +57,17 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 class Life:
     """A controller on a data directory, whose turns and whose reader of the past a test drives."""
 
-    def __init__(self, directory: pathlib.Path, url: str, asked: tuple[SLO, ...], at: Timestamp) -> None:
-        """Prepare for a first start."""
+    def __init__(
+        self,
+        directory: pathlib.Path,
+        url: str | None,
+        asked: tuple[SLO, ...],
+        at: Timestamp,
+        node_label: str = "instance",
+    ) -> None:
+        """Prepare for a first start; without an address it reads an agent."""
         self.clock = SetClock(at)
-        self.url, self.asked, self.directory = url, asked, directory
+        self.url, self.asked, self.directory, self.node_label = url, asked, directory, node_label
         self.store = Store.at(directory, Migrations.load(str(resources.directory("migrations"))))
         self.store.upgrade()
         self.turns = self.begin()
@@ -55,8 +76,9 @@ class Life:
         """Start, from what is on disk."""
         self.board = Board(self.clock.at)
         world = fakes.world(self.store, self.directory, self.clock)
-        clients = Clients(PrometheusClient(self.url), PrometheusClient(self.url))
-        found = settings(Options(data_dir=str(self.directory), source=self.url))
+        url = self.url
+        clients = None if url is None else Clients(PrometheusClient(url), PrometheusClient(url))
+        found = settings(Options(data_dir=str(self.directory), source=url, node_label=self.node_label))
         self.turns = reading.begin(found, clients, self.asked, world, self.board, lambda: None)
         return self.turns
 
@@ -74,6 +96,15 @@ class Life:
     def levels(self) -> Levels:
         """Return every level by name and group."""
         return comparable(wire.slos(self.board.current).slos)
+
+
+@contextlib.contextmanager
+def serving(directory: pathlib.Path, *nodes: Node) -> Iterator[str]:
+    """Serve some nodes; yields the address."""
+    place = directory / "prometheus"
+    place.mkdir()
+    with prometheus.serve(place, [sample for node in nodes for sample in node.stored]) as url:
+        yield url
 
 
 def comparable(views: list[wire.SloView]) -> Levels:
@@ -124,6 +155,89 @@ def test_a_crash_on_the_way_begins_it_anew(
         life.turn(300, steps=20)
 
     assert life.levels() == expected(source, asked, life.clock.at)
+
+
+def test_turns_that_are_behind_are_waited_for(tmp_path: pathlib.Path) -> None:
+    """A short past is read long before a day without a controller is: its events are not counted twice."""
+    node = Node("behind")
+    for index, at in moments():
+        # So many series that a look takes a few hours.
+        many = {flows("failed", f"r{number}"): 1 for number in range(400)} if index == 120 else {}
+        node.show(at, {**steady(index), **many})
+    both = slos(tmp_path, {"25h": "none", "6h": "none"})
+    long = tuple(slo for slo in both if slo.window > 6 * clock.HOUR)
+    with serving(tmp_path, node) as url:
+        life = Life(tmp_path, url, long, Timestamp(END - 25 * clock.HOUR))
+        for _ in range(5):
+            life.turn(60, steps=60)
+        life.asked, life.clock.at = both, Timestamp(END - clock.HOUR)
+        life.begin()
+        for _ in range(6):
+            life.turn(60, steps=60)
+        assert life.levels() == expected(url, both, life.clock.at)
+
+        life.begin()
+        life.turn(60)
+        assert life.levels() == expected(url, both, life.clock.at)
+
+
+def test_a_node_that_comes_back_meanwhile_is_kept_whole(tmp_path: pathlib.Path) -> None:
+    """What happened in its hours of silence is spread over minutes that were kept already."""
+    node, other = Node("silent"), Node("other")
+    for index, at in moments():
+        other.show(at, steady(index))
+        if not END - 8 * clock.HOUR < at < BEGIN + 10 * clock.MINUTE:
+            node.show(at, steady(index))
+    asked = slos(tmp_path, {"6h": "none", "25h": "none"})
+    with serving(tmp_path, node, other) as url:
+        life = Life(tmp_path, url, asked, BEGIN)
+        life.turn(15, steps=60)
+        life.turn(900, steps=60)
+        life.turn(15)
+        assert life.levels() == expected(url, asked, life.clock.at)
+
+        life.begin()
+        assert life.turns.past is None
+        life.turn(60)
+        assert life.levels() == expected(url, asked, life.clock.at)
+
+
+def test_two_targets_of_long_ago_cost_that_day_alone(tmp_path: pathlib.Path) -> None:
+    """A node that moved, and was scraped in both places for a while, is read from the next chunk on."""
+    old, new = (Node(f"a:{port}", {"node": "a"}) for port in (1, 2))
+    for index, at in moments():
+        if index < 100:
+            old.show(at, steady(index))
+        if index > 95:
+            new.show(at + 7_000, steady(index), Timestamp(STARTED + clock.DAY))
+    asked = slos(tmp_path, {"25h": "none"})
+    with serving(tmp_path, old, new) as url:
+        life = Life(tmp_path, url, asked, BEGIN, "node")
+        for _ in range(4):
+            life.turn(60, steps=60)
+        levels = {name: dict(level) for name, level in life.levels().items()}
+
+    assert levels["success-25h", "a"]["total"] > 60
+
+
+def test_what_an_agent_measured_since_is_not_taken_for_unfinished(
+    source: str, tmp_path: pathlib.Path, asked: tuple[SLO, ...]
+) -> None:
+    """A past that was never read to its end, then weeks of an agent, then the Prometheus again."""
+    life = Life(tmp_path, source, asked, BEGIN)
+    life.turn(300, steps=9)
+    life.url = None
+    life.begin()
+    (slo,) = (slo for slo in asked if slo.name == "success-6h")
+    group, events = (("node", "a"),), Decimal(9)
+    measured = Bucket(slo.name, group, life.clock.at, Decimal(1), events, 1, definition.of(slo))
+    with life.store.write() as transaction:
+        assert transaction.history.buckets(Timestamp(0)) == []
+        transaction.history.save([measured], ())
+    life.url = source
+    life.begin()
+    with life.store.read() as transaction:
+        assert transaction.history.buckets(Timestamp(0)) == [measured]
 
 
 def test_only_new_slos_are_read_anew(source: str, tmp_path: pathlib.Path, asked: tuple[SLO, ...]) -> None:

@@ -1,9 +1,10 @@
 """The past of SLOs that have none yet, out of a Prometheus, read beside the turns of the controller.
 
-The turns measure such an SLO from the first look on. Meanwhile everything that was recorded before, and
-since, is counted by an engine of its own; when that has come as far as the turns have, its history takes the
-place of theirs, in one turn and one transaction. Until then the SLO is on record as unfinished: a start that
-finds it there drops what was kept of it and reads it anew, so that nothing is lost or doubled.
+The turns measure such an SLO from the first look on, and keep nothing of it on disk. Meanwhile everything
+that was recorded before, and since, is counted by an engine of its own, and kept; when that has come as far
+as the turns have, its history takes the place of theirs in one turn, and what is left is kept in one
+transaction. Until then the SLO is on record as unfinished: a start that finds it there drops what was kept of
+it and reads it anew, so that nothing is lost or doubled.
 """
 
 import json
@@ -18,6 +19,7 @@ from netsre.app.control.prometheus import LATE, Asked, PrometheusSource
 from netsre.clock import END, Timestamp
 from netsre.model.documents import canonical
 from netsre.model.levels import SLO
+from netsre.model.samples import Labels
 from netsre.slo import definition, indicators, questions
 from netsre.slo.buckets import Bucket
 from netsre.slo.engine import Engine
@@ -71,16 +73,20 @@ class Backfill:
     def __init__(self, client: PrometheusClient, asked: Asked, store: Store, now: Timestamp) -> None:
         """Prepare to read what was recorded until now, and then until the turns are reached."""
         self._until = _Until(now)
+        self.names = frozenset(name for slo in asked.slos for name, _ in _kept(slo))
+        """Under which their buckets are kept."""
         self._begin = questions.span(asked.slos, now)[0]
         self._source = PrometheusSource(client, asked, (), self._until, self._begin)
         self._engine = Engine(asked.slos, keeps=False)
         self._store = store
-        # The turns keep minutes, and what these are part of, from their first look on.
-        self._kept_until = Timestamp(now - 2 * clock.HOUR)
+        self._caught_up = False
+        self._kept_until = now
         self._keeping: Iterator[Bucket] | None = None
+        self._changed: dict[tuple[str, Labels, int, Timestamp], Bucket] = {}
+        """What became different since it was kept: events of a gap are spread over it."""
         self._ahead: list[Reading] = []
-        self.turned_at = now
-        """The last look of the turns."""
+        self.turned_at: Timestamp | None = None
+        """The last look of the turns that came to the present."""
         self.ready = False
         """Whether `hand_over` may be asked."""
 
@@ -99,8 +105,8 @@ class Backfill:
         """Read, or keep, a little more; returns whether there is more to do before it can be handed over."""
         if self.ready:
             return False
-        if not self._source.caught_up:
-            self._count(self._source.look().readings)
+        if not self._caught_up:
+            self._count(self._look())
             return True
         if self._keeping is None:
             self._keeping = self._engine.history.held(Timestamp(0), self._kept_until)
@@ -109,36 +115,46 @@ class Backfill:
             with self._store.write() as transaction:
                 transaction.history.save(batch, ())
             return True
-        behind = self.turned_at - self._until.at
-        if behind <= _NEAR:
+        if self.turned_at is None:
+            return False
+        if self.turned_at - self._until.at <= _NEAR:
             self.ready = True
             return False
         # What may yet come late was not counted by the turns either.
         self._until.at = Timestamp(self.turned_at - LATE)
-        self._source.caught_up = False
+        self._caught_up = False
         return True
 
     def hand_over(self, now: Timestamp, read: Mapping[str, Timestamp]) -> History | None:
         """Return the past when it has come as far as the turns; None when it needs another turn for that.
 
-        `read` is the last scrape of each node that the turns have counted. Raises `SourceUnreachable`.
+        To be asked after a look of the turns that came to the present; `read` is the last scrape of each node
+        that they have counted. Raises `SourceUnreachable`.
         """
         self._until.at = now
-        readings = [*self._ahead, *self._source.look().readings]
+        readings = [*self._ahead, *self._look()]
         # What the turns did not see yet they will count.
         self._ahead = [one for one in readings if one.scrape.at > read.get(one.scrape.node, -1)]
         ahead = set(map(id, self._ahead))
         self._count(one for one in readings if id(one) not in ahead)
-        return self._engine.history if self._source.caught_up else None
+        return self._engine.history if self._caught_up else None
 
     def recent(self) -> Iterator[Bucket]:
-        """Yield everything that is not kept yet."""
-        return self._engine.history.held(self._kept_until, Timestamp(END))
+        """Yield everything that is not kept yet; of what comes twice the later one is right."""
+        yield from self._changed.values()
+        yield from self._engine.history.held(self._kept_until, Timestamp(END))
+
+    def _look(self) -> Sequence[Reading]:
+        look = self._source.look()
+        self._caught_up = look.caught_up
+        return look.readings
 
     def _count(self, readings: Iterable[Reading]) -> None:
         last = None
         for reading in readings:
-            self._engine.observe(reading.scrape, first=reading.first)
+            observation = self._engine.observe(reading.scrape, first=reading.first)
+            if self._keeping is not None:
+                self._changed |= {(b.slo, b.group, b.step, b.begin): b for b in observation.buckets}
             last = reading.scrape.at
         if last is not None:
             self._engine.prune(last)

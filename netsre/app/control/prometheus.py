@@ -83,8 +83,6 @@ class PrometheusSource:
         self._reach = max((slo.reach for slo in slos), default=clock.DAY)
         self._counted = {cursor.node: cursor.at for cursor in cursors}
         self._since = since
-        self.caught_up = False
-        """Whether the last look came to its present."""
         self._discover_at = Timestamp(0)
         self._interval = questions.USUAL_INTERVAL
         self._latest: dict[str, Scrape] = {}
@@ -111,14 +109,14 @@ class PrometheusSource:
             readings += self._taken(chunk, now)
             self._since = span[1]
             self._interval = chunk.interval or self._interval
-        self.caught_up = self._since == now
-        self._remark()
-        # What is late is asked for again.
-        last = self._scrapes.last(Timestamp(now - LATE))
-        if self.caught_up:
+        caught_up = self._since == now
+        if caught_up:
+            # What is late is asked for again.
+            last = self._scrapes.last(Timestamp(now - LATE))
             self._since = Timestamp(min(now - _OVERLAP, now if last is None else last))
-        latest = {node: scrape for node, scrape in self._latest.items() if scrape.at > now - PRESENT}
-        return Look(tuple(readings), latest, tuple(self._doubted))
+        self._remark()
+        self._latest = {node: scrape for node, scrape in self._latest.items() if scrape.at > now - PRESENT}
+        return Look(tuple(readings), dict(self._latest), tuple(self._doubted), caught_up)
 
     def _remark(self) -> None:
         """Say once what numbers rest on that stand nevertheless."""
@@ -173,11 +171,11 @@ class PrometheusSource:
             self._reader.reset()
             raise SourceUnreachable(f"Prometheus says that its answer is not whole: {partial.about[:200]}")
 
-    def _taken(self, chunk: Chunk, now: Timestamp) -> Iterator[Reading]:
-        """Yield the readings of a chunk that are new and can be trusted."""
+    def _taken(self, chunk: Chunk, until: Timestamp) -> Iterator[Reading]:
+        """Yield the readings of a chunk, which ends at a time, that are new and can be trusted."""
         readings = list(self._scrapes.read(chunk))
-        self._doubted = {doubt: at for doubt, at in self._doubted.items() if now - at < _DOUBTED_FOR}
-        self._doubted |= dict.fromkeys((*self._scrapes.take_doubts(), *self._reader.doubts), now)
+        self._doubted = {doubt: at for doubt, at in self._doubted.items() if until - at < _DOUBTED_FOR}
+        self._doubted |= dict.fromkeys((*self._scrapes.take_doubts(), *self._reader.doubts), until)
         self._reader.reset()
         for reading in readings:
             scrape = reading.scrape

@@ -104,10 +104,10 @@ def begin(
 
 def _past(settings: Settings, clients: Clients | None, slos: Sequence[SLO], world: World) -> Backfill | None:
     """Return what reads the past of SLOs without one; ask before the history is loaded: it drops some."""
+    with world.store.write() as transaction:
+        new = backfill.begin(transaction, () if clients is None else slos)
     if clients is None or settings.prometheus is None:
         return None
-    with world.store.write() as transaction:
-        new = backfill.begin(transaction, slos)
     asked = Asked(new, (), settings.prometheus.node_label, slos)
     return Backfill(clients.past, asked, world.store, world.clock.now()) if new else None
 

@@ -21,6 +21,8 @@ class Look:
     """By node, the last reading that can be taken for the present."""
     doubts: tuple[Doubt, ...] = ()
     """What of it cannot be trusted, and is not among the readings."""
+    caught_up: bool = True
+    """Whether it came to the present; else the next looks go on with the past."""
 
 
 class Source(Protocol):

@@ -95,7 +95,7 @@ class Loop:
             now = self._parts.clock.now()
             # Nothing that takes long stands between a reading and the alert about it.
             self._judge(look, now)
-            if look is not None:
+            if look is not None and look.caught_up:
                 self._fill_in(now)
             evaluations = self._parts.engine.evaluate(now)
             self._parts.sight.evaluated(evaluations)
@@ -149,9 +149,12 @@ class Loop:
 
     def _hold(self, buckets: Iterable[Bucket], notes: Iterable[Note]) -> None:
         """Have buckets kept with the turn, and say what was noticed."""
-        found = {(b.slo, b.group, b.step, b.begin): b for b in buckets}
-        self._unsaved |= found
-        self._parts.recent.add(found.values())
+        found = tuple(buckets)
+        # What will be replaced is not kept: that is for whoever reads the past, anew after a crash.
+        unfinished = frozenset() if self._past is None else self._past.names
+        kept = (bucket for bucket in found if bucket.slo not in unfinished)
+        self._unsaved |= {(b.slo, b.group, b.step, b.begin): b for b in kept}
+        self._parts.recent.add(found)
         for note in notes:
             _log.debug("measured %s", pairs(note=note.reason, subject=note.subject))
 
