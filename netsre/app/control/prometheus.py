@@ -106,7 +106,7 @@ class PrometheusSource:
                 if number:  # what was read is counted; the rest comes with the next look
                     break
                 raise
-            readings += self._taken(chunk, now)
+            readings += self._taken(chunk, span[1])
             self._since = span[1]
             self._interval = chunk.interval or self._interval
         caught_up = self._since == now
