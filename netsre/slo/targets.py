@@ -143,6 +143,11 @@ class Scrapes:
         """Return the earliest of the last scrapes of all targets that were scraped after a time."""
         return min((at for at in self._last.values() if at > after), default=None)
 
+    @property
+    def newest(self) -> Timestamp:
+        """Return the last scrape of all; of what was never scraped the beginning of time."""
+        return max(self._last.values(), default=_UNKNOWN)
+
     def speaks(self, target: Labels, node: str) -> bool:
         """Tell whether the last scrape of a node was of this target."""
         return node in self._nodes and self._nodes[node].target == target

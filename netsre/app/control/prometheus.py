@@ -37,6 +37,8 @@ _OVERLAP: Final = 15 * clock.SECOND
 _LEAD: Final = 10 * clock.MINUTE
 """How much before the last scrape that was counted is read, to know the targets again."""
 _DISCOVER_EVERY: Final = 1 * clock.HOUR
+_HELD: Final = 2 * clock.HOUR
+"""For how long a store that gets nothing new may be behind, or our clock ahead, and nothing is missed."""
 _MOST_CHUNKS: Final = 4
 """Chunks that one look catches up with: alerts about conditions do not wait for hours of the past."""
 _DOUBTED_FOR: Final = 5 * clock.MINUTE
@@ -111,12 +113,16 @@ class PrometheusSource:
             self._interval = chunk.interval or self._interval
         caught_up = self._since == now
         if caught_up:
-            # What is late is asked for again.
-            last = self._scrapes.last(Timestamp(now - LATE))
-            self._since = Timestamp(min(now - _OVERLAP, now if last is None else last))
+            self._since = self._next(now)
         self._remark()
         self._latest = {node: scrape for node, scrape in self._latest.items() if scrape.at > now - PRESENT}
         return Look(tuple(readings), dict(self._latest), tuple(self._doubted), caught_up)
+
+    def _next(self, now: Timestamp) -> Timestamp:
+        """Return from where the next look reads: what is late is asked for again."""
+        present = min(now, max(self._scrapes.newest, now - _HELD))
+        last = self._scrapes.last(Timestamp(present - LATE))
+        return Timestamp(min(now - _OVERLAP, present if last is None else last))
 
     def _remark(self) -> None:
         """Say once what numbers rest on that stand nevertheless."""
