@@ -6,7 +6,6 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from decimal import Decimal
 
 import pytest
 
@@ -22,6 +21,8 @@ pytestmark = pytest.mark.system
 LENGTH = 60
 """Minutes; a scrape in each."""
 BEGIN = Timestamp(END - LENGTH * clock.MINUTE)
+WHOLE = (10 * (LENGTH - 1), LENGTH)
+"""Events, and readings of the gauge."""
 
 
 @dataclass
@@ -67,7 +68,7 @@ def late() -> Iterator[tuple[Late, str]]:
         yield store, server.url
 
 
-def read(follower: Follower) -> tuple[Decimal | None, Decimal | None]:
+def read(follower: Follower) -> tuple[float | None, float | None]:
     """Return the events, and the readings of a gauge, that were counted."""
     levels = {name[0]: level for name, level in follower.levels().items()}
     return levels["success-2h"].total, levels["headroom-2h"].total
@@ -82,7 +83,7 @@ def test_a_store_that_is_behind_is_read_whole(late: tuple[Late, str], tmp_path: 
         store.until = follower.clock.at - 3 * clock.MINUTE
         follower.look()
 
-    assert read(follower) == (10 * (LENGTH - 1), LENGTH)
+    assert read(follower) == WHOLE
 
 
 def test_a_store_that_got_nothing_for_a_while_is_read_whole(
@@ -97,7 +98,7 @@ def test_a_store_that_got_nothing_for_a_while_is_read_whole(
             store.until = follower.clock.at
         follower.look()
 
-    assert read(follower) == (10 * (LENGTH - 1), LENGTH)
+    assert read(follower) == WHOLE
 
 
 def test_a_clock_that_is_an_hour_ahead_for_a_while_misses_nothing(
@@ -111,4 +112,4 @@ def test_a_clock_that_is_an_hour_ahead_for_a_while_misses_nothing(
         follower.clock.at = Timestamp(store.until + (clock.HOUR if 20 <= minute < 40 else 0))
         follower.look()
 
-    assert read(follower) == (10 * (LENGTH - 1), LENGTH)
+    assert read(follower) == WHOLE
