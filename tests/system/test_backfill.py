@@ -19,7 +19,7 @@ from netsre.clock import Timestamp
 from netsre.model.levels import SLO
 from netsre.slo import definition
 from netsre.slo.buckets import Bucket
-from netsre.store.database import Store
+from netsre.store.database import FILE_NAME, Store
 from netsre.store.migrations import Migrations
 from tests import prometheus
 from tests.system.recorded_nodes import (
@@ -218,6 +218,30 @@ def test_two_targets_of_long_ago_cost_that_day_alone(tmp_path: pathlib.Path) -> 
         levels = {(view.name, *view.group.values()): view for view in wire.slos(life.board.current).slos}
 
     assert (levels["success-25h", "a"].total or 0) > 60
+
+
+def test_what_could_not_be_kept_is_kept_later(
+    source: str, tmp_path: pathlib.Path, asked: tuple[SLO, ...]
+) -> None:
+    """A database that cannot be written in the middle of it: nothing of the past is left out on disk."""
+    life = Life(tmp_path, source, asked, BEGIN)
+    life.turn(300, steps=0)
+    past, database, away = life.turns.past, tmp_path / FILE_NAME, tmp_path / "away"
+    assert past is not None
+    failed = 0
+    for _ in range(40):
+        database.rename(away)
+        past.round()
+        failed += bool(life.board.problems)
+        away.rename(database)
+        past.round()
+    assert failed
+    life.turn(300)
+
+    life.begin()
+    assert life.turns.past is None
+    life.turn(300)
+    assert life.levels() == expected(source, asked, life.clock.at)
 
 
 def test_what_an_agent_measured_since_is_not_taken_for_unfinished(

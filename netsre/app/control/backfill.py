@@ -10,7 +10,7 @@ it and reads it anew, so that nothing is lost or doubled.
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from typing import Final
 
 from netsre import clock
@@ -75,13 +75,15 @@ class Backfill:
         self._until = _Until(now)
         self.names = frozenset(name for slo in asked.slos for name, _ in _kept(slo))
         """Under which their buckets are kept."""
-        self._begin = questions.span(asked.slos, now)[0]
-        self._source = PrometheusSource(client, asked, (), self._until, self._begin)
-        self._engine = Engine(asked.slos, keeps=False)
+        begin = questions.span(asked.slos, now)[0]
+        self._source = PrometheusSource(client, asked, (), self._until, begin)
+        self._engine = Engine(asked.slos)
         self._store = store
         self._caught_up = False
-        self._kept_until = now
-        self._keeping: Iterator[Bucket] | None = None
+        self._kept_until = Timestamp(0)
+        self._keeping: Iterator[Bucket] = iter(())
+        self._batch: Sequence[Bucket] = ()
+        """What is to be kept next; it waits for a database that cannot be written."""
         self._changed: dict[tuple[str, Labels, int, Timestamp], Bucket] = {}
         """What became different since it was kept: events of a gap are spread over it."""
         self._ahead: list[Reading] = []
@@ -95,12 +97,6 @@ class Backfill:
         """Return the SLOs whose past this is."""
         return self._engine.slos
 
-    @property
-    def progress(self) -> float:
-        """Return how much of the past was read, between 0 and 1."""
-        span = max(self._until.at - self._begin, 1)
-        return min(max((self._source.read_until - self._begin) / span, 0.0), 1.0)
-
     def advance(self) -> bool:
         """Read, or keep, a little more; returns whether there is more to do before it can be handed over."""
         if self.ready:
@@ -108,12 +104,10 @@ class Backfill:
         if not self._caught_up:
             self._count(self._look())
             return True
-        if self._keeping is None:
-            self._keeping = self._engine.history.held(Timestamp(0), self._kept_until)
-        batch = list(islice(self._keeping, _BATCH))
-        if batch:
-            with self._store.write() as transaction:
-                transaction.history.save(batch, ())
+        if self._kept_until < self._until.at:
+            self._keeping = chain(list(self._changed.values()), self._over(self._until.at))
+            self._changed, self._kept_until = {}, self._until.at
+        if self._keep():
             return True
         if self.turned_at is None:
             return False
@@ -142,7 +136,21 @@ class Backfill:
     def recent(self) -> Iterator[Bucket]:
         """Yield everything that is not kept yet; of what comes twice the later one is right."""
         yield from self._changed.values()
-        yield from self._engine.history.held(self._kept_until, Timestamp(END))
+        yield from self._over(Timestamp(END))
+
+    def _over(self, until: Timestamp) -> Iterator[Bucket]:
+        """Yield what ended since it was kept last."""
+        return self._engine.history.held(self._kept_until, until)
+
+    def _keep(self) -> bool:
+        """Bring a part of what was read to disk; returns whether there was any."""
+        self._batch = self._batch or list(islice(self._keeping, _BATCH))
+        kept = bool(self._batch)
+        if kept:
+            with self._store.write() as transaction:
+                transaction.history.save(self._batch, ())
+        self._batch = ()
+        return kept
 
     def _look(self) -> Sequence[Reading]:
         look = self._source.look()
@@ -153,7 +161,7 @@ class Backfill:
         last = None
         for reading in readings:
             observation = self._engine.observe(reading.scrape, first=reading.first)
-            if self._keeping is not None:
+            if self._kept_until:
                 self._changed |= {(b.slo, b.group, b.step, b.begin): b for b in observation.buckets}
             last = reading.scrape.at
         if last is not None:

@@ -92,11 +92,6 @@ class PrometheusSource:
         self._left_out: set[str] = set()
         """Nodes of which a scrape was not taken: the next one cannot be compared with the last that was."""
 
-    @property
-    def read_until(self) -> Timestamp:
-        """Return how far the last look came."""
-        return self._since or Timestamp(0)
-
     def look(self) -> Look:
         """Return every scrape that was recorded since the last look."""
         now = self._clock.now()

@@ -172,8 +172,8 @@ class Loop:
             return
         buckets = list(past.recent())
         engine.take_over(past.slos, history)
-        self._hold(buckets, ())
         self._past, self._whole = None, True
+        self._hold(buckets, ())
         _log.info("slo %s", pairs(slos=len(past.slos), note="their past is read"))
 
     def _judge(self, look: sources.Look | None, now: Timestamp) -> None:
