@@ -2,6 +2,7 @@
 
 import pathlib
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from decimal import Decimal
 from typing import Final
 
@@ -9,7 +10,7 @@ import pytest
 
 from netsre import clock
 from netsre.adapters.prometheus.client import PrometheusClient
-from netsre.app import recorded_levels, service_levels
+from netsre.app import recorded_levels, resources, service_levels
 from netsre.app.control import wire
 from netsre.app.control.prometheus import Asked, PrometheusSource
 from netsre.app.control.sources import Look
@@ -19,7 +20,19 @@ from netsre.slo.buckets import Bucket
 from netsre.slo.engine import Engine
 from netsre.slo.increments import Cursor
 from tests import prometheus
-from tests.system.recorded_nodes import DELIVERED, END, LENGTH, SCENARIOS, SPECS, STARTED, USED, Node, moments
+from tests.system.recorded_nodes import (
+    DELIVERED,
+    END,
+    LENGTH,
+    SCENARIOS,
+    SPECS,
+    STARTED,
+    USED,
+    Node,
+    flows,
+    moments,
+    steady,
+)
 from tests.unit.app.fakes import SetClock
 
 pytestmark = [pytest.mark.system, pytest.mark.requires("prometheus", "promtool")]
@@ -142,6 +155,31 @@ def test_the_present_is_the_last_scrape_unless_the_target_is_down(tmp_path: path
             seen[after] = set(follower.look().latest)
 
     assert seen == {1: {"down", "forgotten"}, 61: {"forgotten"}, 299: {"forgotten"}, 301: set()}
+
+
+def test_conditions_do_not_wait_for_the_past(tmp_path: pathlib.Path) -> None:
+    """While looks catch up with a day, what a rule is about is known as it is now; a node that is down is not."""
+    node, down = Node("a"), Node("b")
+    for index, at in moments():
+        # So many series that a look takes a few hours.
+        many = {flows("failed", f"r{number}"): 1 for number in range(400)} if index == 120 else {}
+        node.show(at, {**steady(index), **many})
+        down.show(at, {USED: "0.9"})
+    down.silent(END)
+    asked = slos(tmp_path, {"25h": "none"})
+    with prometheus.serve(tmp_path, [*node.stored, *down.stored]) as url:
+        follower = Follower(url, asked, END - 23 * clock.HOUR)
+        follower.asked = replace(
+            follower.asked, rules=service_levels.load([resources.directory("slos")]).alerts
+        )
+        follower.look()
+        follower.clock.at = END
+        follower.begin()
+        looks = [follower.look() for _ in range(4)]
+
+    assert [look.caught_up for look in looks] == [False, False, True, True]
+    assert [set(look.latest) for look in looks] == [{"a"}] * 4
+    assert {scrape.values[USED] for look in looks for scrape in look.latest.values()} == {Decimal("0.59")}
 
 
 def test_another_target_of_the_node_that_is_down_says_nothing(tmp_path: pathlib.Path) -> None:

@@ -40,7 +40,7 @@ _DISCOVER_EVERY: Final = 1 * clock.HOUR
 _HELD: Final = 2 * clock.HOUR
 """For how long a store that gets nothing new may be behind, or our clock ahead, and nothing is missed."""
 _MOST_CHUNKS: Final = 4
-"""Chunks that one look catches up with: alerts about conditions do not wait for hours of the past."""
+"""Chunks that one look catches up with, so that a turn does not wait for hours of the past."""
 _DOUBTED_FOR: Final = 5 * clock.MINUTE
 
 _log: Final = logging.getLogger("netsre.controller")
@@ -77,7 +77,10 @@ class PrometheusSource:
         self._reader = ChunkReader(
             client, questions.selectors(slos, label, rules), label, questions.selectors(asked.others, label)
         )
-        self._scrapes = Scrapes(label, (), indicators.counters(slos), questions.labels(slos, rules))
+        self._present_reader = ChunkReader(client, questions.selectors((), label, rules), label)
+        self._rules = rules
+        self._kept = questions.labels(slos, rules)
+        self._scrapes = Scrapes(label, (), indicators.counters(slos), self._kept)
         for cursor in cursors:
             self._scrapes.resume(cursor.node, cursor.at, cursor.started_at)
         self._label = label
@@ -111,7 +114,28 @@ class PrometheusSource:
             self._since = self._next(now)
         self._remark()
         self._latest = {node: scrape for node, scrape in self._latest.items() if scrape.at > now - PRESENT}
-        return Look(tuple(readings), dict(self._latest), tuple(self._doubted), caught_up)
+        latest = dict(self._latest) if caught_up else self._present(now)
+        return Look(tuple(readings), latest, tuple(self._doubted), caught_up)
+
+    def _present(self, now: Timestamp) -> dict[str, Scrape]:
+        """Return what the rules are about, as it is now: they do not wait until looks came to the present."""
+        if not self._rules:
+            return {}
+        reader = self._present_reader
+        reader.know(self._reader.known)
+        reader.reset()
+        try:
+            chunk = reader.read_live((Timestamp(now - PRESENT), now))
+        except SourceUnreachable:
+            return {}  # what was read of the past is counted nevertheless
+        if reader.partial is not None:
+            return {}
+        scrapes = Scrapes(self._label, self._reader.known, frozenset(), self._kept)
+        latest = {reading.scrape.node: reading.scrape for reading in scrapes.read(chunk)}
+        for doubt in scrapes.doubts:
+            latest.pop(doubt.node or "", None)
+        _let_go(latest, chunk, scrapes, self._label)
+        return latest
 
     def _next(self, now: Timestamp) -> Timestamp:
         """Return from where the next look reads: what is late is asked for again."""
@@ -189,17 +213,18 @@ class PrometheusSource:
             first = reading.first or scrape.node in self._left_out
             self._left_out.discard(scrape.node)
             yield Reading(scrape, first)
-        self._let_go(chunk)
+        _let_go(self._latest, chunk, self._scrapes, self._label)
 
     def _doubts(self, node: str) -> bool:
         return any(doubt.node == node for doubt in self._doubted)
 
-    def _let_go(self, chunk: Chunk) -> None:
-        """Forget the last scrape of targets that could not be scraped since."""
-        for one in chunk.up:
-            node = dict(one.series.labels).get(self._label, "")
-            at, value = one.samples[-1]
-            # Other targets of the same job may be on the same node, and nothing here is about them.
-            down = value != 1 and self._scrapes.speaks(one.series.labels, node)
-            if down and node in self._latest and self._latest[node].at < at:
-                del self._latest[node]
+
+def _let_go(latest: dict[str, Scrape], chunk: Chunk, scrapes: Scrapes, node_label: str) -> None:
+    """Forget the last scrape of targets that could not be scraped since."""
+    for one in chunk.up:
+        node = dict(one.series.labels).get(node_label, "")
+        at, value = one.samples[-1]
+        # Other targets of the same job may be on the same node, and nothing here is about them.
+        down = value != 1 and scrapes.speaks(one.series.labels, node)
+        if down and node in latest and latest[node].at < at:
+            del latest[node]
