@@ -318,6 +318,15 @@ def test_a_token_goes_with_every_request_and_into_no_message(caplog: pytest.LogC
     assert TOKEN not in caplog.text
 
 
+def test_a_warning_is_one_line_without_the_token() -> None:
+    """It comes into the log and onto the page, as an error does."""
+    warning = f"token {TOKEN}\x1b[31m\nlevel=ERROR"
+    with serving(says(matrix(warnings=[warning]))) as server, asking(server, TOKEN) as client:
+        answer = client.samples(FLOWS, SINCE, UNTIL)
+
+    assert answer.shortfalls == (Shortfall("partial_answer", r"token [token]\x1b[31m\nlevel=ERROR"),)
+
+
 def test_the_environment_sends_nothing_of_its_own(
     monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
 ) -> None:

@@ -158,7 +158,7 @@ def test_the_present_is_the_last_scrape_unless_the_target_is_down(tmp_path: path
 
 
 def test_conditions_do_not_wait_for_the_past(tmp_path: pathlib.Path) -> None:
-    """While looks catch up with a day, what a rule is about is known as it is now; a node that is down is not."""
+    """While looks catch up with a day, what rules are about is known as it is now."""
     node, down = Node("a"), Node("b")
     for index, at in moments():
         # So many series that a look takes a few hours.

@@ -7,7 +7,7 @@ import datetime
 import functools
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, cast
 
 from prometheus_api_client.prometheus_connect import PrometheusConnect
@@ -155,7 +155,7 @@ class PrometheusClient:
         self._series = Counter(one.name for one in series)
         self._native.forget(since)
         self._native.both((one for one in asked if isinstance(one, NativeSelector)), series)
-        return Known(series, answers.shortfalls(self._document()))
+        return Known(series, self._shown(answers.shortfalls(self._document())))
 
     def _samples(self, selector: Selector, since: Timestamp, until: Timestamp) -> Answer:
         params = {"time": clock.unix_seconds(until), **self._params()}
@@ -171,7 +171,11 @@ class PrometheusClient:
             recorded, missing = answers.recorded(document, since, until, native)
         except ValueError as error:
             self._session.refuse(f"answered JSON that {error}; is it a Prometheus?")
-        return Answer(recorded, (*answers.shortfalls(document), *missing))
+        return Answer(recorded, self._shown((*answers.shortfalls(document), *missing)))
+
+    def _shown(self, shortfalls: Iterable[Shortfall]) -> tuple[Shortfall, ...]:
+        """Return why an answer is not whole, in words that people may read."""
+        return tuple(replace(one, about=self._session.shown(one.about)) for one in shortfalls)
 
     def _over(self, expression: str, first: Timestamp, last: Timestamp, step: int) -> Estimates:
         """Return an answer about so many points; one that is too much is asked for in halves."""
@@ -185,7 +189,8 @@ class PrometheusClient:
         else:
             document = self._document()
             try:
-                return Estimates(*points.read(document, first, last, step))
+                found, missing = points.read(document, first, last, step)
+                return Estimates(found, self._shown(missing))
             except ValueError as error:
                 self._session.refuse(f"answered JSON that {error}; is it a Prometheus?")
         middle = Timestamp(first + (last - first) // step // 2 * step)

@@ -118,9 +118,11 @@ class Session(requests.Session):
 
     def refuse(self, what: str) -> NoReturn:
         """Raise `SourceUnreachable` with one line that shows no secret."""
-        if self._token:
-            what = what.replace(self._token, "[token]")
-        raise SourceUnreachable(f"Prometheus {self._url} {literals.printable(what)}")
+        raise SourceUnreachable(f"Prometheus {self._url} {self.shown(what)}")
+
+    def shown(self, said: str) -> str:
+        """Return what a server said as one line that shows no secret."""
+        return literals.printable(said.replace(self._token, "[token]") if self._token else said)
 
     def _within_time(self, work: Callable[[], Reply]) -> Reply:
         """Return what a thread brings in time; a server that sends a byte a second cannot hold us longer."""
