@@ -2,7 +2,8 @@
 
 Each look asks for what came since the last one: one query for each sample name, however many SLOs there are.
 Of an answer that is not whole nothing is counted: the next look asks for the same time again. After a restart
-or a time in which nobody could ask, what was recorded meanwhile is read, and nothing is lost.
+or a time in which nobody could ask, what was recorded meanwhile is read, and nothing is lost; until that is
+done, what alerts about conditions look at is asked for apart.
 """
 
 import logging
