@@ -263,8 +263,14 @@ class Engine:
         return Evaluations(frame, self._past(columns, now), now, near, self._gone())
 
     def prune(self, now: Timestamp) -> Mapping[int, Timestamp]:
-        """Forget what no window reaches any more; return before which time slots of each length may go."""
-        return self._history.prune(now)
+        """Forget what no window reaches any more; return before which time slots of each length may go.
+
+        With them go the cursors of sources that were not read since: nodes come and go under new names.
+        """
+        before = self._history.prune(now)
+        oldest = min(before.values())
+        self._cursors = {node: cursor for node, cursor in self._cursors.items() if cursor.at >= oldest}
+        return before
 
     def _up_to_date(self) -> Frame:
         for slo in self.slos:

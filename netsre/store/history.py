@@ -88,8 +88,13 @@ class History:
             self._connection.execute(delete(table).where(*where))
 
     def prune(self, before: Mapping[int, Timestamp]) -> int:
-        """Drop the buckets of each length that began before a time of its own; return how many."""
-        table = schema.slo_bucket
+        """Drop the buckets of each length that began before a time of its own; return how many.
+
+        A source that was not read since the earliest of these times is forgotten.
+        """
+        table, sources = schema.slo_bucket, schema.slo_cursor
+        oldest = min(before.values(), default=Timestamp(0))
+        self._connection.execute(delete(sources).where(sources.c.at < oldest))
         return sum(
             self._connection.execute(delete(table).where(table.c.step == step, table.c.begin < at)).rowcount
             for step, at in before.items()

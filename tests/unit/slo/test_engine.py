@@ -186,6 +186,16 @@ def test_pruning_tells_what_no_window_needs_and_changes_nothing() -> None:
     assert tuple(engine.evaluate(after(7200))) == before
 
 
+def test_pruning_forgets_a_source_that_no_window_reaches() -> None:
+    """Nodes come and go under new names: who was not read for so long begins anew, should it return."""
+    engine = Engine([slo(window=4 * clock.DAY, policy=None)])
+    for at, node in ((0, "gone"), (3_700, "silent"), (349_200, "here")):
+        engine.observe(scrape(at, {DELIVERED: 1}, node=node))
+    engine.prune(after(349_205))
+
+    assert set(engine.read) == {"silent", "here"}
+
+
 def test_readings_of_a_gauge_belong_to_their_own_moment() -> None:
     """Ten minutes nobody looked; then one of three tables is full: one of three readings of now is bad."""
     engine = Engine([slo(THRESHOLD, objective="99")])

@@ -58,6 +58,19 @@ def test_writing_a_minute_again_replaces_it(tmp_path: pathlib.Path) -> None:
     store.close()
 
 
+def test_pruning_drops_a_source_that_was_not_read_since(tmp_path: pathlib.Path) -> None:
+    """Since before the oldest of the slots that stay."""
+    store = burning.store(tmp_path)
+    recent = dataclasses.replace(CURSOR, node="recent", at=Timestamp(CURSOR.at + 1))
+    with store.write() as transaction:
+        transaction.history.save([], [CURSOR, recent])
+        transaction.history.prune({clock.MINUTE: Timestamp(recent.at + 1), clock.HOUR: recent.at})
+
+    with store.read() as transaction:
+        assert transaction.history.cursors() == [recent]
+    store.close()
+
+
 def test_pruning_drops_what_began_before_by_length(tmp_path: pathlib.Path) -> None:
     """The minute that is still needed stays, and so does the hour that holds what went."""
     store = burning.store(tmp_path)
