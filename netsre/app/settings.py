@@ -136,14 +136,13 @@ def _prometheus(
 
 def _source(options: Options, written: Mapping[str, str]) -> str | None:
     """Return the Prometheus to read, None for an agent: the nearest word that names one of them decides."""
-    said = os.environ
-    for names, agent, source in (
-        ("--agent and --source", options.agent, options.source),
-        ("NETSRE_AGENT and NETSRE_SOURCE", said.get("NETSRE_AGENT"), said.get("NETSRE_SOURCE")),
-        (f"agent and source of {options.config}", written.get("agent"), written.get("source")),
+    if options.agent and options.source:
+        raise BadInput("--agent and --source are two places to read from; leave one of them out")
+    for agent, source in (
+        (options.agent, options.source),
+        (os.environ.get("NETSRE_AGENT"), os.environ.get("NETSRE_SOURCE")),
+        (written.get("agent"), written.get("source")),
     ):
-        if agent and source:
-            raise BadInput(f"{names} are two places to read from; leave one of them out")
         if agent or source:
             return source or None
     return None

@@ -62,6 +62,7 @@ def test_the_nearest_word_wins(monkeypatch: pytest.MonkeyPatch, tmp_path: pathli
         ),
         ({}, {"SOURCE": "http://environment"}, "agent: 'http://file'", "http://environment"),
         ({}, {}, "source: 'http://file'", "http://file"),
+        ({}, {}, "agent: 'http://file:1', source: 'http://file'", "http://file"),
         ({}, {}, "agent: 'http://file'", None),
     ],
 )
@@ -81,20 +82,6 @@ def test_the_nearest_word_says_what_is_read(
     found = settings.settings(Options(config=str(path), **options))  # type: ignore[arg-type]
 
     assert (found.prometheus.url if found.prometheus else None) == source
-
-
-def test_two_places_to_read_from_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
-    """Where one breath names both."""
-    path = tmp_path / "controller.yaml"
-    path.write_text(FILE.replace("interval: 30s", "source: 'http://file:2'"))
-    with pytest.raises(BadInput, match="--agent and --source are two places to read from"):
-        settings.settings(Options(agent="http://a", source="http://b"))
-    with pytest.raises(BadInput, match=r"agent and source of .*controller.yaml are two places to read from"):
-        settings.settings(Options(config=str(path)))
-    monkeypatch.setenv("NETSRE_AGENT", "http://a")
-    monkeypatch.setenv("NETSRE_SOURCE", "http://b")
-    with pytest.raises(BadInput, match="NETSRE_AGENT and NETSRE_SOURCE are two places to read from"):
-        settings.settings(Options())
 
 
 def test_every_option_of_the_command_is_one_that_is_read() -> None:
