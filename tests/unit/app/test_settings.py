@@ -84,6 +84,12 @@ def test_the_nearest_word_says_what_is_read(
     assert (found.prometheus.url if found.prometheus else None) == source
 
 
+def test_options_that_name_two_places_to_read_from_are_refused() -> None:
+    """Neither is nearer than the other."""
+    with pytest.raises(BadInput, match="--agent and --source are two places to read from"):
+        settings.settings(Options(agent="http://a", source="http://b"))
+
+
 def test_every_option_of_the_command_is_one_that_is_read() -> None:
     """What click hands over by name has its place, and no place is without an option."""
     handed = {parameter.name for parameter in controller.params}
