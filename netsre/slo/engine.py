@@ -97,8 +97,7 @@ class Engine:
         self._definitions = {slo.name: definition.of(slo) for slo in self.slos}
         self._meter = Meter(self.slos)
         self._followed = indicators.followed(self.slos)
-        self._lengths = {slo.window for slo in self.slos if slo.calendar is None}
-        self._lengths |= {length for slo in self.slos if slo.policy for length in slo.policy.windows}
+        self._lengths = _lengths(self.slos)
         self._calendars = {slo.calendar for slo in self.slos if slo.calendar is not None}
         longest = {calendar.longest for calendar in self._calendars}
         kept = tuple(history)
@@ -334,6 +333,18 @@ class Engine:
             if last is not None and asked is not None and asked - last > _GONE_AFTER:
                 ended.add(at)
         return self._strange | ended
+
+
+def _lengths(slos: Iterable[SLO]) -> set[int]:
+    """Return the lengths of all rolling windows."""
+    return {
+        length
+        for slo in slos
+        for length in (
+            *((slo.window,) if slo.calendar is None else ()),
+            *(slo.policy.windows if slo.policy else ()),
+        )
+    }
 
 
 def _may_pass(slo: SLO) -> bool:

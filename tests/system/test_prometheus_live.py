@@ -162,7 +162,7 @@ def test_conditions_do_not_wait_for_the_past(tmp_path: pathlib.Path) -> None:
     node, down = Node("a"), Node("b")
     for index, at in moments():
         # So many series that a look takes a few hours.
-        many = {flows("failed", f"r{number}"): 1 for number in range(400)} if index == 120 else {}
+        many = {flows("failed", f"r{number}"): 1 for number in range(1_200)} if index == 120 else {}
         node.show(at, {**steady(index), **many})
         down.show(at, {USED: "0.9"})
     down.silent(END)

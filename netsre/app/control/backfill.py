@@ -77,7 +77,7 @@ class Backfill:
         """Under which their buckets are kept."""
         begin = questions.span(asked.slos, now)[0]
         self._source = PrometheusSource(client, asked, (), self._until, begin)
-        self._engine = Engine(asked.slos)
+        self._engine = Engine(asked.slos, keeps=False)
         self._store = store
         self._caught_up = False
         self._kept_until = Timestamp(0)
@@ -107,6 +107,8 @@ class Backfill:
         if self._kept_until < self._until.at:
             self._keeping = chain(list(self._changed.values()), self._over(self._until.at))
             self._changed, self._kept_until = {}, self._until.at
+            # From here on it matters what becomes different.
+            self._engine.history.keeps = True
         if self._keep():
             return True
         if self.turned_at is None:
@@ -161,8 +163,7 @@ class Backfill:
         last = None
         for reading in readings:
             observation = self._engine.observe(reading.scrape, first=reading.first)
-            if self._kept_until:
-                self._changed |= {(b.slo, b.group, b.step, b.begin): b for b in observation.buckets}
+            self._changed |= {(b.slo, b.group, b.step, b.begin): b for b in observation.buckets}
             last = reading.scrape.at
         if last is not None:
             self._engine.prune(last)
