@@ -44,7 +44,8 @@ def read(
     reader.discover(span)
     known = reader.known
     scrapes = Scrapes(node_label, known, indicators.counters(slos), questions.labels(slos))
-    engine = Engine(slos, prometheus=True, keeps=False)
+    engine = Engine(slos, prometheus=True)
+    engine.history.keeps = False
     notes: Counter[str] = Counter()
     spans = questions.chunks(span, reader.most_series) if known else ()
     for done, one in enumerate(spans):

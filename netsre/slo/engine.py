@@ -83,14 +83,12 @@ class Engine:
         nodes: Collection[str] | None = None,
         *,
         prometheus: bool = False,
-        keeps: bool = True,
     ) -> None:
         """Start where the stored buckets and cursors ended.
 
         The buckets must be of what these SLOs measure (`definition.current`). `nodes` are all that will be
         read, None when that is not known: groups of other nodes are gone. `prometheus` says whether one will
-        be asked what only it can answer; without, such SLOs say that they need one. `keeps` says whether
-        observations carry what is to be kept.
+        be asked what only it can answer; without, such SLOs say that they need one.
         """
         self._prometheus = prometheus
         self.slos = tuple(sorted(slos, key=lambda slo: slo.name))
@@ -102,7 +100,6 @@ class Engine:
         longest = {calendar.longest for calendar in self._calendars}
         kept = tuple(history)
         self._history = History(kept, self._lengths | longest, calendars.edges(self._calendars))
-        self._history.keeps = keeps
         self._counted = promql.counted(self.slos, kept)
         """Up to when those that a Prometheus answers were counted, by name."""
         self._slicer = Slicer(self._history)

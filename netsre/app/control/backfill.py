@@ -77,7 +77,8 @@ class Backfill:
         """Under which their buckets are kept."""
         begin = questions.span(asked.slos, now)[0]
         self._source = PrometheusSource(client, asked, (), self._until, begin)
-        self._engine = Engine(asked.slos, keeps=False)
+        self._engine = Engine(asked.slos)
+        self._engine.history.keeps = False
         self._store = store
         self._caught_up = False
         self._kept_until = Timestamp(0)

@@ -28,7 +28,7 @@ from netsre.model.samples import Labels
 from netsre.slo.buckets import Bucket
 from netsre.slo.engine import Engine, Note
 from netsre.slo.evaluate import Evaluations
-from netsre.slo.targets import Reading
+from netsre.slo.targets import Doubt, Reading
 from netsre.store.database import Store, Transaction
 
 if TYPE_CHECKING:
@@ -41,6 +41,8 @@ _log: Final = logging.getLogger("netsre.controller")
 
 _PRUNE_EVERY: Final = 1 * clock.HOUR
 _KEEP_DELIVERED: Final = 7 * clock.DAY
+_MOST_TOLD: Final = 3
+"""Doubts that are told of one look at a source."""
 _KEEP_PAGES: Final = 90 * clock.DAY
 
 
@@ -126,7 +128,7 @@ class Loop:
             self._observe(reading)
         self._ask()
         doubts = look.doubts + (() if self._parts.expressions is None else self._parts.expressions.doubts)
-        reason = "; ".join(f"{doubt.reason}: {doubt.about}" for doubt in doubts) or None
+        reason = _reason(doubts)
         if not source.up or source.reason != reason:
             _log.info("source %s", pairs(source=source.name, up=1, **({"doubt": reason} if reason else {})))
         last_at = max((scrape.at for scrape in look.latest.values()), default=source.last_at)
@@ -275,6 +277,13 @@ class Loop:
             switch=self._parts.board.switch,
             prometheus=self._parts.expressions is not None,
         )
+
+
+def _reason(doubts: Sequence[Doubt]) -> str | None:
+    """Return what does not count of a source, on one line; None when all of it does."""
+    said = [f"{doubt.reason}: {doubt.about}" for doubt in doubts[:_MOST_TOLD]]
+    more = len(doubts) - len(said)
+    return "; ".join((*said, *([f"and {more} more"] if more else []))) or None
 
 
 def _set_aside(transaction: Transaction, now: Timestamp) -> None:
