@@ -182,6 +182,7 @@ def _status(**fields: object) -> dict[str, Any]:
             {"peer": "127.0.0.1:9093", "up": True, "reason": None, "last_accepted_at": rfc3339(30)}
         ],
         "sources": [{"name": "agent", "up": True, "reason": None, "last_at": rfc3339(2)}],
+        "past": None,
         "outbox": {"log": 0, "runbook": 0},
         "specs": {"slos": 3, "runbooks": 1},
         **fields,
@@ -259,7 +260,8 @@ def doubted() -> Scene:
     """Return a controller over a Prometheus of which a part cannot be counted."""
     about = f"ambiguous_target: node='a' names several targets: {HOSTILE}"
     source = {"name": "prometheus", "up": True, "reason": about, "last_at": rfc3339(2)}
-    return calm() | {"status": _status(sources=[source])}
+    past = {"slos": 12, "progress": 0.4275}
+    return calm() | {"status": _status(sources=[source], past=past)}
 
 
 def newborn() -> Scene:

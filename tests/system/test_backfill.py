@@ -132,6 +132,9 @@ def test_the_past_is_read_beside_the_turns(
     life = Life(tmp_path, source, asked, BEGIN)
     life.turn(15, steps=0)
     assert life.levels() != expected(source, asked, life.clock.at)
+    past = wire.past(life.board.current)
+    assert past is not None
+    assert (past.slos, past.progress) == (9, 0)
     while life.clock.at < END - clock.HOUR:
         life.turn(600, steps=20)
     assert life.levels() == expected(source, asked, life.clock.at)

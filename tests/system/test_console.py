@@ -196,6 +196,7 @@ def test_what_does_not_count_of_a_source_is_told(browse: Browse) -> None:
         document = browse(address)
     assert "PARTLY UNKNOWN" in _element(document, "verdict")
     assert "ambiguous_target" in _element(document, "banner")
+    assert "past of 12 service levels: 42 % read, not in the numbers yet" in _element(document, "sources")
     assert scenes.HOSTILE in html.unescape(document)
     assert "WAS OK" not in document
 

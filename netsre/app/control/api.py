@@ -235,6 +235,7 @@ def _add_status(app: FastAPI, served: Served) -> None:
             problems=dict(served.board.problems),
             kill_switch=wire.switch(served.board.switch),
             sources=wire.sources(snapshot),
+            past=wire.past(snapshot),
             alertmanagers=wire.peers(served.door.pager.states()),
             outbox=dict(snapshot.counts.pending) if snapshot else {},
             specs=wire.Specs(slos=len(snapshot.slos) if snapshot else 0, runbooks=served.runbooks),

@@ -75,8 +75,8 @@ class Backfill:
         self._until = _Until(now)
         self.names = frozenset(name for slo in asked.slos for name, _ in _kept(slo))
         """Under which their buckets are kept."""
-        begin = questions.span(asked.slos, now)[0]
-        self._source = PrometheusSource(client, asked, (), self._until, begin)
+        self._begin = questions.span(asked.slos, now)[0]
+        self._source = PrometheusSource(client, asked, (), self._until, self._begin)
         self._engine = Engine(asked.slos)
         self._engine.history.keeps = False
         self._store = store
@@ -97,6 +97,12 @@ class Backfill:
     def slos(self) -> tuple[SLO, ...]:
         """Return the SLOs whose past this is."""
         return self._engine.slos
+
+    @property
+    def progress(self) -> float:
+        """Return how much of it was read, between 0 and 1; what comes meanwhile is more to read."""
+        read, whole = (self._source.read_until or self._begin) - self._begin, self._until.at - self._begin
+        return min(max(read / max(whole, 1), 0.0), 1.0)
 
     def advance(self) -> bool:
         """Read, or keep, a little more; returns whether there is more to do before it can be handed over."""

@@ -96,6 +96,11 @@ class PrometheusSource:
         self._left_out: set[str] = set()
         """Nodes of which a scrape was not taken: the next one cannot be compared with the last that was."""
 
+    @property
+    def read_until(self) -> Timestamp | None:
+        """Return how far looks have come; None before the first."""
+        return self._since
+
     def look(self) -> Look:
         """Return every scrape that was recorded since the last look."""
         now = self._clock.now()

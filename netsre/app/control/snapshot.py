@@ -31,6 +31,15 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
+class Past:
+    """The past of new SLOs, while it is read."""
+
+    slos: int
+    progress: float
+    """Between 0 and 1."""
+
+
+@dataclass(frozen=True, slots=True)
 class Counts:
     """What is counted in the store, so that it survives a restart and is counted once."""
 
@@ -62,6 +71,8 @@ class Snapshot:
     """The line of the last error, None when the last tick had none."""
     switch: Switch | None = None
     """The kill switch as it was seen last, None before the first look."""
+    past: Past | None = None
+    """The past that is being read, where there is one."""
     prometheus: bool = False
     """Whether one is asked what only it can answer."""
 

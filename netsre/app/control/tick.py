@@ -17,7 +17,7 @@ from netsre.alerting.transitions import Transition
 from netsre.app.control import ACTOR, backfill, incidents, messages, sources
 from netsre.app.control.backfill import Backfill
 from netsre.app.control.expressions import Expressions
-from netsre.app.control.snapshot import Board, Counts, Recent, Sight, Snapshot, Source
+from netsre.app.control.snapshot import Board, Counts, Past, Recent, Sight, Snapshot, Source
 from netsre.app.logs import pairs
 from netsre.clock import Clock, Timestamp
 from netsre.errors import NetsreError, SourceUnreachable
@@ -275,6 +275,7 @@ class Loop:
             failures=self._failures,
             problem=self._problem,
             switch=self._parts.board.switch,
+            past=None if self._past is None else Past(len(self._past.slos), self._past.progress),
             prometheus=self._parts.expressions is not None,
         )
 

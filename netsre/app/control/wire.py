@@ -127,6 +127,14 @@ class SourceView(BaseModel):
     last_at: str | None
 
 
+class PastView(BaseModel):
+    """The past of new service levels, out of a Prometheus, while it is read."""
+
+    slos: int
+    progress: Number
+    """How much was read, between 0 and 1."""
+
+
 class Specs(BaseModel):
     """How many specs are in force."""
 
@@ -163,6 +171,8 @@ class Status(BaseModel):
     kill_switch: SwitchView | None
     """Null before the first look."""
     sources: list[SourceView]
+    past: PastView | None
+    """Null where no past is read."""
     alertmanagers: list[PeerView]
     outbox: dict[str, int]
     specs: Specs
@@ -265,6 +275,12 @@ def sources(snapshot: Snapshot | None) -> list[SourceView]:
         SourceView(name=source.name, up=source.up, reason=source.reason, last_at=_time(source.last_at))
         for source in (snapshot.sources if snapshot else ())
     ]
+
+
+def past(snapshot: Snapshot | None) -> PastView | None:
+    """Return how far the past of new service levels is read; None where none is."""
+    found = snapshot.past if snapshot else None
+    return None if found is None else PastView(slos=found.slos, progress=round(found.progress, 4))
 
 
 def level(evaluation: Evaluation, recent: Mapping[GroupKey, Sequence[Bucket]]) -> SloView:

@@ -17,7 +17,7 @@ export function showStatus(status, now) {
   const at = status.last_tick_at;
   setText(byId("evaluated"), at ? `${format.clock(at, now)} (${format.age(at, now)}${cost})` : "never");
   const sources = (status.sources ?? []).map((source) => ({ ...source, last: "read", at: source.last_at }));
-  showPlaces(byId("sources"), sources, now);
+  showPlaces(byId("sources"), [...sources, ...pastOf(status)], now);
   const peers = (status.alertmanagers ?? []).map((peer) => ({
     name: peer.peer, up: peer.up ?? true, reason: peer.reason, last: "told", at: peer.last_accepted_at,
   }));
@@ -42,8 +42,16 @@ function showPlaces(list, places, now) {
   );
 }
 
+/** The past of new service levels as one more place, while it is read. */
+function pastOf({ past }) {
+  if (!past) return [];
+  const levels = past.slos === 1 ? "1 service level" : `${past.slos} service levels`;
+  return [{ name: `past of ${levels}: ${Math.floor(past.progress * 100)} % read,`, up: true, reading: true }];
+}
+
 function placeText(place, now) {
   if (!place.name) return "none configured";
+  if (place.reading) return `… ${place.name} not in the numbers yet`;
   if (place.up) return `✓ ${place.name} up`;
   const last = place.at ? `, last ${place.last} ${format.age(place.at, now)}` : `, never ${place.last}`;
   return `▲ ${place.name} DOWN: ${place.reason || "no reason given"}${last}`;
