@@ -39,6 +39,13 @@ CONNTRACK_INSERT_FAILED: Final = "netsre_conntrack_insert_failed_total"
 CONNTRACK_DROPS: Final = "netsre_conntrack_drops_total"
 CONNTRACK_EARLY_DROPS: Final = "netsre_conntrack_early_drops_total"
 
+# The policy datapath and the flow log, where a node has them.
+POLICY_VERDICTS: Final = "netsre_policy_verdicts_total"
+POLICY_COMPILE_SECONDS: Final = "netsre_policy_compile_seconds"
+FLOW_LOG_EVENTS: Final = "netsre_flow_log_events_total"
+FLOW_LOG_LOST: Final = "netsre_flow_log_lost_total"
+LB_CONNECTIONS: Final = "netsre_lb_connections_total"
+
 # Agent: what it changes on request.
 DROPS: Final = "netsre_drops_total"
 BLOCK_UNREAD: Final = "netsre_block_unread_total"

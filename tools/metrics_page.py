@@ -20,6 +20,11 @@ _EXPORTERS: Final[tuple[tuple[Exporter, str, str], ...]] = (
         "Controller",
         "`http://127.0.0.1:8600/metrics`: what follows from it. SLO series also carry the `groupBy` labels.",
     ),
+    (
+        "datapath",
+        "Datapath",
+        "Of a policy datapath and a flow log, which this version lacks: names are fixed; levels wait.",
+    ),
 )
 
 

@@ -7,6 +7,7 @@ from decimal import ROUND_FLOOR, Decimal, InvalidOperation
 
 from netsre.errors import SourceUnreachable
 from netsre.model import literals
+from netsre.slo import evaluate
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,8 @@ class LevelLine:
     """Severities of the burn rules that hold, `ok` when none does, `-` when nothing is known."""
     burns: bool
     """Whether a burn rule holds."""
+    waits: bool
+    """Whether it is about a part of netsre that no node that was read has: neither well nor a trouble."""
     trouble: str
     """Why this is not known to be well: a rule that holds, a spent budget, no data; empty when it is well."""
     badness: tuple[bool, Decimal]
@@ -44,14 +47,14 @@ def read_levels(document: object) -> tuple[LevelLine, ...]:
 
 
 def all_well(levels: tuple[LevelLine, ...]) -> bool:
-    """Tell whether every service level is known to be well; without any nothing is known."""
-    return bool(levels) and not any(line.trouble for line in levels)
+    """Tell whether every service level that does not wait is known to be well; without any none is."""
+    return not all(line.waits for line in levels) and not any(line.trouble for line in levels)
 
 
 def worst(levels: tuple[LevelLine, ...]) -> tuple[LevelLine, ...]:
-    """Return one line for each service level: its worst group, in the order of the names."""
+    """Return one line for each service level that does not wait: its worst group, ordered by name."""
     lines: dict[str, list[LevelLine]] = {}
-    for line in levels:
+    for line in (level for level in levels if not level.waits):
         lines.setdefault(line.name, []).append(line)
     found = []
     for _, group in sorted(lines.items()):
@@ -75,10 +78,16 @@ def _line(level: Mapping[str, object]) -> LevelLine:
         events=_count(_number(level.get("total"))),
         firing=", ".join(severities) or ("-" if sli is None else "ok"),
         burns=bool(severities),
-        trouble=_trouble(level, severities),
+        waits=_waits(level),
+        trouble="" if _waits(level) else _trouble(level, severities),
         # Without a number there is nothing to look at, unless a rule holds nevertheless.
         badness=(bool(severities), Decimal(-1) if sli is None else 1 - sli),
     )
+
+
+def _waits(level: Mapping[str, object]) -> bool:
+    reasons = level.get("reasons")
+    return isinstance(reasons, Mapping) and reasons.get("sli") == evaluate.NEEDS_DATAPATH
 
 
 def _trouble(level: Mapping[str, object], severities: list[str]) -> str:

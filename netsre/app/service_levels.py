@@ -12,7 +12,7 @@ from netsre.adapters import time_zones
 from netsre.alerting import describe
 from netsre.alerting import parsing as alert_parsing
 from netsre.app import resources
-from netsre.datapath.buckets import CONNECT_BOUNDS
+from netsre.datapath.buckets import COMPILE_BOUNDS, CONNECT_BOUNDS
 from netsre.errors import BadInput
 from netsre.model import specs
 from netsre.model.alert_rules import AlertRule
@@ -21,7 +21,10 @@ from netsre.slo import parsing
 from netsre.slo.policies import PolicySpec
 
 BOUNDS: Final[Mapping[str, Sequence[Decimal]]] = MappingProxyType(
-    {conventions.FLOW_CONNECT_SECONDS: CONNECT_BOUNDS}
+    {
+        conventions.FLOW_CONNECT_SECONDS: CONNECT_BOUNDS,
+        conventions.POLICY_COMPILE_SECONDS: COMPILE_BOUNDS,
+    }
 )
 """Bucket bounds of every histogram that a latency SLO may use."""
 

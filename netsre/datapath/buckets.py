@@ -16,6 +16,11 @@ CONNECT_BOUNDS: Final[tuple[Decimal, ...]] = tuple(
 )  # fmt: skip
 """Upper bounds in seconds, inclusive, ascending; the bucket after the last is +Inf."""
 
+COMPILE_BOUNDS: Final[tuple[Decimal, ...]] = tuple(
+    Decimal(text) for text in ("0.001", "0.005", "0.01", "0.05", "0.1", "0.5", "1", "2.5", "5", "10", "30")
+)
+"""The same for a change of the policy, from when it is asked for until it is active."""
+
 STALL_SECONDS: Final = 3
 """An attempt unanswered for this long is `stalled`: it is counted then, once, whatever comes later."""
 

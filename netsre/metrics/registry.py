@@ -11,7 +11,8 @@ from typing import Final, Literal
 from netsre import conventions as c
 
 Kind = Literal["counter", "gauge", "histogram"]
-Exporter = Literal["agent", "controller"]
+Exporter = Literal["agent", "controller", "datapath"]
+"""Who serves a metric; `datapath` is an agent whose node runs the policy datapath or keeps a flow log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,16 @@ _METRICS: Final = (
     Metric(c.AGENT_CPU, "gauge", "Share of one core that the agent used over the last ten seconds or more.",
            (), "agent", "ratio"),
     Metric(c.PROCESS_RSS, "gauge", "Resident memory of the serving process.", (), "agent", "bytes"),
+    Metric(c.POLICY_VERDICTS, "counter", "Packets of new connections by what the policy decided.",
+           ("verdict", "rule", "expected", "direction", "src", "dst"), "datapath"),
+    Metric(c.POLICY_COMPILE_SECONDS, "histogram", "From a change of the policy to being active, by stage.",
+           ("stage", "result"), "datapath", "seconds"),
+    Metric(c.FLOW_LOG_EVENTS, "counter", "Events meant for the flow log, those that were lost included.",
+           ("kind",), "datapath"),
+    Metric(c.FLOW_LOG_LOST, "counter", "Events of the flow log that were lost before they were written.",
+           ("kind",), "datapath"),
+    Metric(c.LB_CONNECTIONS, "counter", "Connections to services by what balanced them.",
+           ("service", "path"), "datapath"),
     Metric(c.SLO_OBJECTIVE, "gauge", "Share of events that must be good.",
            ("slo", "service"), "controller", "ratio"),
     Metric(c.SLO_BUDGET_REMAINING, "gauge",
@@ -126,3 +137,8 @@ _METRICS: Final = (
 
 REGISTRY: Final[Mapping[str, Metric]] = MappingProxyType({metric.name: metric for metric in _METRICS})
 """Every metric by name. SLO series also carry the labels that the SLO groups by."""
+
+
+def of_datapath(metric: str) -> bool:
+    """Tell whether a metric is there only where a node runs the policy datapath or keeps a flow log."""
+    return metric in REGISTRY and REGISTRY[metric].exporter == "datapath"

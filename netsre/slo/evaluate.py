@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from netsre import clock
 from netsre.clock import Timestamp
+from netsre.metrics import registry
 from netsre.model.levels import (
     SLO,
     Burning,
@@ -29,7 +30,7 @@ from netsre.model.levels import (
     Ratio,
 )
 from netsre.model.samples import Labels
-from netsre.slo import binomial, exact
+from netsre.slo import binomial, exact, indicator_specs
 from netsre.slo.grid import Columns, Integers
 from netsre.slo.moments import Seen
 from netsre.slo.track import Sums
@@ -38,6 +39,7 @@ NO_TRAFFIC = "no_traffic"
 NO_HISTORY = "no_history"
 SOURCE_DOWN = "source_down"
 NEEDS_PROMETHEUS = "needs_prometheus"
+NEEDS_DATAPATH = "needs_datapath"
 
 _SLACK: Final = 1 - 1e-9
 """A sweep in floats may err by less than this: what is so near its factor is worked out exactly."""
@@ -94,6 +96,8 @@ def evaluate(
 
 def unread(slo: SLO, *, prometheus: bool) -> NoData:
     """Return why an SLO was never measured; `prometheus` says whether one is asked."""
+    if any(registry.of_datapath(metric) for metric in indicator_specs.metrics_of(slo.indicator)):
+        return NoData(NEEDS_DATAPATH)
     answerable = prometheus or not isinstance(slo.indicator, PromqlIndicator)
     return NoData(NO_HISTORY if answerable else NEEDS_PROMETHEUS)
 

@@ -16,6 +16,7 @@ from enum import Enum, StrEnum, auto
 from typing import Final, NamedTuple
 
 from netsre import conventions
+from netsre.metrics import registry
 from netsre.model.levels import (
     SLO,
     LatencyIndicator,
@@ -162,6 +163,8 @@ class Meter:
         self._by_node = [
             isinstance(slo.indicator, RatioIndicator | LatencyIndicator)
             and _NODE_ONLY.issuperset(slo.group_by)
+            # A node that lacks the datapath measures nothing of it, however often it is read.
+            and not any(registry.of_datapath(part.selector.metric) for part in parts(slo))
             for slo in self._slos
         ]
         self._always: dict[str, list[tuple[int, Labels]]] = {}

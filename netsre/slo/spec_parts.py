@@ -90,12 +90,12 @@ def _metric(body: specs.Mapping, name: str, kind: Kind) -> Metric | None:
     metric = REGISTRY.get(name)
     if metric is None:
         alike = (
-            known.name for known in REGISTRY.values() if known.kind == kind and known.exporter == "agent"
+            known.name for known in REGISTRY.values() if known.kind == kind and known.exporter != "controller"
         )
         message = f"{literals.shown(name)} does not exist{literals.nearest(name, alike)}"
         body.wrong("metric", codes.UNKNOWN_METRIC, message)
         return None
-    if metric.exporter != "agent":
+    if metric.exporter == "controller":
         message = f"{name} is about netsre's controller; write a metric that the agent exposes"
         body.wrong("metric", codes.UNKNOWN_METRIC, message)
         return None

@@ -261,7 +261,9 @@ def doubted() -> Scene:
     about = f"ambiguous_target: node='a' names several targets: {HOSTILE}"
     source = {"name": "prometheus", "up": True, "reason": about, "last_at": rfc3339(2)}
     past = {"slos": 12, "progress": 0.4275}
-    return calm() | {"status": _status(sources=[source], past=past)}
+    waiting = _slo("policy-correctness", sli=None, total=None, reasons={"sli": "needs_datapath"})
+    slos = {"slos": [*calm()["slos"]["slos"], waiting]}
+    return calm() | {"slos": slos} | {"status": _status(sources=[source], past=past)}
 
 
 def newborn() -> Scene:

@@ -199,6 +199,9 @@ def test_what_does_not_count_of_a_source_is_told(browse: Browse) -> None:
     assert "past of 12 service levels: 42 % read, not in the numbers yet" in _element(document, "sources")
     assert scenes.HOSTILE in html.unescape(document)
     assert "WAS OK" not in document
+    assert "which no node has: policy-correctness." in _element(document, "slos-waiting")
+    assert "policy-correctness" not in _element(document, "slos-list")
+    assert "NO DATA" not in document
 
 
 def test_a_new_controller_says_that_nothing_is_measured(browse: Browse) -> None:

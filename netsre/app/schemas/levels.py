@@ -215,7 +215,9 @@ def _metric(kind: Kind) -> Schema:
 
 
 def _metrics(*kinds: Kind) -> list[Metric]:
-    return [metric for metric in REGISTRY.values() if metric.kind in kinds and metric.exporter == "agent"]
+    return [
+        metric for metric in REGISTRY.values() if metric.kind in kinds and metric.exporter != "controller"
+    ]
 
 
 def _match() -> Schema:

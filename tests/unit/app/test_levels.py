@@ -60,6 +60,17 @@ def test_the_worst_group_speaks_for_its_service_level() -> None:
 WELL: dict[str, object] = {**LEVEL, "firing": []}
 
 
+def test_what_waits_for_a_part_of_netsre_is_neither_well_nor_a_trouble() -> None:
+    """It has no line of its own beside the others, and alone it says nothing about the node."""
+    unknown = {"sli": None, "budget_remaining": None, "reasons": {"sli": "needs_datapath"}}
+    waiting = WELL | {"name": "policy"} | unknown
+    both = read_levels({"slos": [WELL, waiting]})
+
+    assert all_well(both)
+    assert [line.name for line in worst(both)] == ["flow-success"]
+    assert not all_well(read_levels({"slos": [waiting]}))
+
+
 @pytest.mark.parametrize(
     ("change", "trouble"),
     [

@@ -7,10 +7,10 @@ from fractions import Fraction
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netsre import clock
-from netsre.model.levels import BurnPolicy, Measured, NoData
+from netsre import clock, conventions
+from netsre.model.levels import BurnPolicy, Measured, NoData, RatioIndicator, Selector
 from netsre.model.samples import Series
-from netsre.slo import definition
+from netsre.slo import definition, evaluate
 from netsre.slo.buckets import Bucket
 from netsre.slo.engine import Engine, Note, Observation
 from netsre.slo.increments import Cursor
@@ -161,6 +161,20 @@ def test_a_scrape_says_nothing_of_what_only_a_prometheus_answers() -> None:
         assert engine.observe(scrape(0, {FAILED: 1})).buckets == ()
         (found,) = engine.evaluate(after(0))
         assert (found.sli, found.coverage) == (NoData(reason), Fraction(0))
+
+
+def test_a_level_of_the_datapath_waits_until_somebody_shows_its_metric() -> None:
+    """A node that is read and has none measures nothing of it; the first series of one that has does."""
+    verdicts = Selector(conventions.POLICY_VERDICTS)
+    level = slo(RatioIndicator(verdicts, verdicts), group_by=("node",))
+    engine = Engine([level])
+    assert engine.observe(scrape(0, {FAILED: 1})).buckets == ()
+    assert tuple(engine.evaluate(after(0))) == ()
+    assert evaluate.unread(level, prometheus=False) == NoData("needs_datapath")
+
+    engine.observe(scrape(15, {FAILED: 1, Series(conventions.POLICY_VERDICTS, ()): 1}))
+    (found,) = engine.evaluate(after(15))
+    assert found.total == 1
 
 
 def test_an_slo_without_groups_shows_before_its_first_reading() -> None:

@@ -86,9 +86,14 @@ def test_the_shipped_files_read_as_designed() -> None:
 
     assert [(slo.name, slo.objective, slo.window, slo.group_by) for slo in found.slos] == [
         ("agent-cpu", Fraction(99, 100), 30 * clock.DAY, ("node",)),
+        ("bpf-load-balancing", Fraction(99, 100), 30 * clock.DAY, ("node",)),
         ("connect-latency", Fraction(99, 100), 30 * clock.DAY, ("node",)),
         ("conntrack-headroom", Fraction(99, 100), 30 * clock.DAY, ("node", "netns")),
+        ("drops", Fraction(999, 1000), 30 * clock.DAY, ("node",)),
+        ("flow-log", Fraction(99, 100), 30 * clock.DAY, ("node",)),
         ("flow-success", Fraction(999, 1000), 30 * clock.DAY, ("node",)),
+        ("policy-compile", Fraction(99, 100), 30 * clock.DAY, ("node",)),
+        ("policy-correctness", Fraction(9999, 10_000), 30 * clock.DAY, ("node",)),
         ("probes-up", Fraction(999, 1000), 30 * clock.DAY, ("node",)),
     ]
     assert [policy.name for policy in found.policies] == ["guide", "low-traffic", "workbook"]

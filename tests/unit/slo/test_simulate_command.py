@@ -437,8 +437,13 @@ def test_a_service_level_without_its_series_is_refused_or_left_out(
     )
     assert [(one["name"], one["missing"]) for one in found["left_out"]] == [
         ("agent-cpu", "netsre_agent_cpu_ratio"),
+        ("bpf-load-balancing", "netsre_lb_connections_total"),
         ("connect-latency", "netsre_flow_connect_seconds_bucket{le=0.25}"),
         ("conntrack-headroom", "netsre_conntrack_utilization_ratio"),
+        ("drops", "netsre_drops_total"),
+        ("flow-log", "netsre_flow_log_events_total"),
+        ("policy-compile", "netsre_policy_compile_seconds_bucket{le=5}"),
+        ("policy-correctness", "netsre_policy_verdicts_total"),
         ("probes-up", "netsre_agent_probe_up"),
     ]
 

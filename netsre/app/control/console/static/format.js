@@ -92,6 +92,7 @@ const REASONS = {
   no_history: "no history yet",
   no_budget: "no events, so no budget yet",
   source_down: "the source does not answer",
+  needs_datapath: "no node has the part of netsre that this is about",
   needs_prometheus: "only a Prometheus can answer this, and none is set",
 };
 

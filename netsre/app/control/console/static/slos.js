@@ -36,7 +36,9 @@ function reasonFor(slo, ...fields) {
 }
 
 /** Show every SLO; `current` is false when the numbers are too old to call anything OK. Returns counts by state. */
-export function showSlos(slos, now, current) {
+export function showSlos(all, now, current) {
+  const slos = all.filter((slo) => !waits(slo));
+  showWaiting(all.filter(waits));
   const rows = slos.map((slo) => ({ slo, state: stateOf(slo), key: keyOf(slo) }));
   rows.sort((a, b) => STATES[a.state].rank - STATES[b.state].rank || byBudget(a.slo, b.slo) || order(a.key, b.key));
   const { shown, folded } = fold(rows);
@@ -53,6 +55,15 @@ export function showSlos(slos, now, current) {
   const words = found.map(([state, amount]) => `${amount} ${STATES[state].word}`).join(", ");
   setText(byId("slos-count"), words && !current ? `at the last evaluation: ${words}` : words);
   return counts;
+}
+
+/** Whether a service level is about a part of netsre that no node has. */
+const waits = (slo) => slo.reasons?.sli === "needs_datapath";
+
+function showWaiting(slos) {
+  const names = slos.map((slo) => slo.name).join(", ");
+  setHidden(byId("slos-waiting"), slos.length === 0);
+  setText(byId("slos-waiting"), `Waiting for a policy datapath or a flow log, which no node has: ${names}.`);
 }
 
 /**
