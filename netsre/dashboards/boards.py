@@ -8,23 +8,19 @@ from netsre.alerting.describe import Links
 from netsre.dashboards import node, panels, promql, service_levels
 from netsre.dashboards.panels import Annotation, Board, Link, Panel, Query, Section, Step
 from netsre.dashboards.promql import Expr
-from netsre.metrics import registry
 from netsre.model.levels import SLO, Matcher, Selector, Severity
-from netsre.slo import indicator_specs
+from netsre.slo import indicators
 
 GENERATOR: Final = "netsre generate dashboards"
 
 _NONE_IS_GOOD: Final = (Step(0, panels.GREEN), Step(1, panels.VERMILION))
 
 
-def _waits(slo: SLO) -> bool:
-    """Tell whether a level is about a part of netsre that this version lacks: its panels stay empty."""
-    return any(registry.of_datapath(metric) for metric in indicator_specs.metrics_of(slo.indicator))
-
-
 def on_call(slos: Sequence[SLO], links: Links) -> Board:
     """Return the board for the engineer on call: symptoms first, then causes, then netsre itself."""
-    ordered = tuple(sorted((slo for slo in slos if not _waits(slo)), key=lambda slo: slo.name))
+    # Of a part of netsre that this version lacks every panel would stay empty.
+    shown = (slo for slo in slos if not indicators.needs_datapath(slo))
+    ordered = tuple(sorted(shown, key=lambda slo: slo.name))
     return Board(
         uid="netsre-on-call",
         title="netsre / On call",

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from netsre import clock
 from netsre.clock import Timestamp
-from netsre.metrics import registry
 from netsre.model.levels import (
     SLO,
     Burning,
@@ -30,7 +29,7 @@ from netsre.model.levels import (
     Ratio,
 )
 from netsre.model.samples import Labels
-from netsre.slo import binomial, exact, indicator_specs
+from netsre.slo import binomial, exact, indicators
 from netsre.slo.grid import Columns, Integers
 from netsre.slo.moments import Seen
 from netsre.slo.track import Sums
@@ -96,7 +95,7 @@ def evaluate(
 
 def unread(slo: SLO, *, prometheus: bool) -> NoData:
     """Return why an SLO was never measured; `prometheus` says whether one is asked."""
-    if any(registry.of_datapath(metric) for metric in indicator_specs.metrics_of(slo.indicator)):
+    if indicators.needs_datapath(slo):
         return NoData(NEEDS_DATAPATH)
     answerable = prometheus or not isinstance(slo.indicator, PromqlIndicator)
     return NoData(NO_HISTORY if answerable else NEEDS_PROMETHEUS)

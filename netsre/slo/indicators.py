@@ -118,6 +118,11 @@ def parts(slo: SLO) -> Iterator[Part]:
             return  # nothing that a scrape shows
 
 
+def needs_datapath(slo: SLO) -> bool:
+    """Tell whether an SLO is about what only a node with the policy datapath or a flow log shows."""
+    return any(registry.of_datapath(part.selector.metric) for part in parts(slo))
+
+
 def followed(slos: Iterable[SLO]) -> frozenset[str]:
     """Return the keys (`increments.key_of`) of all series whose increases these SLOs need."""
     return frozenset(part.key for slo in slos for part in parts(slo) if part.role is not Role.READING)
@@ -164,7 +169,7 @@ class Meter:
             isinstance(slo.indicator, RatioIndicator | LatencyIndicator)
             and _NODE_ONLY.issuperset(slo.group_by)
             # A node that lacks the datapath measures nothing of it, however often it is read.
-            and not any(registry.of_datapath(part.selector.metric) for part in parts(slo))
+            and not needs_datapath(slo)
             for slo in self._slos
         ]
         self._always: dict[str, list[tuple[int, Labels]]] = {}
