@@ -11,6 +11,9 @@ from netsre.slo import exact
 from netsre.slo.tiers import Tier
 from netsre.slo.track import NOTHING, Sums
 
+Slot = tuple[str, Labels, int, Timestamp]
+"""What a bucket is of: name of the SLO, group, length and begin. Of two buckets of one the later is right."""
+
 Held = dict[int, Sums]
 """By the number of a slot, or the begin of a minute."""
 
@@ -30,6 +33,11 @@ class Bucket:
     """What was measured under the name of the SLO (`definition.of`)."""
     step: int = clock.MINUTE
     """Length of the slot in milliseconds."""
+
+
+def by_slot(buckets: Iterable[Bucket]) -> dict[Slot, Bucket]:
+    """Return buckets by what they are of, of each the last."""
+    return {(bucket.slo, bucket.group, bucket.step, bucket.begin): bucket for bucket in buckets}
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from netsre.app.control.prometheus import Asked, PrometheusSource
 from netsre.app.control.sources import Look
 from netsre.clock import Timestamp
 from netsre.model.levels import SLO
-from netsre.slo.buckets import Bucket
+from netsre.slo.buckets import Bucket, Slot, by_slot
 from netsre.slo.engine import Engine
 from netsre.slo.increments import Cursor
 from tests import prometheus
@@ -49,7 +49,7 @@ class Follower:
         self.clock = SetClock(Timestamp(at))
         self.client = PrometheusClient(url)
         self.asked = Asked(slos, (), node_label)
-        self.buckets: dict[tuple[str, object, int, int], Bucket] = {}
+        self.buckets: dict[Slot, Bucket] = {}
         self.cursors: dict[str, Cursor] = {}
         self.begin()
 
@@ -64,7 +64,7 @@ class Follower:
         look = self.source.look()
         for reading in look.readings:
             seen = self.engine.observe(reading.scrape, first=reading.first)
-            self.buckets |= {(b.slo, b.group, b.step, b.begin): b for b in seen.buckets}
+            self.buckets |= by_slot(seen.buckets)
             self.cursors[seen.cursor.node] = seen.cursor
         return look
 

@@ -19,9 +19,8 @@ from netsre.app.control.prometheus import LATE, Asked, PrometheusSource
 from netsre.clock import END, Timestamp
 from netsre.model.documents import canonical
 from netsre.model.levels import SLO
-from netsre.model.samples import Labels
 from netsre.slo import definition, indicators, questions
-from netsre.slo.buckets import Bucket
+from netsre.slo.buckets import Bucket, Slot, by_slot
 from netsre.slo.engine import Engine
 from netsre.slo.history import History
 from netsre.slo.slices import events_of
@@ -85,7 +84,7 @@ class Backfill:
         self._keeping: Iterator[Bucket] = iter(())
         self._batch: Sequence[Bucket] = ()
         """What is to be kept next; it waits for a database that cannot be written."""
-        self._changed: dict[tuple[str, Labels, int, Timestamp], Bucket] = {}
+        self._changed: dict[Slot, Bucket] = {}
         """What became different since it was kept: events of a gap are spread over it."""
         self._ahead: list[Reading] = []
         self.turned_at: Timestamp | None = None
@@ -170,7 +169,7 @@ class Backfill:
         last = None
         for reading in readings:
             observation = self._engine.observe(reading.scrape, first=reading.first)
-            self._changed |= {(b.slo, b.group, b.step, b.begin): b for b in observation.buckets}
+            self._changed |= by_slot(observation.buckets)
             last = reading.scrape.at
         if last is not None:
             self._engine.prune(last)

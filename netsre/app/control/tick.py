@@ -24,8 +24,7 @@ from netsre.errors import NetsreError, SourceUnreachable
 from netsre.model.alert_rules import AlertRule
 from netsre.model.alerts import AlertSource
 from netsre.model.levels import Evaluation
-from netsre.model.samples import Labels
-from netsre.slo.buckets import Bucket
+from netsre.slo.buckets import Bucket, Slot, by_slot
 from netsre.slo.engine import Engine, Note
 from netsre.slo.evaluate import Evaluations
 from netsre.slo.targets import Doubt, Reading
@@ -41,9 +40,9 @@ _log: Final = logging.getLogger("netsre.controller")
 
 _PRUNE_EVERY: Final = 1 * clock.HOUR
 _KEEP_DELIVERED: Final = 7 * clock.DAY
+_KEEP_PAGES: Final = 90 * clock.DAY
 _MOST_TOLD: Final = 3
 """Doubts that are told of one look at a source."""
-_KEEP_PAGES: Final = 90 * clock.DAY
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +78,7 @@ class Loop:
         self._counts = Counts()
         self._failures = 0
         self._problem: str | None = None
-        self._unsaved: dict[tuple[str, Labels, int, Timestamp], Bucket] = {}
+        self._unsaved: dict[Slot, Bucket] = {}
         self._cursors: dict[str, Cursor] = {}
         self._memory = conditions.Memory()
         self._past = parts.past
@@ -155,7 +154,7 @@ class Loop:
         # What will be replaced is not kept: that is for whoever reads the past, anew after a crash.
         unfinished = frozenset() if self._past is None else self._past.names
         kept = (bucket for bucket in found if bucket.slo not in unfinished)
-        self._unsaved |= {(b.slo, b.group, b.step, b.begin): b for b in kept}
+        self._unsaved |= by_slot(kept)
         self._parts.recent.add(found)
         for note in notes:
             _log.debug("measured %s", pairs(note=note.reason, subject=note.subject))

@@ -11,7 +11,7 @@ from netsre import clock, conventions
 from netsre.model.levels import BurnPolicy, Measured, NoData, RatioIndicator, Selector
 from netsre.model.samples import Series
 from netsre.slo import definition, evaluate
-from netsre.slo.buckets import Bucket
+from netsre.slo.buckets import Bucket, Slot, by_slot
 from netsre.slo.engine import Engine, Note, Observation
 from netsre.slo.increments import Cursor
 from tests.unit.slo.given import (
@@ -250,7 +250,7 @@ def test_stopping_anywhere_changes_nothing(
 ) -> None:
     """An engine restored from what observations left behind agrees with one that never stopped."""
     steady, mortal = Engine(LEVELS), Engine(LEVELS)
-    kept: dict[tuple[str, object, int, int], Bucket] = {}
+    kept: dict[Slot, Bucket] = {}
     cursors: dict[str, Cursor] = {}
     at = started = 0
     totals: dict[Series, int] = {}
@@ -262,7 +262,7 @@ def test_stopping_anywhere_changes_nothing(
         if number in stops:
             mortal = Engine(LEVELS, kept.values(), cursors.values())
         seen = mortal.observe(one)
-        kept.update({(b.slo, b.group, b.step, b.begin): b for b in seen.buckets})
+        kept |= by_slot(seen.buckets)
         cursors[seen.cursor.node] = seen.cursor
         unharmed = steady.observe(one)
         assert (unharmed.cursor, unharmed.notes) == (seen.cursor, seen.notes)

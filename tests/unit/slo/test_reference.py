@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from netsre import clock
 from netsre.clock import Timestamp
 from netsre.model.levels import BurnPolicy, BurnRule, Calendar, Evaluation, Measured, NoData
-from netsre.slo.buckets import Bucket
+from netsre.slo.buckets import Bucket, Slot, by_slot
 from netsre.slo.engine import Engine
 from netsre.slo.increments import Cursor
 from tests.unit.slo import reference
@@ -102,13 +102,13 @@ def test_no_sum_is_ever_negative(lives: list[Life]) -> None:
 def test_a_restart_anywhere_changes_nothing(lives: list[Life], stops: set[int]) -> None:
     """An engine that was handed the minutes and the cursors says what one says that never stopped."""
     steady, mortal = Engine(LEVELS), Engine(LEVELS)
-    kept: dict[tuple[str, object, int, int], Bucket] = {}
+    kept: dict[Slot, Bucket] = {}
     cursors: dict[str, Cursor] = {}
     for at, scrape in enumerate(scraped(lives)):
         if at in stops:
             mortal = Engine(LEVELS, kept.values(), cursors.values())
         seen = mortal.observe(scrape)
-        kept |= {(bucket.slo, bucket.group, bucket.step, bucket.begin): bucket for bucket in seen.buckets}
+        kept |= by_slot(seen.buckets)
         cursors[seen.cursor.node] = seen.cursor
 
         unharmed = steady.observe(scrape)
