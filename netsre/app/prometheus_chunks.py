@@ -8,6 +8,7 @@ from typing import Final
 from netsre import conventions
 from netsre.adapters.prometheus.answers import PARTIAL, Shortfall
 from netsre.adapters.prometheus.client import PrometheusClient
+from netsre.errors import SourceUnreachable
 from netsre.model.levels import Matcher, Selector
 from netsre.model.samples import RecordedSeries, Series
 from netsre.slo import questions, targets
@@ -17,6 +18,13 @@ from netsre.slo.targets import Chunk, Doubt
 _UP: Final = "up"
 _LONGEST_MATCHER: Final = 2_000
 """Characters; what is longer could make an address that a proxy refuses."""
+_MOST_SAID: Final = 200
+"""Characters of a server's words that are told."""
+
+
+def not_whole(about: str) -> SourceUnreachable:
+    """Return the error that an answer is not all there is, as the server says."""
+    return SourceUnreachable(f"Prometheus says that its answer is not whole: {about[:_MOST_SAID]}")
 
 
 class ChunkReader:

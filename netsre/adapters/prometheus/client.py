@@ -141,11 +141,9 @@ class PrometheusClient:
             return Known((), ())  # which a Prometheus refuses to answer
         params = {"match[]": [str(selector) for selector in asked]}
         try:
-            found = self._library.get_series(_time(since), _time(until), params)
+            found = self._ask(lambda: self._library.get_series(_time(since), _time(until), params))
         except TooMuch as error:
             self._session.refuse(f"{error}; make the selectors of the service levels narrower")
-        except KeyError:  # the library's, as below
-            self._session.refuse("answered JSON without data; is it a Prometheus?")
         try:
             if not isinstance(found, list):
                 raise ValueError("has no list of series")  # noqa: TRY301
@@ -197,9 +195,10 @@ class PrometheusClient:
         halves = (first, middle), (Timestamp(middle + step), last)
         return _together([self._over(expression, *half, step) for half in halves])
 
-    def _ask(self, question: Callable[[], object]) -> None:
+    def _ask(self, question: Callable[[], object]) -> object:
+        """Return what the library makes of an answer."""
         try:
-            question()
+            return question()
         except (KeyError, TypeError):  # the library's, about an answer without data
             self._session.refuse("answered JSON without data; is it a Prometheus?")
 

@@ -13,6 +13,7 @@ from typing import Final
 
 from netsre import clock
 from netsre.adapters.prometheus.client import PrometheusClient
+from netsre.app.prometheus_chunks import not_whole
 from netsre.clock import Timestamp
 from netsre.errors import SourceUnreachable
 from netsre.model.levels import SLO
@@ -83,5 +84,5 @@ def ask(client: PrometheusClient, index: int, slo: SLO, ends: range) -> tuple[Pi
     bad, total = (client.over(text, first, last, ends.step) for text in promql.asked(of))
     missing = (*bad.shortfalls, *total.shortfalls)
     if missing:
-        raise SourceUnreachable(f"Prometheus says that its answer is not whole: {missing[0].about[:200]}")
+        raise not_whole(missing[0].about)
     return promql.join(index, slo, bad.points, total.points)

@@ -17,7 +17,7 @@ from netsre.adapters.prometheus.native import Remark
 from netsre.adapters.prometheus.transport import Bounds
 from netsre.app.control.sources import PROMETHEUS, Look
 from netsre.app.logs import pairs
-from netsre.app.prometheus_chunks import ChunkReader
+from netsre.app.prometheus_chunks import ChunkReader, not_whole
 from netsre.clock import Clock, Timestamp
 from netsre.errors import SourceUnreachable
 from netsre.model.alert_rules import AlertRule
@@ -200,7 +200,7 @@ class PrometheusSource:
         partial = self._reader.partial
         if partial is not None:
             self._reader.reset()
-            raise SourceUnreachable(f"Prometheus says that its answer is not whole: {partial.about[:200]}")
+            raise not_whole(partial.about)
 
     def _taken(self, chunk: Chunk, until: Timestamp) -> Iterator[Reading]:
         """Yield the readings of a chunk, which ends at a time, that are new and can be trusted."""
