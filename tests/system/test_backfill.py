@@ -77,7 +77,7 @@ class Life:
         self.board = Board(self.clock.at)
         world = fakes.world(self.store, self.directory, self.clock)
         url = self.url
-        clients = None if url is None else Clients(PrometheusClient(url), PrometheusClient(url))
+        clients = None if url is None else Clients(PrometheusClient(url), PrometheusClient(url), "instance")
         found = settings(Options(data_dir=str(self.directory), source=url, node_label=self.node_label))
         self.turns = reading.begin(found, clients, self.asked, world, self.board, lambda: None)
         return self.turns

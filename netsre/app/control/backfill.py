@@ -38,7 +38,8 @@ def begin(transaction: Transaction, slos: Sequence[SLO]) -> tuple[SLO, ...]:
     """Return the SLOs whose past is to be read, and put them on record; drop what is unfinished."""
     text = transaction.meta.get(_KEY)
     transaction.history.drop((name, what) for name, what in (json.loads(text) if text else ()))
-    known = transaction.history.definitions()
+    # Not for an agent's sake: it takes as long as there is history.
+    known = transaction.history.definitions() if slos else frozenset()
     # Without series of its own an SLO has no past here.
     found = tuple(slo for slo in slos if _kept(slo)[0] not in known and any(indicators.parts(slo)))
     transaction.meta.put(_KEY, canonical([list(pair) for slo in found for pair in _kept(slo)]))
@@ -133,12 +134,15 @@ class Backfill:
         To be asked after a look of the turns that came to the present; `read` is the last scrape of each node
         that they have counted. Raises `SourceUnreachable`.
         """
+
+        def counted(one: Reading) -> bool:
+            return one.scrape.at <= read.get(one.scrape.node, -1)
+
         self._until.at = now
         readings = [*self._ahead, *self._look()]
         # What the turns did not see yet they will count.
-        self._ahead = [one for one in readings if one.scrape.at > read.get(one.scrape.node, -1)]
-        ahead = set(map(id, self._ahead))
-        self._count(one for one in readings if id(one) not in ahead)
+        self._ahead = [one for one in readings if not counted(one)]
+        self._count(filter(counted, readings))
         return self._engine.history if self._caught_up else None
 
     def recent(self) -> Iterator[Bucket]:

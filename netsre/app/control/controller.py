@@ -33,15 +33,7 @@ from netsre.adapters.control.node import AgentNode, NoNode
 from netsre.adapters.http_protocol import BoundedProtocol
 from netsre.alerting.describe import Links
 from netsre.alerting.notify import Pace
-from netsre.app import (
-    datadir,
-    gamedays,
-    privileges,
-    resources,
-    runbooks,
-    service_levels,
-    tokens,
-)
+from netsre.app import datadir, gamedays, privileges, resources, runbooks, service_levels, tokens
 from netsre.app.control import api
 from netsre.app.control.automation import Automation, RunbookChannel
 from netsre.app.control.dispatch import BATCH, Dispatcher, LogChannel

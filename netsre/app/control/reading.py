@@ -29,6 +29,8 @@ class Clients:
 
     present: PrometheusClient
     past: PrometheusClient
+    node_label: str
+    """The label that names the node of its series."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,8 @@ def prometheus(settings: Settings) -> Clients | None:
     if settings.prometheus is None:
         return None
     url, token = settings.prometheus.url, prometheus_options.token(settings.prometheus.token_file)
-    return Clients(PrometheusClient(url, token, BOUNDS), PrometheusClient(url, token))
+    label = settings.prometheus.node_label
+    return Clients(PrometheusClient(url, token, BOUNDS), PrometheusClient(url, token), label)
 
 
 def begin(
@@ -72,7 +75,7 @@ def begin(
 ) -> Turns:
     """Go on from what the database holds."""
     now = world.clock.now()
-    past = _past(settings, clients, slos, world)
+    past = _past(clients, slos, world)
     kept = resume(world.store, slos, settings.node, len(world.runbooks), now)
     recent = Recent()
     recent.add(bucket for bucket in kept.buckets if now - bucket.begin < Recent.SPAN)
@@ -102,14 +105,13 @@ def begin(
     return Turns(Loop(parts), reader)
 
 
-def _past(settings: Settings, clients: Clients | None, slos: Sequence[SLO], world: World) -> Backfill | None:
+def _past(clients: Clients | None, slos: Sequence[SLO], world: World) -> Backfill | None:
     """Return what reads the past of SLOs without one; ask before the history is loaded: it drops some."""
     with world.store.write() as transaction:
         new = backfill.begin(transaction, () if clients is None else slos)
-    if clients is None or settings.prometheus is None:
+    if clients is None or not new:
         return None
-    asked = Asked(new, (), settings.prometheus.node_label, slos)
-    return Backfill(clients.past, asked, world.store, world.clock.now()) if new else None
+    return Backfill(clients.past, Asked(new, (), clients.node_label, slos), world.store, world.clock.now())
 
 
 def _source(
@@ -119,7 +121,7 @@ def _source(
     world: World,
     cursors: Collection[Cursor],
 ) -> Source:
-    if clients is None or settings.prometheus is None:
+    if clients is None:
         return AgentSource(AgentClient(settings.agent_url, settings.node, world.clock))
-    asked = Asked(slos, world.rules, settings.prometheus.node_label)
+    asked = Asked(slos, world.rules, clients.node_label)
     return PrometheusSource(clients.present, asked, cursors, world.clock)
