@@ -1,6 +1,7 @@
 """What to ask a store of samples about SLOs: one selector for each sample name, however many SLOs need it."""
 
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
@@ -10,7 +11,6 @@ from netsre.clock import Timestamp
 from netsre.model.alert_rules import AlertRule
 from netsre.model.levels import SLO, LatencyIndicator, Matcher, Selector
 from netsre.slo import indicators
-from netsre.slo.indicators import Role
 
 MOST_SAMPLES: Final = 200_000
 """Samples of one answer, reckoned with a scrape every 15 s: about 5 MB."""
@@ -35,8 +35,7 @@ class NativeSelector(Selector):
 
 def names(slo: SLO) -> frozenset[str]:
     """Return the names of the samples that an SLO is about, those of a native histogram with them."""
-    found = frozenset(part.name for part in indicators.parts(slo))
-    return found | {slo.indicator.selector.metric} if isinstance(slo.indicator, LatencyIndicator) else found
+    return frozenset(name for name, _ in _named((slo,), ()))
 
 
 def labels(slos: Iterable[SLO], rules: Iterable[AlertRule] = ()) -> frozenset[str]:
@@ -55,29 +54,16 @@ def selectors(slos: Iterable[SLO], node_label: str, rules: Iterable[AlertRule] =
 
     It may match more than was asked for, never less: what is counted is decided when it is measured.
     """
+    wanted = tuple(slos)
     shared: dict[str, frozenset[Matcher]] = {}
-    bounds: dict[str, set[Decimal]] = {}
-    native: set[str] = set()
-    for rule in rules:
-        name, matchers = rule.selector.metric, frozenset(_asked(rule.selector, node_label))
+    for name, selector in _named(wanted, rules):
+        matchers = frozenset(_asked(selector, node_label))
         shared[name] = shared.get(name, matchers) & matchers
-    for slo in slos:
-        for part in indicators.parts(slo):
-            wanted = [part.name]
-            if isinstance(slo.indicator, LatencyIndicator) and part.role is Role.QUICK:
-                native.add(part.selector.metric)
-                wanted.append(part.selector.metric)
-                for name in wanted:
-                    bounds.setdefault(name, set()).add(slo.indicator.below)
-            matchers = frozenset(_asked(part.selector, node_label))
-            for name in wanted:
-                shared[name] = shared.get(name, matchers) & matchers
-    return tuple(
-        NativeSelector(name, _in_order(matchers), tuple(sorted(bounds[name])))
-        if name in native
-        else Selector(name, (*_in_order(matchers), *_buckets(bounds.get(name, set()))))
-        for name, matchers in sorted(shared.items())
-    )
+    bounds: dict[str, set[Decimal]] = defaultdict(set)
+    for slo in wanted:
+        if isinstance(slo.indicator, LatencyIndicator):
+            bounds[slo.indicator.selector.metric].add(slo.indicator.below)
+    return tuple(_selector(name, _in_order(matchers), bounds) for name, matchers in sorted(shared.items()))
 
 
 def span(slos: Iterable[SLO], at: Timestamp) -> Span:
@@ -106,6 +92,23 @@ def any_of(label: str, values: Iterable[str]) -> Matcher:
 def _literal(value: str) -> str:
     """Return a regular expression for one text that RE2 and Python read alike."""
     return "".join(f"\\{char}" if char in r"\.+*?()|[]{}^$" else char for char in value)
+
+
+def _named(slos: Iterable[SLO], rules: Iterable[AlertRule]) -> Iterator[tuple[str, Selector]]:
+    """Yield every sample name that somebody needs, with what selects its series."""
+    yield from ((rule.selector.metric, rule.selector) for rule in rules)
+    for slo in slos:
+        yield from ((part.name, part.selector) for part in indicators.parts(slo))
+        if isinstance(slo.indicator, LatencyIndicator):
+            # Where the store keeps the histogram as a native one.
+            yield slo.indicator.selector.metric, slo.indicator.selector
+
+
+def _selector(name: str, matchers: tuple[Matcher, ...], bounds: Mapping[str, set[Decimal]]) -> Selector:
+    """Return what selects the samples of a name; of a histogram with bounds only what is about these."""
+    if name in bounds:
+        return NativeSelector(name, matchers, tuple(sorted(bounds[name])))
+    return Selector(name, (*matchers, *_buckets(bounds.get(name.removesuffix("_bucket"), ()))))
 
 
 def _asked(selector: Selector, node_label: str) -> Iterator[Matcher]:
