@@ -7,18 +7,18 @@ what a service level has to find.
 import json
 import os
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Final, Self
 
 from netsre import conventions
 from netsre.model.samples import Labels, Series, labels
+from tests.answers import listening
 from tests.prometheus import labelled, running
 
 _HOUR: Final = 3600
@@ -248,13 +248,5 @@ def _live(fleet: Fleet) -> Iterator[int]:
         def log_message(self, *_: object) -> None:
             """Say nothing of each scrape."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield server.server_address[1]
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with listening(Handler) as port:
+        yield port

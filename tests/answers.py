@@ -23,6 +23,20 @@ class Server:
 
 
 @contextlib.contextmanager
+def listening(handler: type[Handler]) -> Iterator[int]:
+    """Have a handler answer on loopback; yields the port."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as listener:
+        listener.daemon_threads = True
+        thread = threading.Thread(target=listener.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+        thread.start()
+        try:
+            yield listener.server_address[1]
+        finally:
+            listener.shutdown()
+            thread.join(5)
+
+
+@contextlib.contextmanager
 def serving(*answers: Answer) -> Iterator[Server]:
     """Serve on loopback."""
     server = Server(list(answers))
@@ -39,16 +53,9 @@ def serving(*answers: Answer) -> Iterator[Server]:
         def log_message(self, *_: object) -> None:
             """Stay quiet."""
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handling) as listener:
-        listener.daemon_threads = True
-        thread = threading.Thread(target=listener.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-        thread.start()
-        server.url = f"http://127.0.0.1:{listener.server_address[1]}"
-        try:
-            yield server
-        finally:
-            listener.shutdown()
-            thread.join(5)
+    with listening(Handling) as port:
+        server.url = f"http://127.0.0.1:{port}"
+        yield server
 
 
 def says(body: bytes | str, status: int = 200, **headers: str) -> Answer:

@@ -6,7 +6,6 @@ import itertools
 import json
 import pathlib
 import subprocess
-import threading
 import time
 import urllib.parse
 import urllib.request
@@ -22,6 +21,7 @@ from netsre.dashboards import boards, render
 from netsre.metrics.registry import REGISTRY, Exporter, Metric
 from netsre.model.levels import SLO
 from tests import prometheus
+from tests.answers import listening
 from tests.unit.dashboards import examples
 
 pytestmark = pytest.mark.system
@@ -160,14 +160,8 @@ def _exporters() -> Iterator[int]:
         def log_message(self, *_: object) -> None:
             """Stay quiet."""
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        try:
-            yield server.server_address[1]
-        finally:
-            server.shutdown()
-            thread.join(timeout=10)
+    with listening(Handler) as port:
+        yield port
 
 
 def _configuration(port: int) -> str:
