@@ -7,7 +7,6 @@ from decimal import Decimal
 from netsre import clock
 from netsre.clock import Timestamp
 from netsre.model.samples import Labels
-from netsre.slo import exact
 from netsre.slo.tiers import Tier
 from netsre.slo.track import NOTHING, Sums
 
@@ -76,10 +75,6 @@ def coarser(minutes: Mapping[Key, Held], tier: Tier) -> dict[Key, Held]:
         for minute, sums in held.items():
             if not tier.holds(Timestamp(minute)):
                 continue
-            so_far = slots.get(tier.slot(minute), NOTHING)
-            slots[tier.slot(minute)] = Sums(
-                exact.add(so_far.bad, sums.bad),
-                exact.add(so_far.total, sums.total),
-                so_far.measured + bool(sums.measured),
-            )
+            slot, minute_sums = tier.slot(minute), Sums(sums.bad, sums.total, int(sums.measured > 0))
+            slots[slot] = slots.get(slot, NOTHING) + minute_sums
     return made

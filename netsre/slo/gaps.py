@@ -85,5 +85,4 @@ def spread(
 
 
 def _put(rows: dict[int, Sums], row: int, bad: Decimal, total: Decimal) -> None:
-    held = rows.get(row, NOTHING)
-    rows[row] = Sums(exact.add(held.bad, bad), exact.add(held.total, total), 0)
+    rows[row] = rows.get(row, NOTHING) + Sums(bad, total, 0)

@@ -180,9 +180,7 @@ def _slices(sliced: Slices, every: int, pieces: Iterable[Piece]) -> Iterator[Fil
     held: dict[tuple[int, Labels], Sums] = {}
     for _, group, end, measure in pieces:
         begin = (end - every) // sliced.length * sliced.length
-        so_far = held.get((begin, group), NOTHING)
-        bad, total = exact.add(so_far.bad, measure.bad), exact.add(so_far.total, measure.total)
-        held[begin, group] = Sums(bad, total, so_far.measured + 1)
+        held[begin, group] = held.get((begin, group), NOTHING) + Sums(measure.bad, measure.total, 1)
     for (begin, group), sums in sorted(held.items(), key=lambda one: one[0]):
         yield Filling(Timestamp(begin), Timestamp(begin + clock.MINUTE), group, slices.judge(sliced, sums))
 
