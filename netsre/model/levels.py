@@ -43,12 +43,14 @@ class Selector:
         """Return the selector as PromQL writes it."""
         if not self.matchers:
             return self.metric
-        quoted = ",".join(f'{m.label}{m.op}"{_escape(m.value)}"' for m in self.matchers)
-        return f"{self.metric}{{{quoted}}}"
+        conditions = ",".join(f"{m.label}{m.op}{quoted(m.value)}" for m in self.matchers)
+        return f"{self.metric}{{{conditions}}}"
 
 
-def _escape(value: str) -> str:
-    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+def quoted(text: str) -> str:
+    """Return a text as PromQL writes it."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'
 
 
 @dataclass(frozen=True, slots=True)

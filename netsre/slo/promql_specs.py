@@ -13,7 +13,7 @@ import promql_parser as parser
 
 from netsre import clock, conventions
 from netsre.model import specs
-from netsre.model.levels import PromqlIndicator, Slices
+from netsre.model.levels import PromqlIndicator, Slices, quoted
 from netsre.slo import codes, selectors, spec_parts
 
 WINDOW: Final = re.compile(r"\$window(?![A-Za-z0-9_])", re.ASCII)
@@ -123,10 +123,7 @@ def problem(text: str) -> str | None:
 
 def _quoted(found: re.Match[str]) -> str:
     text = found[0]
-    if not text.startswith("`"):
-        return text
-    inner = text[1:-1].replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-    return f'"{inner}"'
+    return quoted(text[1:-1]) if text.startswith("`") else text
 
 
 def _kind(expression: parser.Expr) -> str:
