@@ -12,7 +12,7 @@ from netsre import clock
 from netsre.adapters.prometheus.client import PrometheusClient
 from netsre.app import recorded_levels, resources
 from netsre.app.control import reading, wire
-from netsre.app.control.reading import Clients, Turns
+from netsre.app.control.reading import Turns
 from netsre.app.control.snapshot import Board
 from netsre.app.settings import Options, settings
 from netsre.clock import Timestamp
@@ -77,8 +77,8 @@ class Life:
         self.board = Board(self.clock.at)
         world = fakes.world(self.store, self.directory, self.clock)
         url = self.url
-        clients = None if url is None else Clients(PrometheusClient(url), PrometheusClient(url), "instance")
         found = settings(Options(data_dir=str(self.directory), source=url, node_label=self.node_label))
+        clients = reading.prometheus(found)
         self.turns = reading.begin(found, clients, self.asked, world, self.board, lambda: None)
         return self.turns
 
