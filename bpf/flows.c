@@ -21,14 +21,12 @@
  */
 #include <linux/types.h>
 
+#include "common.h"
 #include "flows.h"
 
 #define TCP_ESTABLISHED 1
 #define TCP_SYN_SENT 2
 #define TCP_SYN_RECV 3
-#define PROTOCOL_TCP 6
-#define FAMILY_IPV4 2
-#define FAMILY_IPV6 10
 
 /*
  * Entries stay after the attempt has ended, with start_ns 0: the kernel hands out the same socket addresses
@@ -45,8 +43,6 @@ BPF_PERCPU_HASH(flows, struct flow_key, struct flow_value, MAX_FLOWS);
 BPF_PERCPU_ARRAY(flows_overflow, struct flow_value, FLOW_OUTCOMES);
 /* Attempts that found `attempts` full: their outcome is counted, their latency is not known. */
 BPF_PERCPU_ARRAY(attempts_overflow, __u64, 1);
-
-#define ALWAYS_INLINE static inline __attribute__((always_inline))
 
 ALWAYS_INLINE __u8 destination_v4(__u32 address)
 {
@@ -86,12 +82,6 @@ ALWAYS_INLINE __u8 bucket_of(__u64 ns)
 #undef X
 	return CONNECT_BUCKET_COUNT;
 }
-
-/*
- * Reads a member of a kernel structure. The tracepoint hands over typed pointers, so the verifier knows what
- * stands at each offset and allows a plain load, an order of magnitude cheaper than a guarded copy.
- */
-#define MEMBER(type, base, offset) (*(const volatile type *)((base) + (offset)))
 
 ALWAYS_INLINE int is_tcp(const void *sk)
 {
@@ -263,22 +253,12 @@ ALWAYS_INLINE void known_ends(const void *sk, int answered, struct attempt *know
 	count(&key, waited);
 }
 
-/* Attached by the loader as a typed raw tracepoint: sk is a struct sock that the verifier knows. */
-ALWAYS_INLINE const void *socket_of(struct bpf_raw_tracepoint_args *ctx)
-{
-	const void *sk;
-
-	/* Through a register, or the compiler front end would turn each load into a guarded copy. */
-	asm volatile("%0 = %1" : "=r"(sk) : "r"(ctx->args[0]));
-	return sk;
-}
-
 int inet_sock_set_state(struct bpf_raw_tracepoint_args *ctx)
 {
 	int oldstate = ctx->args[1];
 	int newstate = ctx->args[2];
 	int answered = newstate == TCP_ESTABLISHED || newstate == TCP_SYN_RECV;
-	const void *sk = socket_of(ctx);
+	const void *sk = ARGUMENT(ctx, 0);
 	__u64 key = (__u64)sk;
 	struct attempt *known;
 
@@ -309,7 +289,7 @@ int inet_sock_set_state_again(struct bpf_raw_tracepoint_args *ctx)
 
 	if (oldstate != TCP_SYN_SENT)
 		return 0;
-	sk = socket_of(ctx);
+	sk = ARGUMENT(ctx, 0);
 	key = (__u64)sk;
 	known = attempts.lookup(&key);
 	if (known && known->start_ns)

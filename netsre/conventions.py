@@ -20,6 +20,9 @@ OWNED_PREFIX: Final = "netsre-"
 # Label values that stand for "more than we keep apart", never for one real thing.
 OTHER: Final = "~other"
 
+OWNER: Final = "netsre"
+"""Who owns our programs and maps, where they stand beside those of others."""
+
 # Exit codes of every command.
 EXIT_OK: Final = 0
 EXIT_NO: Final = 1

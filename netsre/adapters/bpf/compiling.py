@@ -2,7 +2,7 @@
 
 import platform
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
@@ -44,8 +44,11 @@ def include_flags(source: Path) -> list[str]:
     return [f"-I{source / 'include'}", "-I/usr/include", f"-I/usr/include/{triplet}"]
 
 
-def compile_file(source: Path, name: str, defines: Mapping[str, object]) -> Any:  # noqa: ANN401  untyped
-    """Return the compiled file as bcc's module, its maps made; raises `Failure`."""
+def compile_files(source: Path, names: Sequence[str], defines: Mapping[str, object]) -> Any:  # noqa: ANN401  untyped
+    """Return some files, compiled as one text, as bcc's module, its maps made; raises `Failure`.
+
+    They share their names and the defines; what the compiler says names the file and the line.
+    """
     flags = [
         *include_flags(source),
         "-Wall",
@@ -55,6 +58,11 @@ def compile_file(source: Path, name: str, defines: Mapping[str, object]) -> Any:
     ]
     bcc = import_bcc()
     try:
-        return bcc.BPF(text=(source / name).read_bytes(), cflags=flags)
+        # Not by #include: bcc takes programs out of the text that it is given, and out of nothing else.
+        text = b"".join(
+            b'#line 1 "%s"\n%s\n' % (name.encode(), (source / name).read_bytes()) for name in names
+        )
+        return bcc.BPF(text=text, cflags=flags)
     except Exception as error:  # bcc raises bare Exception for every failure
-        raise Failure("compile_failed", f"bcc could not compile {name}: {error}") from error
+        what = ", ".join(names)
+        raise Failure("compile_failed", f"bcc could not compile {what}: {error}") from error

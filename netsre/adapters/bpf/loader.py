@@ -2,9 +2,10 @@
 
 It hands what it made to the agent over a Unix socket and exits, so that the serving process never has a
 compiler in memory. Run as
-`python -P -m netsre.adapters.bpf.loader SOCKET_FD SOURCE_DIRECTORY PARENT_PID PART`; bcc finds its headers
-through BCC_KERNEL_SOURCE, which the agent sets to the shim. Of the part `flows` it hands over the descriptors
-of maps, programs and attachments; of the part `block` the instructions, after it has tried them.
+`python -P -m netsre.adapters.bpf.loader SOCKET_FD SOURCE_DIRECTORY PARENT_PID PART…`; bcc finds its headers
+through BCC_KERNEL_SOURCE, which the agent sets to the shim. A part is the name of a probe: it hands over the
+descriptors of its maps, programs and attachments, or says why there are none. Or it is `block`, alone: it
+hands over instructions, after it has tried them.
 """
 
 import ctypes
@@ -13,26 +14,21 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from netsre.adapters.bpf import filters, programs
-from netsre.adapters.bpf.compiling import Failure, compile_file
-from netsre.datapath import block, btf, buckets, flows, offsets
+from netsre.adapters.bpf.compiling import Failure, compile_files
+from netsre.adapters.bpf.programs import Loaded
+from netsre.datapath import block, btf
+from netsre.datapath.probes import PROBES, Probe
 
 _VMLINUX: Final = Path("/sys/kernel/btf/vmlinux")
-_MAPS: Final = (
-    *("attempts", "stalls", "denied_sources", "last_denial_ns"),
-    *("flows", "flows_overflow", "attempts_overflow"),
-)
 _PR_SET_PDEATHSIG: Final = 1
 _CLONE_NEWNET: Final = 0x40000000
 _LOOPBACK: Final = 1
 """The number of the first interface of every namespace."""
-_TRACEPOINT: Final = "inet_sock_set_state"
-_PROGRAMS: Final = {"netsre_flows": "inet_sock_set_state", "netsre_flows_b": "inet_sock_set_state_again"}
-"""Names in the kernel, and the functions of the source; attached, and so run, in this order."""
 
 _Reply = tuple[Mapping[str, Any], list[int]]
 
@@ -52,38 +48,82 @@ def _types() -> btf.TypeTable:
         raise Failure("unknown_layout", str(error)) from error
 
 
-def _load_flows(source: Path) -> _Reply:
+def _load_probes(source: Path, probes: Sequence[Probe]) -> _Reply:
+    """Load and attach what can be, each probe by itself."""
     types = _types()
+    defines: dict[str, Mapping[str, object]] = {}
+    replies: dict[str, Mapping[str, Any]] = {}
+    for probe in probes:
+        try:
+            defines[probe.name] = probe.defines(types)
+        except btf.BtfError as error:
+            replies[probe.name] = _refusal(Failure("unknown_layout", str(error)))
+    fds: list[int] = []
+    compiled = _compiled(source, [probe for probe in probes if probe.name in defines], defines)
+    for probe in probes:
+        if probe.name in replies:
+            continue
+        try:
+            module = compiled[probe.name]
+            if isinstance(module, Failure):
+                raise module
+            replies[probe.name], made = _attached(probe, module, types)
+        except Failure as failure:
+            replies[probe.name] = _refusal(failure)
+        else:
+            fds += made
+    return {"probes": replies}, fds
+
+
+def _compiled(
+    source: Path, probes: Sequence[Probe], defines: Mapping[str, Mapping[str, object]]
+) -> dict[str, Any]:
+    """Return what holds the programs and maps of each probe, or why nothing does.
+
+    One text compiles in little more time than one of its parts. Where it does not, each is tried alone.
+    """
+    if not probes:
+        return {}
+    every = {name: value for probe in probes for name, value in defines[probe.name].items()}
     try:
-        kind = programs.tracing(types.tracepoint(_TRACEPOINT))
-        defines = flows.DEFINES | dict(offsets.flow_defines(types))
+        module = compile_files(source, [probe.source for probe in probes], every)
+    except Failure as failure:
+        if len(probes) == 1:
+            return {probes[0].name: failure}
+    else:
+        return {probe.name: module for probe in probes}
+    alone = [_compiled(source, [probe], defines) for probe in probes]
+    return {name: module for one in alone for name, module in one.items()}
+
+
+def _attached(probe: Probe, module: Any, types: btf.TypeTable) -> _Reply:  # noqa: ANN401  bcc's, untyped
+    """Return what a probe is made of, and its descriptors: of maps, of programs, of attachments."""
+    loaded: list[Loaded] = []
+    attachments: list[int] = []
+    try:
+        for program in probe.programs:
+            kind = programs.tracing(types.tracepoint(program.tracepoint))
+            code = module.dump_func(program.function.encode())
+            loaded.append(programs.load(program.name, code, kind))
+        for program, made in zip(probe.programs, loaded, strict=True):
+            if not program.spare:
+                attachments.append(programs.attach_tracing(made.fd))
     except btf.BtfError as error:
         raise Failure("unknown_layout", str(error)) from error
-    module = compile_file(source, "flows.c", defines | {"CONNECT_BUCKETS": buckets.bucket_defines()})
-    try:
-        loaded = [
-            programs.load(name, module.dump_func(function.encode()), kind)
-            for name, function in _PROGRAMS.items()
-        ]
-        # The others stay where they are until they are needed: see Session.reinforce.
-        attachment = programs.attach_tracing(loaded[0].fd)
     except (programs.LoadRefused, OSError) as error:
-        raise Failure("load_failed", f"the kernel does not take the flow probe: {error}") from error
-    description = {
-        "maps": list(_MAPS),
-        "programs": list(_PROGRAMS),
+        # What was made of it ends with this process.
+        raise Failure("load_failed", f"the kernel does not take the probe {probe.name}: {error}") from error
+    reply = {
+        "attached": len(attachments),
         "verifier_seconds": sum(program.verifier_seconds for program in loaded),
         "verifier_instructions": sum(program.verifier_instructions for program in loaded),
     }
-    return description, [
-        *(module[name].map_fd for name in _MAPS),
-        *(program.fd for program in loaded),
-        attachment,
-    ]
+    maps = [module[name].map_fd for name in probe.maps]
+    return reply, [*maps, *(program.fd for program in loaded), *attachments]
 
 
 def _load_block(source: Path) -> _Reply:
-    module = compile_file(source, "block.c", block.DEFINES)
+    module = compile_files(source, ["block.c"], block.DEFINES)
     places = {module[name].map_fd: place for place, name in enumerate(filters.MAPS)}
     _leave_for_a_namespace_of_our_own()
     templates, refusals = [], []
@@ -113,7 +153,8 @@ def _tried(hook: filters.Hook, code: bytes) -> filters.Template:
     return filters.Template(hook, code, tried.program.verifier_seconds, tried.program.verifier_instructions)
 
 
-_PARTS: Final[Mapping[str, Callable[[Path], _Reply]]] = {"flows": _load_flows, "block": _load_block}
+def _refusal(failure: Failure) -> Mapping[str, Any]:
+    return {"reason": failure.reason, "message": str(failure)}
 
 
 def _die_with_parent(parent: int) -> None:
@@ -127,10 +168,14 @@ def main(arguments: Sequence[str]) -> None:
     """Load everything, hand it over, and leave without the clean-up that would detach it again."""
     _die_with_parent(int(arguments[2]))
     channel = socket.socket(fileno=int(arguments[0]))
+    source, parts = Path(arguments[1]), arguments[3:]
     try:
-        description, fds = _PARTS[arguments[3]](Path(arguments[1]))
+        if parts == ["block"]:
+            description, fds = _load_block(source)
+        else:
+            description, fds = _load_probes(source, [probe for probe in PROBES if probe.name in parts])
     except Failure as failure:
-        channel.sendall(json.dumps({"reason": failure.reason, "message": str(failure)}).encode())
+        channel.sendall(json.dumps(_refusal(failure)).encode())
         os._exit(1)
     message = [json.dumps(description).encode()]
     if fds:

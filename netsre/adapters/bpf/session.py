@@ -1,4 +1,4 @@
-"""What the agent holds of the kernel: the descriptors that a loader handed over.
+"""What the agent holds of the kernel: the descriptors that a loader handed over, probe by probe.
 
 The programs live as long as these descriptors: when this process ends, in whatever way, the kernel detaches
 and frees them.
@@ -10,7 +10,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -18,16 +18,23 @@ from typing import Any, Final, NamedTuple
 from netsre.adapters.bpf.filters import Template
 from netsre.adapters.bpf.programs import attach_tracing
 from netsre.adapters.bpf.syscalls import BpfMap, fdinfo
+from netsre.datapath.probes import FLOWS, PROBES, Probe
 from netsre.errors import EnvironmentUnfit
 
 _LOADER_TIMEOUT_SECONDS: Final = 30.0
 _MESSAGE_BYTES: Final = 65536
-_DESCRIPTORS: Final = 64
+_DESCRIPTORS: Final = 253
+"""The kernel passes no more in one message."""
 _COMPLAINT_BYTES: Final = 1 << 20
 """Of what the loader says beside its reply, this much is read; the first error is at the front."""
 
-_Answer = tuple[dict[str, Any], list[int]]
-"""What the loader says, and the descriptors that it hands over."""
+
+class _Answer(NamedTuple):
+    """What a loader says, the descriptors that it hands over, and what it complained of beside that."""
+
+    document: Mapping[str, Any]
+    fds: list[int]
+    complaint: str
 
 
 class ProbeUnfit(EnvironmentUnfit):
@@ -49,8 +56,9 @@ class Runs(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """The loaded and attached flow probe."""
+    """A loaded and attached probe."""
 
+    probe: Probe
     maps: dict[str, BpfMap]
     program_fds: dict[str, int]
     """By name; the first is attached, the others are when they are needed."""
@@ -88,23 +96,45 @@ def _runs(program_fd: int) -> Runs:
     return Runs(*(int(info.get(key, "0")) for key in ("run_cnt", "run_time_ns", "recursion_misses")))
 
 
-def open_session(source: Path, timeout: float = _LOADER_TIMEOUT_SECONDS) -> Session:
-    """Load and attach the flow probe from the C files below `source`, within `timeout` seconds.
+def open_session(source: Path, timeout: float = _LOADER_TIMEOUT_SECONDS, probe: Probe = FLOWS) -> Session:
+    """Load and attach one probe from the C files below `source`, within `timeout` seconds.
 
     Raises `ProbeUnfit` with the reason and the next step when this node cannot run it.
     """
-    with _loading(source, "flows", timeout) as answer:
-        reply, fds = answer()
-    names = list(reply["maps"])
-    maps = {name: BpfMap.of(name, fd) for name, fd in zip(names, fds, strict=False)}
-    programs = list(reply["programs"])
-    program_fds = dict(zip(programs, fds[len(names) :], strict=False))
+    opened = open_sessions(source, (probe,), timeout)[probe.name]
+    if isinstance(opened, ProbeUnfit):
+        raise opened
+    return opened
+
+
+def open_sessions(
+    source: Path, probes: Sequence[Probe] = PROBES, timeout: float = _LOADER_TIMEOUT_SECONDS
+) -> Mapping[str, Session | ProbeUnfit]:
+    """Load and attach probes; return each by name, or why this node cannot run it."""
+    try:
+        with _loading(source, [probe.name for probe in probes], timeout) as answer:
+            document, fds, complaint = answer()
+    except ProbeUnfit as unfit:
+        return {probe.name: unfit for probe in probes}
+    handed = iter(fds)
+    replies = document["probes"]
+    return {probe.name: _opened(probe, replies[probe.name], handed, complaint) for probe in probes}
+
+
+def _opened(
+    probe: Probe, reply: Mapping[str, Any], fds: Iterator[int], complaint: str
+) -> Session | ProbeUnfit:
+    """Take the descriptors of one probe, in the order in which the loader hands them over."""
+    if "reason" in reply:
+        # What the verifier says is in the message; what the compiler says went past bcc.
+        return _unfit(reply, complaint if reply["reason"] == "compile_failed" else "", probe.source)
     return Session(
-        maps,
-        program_fds,
-        fds[len(names) + len(programs) :],
-        float(reply["verifier_seconds"]),
-        int(reply["verifier_instructions"]),
+        probe,
+        maps={name: BpfMap.of(name, next(fds)) for name in probe.maps},
+        program_fds={program.name: next(fds) for program in probe.programs},
+        attachment_fds=[next(fds) for _ in range(reply["attached"])],
+        verifier_seconds=float(reply["verifier_seconds"]),
+        verifier_instructions=int(reply["verifier_instructions"]),
     )
 
 
@@ -123,12 +153,12 @@ def opening_templates(
     source: Path, timeout: float = _LOADER_TIMEOUT_SECONDS
 ) -> Iterator[Callable[[], tuple[Template, ...]]]:
     """Begin what `open_templates` does, and yield what ends it: its loader works beside us meanwhile."""
-    with _loading(source, "block", timeout) as answer:
-        yield lambda: tuple(Template.of(document) for document in answer()[0]["templates"])
+    with _loading(source, ["block"], timeout) as answer:
+        yield lambda: tuple(Template.of(document) for document in answer().document["templates"])
 
 
 @contextlib.contextmanager
-def _loading(source: Path, part: str, timeout: float) -> Iterator[Callable[[], _Answer]]:
+def _loading(source: Path, parts: Sequence[str], timeout: float) -> Iterator[Callable[[], _Answer]]:
     """Run a loader, and yield what waits for its answer."""
     # Whole messages only, and a memory file for what is said beside them: a pipe that nobody reads fills up.
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -137,7 +167,7 @@ def _loading(source: Path, part: str, timeout: float) -> Iterator[Callable[[], _
         ours,
         theirs,
         os.fdopen(os.memfd_create("loader"), "w+b") as complaints,
-        _loader(theirs, source, part, complaints.fileno()) as process,
+        _loader(theirs, source, parts, complaints.fileno()) as process,
     ):
         theirs.close()
 
@@ -153,14 +183,15 @@ def _loading(source: Path, part: str, timeout: float) -> Iterator[Callable[[], _
             process.kill()
             process.wait()
             complaints.seek(0)
-            return _reply(message, complaints.read(_COMPLAINT_BYTES), ending), fds
+            complaint = complaints.read(_COMPLAINT_BYTES).decode(errors="replace")
+            return _Answer(_document(message, complaint, ending), fds, complaint)
 
         yield answer
 
 
 @contextlib.contextmanager
 def _loader(
-    channel: socket.socket, source: Path, part: str, complaints: int
+    channel: socket.socket, source: Path, parts: Sequence[str], complaints: int
 ) -> Iterator[subprocess.Popen[bytes]]:
     environment = {
         "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
@@ -169,7 +200,7 @@ def _loader(
     }
     # -P: it runs as root, and the directory that somebody happens to stand in may be anybody's.
     module = (sys.executable, "-P", "-m", "netsre.adapters.bpf.loader")
-    command = [*module, str(channel.fileno()), str(source), str(os.getpid()), part]
+    command = [*module, str(channel.fileno()), str(source), str(os.getpid()), *parts]
     with subprocess.Popen(  # our own interpreter and module
         command,
         env=environment,
@@ -184,21 +215,27 @@ def _loader(
             process.kill()
 
 
-def _reply(message: bytes, complaint: bytes, ending: str) -> dict[str, Any]:
+def _document(message: bytes, complaint: str, ending: str) -> Mapping[str, Any]:
     if not message:
-        last = complaint.decode(errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
+        last = complaint.strip().splitlines()[-1:] or ["it said nothing"]
         raise ProbeUnfit("load_failed", f"the BPF loader {ending}: {last[0]}")
-    reply: dict[str, Any] = json.loads(message)
-    if "reason" in reply:
-        detail = _first_complaint(complaint)
-        raise ProbeUnfit(str(reply["reason"]), str(reply["message"]) + (f" ({detail})" if detail else ""))
-    return reply
+    document: dict[str, Any] = json.loads(message)
+    if "reason" in document:
+        raise _unfit(document, complaint)
+    return document
 
 
-def _first_complaint(complaint: bytes) -> str:
-    """Return the line of the compiler or verifier that a person should read first."""
-    lines = [line.strip() for line in complaint.decode(errors="replace").splitlines() if line.strip()]
-    for line in lines:
-        if "error:" in line or "not permitted" in line or "denied" in line:
-            return line
-    return lines[-1] if lines else ""
+def _unfit(refusal: Mapping[str, Any], complaint: str, source: str = "") -> ProbeUnfit:
+    detail = _first_complaint(complaint, source)
+    return ProbeUnfit(str(refusal["reason"]), str(refusal["message"]) + (f" ({detail})" if detail else ""))
+
+
+def _first_complaint(complaint: str, source: str) -> str:
+    """Return the line of the compiler or verifier that a person should read first.
+
+    With a source, one about that file if there is any: several are compiled by one loader.
+    """
+    lines = [line.strip() for line in complaint.splitlines() if line.strip()]
+    grave = [line for line in lines if any(word in line for word in ("error:", "not permitted", "denied"))]
+    about = [line for line in grave if line.startswith(f"{source}:")] if source else []
+    return next(iter((*about, *grave, *lines[-1:])), "")

@@ -1,0 +1,69 @@
+"""The agent's own probes: which are attached, what they cost, and what the verifier said of them."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from netsre import conventions as c
+from netsre.adapters.bpf.session import ProbeUnfit, Session
+from netsre.metrics.readings import Readings
+
+_PROGRAM_TYPE: Final = "tracing"
+
+
+class ProbeSensor:
+    """Reads what the kernel says of programs."""
+
+    name = "probes"
+
+    def __init__(self, opened: Mapping[str, Session | ProbeUnfit]) -> None:
+        """Speak of probes by name, those that could not be attached too."""
+        self._opened = opened
+
+    def scan(self, now: float) -> None:
+        """Do nothing: the kernel counts."""
+
+    def read(self, readings: Readings, now: float) -> None:
+        """Add loads, verification and run-time statistics."""
+        del now
+        for name, session in self._opened.items():
+            if isinstance(session, ProbeUnfit):
+                readings.put(c.AGENT_PROBE_UP, (name, session.reason), 0)
+            else:
+                readings.put(c.AGENT_PROBE_UP, (name, ""), 1)
+                self._put_runs(readings, session)
+        self._put_loads(readings)
+
+    @property
+    def absent(self) -> list[str]:
+        """Return a line about each probe that could not be attached."""
+        return [
+            f"{name}: {session.reason}: {session}"
+            for name, session in self._opened.items()
+            if isinstance(session, ProbeUnfit)
+        ]
+
+    def close(self) -> None:
+        """Detach everything."""
+        for session in self._opened.values():
+            if isinstance(session, Session):
+                session.close()
+
+    def _put_runs(self, readings: Readings, session: Session) -> None:
+        for program, figures in session.run_statistics().items():
+            readings.put(c.BPF_RUNS, (program,), figures.runs)
+            readings.put(c.BPF_RUN_SECONDS, (program,), figures.nanoseconds / 1e9)
+            readings.put(c.BPF_MISSED_RUNS, (program,), figures.missed)
+
+    def _put_loads(self, readings: Readings) -> None:
+        sessions = [session for session in self._opened.values() if isinstance(session, Session)]
+        refused = [session.reason for session in self._opened.values() if isinstance(session, ProbeUnfit)]
+        for reason in sorted(set(refused)):
+            what = (c.OWNER, _PROGRAM_TYPE, "error", reason)
+            readings.put(c.BPF_PROGRAM_LOADS, what, refused.count(reason))
+        if sessions:
+            what = (c.OWNER, _PROGRAM_TYPE, "ok", "none")
+            readings.put(c.BPF_PROGRAM_LOADS, what, sum(len(one.program_fds) for one in sessions))
+            readings.put(c.BPF_VERIFIER_SECONDS, what, sum(one.verifier_seconds for one in sessions))
+            readings.put(
+                c.BPF_VERIFIER_INSTRUCTIONS, what, sum(one.verifier_instructions for one in sessions)
+            )

@@ -1,0 +1,62 @@
+"""The probes: what each compiles, attaches and shares with its reader.
+
+A probe is one C file with maps and programs of its own, that can be missing without harm to the others. They
+are listed in the order of what they are worth: the last is the first to go where all cost too much.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from netsre.datapath import buckets, flows, offsets
+from netsre.datapath.btf import TypeTable
+
+
+class Program(NamedTuple):
+    """A program of a probe."""
+
+    name: str
+    """In the kernel: 15 characters at most."""
+    function: str
+    """In the source."""
+    tracepoint: str
+    """The typed raw tracepoint that it is attached to."""
+    spare: bool = False
+    """Loaded with the others, and attached when it is needed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What is attached together or not at all."""
+
+    name: str
+    """The value of the label `probe`."""
+    source: str
+    """The file below `bpf/`."""
+    maps: tuple[str, ...]
+    programs: tuple[Program, ...]
+    """Attached, and so run, in this order."""
+    defines: Callable[[TypeTable], Mapping[str, object]]
+    """Preprocessor names of its source; raises `BtfError` where this kernel lacks what it needs."""
+
+
+FLOWS: Final = Probe(
+    "flows",
+    "flows.c",
+    maps=(
+        *("attempts", "stalls", "denied_sources", "last_denial_ns"),
+        *("flows", "flows_overflow", "attempts_overflow"),
+    ),
+    programs=(
+        Program("netsre_flows", "inet_sock_set_state", "inet_sock_set_state"),
+        Program("netsre_flows_b", "inet_sock_set_state_again", "inet_sock_set_state", spare=True),
+    ),
+    defines=lambda types: {
+        **flows.DEFINES,
+        **offsets.flow_defines(types),
+        "CONNECT_BUCKETS": buckets.bucket_defines(),
+    },
+)
+
+PROBES: Final = (FLOWS,)
+"""Every probe of the agent."""
