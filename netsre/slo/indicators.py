@@ -84,6 +84,10 @@ class Role(Enum):
     READING = auto()
 
 
+_PLAIN: Final = frozenset({Role.BAD, Role.TOTAL})
+"""What says nothing by itself where nothing happened; of a histogram, bucket and count may contradict."""
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
     """Series that an indicator is made of."""
@@ -203,18 +207,22 @@ class Meter:
         counts: list[tuple[int, Labels, Series, Decimal]] = []
         for series, increase in increments.values.items():
             for index, group, role in self._of(series, node):
-                if not increase and self._by_node[index] and role is not Role.QUICK:
+                if not increase and self._by_node[index] and role in _PLAIN:
                     continue
                 if role is Role.TOTAL:
-                    _tally(tallies, index, group).add(exact.ZERO, increase)
+                    tally = _tally(tallies, index, group)
+                    tally.total = exact.add(tally.total, increase)
                 elif role is Role.BAD and increase:
-                    _tally(tallies, index, group).add(increase, exact.ZERO)
+                    tally = _tally(tallies, index, group)
+                    tally.bad = exact.add(tally.bad, increase)
                 elif role is Role.QUICK:
                     quick[index, _without_bound(series)] = increase
                 elif role is Role.COUNT:
                     counts.append((index, group, series, increase))
         for index, group, series, total in counts:
-            _add_slow(_tally(tallies, index, group), quick.get((index, series.labels)), total)
+            good = quick.get((index, series.labels))
+            if total or good or not self._by_node[index]:
+                _add_slow(_tally(tallies, index, group), good, total)
 
     def _read_gauges(self, scrape: Scrape, tallies: dict[tuple[int, Labels], _Tally]) -> None:
         for series, value in scrape.values.items() if self._gauges else ():

@@ -126,6 +126,13 @@ def test_a_bucket_above_the_count_means_nothing_was_slow() -> None:
     assert found == {node_group(): events(0, 10, Anomaly.GOOD_EXCEEDS_TOTAL)}
 
 
+def test_a_bucket_that_grew_while_the_count_did_not_is_no_reading_of_a_quiet_node() -> None:
+    """That nothing happened is what the count says, and it cannot be believed."""
+    found = measured(slo(LATENCY), histogram(10, 8), histogram(10, 9))
+
+    assert found == {node_group(): events(0, 0, Anomaly.GOOD_EXCEEDS_TOTAL)}
+
+
 @pytest.mark.parametrize(("value", "bad"), [("0.4999", 0), ("0.5", 1), ("0.51", 1), ("-1", 0)])
 def test_each_reading_of_a_gauge_is_one_event(value: str, bad: int) -> None:
     """Good while the condition holds, exactly at the limit too."""
