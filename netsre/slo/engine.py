@@ -131,13 +131,13 @@ class Engine:
         quiet = self._quiet(scrape.node)
         sliced, unknown = dict(quiet.sliced), set[int]()
         for index, group, measure in self._meter.measure(scrape, counted):
-            slo = self.slos[index]
+            slo, key = self.slos[index], (index, group)
             notes += tuple(Note(anomaly, subject(slo, group)) for anomaly in sorted(measure.anomalies))
             if measure.anomalies and not measure.total:
                 # The source answered, but not about this: no reading, so that coverage shows it.
-                unknown |= {quiet.groups[index, group]} if (index, group) in quiet.groups else set()
+                unknown |= {quiet.groups[key]} if key in quiet.groups else set()
                 continue
-            row = self._events_row(slo, group)
+            row = quiet.groups[key] if key in quiet.groups else self._events_row(slo, group)
             found = readings if isinstance(slo.indicator, ThresholdIndicator) else events
             found.rows.append(row)
             found.measures.append(measure)

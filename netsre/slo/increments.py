@@ -110,7 +110,13 @@ def advance(previous: Cursor | None, scrape: Scrape, followed: frozenset[str]) -
         raise ValueError(f"cursor of {previous.node!r} cannot follow a scrape of {scrape.node!r}")
     if previous is not None and scrape.at == previous.at:
         return Increments(Reason.DUPLICATE, None, scrape.at, {}), previous
-    present = {series: value for series, value in scrape.values.items() if key_of(series) in followed}
+    known = {} if previous is None or previous.followed != followed else previous.values
+    present = {
+        series: value
+        for series, value in scrape.values.items()
+        # Most were followed before, and what they are called did not change since.
+        if series in known or key_of(series) in followed
+    }
     good = {series: value for series, value in present.items() if exact.is_usable(value) and value >= 0}
     unusable = tuple(series for series in present if series not in good)
     cursor = Cursor(scrape.node, scrape.at, scrape.started_at, followed, good)
