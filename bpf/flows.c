@@ -17,7 +17,7 @@
  * third level: packets do not interrupt packets. The reader attaches the second when the first missed a run.
  *
  * Given by the loader: OFF_* (member offsets from this kernel's BTF), CONNECT_BUCKETS, STALL_NS, MAX_ATTEMPTS,
- * MAX_FLOWS, MAX_DENIED.
+ * MAX_FLOWS, MAX_DENIED, MAX_WORKLOADS, WORKLOAD_BITS.
  */
 #include <linux/types.h>
 
@@ -39,6 +39,9 @@ BPF_HASH(denied_sources, struct source_address, struct denial, MAX_DENIED);
 /* The latest end of them all: mostly long past or 0, and then nothing has to be looked up. */
 BPF_ARRAY(last_denial_ns, __u64, 1);
 BPF_PERCPU_HASH(flows, struct flow_key, struct flow_value, MAX_FLOWS);
+/* Names of destinations by address and port, and how many there are: mostly none, and then none is looked up. */
+BPF_LPM_TRIE(workloads, struct workload_key, __u32, MAX_WORKLOADS);
+BPF_ARRAY(workload_rules, __u32, 1);
 /* Outcomes that found `flows` full: still counted, without detail. */
 BPF_PERCPU_ARRAY(flows_overflow, struct flow_value, FLOW_OUTCOMES);
 /* Attempts that found `attempts` full: their outcome is counted, their latency is not known. */
@@ -97,6 +100,41 @@ ALWAYS_INLINE void read_source(const void *sk, struct source_address *source)
 	source->word[3] = MEMBER(__u32, sk, OFF_SKC_V6_RCV_SADDR + 12);
 }
 
+/* The number of the name of where an attempt goes; 0 for none. A name for the port goes before one for all. */
+ALWAYS_INLINE __u32 workload_of(const void *sk)
+{
+	struct workload_key key = {.bits = WORKLOAD_BITS};
+	int slot = 0;
+	__u32 *rules = workload_rules.lookup(&slot);
+	__u32 *found;
+
+	if (!rules || !*rules)
+		return 0;
+	key.port = MEMBER(__u16, sk, OFF_SKC_DPORT);
+	key.address[0] = MEMBER(__u32, sk, OFF_SKC_V6_DADDR);
+	key.address[1] = MEMBER(__u32, sk, OFF_SKC_V6_DADDR + 4);
+	key.address[2] = MEMBER(__u32, sk, OFF_SKC_V6_DADDR + 8);
+	key.address[3] = MEMBER(__u32, sk, OFF_SKC_V6_DADDR + 12);
+	found = workloads.lookup(&key);
+	if (!found) {
+		key.port = 0;
+		found = workloads.lookup(&key);
+	}
+	return found ? *found : 0;
+}
+
+/* The cgroup that a socket was made in, by its id; 0 when this kernel does not tell. */
+ALWAYS_INLINE __u64 cgroup_of(const void *sk)
+{
+#ifdef OFF_KN_ID
+	const void *cgroup = MEMBER(void *, sk, OFF_SK_CGROUP);
+
+	if (cgroup)
+		return MEMBER(__u64, MEMBER(void *, cgroup, OFF_CGROUP_KN), OFF_KN_ID);
+#endif
+	return 0;
+}
+
 ALWAYS_INLINE void attempt_begins(const void *sk)
 {
 	struct attempt fresh = {};
@@ -121,10 +159,14 @@ ALWAYS_INLINE void attempt_begins(const void *sk)
 		fresh.destination = destination_v6(address);
 	}
 	read_source(sk, &fresh.source);
+	fresh.cgroup = cgroup_of(sk);
+	fresh.workload = workload_of(sk);
 
 	known = attempts.lookup(&key);
 	if (known) {
+		known->cgroup = fresh.cgroup;
 		known->netns = fresh.netns;
+		known->workload = fresh.workload;
 		known->destination = fresh.destination;
 		known->source = fresh.source;
 		known->start_ns = bpf_ktime_get_ns();
@@ -221,7 +263,9 @@ ALWAYS_INLINE void known_ends(const void *sk, int answered, struct attempt *know
 {
 	struct flow_key key = {
 		.outcome = answered ? FLOW_DELIVERED : FLOW_FAILED,
+		.cgroup = known->cgroup,
 		.netns = known->netns,
+		.workload = known->workload,
 		.destination = known->destination,
 	};
 	struct stall_claim claim = {.sock = (__u64)sk, .start_ns = known->start_ns};

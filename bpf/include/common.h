@@ -13,7 +13,7 @@
  * Reads a member of a kernel structure. A typed tracepoint hands over pointers of which the verifier knows what
  * stands at each offset, and allows a plain load, an order of magnitude cheaper than a guarded copy.
  */
-#define MEMBER(type, base, offset) (*(const volatile type *)((base) + (offset)))
+#define MEMBER(type, base, offset) (*(type const volatile *)((base) + (offset)))
 
 /*
  * An argument of a typed tracepoint, whose type the verifier knows. Through a register, or the compiler front

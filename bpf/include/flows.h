@@ -34,12 +34,25 @@ struct denial {
 	__u64 until_ns;
 };
 
+/*
+ * Which destinations have a name. The bits that count begin with the port, as on the wire, or 0 for any; then two
+ * bytes of nothing, then the address, written as a source is.
+ */
+struct workload_key {
+	__u32 bits;
+	__u16 port;
+	__u16 pad;
+	__u32 address[4];
+};
+
 /* An attempt that waits for its answer. start_ns is 0 while the socket has none in flight. */
 struct attempt {
 	__u64 start_ns;
+	__u64 cgroup;
 	__u32 netns;
+	__u32 workload;
 	__u8 destination;
-	__u8 pad[3];
+	__u8 pad[7];
 	struct source_address source;
 };
 
@@ -49,13 +62,19 @@ struct stall_claim {
 	__u64 start_ns;
 };
 
-/* One counter: everything that is kept apart. error is an errno, 0 when the kernel gave none. */
+/*
+ * One counter: everything that is kept apart. cgroup is the client's, workload the number of the destination's
+ * name, both 0 when there is none; error is an errno, 0 when the kernel gave none.
+ */
 struct flow_key {
+	__u64 cgroup;
 	__u32 netns;
+	__u32 workload;
 	__u8 outcome;
 	__u8 error;
 	__u8 destination;
 	__u8 bucket;
+	__u32 pad;
 };
 
 struct flow_value {

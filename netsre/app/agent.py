@@ -35,6 +35,7 @@ from netsre.app.sensors.probes import ProbeSensor
 from netsre.clock import SECOND, SystemClock
 from netsre.datapath.probes import FLOWS
 from netsre.datapath.requirements import AGENT_CAPABILITIES
+from netsre.datapath.workloads import Workload
 from netsre.errors import EnvironmentUnfit
 from netsre.metrics.readings import Readings
 from netsre.metrics.share import CpuShare
@@ -55,6 +56,8 @@ class AgentSettings:
     run_statistics: bool
     """Keep the kernel's BPF run-time statistics on while the agent runs; costs every program a little."""
     effects: EffectsSettings
+    workloads: tuple[Workload, ...] = ()
+    """Names of ends of connections, by those who run this node."""
 
 
 class Agent:
@@ -137,9 +140,9 @@ class Agent:
         self._errors[source] += 1
 
 
-def _sensors(flows: FlowProbe | None) -> Iterator[Sensor]:
+def _sensors(flows: FlowProbe | None, workloads: tuple[Workload, ...]) -> Iterator[Sensor]:
     """Yield what reads this node: the probes that there are, and all that needs none."""
-    places = Places()
+    places = Places(workloads)
     if flows is not None:
         yield FlowSensor(flows, places)
     yield ConntrackSensor(places)
@@ -166,7 +169,7 @@ def run(settings: AgentSettings, *, announce: Callable[[str], None]) -> None:
         blocks, no_blocks = _blocks(filters, probe, announce)
     changes = EffectsService(settings.effects, blocks, no_blocks)
     privileges.limit_capabilities(AGENT_CAPABILITIES)
-    agent = Agent(probes, tuple(_sensors(probe)), changes, started)
+    agent = Agent(probes, tuple(_sensors(probe, settings.workloads)), changes, started)
     server.routes = {"/metrics": agent.metrics, "/healthz": agent.healthy, "/readyz": agent.ready}
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

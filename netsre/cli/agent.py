@@ -41,6 +41,7 @@ from netsre import conventions
     metavar="DIR",
     help="Where temporary changes are written down.  [default: /run/netsre/effects]",
 )
+@click.option("--workloads", multiple=True, metavar="PATH", help="Files that name ends of connections.")
 def agent(  # noqa: PLR0913
     listen: str,
     *,
@@ -50,6 +51,7 @@ def agent(  # noqa: PLR0913
     control: pathlib.Path | None,
     control_user: str | None,
     effects: pathlib.Path | None,
+    workloads: tuple[str, ...],
 ) -> None:
     """Measure this node: connection outcomes and latency, conntrack, and our own cost.
 
@@ -58,6 +60,7 @@ def agent(  # noqa: PLR0913
     from netsre.adapters import privileges  # noqa: PLC0415  # only when the command runs
     from netsre.adapters.endpoints import Endpoint  # noqa: PLC0415
     from netsre.app import agent as app  # noqa: PLC0415
+    from netsre.app import workloads as app_workloads  # noqa: PLC0415
     from netsre.app.effects import ledger  # noqa: PLC0415
     from netsre.app.effects.service import EffectsSettings  # noqa: PLC0415
     from netsre.app.resources import directory  # noqa: PLC0415
@@ -68,7 +71,6 @@ def agent(  # noqa: PLR0913
     where = Endpoint.parse(listen, "--listen", conventions.AGENT_PORT)
     user = privileges.find_user(control_user) if control_user is not None else None
     changes = EffectsSettings(control, user, effects or ledger.DIRECTORY)
-    settings = app.AgentSettings(
-        where.host, where.port, programs or directory("bpf"), run_statistics, changes
-    )
+    sources, named = programs or directory("bpf"), app_workloads.read(workloads)
+    settings = app.AgentSettings(where.host, where.port, sources, run_statistics, changes, named)
     app.run(settings, announce=lambda line: click.echo(line, err=True))

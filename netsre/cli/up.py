@@ -22,6 +22,7 @@ from netsre.app.levels import LevelLine, worst
 from netsre.app.local import up as app
 from netsre.app.privileges import service_user
 from netsre.app.settings import Options, settings
+from netsre.app.workloads import read as read_workloads
 from netsre.model import literals
 
 _DATA: Final = Path("/var/lib/netsre")
@@ -173,6 +174,7 @@ def _width(title: str, cells: Sequence[str]) -> int:
 )
 @click.option("--slos", multiple=True, metavar="PATH", help="SLO files.  [default: those shipped]")
 @click.option("--runbooks", multiple=True, metavar="PATH", help="Runbook files.  [default: those shipped]")
+@click.option("--workloads", multiple=True, metavar="PATH", help="Files that name ends of connections.")
 @click.option("--external-url", metavar="URL", help="Where people reach the page, for links in alerts.")
 @click.option("--config", metavar="FILE", help="A file with any of these (kind: Controller).")
 @click.option("--user", help="Account of the controller and the lab.  [default: netsre, else nobody]")
@@ -187,6 +189,7 @@ def up(  # noqa: PLR0913
     alertmanager_listen: str | None,
     slos: tuple[str, ...],
     runbooks: tuple[str, ...],
+    workloads: tuple[str, ...],
     external_url: str | None,
     config: str | None,
     user: str | None,
@@ -211,7 +214,9 @@ def up(  # noqa: PLR0913
     usual = Options(data_dir=str(_LAB_DATA), interval="5s") if with_lab else Options(data_dir=str(_DATA))
     found = settings(asked, usual)
     alertmanager = _alertmanager(alertmanager_listen, asked=with_alertmanager)
-    _run(app.UpOptions(with_lab, agent, service_user(found.user), found, alertmanager))
+    # Before anything begins: the agent would come up, and end again.
+    read_workloads(workloads)
+    _run(app.UpOptions(with_lab, agent, service_user(found.user), found, alertmanager, workloads))
 
 
 def _alertmanager(listen: str | None, *, asked: bool) -> Endpoint | None:

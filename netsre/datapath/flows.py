@@ -7,7 +7,7 @@ import errno
 import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from netsre.conventions import OTHER
 from netsre.datapath.buckets import CONNECT_BOUNDS, STALL_SECONDS
@@ -31,9 +31,9 @@ DEFINES: Final = {
 }
 """Preprocessor names that the probe's source needs, beside the member offsets."""
 
-ATTEMPT: Final = struct.Struct("<QIB3x16s")
+ATTEMPT: Final = struct.Struct("<QQIIB7x16s")
 STALL_CLAIM: Final = struct.Struct("<QQ")
-FLOW_KEY: Final = struct.Struct("<IBBBB")
+FLOW_KEY: Final = struct.Struct("<QIIBBBB4x")
 FLOW_VALUE: Final = struct.Struct("<QQ")
 DENIAL: Final = struct.Struct("<QQ")
 LAST_DENIAL: Final = struct.Struct("<Q")
@@ -41,7 +41,8 @@ LAST_DENIAL: Final = struct.Struct("<Q")
 _OUTCOMES: Final = ("delivered", "failed", "failed", "denied")
 _FIXED_REASONS: Final = {0: "none", 2: "stalled", 3: "blocked"}
 """Of outcomes that say themselves why."""
-_DESTINATIONS: Final = (OTHER, "loopback", "private", "public")
+DESTINATIONS: Final = (OTHER, "loopback", "private", "public")
+"""Classes of addresses."""
 
 _REASONS: Final = {
     0: "abandoned",
@@ -60,6 +61,15 @@ REASONS: Final = frozenset(_REASONS.values()) | {*_FIXED_REASONS.values(), "othe
 """Every value that the label `reason` can have, beside the marker for counts without detail."""
 
 
+class Client(NamedTuple):
+    """Who connects."""
+
+    netns: int
+    """Inode number of the network namespace; 0 when it is not known."""
+    cgroup: int = 0
+    """Id of the cgroup; 0 when it is not known."""
+
+
 @dataclass(frozen=True, slots=True)
 class FlowCount:
     """One counter of the probe, summed over CPUs."""
@@ -73,6 +83,15 @@ class FlowCount:
     """Index into `CONNECT_BOUNDS`, its length for +Inf, `UNKNOWN_BUCKET` without a latency."""
     count: int
     sum_ns: int
+    cgroup: int = 0
+    """Id of the client's cgroup; 0 when it is not known."""
+    workload: int = 0
+    """Number of the destination's name; 0 when it has none."""
+
+    @property
+    def client(self) -> Client:
+        """Return who connects."""
+        return Client(self.netns, self.cgroup)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +104,8 @@ class Attempt:
     destination: str
     source: bytes
     """16 bytes as in an IPv6 header; an IPv4 address is `::ffff:a.b.c.d`."""
+    cgroup: int = 0
+    workload: int = 0
 
 
 def reason_of(outcome: int, error: int) -> str:
@@ -94,7 +115,7 @@ def reason_of(outcome: int, error: int) -> str:
 
 def destination_of(code: int) -> str:
     """Return the word for where an attempt went."""
-    return _DESTINATIONS[code] if code < len(_DESTINATIONS) else OTHER
+    return DESTINATIONS[code] if code < len(DESTINATIONS) else OTHER
 
 
 def sum_per_cpu(value: bytes) -> tuple[int, int]:
@@ -109,7 +130,7 @@ def sum_per_cpu(value: bytes) -> tuple[int, int]:
 def decode_flows(entries: Iterable[tuple[bytes, bytes]]) -> Iterator[FlowCount]:
     """Turn the entries of the map `flows` into counters."""
     for key, value in entries:
-        netns, outcome, error, destination, bucket = FLOW_KEY.unpack(key)
+        cgroup, netns, workload, outcome, error, destination, bucket = FLOW_KEY.unpack(key)
         count, sum_ns = sum_per_cpu(value)
         yield FlowCount(
             netns,
@@ -119,7 +140,15 @@ def decode_flows(entries: Iterable[tuple[bytes, bytes]]) -> Iterator[FlowCount]:
             bucket if outcome == 0 else UNKNOWN_BUCKET,
             count,
             sum_ns,
+            cgroup,
+            workload,
         )
+
+
+def client_of(key: bytes) -> Client:
+    """Return whose counter an entry of the map `flows` is."""
+    cgroup, netns, *_ = FLOW_KEY.unpack(key)
+    return Client(netns, cgroup)
 
 
 def decode_overflow(outcome: int, value: bytes) -> FlowCount:
@@ -134,10 +163,11 @@ def decode_attempts(entries: Iterable[tuple[bytes, bytes]]) -> tuple[list[Attemp
     waiting, idle, total = [], [], 0
     for key, value in entries:
         total += 1
-        start_ns, netns, destination, source = ATTEMPT.unpack(value)
+        start_ns, cgroup, netns, workload, destination, source = ATTEMPT.unpack(value)
         if start_ns:
             (sock,) = struct.unpack("<Q", key)
-            waiting.append(Attempt(sock, start_ns, netns, destination_of(destination), source))
+            goal = destination_of(destination)
+            waiting.append(Attempt(sock, start_ns, netns, goal, source, cgroup, workload))
         else:
             idle.append(key)
     return waiting, idle, total

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from netsre.datapath import buckets, flows, offsets
+from netsre.datapath import buckets, flows, offsets, workloads
 from netsre.datapath.btf import TypeTable
 
 
@@ -44,7 +44,7 @@ FLOWS: Final = Probe(
     "flows",
     "flows.c",
     maps=(
-        *("attempts", "stalls", "denied_sources", "last_denial_ns"),
+        *("attempts", "stalls", "denied_sources", "last_denial_ns", "workloads", "workload_rules"),
         *("flows", "flows_overflow", "attempts_overflow"),
     ),
     programs=(
@@ -53,6 +53,7 @@ FLOWS: Final = Probe(
     ),
     defines=lambda types: {
         **flows.DEFINES,
+        **workloads.DEFINES,
         **offsets.flow_defines(types),
         "CONNECT_BUCKETS": buckets.bucket_defines(),
     },

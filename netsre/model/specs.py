@@ -173,10 +173,14 @@ class Sequence:
         for index, node in enumerate(self.nodes):
             yield _value(node, f"{self.path}[{index}]", self.origin.file, self.findings)
 
-    def texts(self) -> tuple[str, ...]:
+    def scalars(self) -> tuple[Scalar, ...]:
         """Return the items, each of which must be a single value."""
         scalars = [_expect(item, Scalar) for item in self]
-        return tuple(scalar.value for scalar in scalars if scalar is not None)
+        return tuple(scalar for scalar in scalars if scalar is not None)
+
+    def texts(self) -> tuple[str, ...]:
+        """Return the text of each item, which must be a single value."""
+        return tuple(scalar.value for scalar in self.scalars())
 
     def mappings(self) -> tuple["Mapping", ...]:
         """Return the items, each of which must be a mapping."""

@@ -3,6 +3,7 @@
 Not thread safe; the agent calls it under one lock.
 """
 
+import dataclasses
 import struct
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -13,7 +14,8 @@ from netsre.adapters.bpf.denials import Denials
 from netsre.adapters.bpf.session import Session
 from netsre.adapters.bpf.syscalls import MapFull
 from netsre.datapath import flows
-from netsre.datapath.flows import UNKNOWN_BUCKET, Attempt, FlowCount
+from netsre.datapath.flows import UNKNOWN_BUCKET, Attempt, Client, FlowCount
+from netsre.datapath.workloads import RULES, Workload, rules
 
 _IDLE_SHARE: Final = 0.75
 """Idle entries are removed when the table of attempts is fuller than this."""
@@ -44,7 +46,7 @@ class FlowProbe:
         self.in_flight = 0
         self._entries = {"attempts": 0, "stalls": 0, "flows": 0}
         # Counted here and not in the kernel: nobody but us notices that nothing happens.
-        self._stalled: Counter[tuple[int, str, bool]] = Counter()
+        self._stalled: Counter[FlowCount] = Counter()
         self._unclaimed = 0
 
     def scan(self, now_ns: int) -> None:
@@ -80,7 +82,7 @@ class FlowProbe:
                 return
             if claimed:
                 denied = self.denials.covers(attempt.source, attempt.start_ns)
-                self._stalled[(attempt.netns, attempt.destination, denied)] += 1
+                self._stalled[_unanswered(attempt, *(_DENIED if denied else _STALLED))] += 1
 
     def _remove_idle(self, keys: Iterable[bytes]) -> None:
         """Remove entries that are idle still: since they were read, a socket may have begun again."""
@@ -95,24 +97,28 @@ class FlowProbe:
         found = list(flows.decode_flows(self.session.maps["flows"].entries()))
         self._entries["flows"] = len(found)
         found.extend(self._overflowed())
-        found.extend(
-            FlowCount(netns, *(_DENIED if denied else _STALLED), destination, UNKNOWN_BUCKET, count, 0)
-            for (netns, destination, denied), count in self._stalled.items()
-        )
+        found.extend(dataclasses.replace(kind, count=count) for kind, count in self._stalled.items())
         return found
 
-    def retire(self, namespaces: Iterable[int]) -> None:
-        """Forget the counters of namespaces that are gone, so that they cannot fill the table."""
-        gone = frozenset(namespaces)
+    def retire(self, clients: Iterable[Client]) -> None:
+        """Forget the counters of clients that are gone, so that they cannot fill the table."""
+        gone = frozenset(clients)
         if not gone:
             return
         table = self.session.maps["flows"]
         for key, _ in list(table.entries()):
-            if flows.FLOW_KEY.unpack(key)[0] in gone:
+            if flows.client_of(key) in gone:
                 table.delete(key)
         for kind in list(self._stalled):
-            if kind[0] in gone:
+            if kind.client in gone:
                 del self._stalled[kind]
+
+    def name_destinations(self, workloads: Iterable[Workload]) -> None:
+        """Have destinations counted by these names from now on; asked once, before anything is counted."""
+        entries = rules(workloads)
+        for key, value in entries:
+            self.session.maps["workloads"].put(key, value)
+        self.session.maps["workload_rules"].put(bytes(4), RULES.pack(len(entries)))
 
     def usage(self) -> Iterator[MapUsage]:
         """Yield how full each table was when it was last read."""
@@ -138,6 +144,12 @@ class FlowProbe:
     def _attempts_lost(self) -> int:
         value = self.session.maps["attempts_overflow"].lookup(struct.pack("<I", 0)) or b""
         return sum(count for (count,) in struct.iter_unpack("<Q", value))
+
+
+def _unanswered(attempt: Attempt, outcome: str, reason: str) -> FlowCount:
+    """Return how an attempt without an answer is counted, none of them yet."""
+    ends = attempt.cgroup, attempt.workload
+    return FlowCount(attempt.netns, outcome, reason, attempt.destination, UNKNOWN_BUCKET, 0, 0, *ends)
 
 
 def _claim(attempt: Attempt) -> bytes:

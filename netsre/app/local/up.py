@@ -53,6 +53,8 @@ class UpOptions:
     """How the controller is set up; its user and its agent are those of this very run."""
     alertmanager: Endpoint | None = None
     """Where an Alertmanager of its own is to listen; None for none."""
+    workloads: tuple[str, ...] = ()
+    """Files that name ends of connections."""
 
     @property
     def data_dir(self) -> Path:
@@ -205,7 +207,8 @@ def _start(options: UpOptions, supervisor: Supervisor, network: lab.Lab | None, 
     control: tuple[str, ...] = ("--control", str(run_directory / _AGENT_SOCKET))
     who = ("--control-user", options.user.name)
     listen = ("--listen", str(options.agent_listen))
-    supervisor.start(Program(AGENT, (*netsre, AGENT, *listen, *control, *who, *parent)))
+    named = [word for path in options.workloads for word in ("--workloads", str(Path(path).absolute()))]
+    supervisor.start(Program(AGENT, (*netsre, AGENT, *listen, *control, *who, *named, *parent)))
     home = {"HOME": str(options.data_dir)}
     if options.alertmanager is not None:
         # Before the controller, which then never finds it missing.

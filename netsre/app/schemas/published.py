@@ -9,6 +9,7 @@ from netsre.alerting import parsing as alerts
 from netsre.app import settings
 from netsre.app.schemas import automation, levels, parts, set_up
 from netsre.app.schemas.parts import Schema
+from netsre.datapath import workload_files
 from netsre.model import alert_rules, gamedays
 from netsre.runbook import parsing as runbooks
 from netsre.slo import parsing as slos
@@ -41,6 +42,7 @@ def schemas() -> Mapping[str, Schema]:
         "alert.json": (alert_rules.KIND, "An alert about a condition.", alerting, levels.alert()),
         "runbook.json": (runbooks.KIND, "What is done about an alert.", plain, automation.runbook()),
         "game-day.json": (gamedays.KIND, "A fault on purpose.", plain, automation.game_day()),
+        "workloads.json": (workload_files.KIND, "Names of ends of connections.", plain, set_up.workloads()),
         "controller.json": (settings.KIND, "How a controller is set up.", plain, set_up.controller()),
     }
     found = {

@@ -1,4 +1,4 @@
-"""The schema of the file that `netsre controller --config` reads."""
+"""The schemas of the files that say how a controller and an agent are set up."""
 
 from typing import Final
 
@@ -37,6 +37,25 @@ def controller() -> Schema:
             "control": parts.text("The agent's control socket; without it automation only looks."),
         },
     )
+
+
+def workloads() -> Schema:
+    """Return the schema of `spec` of names for ends of connections."""
+    networks = parts.sequence("Of destinations, each an address with a prefix.", parts.text("A network."))
+    port = parts.whole("A port.", minimum=1, maximum=65_535)
+    # In a list, what looks like nothing is a text as well.
+    pattern = {**parts.text("A text with * for anything."), "type": [*parts.SCALARS, "null"]}
+    end = parts.mapping(
+        "One name, and what has it.",
+        {"name": parts.name("Unique, and none that netsre gives by itself.")},
+        {
+            "cidrs": networks,
+            "ports": parts.sequence("Of destinations in these networks.", port),
+            "cgroups": parts.sequence("Paths of clients' cgroups.", pattern),
+            "namespaces": parts.sequence("Names of clients' network namespaces.", pattern),
+        },
+    )
+    return parts.mapping("Names.", {"workloads": parts.sequence("In the order that matters.", end)})
 
 
 def _url(about: str) -> Schema:

@@ -1,32 +1,44 @@
-"""The network namespaces of this node, looked up as rarely as can be."""
+"""Who is on this node, network namespaces and cgroups, looked up as rarely as can be."""
 
+import time
 from collections.abc import Mapping
 from typing import Final
 
+from netsre.adapters import cgroups
 from netsre.adapters.namespaces import inventory
+from netsre.datapath.workloads import Names, Workload
 
 _EVERY_SECONDS: Final = 5.0
+_CGROUPS_SECONDS: Final = 60.0
+"""There are thousands of them on some nodes; of one that is not known nobody waits so long."""
 _UNKNOWN_SECONDS: Final = 0.5
-"""How soon to look again for the name of a namespace that was not there before."""
+"""How soon to look again for the name of somebody who was not there before."""
+_REST: Final = 50
+"""Of all time, no more than one part in so many is spent on looking for newcomers."""
 
 
 class Places:
-    """The namespaces as they were when they were last looked up."""
+    """The namespaces and cgroups as they were when they were last looked up."""
 
-    def __init__(self) -> None:
-        """Begin without having looked."""
+    def __init__(self, workloads: tuple[Workload, ...] = ()) -> None:
+        """Begin without having looked; `workloads` are the names that people gave."""
         self.namespaces: Mapping[int, inventory.Namespace] = {}
-        self._looked_at = float("-inf")
+        self.names = Names({}, {}, workloads)
+        self._cgroups: Mapping[int, str] = {}
+        self._looked_at = self._walked_at = float("-inf")
+        self._took = 0.0
 
     def refresh(self, now: float, *, unknown: bool = False) -> bool:
-        """Look them up again if that is due, sooner where one is unknown; return whether they were."""
-        if now - self._looked_at < (_UNKNOWN_SECONDS if unknown else _EVERY_SECONDS):
+        """Look them up again if that is due, sooner where somebody is unknown; return whether they were."""
+        soon = max(_UNKNOWN_SECONDS, _REST * self._took)
+        if now - self._looked_at < (soon if unknown else _EVERY_SECONDS):
             return False
+        began = time.monotonic()
         self.namespaces = inventory.namespaces()
         self._looked_at = now
+        if unknown or now - self._walked_at >= _CGROUPS_SECONDS:
+            self._cgroups, self._walked_at = cgroups.paths(), now
+        names = {inode: namespace.name for inode, namespace in self.namespaces.items()}
+        self.names = Names(names, self._cgroups, self.names.workloads)
+        self._took = time.monotonic() - began
         return True
-
-    @property
-    def names(self) -> dict[int, str]:
-        """Return the names by inode number."""
-        return {inode: namespace.name for inode, namespace in self.namespaces.items()}

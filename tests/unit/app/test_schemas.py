@@ -17,6 +17,7 @@ from netsre.alerting import parsing as alerts
 from netsre.app import service_levels, settings
 from netsre.app.schemas import published
 from netsre.cli import main
+from netsre.datapath import workload_files
 from netsre.errors import BadInput, SpecErrors
 from netsre.gameday import parsing as gamedays
 from netsre.model import specs
@@ -167,6 +168,17 @@ spec:
   externalUrl: https://netsre.example/under
   alertmanager: http://127.0.0.1:9093
   control: /run/netsre/control.sock
+---
+apiVersion: netsre.dev/v1
+kind: Workloads
+metadata: {name: site}
+spec:
+  workloads:
+    - name: database
+      cidrs: [10.1.0.0/16, '2001:db8::/32']
+      ports: [5432]
+      cgroups: ['batch.slice/*']
+      namespaces: ['batch-*']
 """
 
 
@@ -229,6 +241,8 @@ def told(document: dict[str, Any], kind: str, scratch: pathlib.Path) -> list[tup
             runbooks.parse(texts, ACTIONS, runbooks.Known(alerts={"Full"}, slos={"room"}))
         elif kind == "GameDay":
             gamedays.parse(texts, schedule.problem, gamedays.Known({"Full"}, {"whole"}, {"room"}))
+        elif kind == "Workloads":
+            workload_files.parse(texts)
         elif kind == "Controller":
             file = scratch / "file.yaml"
             file.write_text(texts[file.name])

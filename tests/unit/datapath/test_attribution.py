@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 
 from netsre.conventions import OTHER
 from netsre.datapath.attribution import MOST_NAMES, FlowTotals
-from netsre.datapath.flows import UNKNOWN_BUCKET, FlowCount
+from netsre.datapath.flows import UNKNOWN_BUCKET, Client, FlowCount
+from netsre.datapath.workloads import Names, Workload
 
 
 def _failed(netns: int, count: int) -> FlowCount:
@@ -19,8 +20,8 @@ def _by_name(totals: FlowTotals) -> dict[str, int]:
 def test_a_name_that_becomes_known_later_takes_only_what_comes_later() -> None:
     """What was counted without a name stays without one: a total never falls."""
     totals = FlowTotals()
-    totals.add([_failed(7, 3)], {})
-    totals.add([_failed(7, 5)], {7: "pod"})
+    totals.add([_failed(7, 3)], Names({}))
+    totals.add([_failed(7, 5)], Names({7: "pod"}))
 
     assert _by_name(totals) == {OTHER: 3, "pod": 2}
 
@@ -28,9 +29,9 @@ def test_a_name_that_becomes_known_later_takes_only_what_comes_later() -> None:
 def test_a_number_that_is_given_to_another_namespace_continues_under_the_new_name() -> None:
     """The kernel hands out numbers again; the old name keeps its total, the new one starts at nothing."""
     totals = FlowTotals()
-    totals.add([_failed(7, 4)], {7: "old"})
-    totals.add([_failed(7, 4)], {7: "new"})
-    totals.add([_failed(7, 9)], {7: "new"})
+    totals.add([_failed(7, 4)], Names({7: "old"}))
+    totals.add([_failed(7, 4)], Names({7: "new"}))
+    totals.add([_failed(7, 9)], Names({7: "new"}))
 
     assert _by_name(totals) == {"old": 4, "new": 5}
 
@@ -38,10 +39,10 @@ def test_a_number_that_is_given_to_another_namespace_continues_under_the_new_nam
 def test_a_namespace_that_is_gone_keeps_its_name_until_it_is_forgotten() -> None:
     """Gone from the list is no reason to move its total to anybody else."""
     totals = FlowTotals()
-    totals.add([_failed(7, 4), _failed(8, 1)], {7: "gone", 8: "here"})
-    totals.add([_failed(7, 4), _failed(8, 1)], {8: "here"})
+    totals.add([_failed(7, 4), _failed(8, 1)], Names({7: "gone", 8: "here"}))
+    totals.add([_failed(7, 4), _failed(8, 1)], Names({8: "here"}))
     before = _by_name(totals)
-    totals.forget(frozenset({7}), ["here"])
+    totals.forget(frozenset({Client(7)}), ["here"])
 
     assert before == {"gone": 4, "here": 1}
     assert _by_name(totals) == {"here": 1}
@@ -50,9 +51,9 @@ def test_a_namespace_that_is_gone_keeps_its_name_until_it_is_forgotten() -> None
 def test_a_number_that_comes_back_after_it_was_forgotten_starts_from_zero() -> None:
     """Its table was emptied, so all that it holds is new."""
     totals = FlowTotals()
-    totals.add([_failed(7, 4)], {7: "first"})
-    totals.forget(frozenset({7}), [])
-    totals.add([_failed(7, 2)], {7: "second"})
+    totals.add([_failed(7, 4)], Names({7: "first"}))
+    totals.forget(frozenset({Client(7)}), [])
+    totals.add([_failed(7, 2)], Names({7: "second"}))
 
     assert _by_name(totals) == {"second": 2}
 
@@ -60,9 +61,9 @@ def test_a_number_that_comes_back_after_it_was_forgotten_starts_from_zero() -> N
 def test_only_what_changed_is_active() -> None:
     """Activity keeps a namespace from being forgotten; standing still does not."""
     totals = FlowTotals()
-    totals.add([_failed(7, 4), _failed(8, 4)], {})
+    totals.add([_failed(7, 4), _failed(8, 4)], Names({}))
 
-    assert totals.add([_failed(7, 4), _failed(8, 5)], {}) == frozenset({8})
+    assert totals.add([_failed(7, 4), _failed(8, 5)], Names({})) == frozenset({Client(8)})
 
 
 @given(
@@ -84,7 +85,7 @@ def test_names_may_come_and_go_and_the_sum_is_what_the_kernel_counted(
     for growth, names in steps:
         for netns, more in growth.items():
             kernel[netns] = kernel.get(netns, 0) + more
-        totals.add([_failed(netns, count) for netns, count in kernel.items()], names)
+        totals.add([_failed(netns, count) for netns, count in kernel.items()], Names(names))
         now = _by_name(totals)
 
         assert sum(now.values()) == sum(kernel.values())
@@ -96,7 +97,7 @@ def test_what_belongs_to_no_namespace_is_never_forgotten_and_counted_again() -> 
     """Number 0 is nobody's: it is not among the active, so it cannot be taken for gone."""
     totals = FlowTotals()
 
-    assert totals.add([_failed(0, 10), _failed(7, 1)], {}) == frozenset({7})
+    assert totals.add([_failed(0, 10), _failed(7, 1)], Names({})) == frozenset({Client(7)})
 
 
 def test_names_beyond_the_bound_are_other_and_nothing_is_lost() -> None:
@@ -104,10 +105,44 @@ def test_names_beyond_the_bound_are_other_and_nothing_is_lost() -> None:
     totals = FlowTotals()
     many = MOST_NAMES + 5
     names = {number: f"pod-{number}" for number in range(1, many + 1)}
-    totals.add([_failed(number, 1) for number in names], names)
+    totals.add([_failed(number, 1) for number in names], Names(names))
 
     assert len(_by_name(totals)) == MOST_NAMES + 1
     assert _by_name(totals)[OTHER] == 5
-    totals.forget(frozenset({1}), [f"pod-{number}" for number in range(2, many + 1)])
-    totals.add([_failed(number, 2) for number in names if number != 1], names)
+    totals.forget(frozenset({Client(1)}), [f"pod-{number}" for number in range(2, many + 1)])
+    totals.add([_failed(number, 2) for number in names if number != 1], Names(names))
     assert sum(_by_name(totals).values()) == 2 * (many - 1) + 0
+
+
+def test_two_services_of_one_host_are_told_apart_and_so_are_two_names_of_destinations() -> None:
+    """By the cgroup of the client, and by the number of the rule that the kernel found."""
+    names = Names(
+        {7: "host"},
+        {1: "", 11: "system.slice/nginx.service", 12: "system.slice/cron.service"},
+        (Workload("database"),),
+    )
+    totals = FlowTotals()
+    totals.add(
+        [
+            FlowCount(7, "failed", "refused", "private", UNKNOWN_BUCKET, 1, 0, cgroup=11, workload=1),
+            FlowCount(7, "failed", "refused", "private", UNKNOWN_BUCKET, 2, 0, cgroup=12),
+            FlowCount(7, "failed", "refused", "private", UNKNOWN_BUCKET, 4, 0, cgroup=1),
+        ],
+        names,
+    )
+
+    assert {(kind.src, kind.destination): count for kind, count, _ in totals.amounts()} == {
+        ("nginx", "database"): 1, ("cron", "private"): 2, ("host", "private"): 4,
+    }  # fmt: skip
+
+
+def test_a_cgroup_that_nobody_knew_is_looked_for_until_its_counts_were_read() -> None:
+    """One that ended before anybody looked must not have all of them looked up for ever."""
+    totals = FlowTotals()
+    counts = [FlowCount(7, "failed", "refused", "private", UNKNOWN_BUCKET, 1, 0, cgroup=11)]
+    names = Names({7: "host"}, {1: ""})
+    strangers = totals.strangers(counts, names)
+    totals.add(counts, names)
+
+    assert strangers == {Client(7, 11)}
+    assert not totals.strangers(counts, names)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from netsre.app.resources import directory
-from netsre.datapath import block, buckets, flows
+from netsre.datapath import block, buckets, flows, workloads
 
 _PROGRAM = """
 #include <stddef.h>
@@ -19,10 +19,12 @@ _PROGRAM = """
     sizeof(((struct type *)0)->field))
 #define SIZE(type) printf("%s %zu\\n", #type, sizeof(struct type))
 int main(void) {
-  FIELD(attempt, start_ns); FIELD(attempt, netns); FIELD(attempt, destination); FIELD(attempt, source);
-  SIZE(attempt);
+  FIELD(attempt, start_ns); FIELD(attempt, cgroup); FIELD(attempt, netns); FIELD(attempt, workload);
+  FIELD(attempt, destination); FIELD(attempt, source); SIZE(attempt);
+  FIELD(workload_key, bits); FIELD(workload_key, port); FIELD(workload_key, address); SIZE(workload_key);
   FIELD(stall_claim, sock); FIELD(stall_claim, start_ns); SIZE(stall_claim);
-  FIELD(flow_key, netns); FIELD(flow_key, outcome); FIELD(flow_key, error); FIELD(flow_key, destination);
+  FIELD(flow_key, cgroup); FIELD(flow_key, netns); FIELD(flow_key, workload);
+  FIELD(flow_key, outcome); FIELD(flow_key, error); FIELD(flow_key, destination);
   FIELD(flow_key, bucket); SIZE(flow_key);
   FIELD(denial, since_ns); FIELD(denial, until_ns); SIZE(denial);
   FIELD(drops, packets); FIELD(drops, bytes); SIZE(drops); SIZE(source); SIZE(source_address);
@@ -36,19 +38,27 @@ int main(void) {
 
 _EXPECTED = """\
 attempt.start_ns 0 8
-attempt.netns 8 4
-attempt.destination 12 1
-attempt.source 16 16
-attempt 32
+attempt.cgroup 8 8
+attempt.netns 16 4
+attempt.workload 20 4
+attempt.destination 24 1
+attempt.source 32 16
+attempt 48
+workload_key.bits 0 4
+workload_key.port 4 2
+workload_key.address 8 16
+workload_key 24
 stall_claim.sock 0 8
 stall_claim.start_ns 8 8
 stall_claim 16
-flow_key.netns 0 4
-flow_key.outcome 4 1
-flow_key.error 5 1
-flow_key.destination 6 1
-flow_key.bucket 7 1
-flow_key 8
+flow_key.cgroup 0 8
+flow_key.netns 8 4
+flow_key.workload 12 4
+flow_key.outcome 16 1
+flow_key.error 17 1
+flow_key.destination 18 1
+flow_key.bucket 19 1
+flow_key 24
 denial.since_ns 0 8
 denial.until_ns 8 8
 denial 16
@@ -76,18 +86,21 @@ def test_the_header_has_the_layout_that_the_reader_decodes(tmp_path: Path) -> No
 
     assert printed == _EXPECTED
     layouts = (flows.ATTEMPT, flows.STALL_CLAIM, flows.FLOW_KEY, flows.FLOW_VALUE, flows.DENIAL, block.DROPS)
-    assert [layout.size for layout in layouts] == [32, 16, 8, 16, 16, 16]
+    assert [layout.size for layout in layouts] == [48, 16, 24, 16, 16, 16]
+    assert workloads.WORKLOAD_KEY.size == 24
     assert block.SOURCE_BYTES == 16
 
 
 def test_a_flow_key_is_decoded_field_by_field() -> None:
     """Distinct bytes in every field end where they belong; two CPUs' slots are added up."""
-    key = bytes([0x78, 0x56, 0x34, 0x12, 1, 111, 2, 9])
+    key = (17).to_bytes(8, "little") + bytes([0x78, 0x56, 0x34, 0x12, 5, 0, 0, 0, 1, 111, 2, 9, 0, 0, 0, 0])
     value = flows.FLOW_VALUE.pack(3, 500) + flows.FLOW_VALUE.pack(4, 600)
 
     [count] = flows.decode_flows([(key, value)])
 
-    assert count == flows.FlowCount(0x12345678, "failed", "refused", "private", flows.UNKNOWN_BUCKET, 7, 1100)
+    kind = (0x12345678, "failed", "refused", "private", flows.UNKNOWN_BUCKET)
+    assert count == flows.FlowCount(*kind, 7, 1100, cgroup=17, workload=5)
+    assert count.client == flows.client_of(key)
 
 
 @pytest.mark.parametrize(
@@ -115,13 +128,13 @@ def test_attempts_are_told_apart_from_idle_entries() -> None:
     source = bytes(range(16))
     waiting_key, idle_key = (5).to_bytes(8, "little"), (6).to_bytes(8, "little")
     entries = [
-        (waiting_key, flows.ATTEMPT.pack(1_000, 77, 3, source)),
-        (idle_key, flows.ATTEMPT.pack(0, 77, 3, source)),
+        (waiting_key, flows.ATTEMPT.pack(1_000, 17, 77, 5, 3, source)),
+        (idle_key, flows.ATTEMPT.pack(0, 17, 77, 5, 3, source)),
     ]
 
     waiting, idle, used = flows.decode_attempts(entries)
 
-    assert waiting == [flows.Attempt(5, 1_000, 77, "public", source)]
+    assert waiting == [flows.Attempt(5, 1_000, 77, "public", source, 17, 5)]
     assert (idle, used) == ([idle_key], 2)
 
 

@@ -9,7 +9,8 @@ import pytest
 
 from netsre.alerting import codes as alert_codes
 from netsre.cli import main
-from netsre.datapath import flows
+from netsre.datapath import codes as workload_codes
+from netsre.datapath import flows, workload_files
 from netsre.gameday import codes as gameday_codes
 from netsre.model import specs
 from netsre.runbook import codes as runbook_codes
@@ -68,6 +69,7 @@ def test_the_documentation_lists_every_code_with_its_meaning() -> None:
         **alert_codes.CODES,
         **runbook_codes.CODES,
         **gameday_codes.CODES,
+        **workload_codes.CODES,
     }
 
     assert {code: row[0] for code, row in documented.items()} == known
@@ -82,6 +84,9 @@ def test_every_file_that_is_shown_can_be_used(
     used = set()
     for page in PAGES:
         for shown in re.findall(r"^```yaml\n(apiVersion:.*?)^```", text_of(page), re.MULTILINE | re.DOTALL):
+            if f"kind: {workload_files.KIND}" in shown:
+                assert workload_files.parse({page: shown})
+                continue
             (kind,) = (kind for kind in checks if kind in shown)
             file = tmp_path / "shown.yaml"
             file.write_text(shown, encoding="utf-8")

@@ -8,6 +8,7 @@ from netsre.datapath.attribution import FlowTotals
 from netsre.datapath.buckets import CONNECT_BOUNDS
 from netsre.datapath.conntrack import ConntrackCounters
 from netsre.datapath.flows import UNKNOWN_BUCKET, FlowCount
+from netsre.datapath.workloads import Names
 from netsre.metrics.node import put_conntrack, put_flows
 from netsre.metrics.readings import Readings
 
@@ -31,7 +32,7 @@ def test_outcomes_are_added_up_and_latencies_cumulated() -> None:
         FlowCount(7, "failed", "refused", "private", UNKNOWN_BUCKET, 3, 0),
     ]
     totals = FlowTotals()
-    totals.add(counts, {7: "pod-a"})
+    totals.add(counts, Names({7: "pod-a"}))
     put_flows(readings, totals.amounts())
 
     parsed = _parsed(readings)
@@ -48,7 +49,7 @@ def test_outcomes_are_added_up_and_latencies_cumulated() -> None:
 def test_a_namespace_without_a_name_is_other() -> None:
     """Nothing is left out because nobody knows what it is called."""
     readings, totals = Readings(), FlowTotals()
-    totals.add([FlowCount(9, "failed", "reset", "public", UNKNOWN_BUCKET, 1, 0)], {})
+    totals.add([FlowCount(9, "failed", "reset", "public", UNKNOWN_BUCKET, 1, 0)], Names({}))
     put_flows(readings, totals.amounts())
 
     [(labels, value)] = readings.numbers[c.FLOWS]
