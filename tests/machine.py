@@ -1,7 +1,9 @@
 """What tests ask of the machine that they run on: a port, a condition come true, a process gone."""
 
 import contextlib
+import itertools
 import pathlib
+import random
 import shutil
 import socket
 import tempfile
@@ -15,11 +17,20 @@ PATIENCE: Final = 30.0
 """Seconds for what a quiet machine does at once: a busy one is no reason to call a claim false."""
 
 
+_FIRST_PORT: Final = 10_000
+_PORTS: Final = 20_000
+"""Below those that the kernel hands out: it gives none away before the server that it is for listens."""
+# Other workers begin elsewhere; only the system's random numbers differ between them.
+_steps: Final = itertools.count(random.SystemRandom().randrange(_PORTS))
+
+
 def free_port() -> int:
-    """Return a port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port that nobody listens on now, and that is not given to anybody who asks for any port."""
+    while True:
+        port = _FIRST_PORT + next(_steps) % _PORTS
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = PATIENCE) -> bool:
