@@ -22,7 +22,6 @@ pytestmark = [
 LIMIT: Final = pathlib.Path("/proc/sys/net/netfilter/nf_conntrack_max")
 BLOCK: Final = 1
 TUNE: Final = 3
-QUICK: Final = ("--interval", "1s")
 
 
 @pytest.fixture
@@ -41,7 +40,7 @@ def test_an_agent_killed_before_the_first_effect_and_a_hanging_alertmanager(data
     """The effect is made once, by the next agent; people at Alertmanager are told when it answers again."""
     port, killed = free_port(), list[int]()
     where = ("--with-alertmanager", "--alertmanager-listen", f"127.0.0.1:{port}")
-    with up(data_dir, *where, *QUICK) as running:
+    with up(data_dir, *where) as running:
         running.wait_for(r"^stop: ")
         hanging = int(running.wait_for(r"alertmanager, pid (\d+)")[1])
         agent = running.pid("agent")
@@ -90,7 +89,7 @@ def test_of_two_floods_the_worst_is_blocked_and_for_the_other_the_limit_raised(
 ) -> None:
     """Once, also where the first reading after the flush found the table half empty; the end puts it back."""
     before = int(LIMIT.read_text(encoding="ascii"))
-    with up(data_dir, *QUICK) as running:
+    with up(data_dir) as running:
         running.wait_for(r"^stop: ")
         flood(running)
         other = lab_faults.server(running).removesuffix("-srv") + "-cli-a"
@@ -106,7 +105,7 @@ def test_of_two_floods_the_worst_is_blocked_and_for_the_other_the_limit_raised(
 
 def test_a_table_that_the_node_itself_fills_is_left_to_people(data_dir: pathlib.Path) -> None:
     """Refused by its word before anything is changed, and people are called with it."""
-    with up(data_dir, *QUICK) as running:
+    with up(data_dir) as running:
         running.wait_for(r"^stop: ")
         with lab_faults.another_flood(lab_faults.server(running), "127.0.0.1"):
             running.wait_for(
