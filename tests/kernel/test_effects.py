@@ -251,29 +251,28 @@ def test_a_block_ends_by_its_time(node: Node, pair: Pair) -> None:
 
 
 @pytest.mark.parametrize("source", [LOOPBACK, "198.18.77.1", "224.0.0.1", "0.0.0.0", "::1"])
-def test_what_must_not_be_blocked_is_not(node: Node, pair: Pair, source: str) -> None:
+def test_what_must_not_be_blocked_is_not(agent_of_all: Node, pair: Pair, source: str) -> None:
     """Neither the node itself nor what is no client's address, whatever was planned."""
-    with running(*node.options):
-        with refused("protected"):
-            node.asked.apply("run/1", dataclasses.replace(pair.block, source=source))
-        assert list(node.ledger.iterdir()) == []
+    with refused("protected"):
+        agent_of_all.asked.apply("run/1", dataclasses.replace(pair.block, source=source))
+    assert list(agent_of_all.ledger.iterdir()) == []
 
 
-def test_what_is_gone_or_another_is_refused(node: Node, pair: Pair) -> None:
+def test_what_is_gone_or_another_is_refused(agent_of_all: Node, pair: Pair) -> None:
     """A namespace that is not there, an interface that it is not, an address that is none."""
-    with running(*node.options):
-        with refused("no_such_namespace"):
-            node.asked.apply("run/1", dataclasses.replace(pair.block, netns="netsre-nowhere"))
-        with refused("no_such_namespace"):
-            node.asked.apply("run/1", Flush("netsre-nowhere", LOOPBACK))
-        with refused("no_such_namespace"):
-            node.asked.table("netsre-nowhere")
-        with refused("interface_changed"):
-            node.asked.apply("run/1", dataclasses.replace(pair.block, interface="eth7"))
-        for source in ("198.18.77", "198.18.77.2/24", "fe80::1%lo", "0:0::1", "x" * 5000):
-            with refused("bad_source"):
-                node.asked.apply("run/1", Flush(pair.server, source))
-        assert list(node.ledger.iterdir()) == []
+    asked = agent_of_all.asked
+    with refused("no_such_namespace"):
+        asked.apply("run/1", dataclasses.replace(pair.block, netns="netsre-nowhere"))
+    with refused("no_such_namespace"):
+        asked.apply("run/1", Flush("netsre-nowhere", LOOPBACK))
+    with refused("no_such_namespace"):
+        asked.table("netsre-nowhere")
+    with refused("interface_changed"):
+        asked.apply("run/1", dataclasses.replace(pair.block, interface="eth7"))
+    for source in ("198.18.77", "198.18.77.2/24", "fe80::1%lo", "0:0::1", "x" * 5000):
+        with refused("bad_source"):
+            asked.apply("run/1", Flush(pair.server, source))
+    assert list(agent_of_all.ledger.iterdir()) == []
 
 
 @pytest.mark.parametrize("state", ["begun", "applied"])
@@ -515,8 +514,8 @@ def test_nonsense_is_answered_or_cut_off_and_changes_nothing(agent_of_all: Node,
 
 @pytest.fixture(scope="module")
 def agent_of_all(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
-    """Run one agent for all the nonsense."""
-    node = Node(tmp_path_factory.mktemp("nonsense"))
+    """Run one agent for all that is refused."""
+    node = Node(tmp_path_factory.mktemp("refusing"))
     with running(*node.options):
         yield node
 
