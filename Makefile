@@ -29,7 +29,7 @@ run: packages .venv/.run ## netsre on this machine, with a small network of its 
 	@$(BIN)/python tools/foreground.py tools/up.sh $(RUN_ARGS)
 
 test: dev-packages .venv/.dev ## every test; names what it skipped
-	@$(BIN)/python -m pytest $(TEST_ARGS)
+	@$(BIN)/python -m pytest -n auto $(TEST_ARGS)
 
 lint: dev-packages .venv/.dev ## layout, types, import law, generated files, the wheel
 	@echo "lint: ruff" && $(BIN)/ruff check --quiet . && $(BIN)/ruff format --quiet --check .

@@ -2,6 +2,8 @@
 
 A test says what it needs: `@pytest.mark.requires("root", "nft")`. Where a need is not met the test is skipped
 with the reason; with CI=true, where everything must be there, the same test fails instead.
+
+Several workers may share a run; tests/queues.py says what stays together.
 """
 
 import collections
@@ -9,13 +11,13 @@ import os
 import pathlib
 import re
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from typing import Final
 
 import hypothesis
 import pytest
 
-from tests import needs
+from tests import needs, queues
 
 HERE: Final = pathlib.Path(__file__).parent
 IN_CI: Final = os.environ.get("CI") == "true"
@@ -28,6 +30,8 @@ _TIMEOUTS: Final = {"kernel": 60, "system": 120}
 _NAMESPACES: Final = pathlib.Path("/run/netns")
 _OWNED: Final = re.compile(r"netsre-[a-z0-9]+-(?P<pid>\d+)-[0-9a-z]+-")
 _SWEEP_PATIENCE: Final = 2.0
+_BEFORE: Final = pytest.StashKey[set[str]]()
+_LEFT: Final = pytest.StashKey[set[str]]()
 
 # A busy machine is no reason to call a property false, and CI must find the same thing twice. What repeats a
 # failure is printed, so nothing is kept in the checkout.
@@ -45,7 +49,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests by the directory they live in, and refuse needs that nobody can check."""
+    """Mark tests by the directory they live in, refuse needs that nobody can check, and put them in order."""
     for item in items:
         directory = item.path.relative_to(HERE).parts[0] if item.path.is_relative_to(HERE) else ""
         if directory in _IMPLIED_NEEDS:
@@ -53,10 +57,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for marker in (name for name in _TIMEOUTS if item.get_closest_marker(name)):
             if item.get_closest_marker("timeout") is None:
                 item.add_marker(pytest.mark.timeout(_TIMEOUTS[marker]))
-        for need in sorted(_needs_of(item)):
+        needed = _needs_of(item)
+        for need in sorted(needed):
             if need not in needs.NEEDS:
                 known = ", ".join(needs.NEEDS)
                 raise pytest.UsageError(f"{item.nodeid}: unknown need {need!r}; known: {known}")
+        if needed & queues.HOST_NEEDS and queues.queue_of(item.nodeid) != queues.HOST:
+            raise pytest.UsageError(f"{item.nodeid}: can change the host; name it in tests/queues.py")
+    items.sort(key=lambda item: queues.turn_of(item.nodeid))
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> queues.Scheduler:
+    """Have the workers of a run keep to the queues."""
+    return queues.Scheduler(config, log)
 
 
 def _needs_of(item: pytest.Item) -> set[str]:
@@ -99,8 +112,8 @@ def _reason_of(report: pytest.TestReport | pytest.CollectReport) -> str:
     return text.removeprefix("Skipped: ")
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Name every reason for a skip with its count, and say so when there was none."""
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Name every reason for a skip with its count, say so when there was none, and name what is left."""
     skipped = terminalreporter.stats.get("skipped", [])
     reasons = collections.Counter(_reason_of(report) for report in skipped)
     terminalreporter.section("skipped tests")
@@ -108,17 +121,29 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(f"skipped: {count} ({reason})")
     if not reasons:
         terminalreporter.write_line("skipped: none")
+    if left := config.stash.get(_LEFT, set()):
+        names = ", ".join(sorted(left))
+        terminalreporter.write_line(f"tests left network namespaces behind: {names}", red=True)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _host_left_as_found() -> Iterator[None]:
-    """Fail the run when a network namespace that a test made is still there at its end."""
-    before = _namespaces()
-    yield
-    deadline = time.monotonic() + _SWEEP_PATIENCE
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Look at the host before the first test."""
+    session.config.stash[_BEFORE] = _namespaces()
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail the run when a network namespace that a test made is still there at its end.
+
+    A worker's end is not the run's: beside it another may just be taking its own down.
+    """
+    if hasattr(session.config, "workerinput"):
+        return
+    before, deadline = session.config.stash[_BEFORE], time.monotonic() + _SWEEP_PATIENCE
     while (left := _orphans(_namespaces() - before)) and time.monotonic() < deadline:
         time.sleep(0.1)
-    assert not left, f"tests left network namespaces behind: {', '.join(sorted(left))}"
+    session.config.stash[_LEFT] = left
+    if left:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def _namespaces() -> set[str]:

@@ -1,0 +1,48 @@
+"""How the workers of a run share its tests: in queues, each of which one worker takes from end to end.
+
+Tests that can change the host, or see it changed, are one queue and run one after the other: they raise the
+limit of its connection tables, sweep up what others have left, and count what happens anywhere on it. Every
+other module is a queue of its own.
+"""
+
+from typing import Final
+
+import pytest
+from xdist.scheduler import LoadScopeScheduling
+
+HOST: Final = "host"
+HOST_NEEDS: Final = frozenset({"bpf", "netns"})
+"""What a test needs that can change the host; its id must begin with one of these."""
+_HOST_TESTS: Final = (
+    "tests/kernel/",
+    "tests/system/test_gameday.py",
+    "tests/system/test_gates.py::test_a_namespace_that_a_test_leaves_behind_fails_the_run",
+    "tests/system/test_lab_faults.py",
+    "tests/system/test_up.py",
+    "tests/system/test_up_alertmanager.py",
+)
+
+
+def queue_of(test: str) -> str:
+    """Return the queue of a test, by its id."""
+    return HOST if test.startswith(_HOST_TESTS) else test.partition("::")[0]
+
+
+def turn_of(test: str) -> int:
+    """Return when a test's queue begins: first the longest, which decides how long a run takes."""
+    if queue_of(test) == HOST:
+        return 0
+    return 1 if test.startswith("tests/system/") else 2
+
+
+class Scheduler(LoadScopeScheduling):  # type: ignore[misc]
+    """Hands out queues in the order in which their first tests were collected."""
+
+    def __init__(self, config: pytest.Config, log: object) -> None:
+        """Begin without workers."""
+        super().__init__(config, log)
+        # By its number of tests a queue would be handed out, which says little about how long it takes.
+        config.option.loadscopereorder = False
+
+    def _split_scope(self, nodeid: str) -> str:
+        return queue_of(nodeid)
