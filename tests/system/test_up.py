@@ -26,7 +26,7 @@ from netsre.clock import MINUTE
 from netsre.model.effects import Limit
 from netsre.runbook.actions.contract import NodeUnreachable
 from tests.machine import free_port, gone, open_directory, wait_until
-from tests.system.up_process import Up, command, up
+from tests.system.up_process import START_SECONDS, Up, command, up
 
 pytestmark = pytest.mark.requires("root", "bpf", "btf", "bcc", "netns")
 
@@ -48,6 +48,17 @@ def get(port: int, path: str) -> tuple[int, str]:
         connection.request("GET", path)
         response = connection.getresponse()
         return response.status, response.read().decode()
+
+
+def live(running: Up) -> None:
+    """Wait until it knows of real connections, which is sooner than it says so."""
+    running.wait_for(r"^stop: ")
+    assert wait_until(lambda: _counts(running), START_SECONDS), running.printed
+
+
+def _counts(running: Up) -> bool:
+    levels: list[dict[str, Any]] = json.loads(get(running.listen, "/api/v1/slos")[1])["slos"]
+    return any(level["total"] for level in levels if level["name"] == "flow-success")
 
 
 def uid(pid: int) -> int:
@@ -96,14 +107,14 @@ def test_live_numbers_appear_and_an_orderly_stop_leaves_nothing(data_dir: pathli
 def test_after_kill_9_the_children_end_and_the_next_start_removes_the_rest(data_dir: pathlib.Path) -> None:
     """No child outlives its parent; the next `up` names and removes the namespaces, and keeps the data."""
     with up(data_dir) as killed:
-        killed.wait_for(LIVE)
+        live(killed)
         children, left = parts(killed), ours(killed)
         killed.process.kill()
         killed.process.wait()
         assert wait_until(lambda: gone(children))
         assert ours(killed) == left
         with up(data_dir) as following:
-            following.wait_for(LIVE)
+            live(following)
             assert all(f"removed: namespace {name}" in following.printed for name in left)
             assert ours(killed) == []
             following.stop()
@@ -119,7 +130,7 @@ def test_what_still_holds_the_ports_after_kill_9_is_removed_by_the_next_start(da
         assert processes.listener(killed.agent_listen) == agent
         with up(data_dir, ports=(killed.listen, killed.agent_listen)) as following:
             following.wait_for(rf"^left by an earlier run and removed: process \S+-agent \(pid {agent} ")
-            following.wait_for(LIVE)
+            live(following)
             assert gone([agent])
             following.stop()
 
@@ -127,7 +138,7 @@ def test_what_still_holds_the_ports_after_kill_9_is_removed_by_the_next_start(da
 def test_the_agent_takes_commands_and_does_so_again_after_kill_9(data_dir: pathlib.Path) -> None:
     """Its socket lies in a directory of this `up`, is there again with the next agent, and goes with `up`."""
     with up(data_dir) as running:
-        running.wait_for(LIVE)
+        live(running)
         (place,) = pathlib.Path("/run/netsre").glob(f"netsre-up-{running.process.pid}-*")
         assert (place.stat().st_mode & 0o777, place.stat().st_uid != 0) == (0o700, True)
         server = next(name for name in ours(running) if name.endswith("-srv"))
@@ -148,7 +159,7 @@ def test_what_a_hanging_agent_has_in_force_is_ended_by_its_parent(data_dir: path
     limit = Limit(before, before + 16, MINUTE)
     try:
         with up(data_dir) as running:
-            running.wait_for(LIVE)
+            live(running)
             (place,) = pathlib.Path("/run/netsre").glob(f"netsre-up-{running.process.pid}-*")
             AgentNode(place / "agent.sock").apply(f"test-{running.process.pid}/1", limit)
             assert int(file.read_text()) == limit.after
@@ -172,7 +183,7 @@ def answers(node: AgentNode) -> bool:
 def test_a_part_that_dies_is_started_again_beside_the_others(data_dir: pathlib.Path, part: str) -> None:
     """One line says who ended and how; a new one takes over, and the others are still the same processes."""
     with up(data_dir) as running:
-        running.wait_for(LIVE)
+        live(running)
         before = parts(running)
         os.kill(running.pid(part), signal.SIGKILL)
         running.wait_for(rf"^{part} \(pid \d+\) ended: signal SIGKILL.*starting it again in 1 s$")
@@ -191,7 +202,7 @@ def test_a_part_that_is_killed_before_it_is_ready_is_started_again(data_dir: pat
         wait_until(lambda: _child(running, part) is not None, seconds=30)
         os.kill(_child(running, part) or 0, signal.SIGKILL)
         running.wait_for(rf"^{part} \(pid \d+\) ended: signal SIGKILL.*starting it again in 1 s$")
-        running.wait_for(LIVE)
+        live(running)
         running.stop()
 
 
@@ -208,7 +219,7 @@ def _child(running: Up, part: str) -> int | None:
 def test_a_part_that_hangs_is_ended_and_started_again(data_dir: pathlib.Path) -> None:
     """An agent that runs and does not answer is noticed and replaced."""
     with up(data_dir) as running:
-        running.wait_for(LIVE)
+        live(running)
         os.kill(running.pid("agent"), signal.SIGSTOP)
         running.wait_for(r"^agent \(pid \d+\) has not answered")
         again = running.wait_for(r"^agent: started again")
@@ -219,7 +230,7 @@ def test_a_part_that_hangs_is_ended_and_started_again(data_dir: pathlib.Path) ->
 def test_a_second_ctrl_c_is_still_clean(data_dir: pathlib.Path) -> None:
     """A part that does not hear SIGTERM delays the stop; asking again leaves neither it nor a namespace."""
     with up(data_dir) as running:
-        running.wait_for(LIVE)
+        live(running)
         children = parts(running)
         os.kill(running.pid("controller"), signal.SIGSTOP)
         running.process.send_signal(signal.SIGINT)
@@ -233,7 +244,7 @@ def test_a_second_ctrl_c_is_still_clean(data_dir: pathlib.Path) -> None:
 def test_a_lost_terminal_is_an_orderly_stop(data_dir: pathlib.Path) -> None:
     """When the connection to the terminal breaks, nothing is left behind either."""
     with up(data_dir) as running:
-        running.wait_for(LIVE)
+        live(running)
         children = parts(running)
         running.process.send_signal(signal.SIGHUP)
         assert running.wait() == 0
@@ -244,13 +255,13 @@ def test_a_lost_terminal_is_an_orderly_stop(data_dir: pathlib.Path) -> None:
 def test_two_may_run_but_not_on_one_data_directory(data_dir: pathlib.Path) -> None:
     """A second one is refused in one line that names the first, which is not disturbed."""
     with up(data_dir) as running:
-        running.wait_for(LIVE)
+        live(running)
         with up(data_dir) as second:
             assert second.wait() == 3
             assert f"{data_dir} is in use by pid {running.process.pid}" in second.printed
             assert len(second.refusal) == 1
         with up(data_dir.parent / "other") as third:
-            third.wait_for(LIVE)
+            live(third)
             third.stop()
         running.wait_for(LIVE, after=len(running.printed))
         running.stop()
@@ -417,7 +428,7 @@ def test_it_runs_from_a_checkout_that_the_service_user_cannot_read(data_dir: pat
         shutil.copytree(source / name, private / name, ignore=shutil.ignore_patterns("__pycache__"))
     environment = os.environ | {"PYTHONPATH": str(private), "PYTHONDONTWRITEBYTECODE": "1"}
     with up(data_dir, environment=environment) as running:
-        running.wait_for(LIVE)
+        live(running)
         loaded = pathlib.Path(f"/proc/{running.pid('controller')}/environ").read_bytes()
         assert str(private).encode() in loaded
         assert get(running.listen, "/")[0] == 200
