@@ -29,18 +29,23 @@ families = pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6], 
 
 
 @pytest.fixture
-def probe() -> Iterator[FlowProbe]:
-    """Attach a probe of this test's own, and detach it afterwards."""
-    session = open_session(directory("bpf"))
-    yield FlowProbe(session)
-    session.close()
-
-
-@pytest.fixture
 def place() -> Iterator[Place]:
     """Make a namespace of this test's own: its inode tells our attempts from all others."""
     with attempts.place() as made:
         yield made
+
+
+@pytest.fixture
+def probe(place: Place) -> Iterator[FlowProbe]:
+    """Attach a probe of this test's own, and detach it afterwards.
+
+    After the namespace is there: the inode of one that ended is given to the next, and with it would go what
+    the probe has counted of that.
+    """
+    del place
+    session = open_session(directory("bpf"))
+    yield FlowProbe(session)
+    session.close()
 
 
 def outcomes(probe: FlowProbe, place: Place) -> dict[tuple[str, str], int]:
