@@ -92,12 +92,12 @@ def _scrape(at: int, series: Pairs, burning: int) -> Scrape:
 def _fill(engine: Engine, at: int) -> int:
     """Give every level a whole window of history, as minutes, five minutes and hours."""
     history = engine._history  # noqa: SLF001  thirty days of scrapes would take a day
-    for tier, grid in zip(history.tiers, history._grids, strict=True):  # noqa: SLF001
+    for tier, grid in zip(history.tiers, history._slots.grids, strict=True):  # noqa: SLF001
         rows = grid.used(tier.slot(at))
         # Where nothing is kept of the present there is nothing to fill in: these have no calendar.
         for slot in range(tier.slot(at) - tier.slots, tier.slot(at)) if len(rows) else ():
             cells = grid.cells(rows, tier.slot(at))
-            grid.add(rows, slot, cells.bad, cells.total, cells.measured.astype("uint8"))
+            grid.add(rows, slot, cells.bad, cells.total, cells.measured)
     return at
 
 

@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -17,8 +18,8 @@ from netsre.slo.buckets import Bucket
 from netsre.store.database import Store
 from netsre.store.migrations import Migrations
 
-_BATCH: Final = 50
-"""SLOs of one transaction."""
+_BATCH: Final = 50_000
+"""Buckets of one transaction."""
 
 
 def keep(home: Path, fleet: Fleet, slos: Sequence[SLO]) -> None:
@@ -28,13 +29,10 @@ def keep(home: Path, fleet: Fleet, slos: Sequence[SLO]) -> None:
     store = Store.at(home, Migrations.load(str(resources.directory("migrations"))))
     try:
         store.upgrade()
-        for first in range(0, fleet.services, _BATCH):
-            numbers = range(first, min(first + _BATCH, fleet.services))
+        buckets = _buckets(fleet, slos, now)
+        while batch := list(islice(buckets, _BATCH)):
             with store.write() as transaction:
-                transaction.history.save(
-                    (bucket for number in numbers for bucket in _buckets(fleet, number, slos[number], now)),
-                    (),
-                )
+                transaction.history.save(batch, ())
     finally:
         store.close()
     if os.geteuid() == 0:
@@ -43,29 +41,20 @@ def keep(home: Path, fleet: Fleet, slos: Sequence[SLO]) -> None:
             os.chown(path, user.uid, user.gid)
 
 
-def _buckets(fleet: Fleet, number: int, slo: SLO, now: Timestamp) -> Iterator[Bucket]:
-    """Yield every slot of one SLO that was over by now."""
-    what = definition.of(slo)
-    for tier, span in _kept(slo):
-        first, last = tier.slot(now - span), tier.slot(now)
-        bounds = [tier.start(slot) // clock.SECOND for slot in range(first, last + 1)]
-        bad = [fleet.failed(number, at) for at in bounds]
-        good = [fleet.delivered(number, at) for at in bounds]
-        for slot in range(last - first):
-            failed, delivered = bad[slot + 1] - bad[slot], good[slot + 1] - good[slot]
-            yield Bucket(
-                slo.name,
-                (),
-                tier.start(first + slot),
-                Decimal(failed),
-                Decimal(failed + delivered),
-                tier.step // clock.MINUTE,
-                what,
-                tier.step,
-            )
+def _buckets(fleet: Fleet, slos: Sequence[SLO], now: Timestamp) -> Iterator[Bucket]:
+    """Yield every slot that was over by now: of all SLOs one after the other, as turns keep them."""
+    named = [(number, slo.name, definition.of(slo)) for number, slo in enumerate(slos)]
+    for tier, span in _kept(max(slo.window for slo in slos)):
+        for slot in range(tier.slot(now - span), tier.slot(now)):
+            begin, end = (tier.start(bound) // clock.SECOND for bound in (slot, slot + 1))
+            for number, name, what in named:
+                failed = fleet.failed(number, end) - fleet.failed(number, begin)
+                delivered = fleet.delivered(number, end) - fleet.delivered(number, begin)
+                amounts = Decimal(failed), Decimal(failed + delivered), tier.step // clock.MINUTE
+                yield Bucket(name, (), tier.start(slot), *amounts, what, tier.step)
 
 
-def _kept(slo: SLO) -> tuple[tuple[tiers.Tier, int], ...]:
+def _kept(window: int) -> tuple[tuple[tiers.Tier, int], ...]:
     """Return the tiers of a history, each with the milliseconds for which its slots are kept."""
-    minutes, fives, hours, _ = tiers.ladder(slo.window)
+    minutes, fives, hours, _ = tiers.ladder(window)
     return (minutes, tiers.KEPT_MINUTES), (fives, fives.span), (hours, hours.span)

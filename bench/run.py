@@ -187,7 +187,11 @@ def prometheus_lines(figures: prometheus_scale.PrometheusFigures) -> list[Line]:
             f"{settled.queries:.1f}",
             f"{other}: {asked * figures.slos:.0f}, reckoned from {asked:.0f} for each",
         ),
-        ("process start to the first evaluation, its days on its disk", f"{settled.start_seconds:.0f} s", ""),
+        (
+            "process start to the first evaluation, its days on its disk",
+            f"{settled.start_seconds:.1f} s",
+            f"with nothing on its disk {figures.fresh.start_seconds:.1f} s",
+        ),
         (
             "memory of the controller",
             f"{settled.resident_mib:.0f} MiB, at its start {settled.peak_mib:.0f} MiB",

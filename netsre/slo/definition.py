@@ -5,7 +5,7 @@ which labels may not: a sum over two different questions answers neither.
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
 
 from netsre.model.levels import (
@@ -42,12 +42,12 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:_LENGTH]
 
 
-def current(slos: Iterable[SLO], buckets: Iterable[Bucket]) -> tuple[Bucket, ...]:
-    """Return the buckets of what these SLOs measure now; SLOs and definitions that are gone have none."""
+def current(slos: Iterable[SLO], buckets: Iterable[Bucket]) -> Iterator[Bucket]:
+    """Yield the buckets of what these SLOs measure now; SLOs and definitions that are gone have none."""
     asked = tuple(slos)
     definitions = {slo.name: of(slo) for slo in asked}
     definitions |= {slices.events_of(slo.name): of_events(slo) for slo in asked if slo.slices is not None}
-    return tuple(bucket for bucket in buckets if bucket.definition == definitions.get(bucket.slo))
+    return (bucket for bucket in buckets if bucket.definition == definitions.get(bucket.slo))
 
 
 def _indicator(slo: SLO) -> str:

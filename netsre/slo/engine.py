@@ -98,9 +98,8 @@ class Engine:
         self._lengths = _lengths(self.slos)
         self._calendars = {slo.calendar for slo in self.slos if slo.calendar is not None}
         longest = {calendar.longest for calendar in self._calendars}
-        kept = tuple(history)
-        self._history = History(kept, self._lengths | longest, calendars.edges(self._calendars))
-        self._counted = promql.counted(self.slos, kept)
+        self._history = History(history, self._lengths | longest, calendars.edges(self._calendars))
+        self._counted = promql.counted(self.slos, self._history)
         """Up to when those that a Prometheus answers were counted, by name."""
         self._slicer = Slicer(self._history)
         self._cursors = {cursor.node: cursor for cursor in cursors}

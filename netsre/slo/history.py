@@ -16,14 +16,16 @@ import numpy as np
 from netsre import clock
 from netsre.clock import Timestamp
 from netsre.model.samples import Labels
-from netsre.slo import exact, tiers
-from netsre.slo.buckets import Bucket, Held, Key, coarser, sorted_out
+from netsre.slo import tiers
+from netsre.slo.buckets import Bucket, Key
 from netsre.slo.gaps import LONG_GAP, fill, minute_of, spread
-from netsre.slo.grid import Columns, Grid, Integers, Minutes, is_whole
+from netsre.slo.grid import Columns, Integers
 from netsre.slo.indicators import Measure
 from netsre.slo.moments import Moments, Seen
+from netsre.slo.restore import restore
+from netsre.slo.slots import Slots
 from netsre.slo.tiers import HOURS, Edges, nowhere
-from netsre.slo.track import NOTHING, Sums, Track
+from netsre.slo.track import Sums, Track
 
 
 class History:
@@ -35,22 +37,27 @@ class History:
         lengths: Iterable[int] = (30 * clock.DAY,),
         edges: Edges = nowhere,
     ) -> None:
-        """Start from stored buckets, each slot once, for windows of some lengths in ms and some edges."""
-        self._lengths = tuple(sorted(set(lengths)))
-        self.tiers = tiers.ladder(max(self._lengths, default=clock.DAY), edges)
-        self._grids = tuple(Grid(tier, self._widths(index)) for index, tier in enumerate(self.tiers))
+        """Start from stored buckets, for windows of some lengths in ms and some edges.
+
+        Each slot is stored once, in whatever order; that by length and begin is the quickest.
+        """
+        asked = frozenset(lengths)
+        self.tiers = tiers.ladder(max(asked, default=clock.DAY), edges)
+        self._slots = Slots(self.tiers, asked)
         self._rows: dict[tuple[str, Labels], int] = {}
         self._keys: list[Key | None] = []
         self._vacant: list[int] = []
-        self._wide: dict[int, tuple[Track, ...]] = {}
         self._moments = Moments()
         self._handed_out: list[int | None] = [None for _ in self.tiers]
-        self._owed: list[Bucket] = []
         self.keeps = True
         """Whether slots are handed out to be kept; where nobody keeps them, they are not put together."""
         self.generation = 0
         """Counts how often rows came or went."""
-        self._load(buckets)
+        newest, owed = restore(buckets, self.tiers, self.row, self._slots, self._moments)
+        if newest is not None:
+            self._handed_out = [tier.slot(newest) for tier in self.tiers]
+        # What was not handed out before the process ended.
+        self._owed = [bucket for place in owed for bucket in self._buckets(*place)]
 
     def row(self, slo: str, definition: str, group: Labels) -> int:
         """Return the row of an SLO and group; a new one when there is none yet."""
@@ -60,8 +67,7 @@ class History:
         row = self._vacant.pop() if self._vacant else len(self._keys)
         if row == len(self._keys):
             self._keys.append(None)
-            for grid in self._grids:
-                grid.reserve(row + 1)
+            self._slots.reserve(row + 1)
         self._moments.begin(row)
         self._keys[row] = Key(slo, definition, group)
         self._rows[slo, group] = row
@@ -123,26 +129,25 @@ class History:
             last = tier.slot(now)
             if first is not None:
                 for slot in range(max(first, last - tier.slots), last if self.keeps else 0):
-                    found += self._buckets(index, slot, self._used(index, slot))
+                    found += self._buckets(index, slot, self._slots.used(index, slot))
             self._handed_out[index] = last if first is None else max(first, last)
         return found
 
     def slots(self) -> Iterator[tuple[int, int, Columns]]:
         """Yield index of the tier, number and content of every slot of all rows but the wide ones."""
-        rows, grids = np.arange(len(self._keys), dtype=np.int64), enumerate(self._grids)
+        rows, grids = np.arange(len(self._keys), dtype=np.int64), enumerate(self._slots.grids)
         return ((index, slot, grid.cells(rows, slot)) for index, grid in grids for slot in grid.slots())
 
     def tracks(self, row: int) -> tuple[Track, ...] | None:
         """Return the tracks of a wide row, one for each tier; None for any other."""
-        return self._wide.get(row)
+        return self._slots.wide.get(row)
 
     def held(self, begin: Timestamp, end: Timestamp) -> Iterator[Bucket]:
         """Yield all slots that end after the first time and not after the second, with all they hold."""
         for index, tier in enumerate(self.tiers):
-            wide = (slot for tracks in self._wide.values() for slot in tracks[index].slots)
-            for slot in sorted({*self._grids[index].slots(), *wide}):
+            for slot in self._slots.numbers(index):
                 if begin < tier.start(slot + 1) <= end:
-                    yield from self._buckets(index, slot, self._used(index, slot))
+                    yield from self._buckets(index, slot, self._slots.used(index, slot))
 
     def take_over(self, other: "History", slos: Collection[str]) -> None:
         """Have the past of some SLOs from another history, of no use then, in place of what is here."""
@@ -151,50 +156,64 @@ class History:
         seen = other.seen()
         pairs = [(row, self.row(key.slo, key.definition, key.group)) for row, key in other.rows()]
         for row, mine in pairs:
-            self._moments.remember(mine, *((at,) if at is not None else () for at in seen(row)))
+            self._moments.remember(mine, seen(row))
             if tracks := other.tracks(row):
-                self._wide[mine] = tracks
+                self._slots.wide[mine] = tracks
         theirs, ours = np.array(pairs, np.int64).reshape(-1, 2).T
         for index, slot, cells in other.slots():
             bad, total, measured = cells.bad[theirs], cells.total[theirs], cells.measured[theirs]
-            self._grids[index].add(ours, slot, bad, total, measured.astype(np.uint8))
+            self._slots.add_whole(((index, slot),), ours, bad, total, measured)
 
     def move_to(self, now: Timestamp) -> None:
         """Have windows end now."""
-        for grid in self._grids:
+        for grid in self._slots.grids:
             grid.move_to(grid.tier.slot(now))
 
     def running(self, length: int) -> Columns:
         """Return the sums of all rows but the wide ones over a window that ends now (`move_to`); no copy."""
         index = tiers.holding(self.tiers, length)
-        return self._grids[index].running(self.tiers[index].width(length))
+        return self._slots.grids[index].running(self.tiers[index].width(length))
 
     @property
     def wide(self) -> frozenset[int]:
         """Return the rows whose amounts are no whole events: they are summed one by one, by `sums`."""
-        return frozenset(self._wide)
+        return frozenset(self._slots.wide)
 
     def sums(self, row: int, length: int, now: Timestamp) -> Sums:
         """Return the sums of one row over the window of a length that ends at a time."""
         index = tiers.holding(self.tiers, length)
         tier = self.tiers[index]
         end = tier.slot(now) + 1
-        return self._held(index, row, end - tier.width(length), end)
+        return self._slots.sums(index, row, end - tier.width(length), end)
 
     def minutes(self, row: int, begin: Timestamp, end: Timestamp) -> Sums:
         """Return the sums of one row over whole minutes of the last hours."""
         tier = self.tiers[0]
-        return self._held(0, row, tier.slot(begin), tier.slot(end))
+        return self._slots.sums(0, row, tier.slot(begin), tier.slot(end))
 
     def since(self, begin: Timestamp, now: Timestamp) -> Columns:
         """Return the sums of all rows but the wide ones over a period until now."""
         spans = tiers.since(self.tiers, begin, now)
-        return reduce(add, (self._grids[index].between(first, last) for index, first, last in spans))
+        return reduce(add, (self._slots.grids[index].between(first, last) for index, first, last in spans))
 
     def sums_since(self, row: int, begin: Timestamp, now: Timestamp) -> Sums:
         """Return the sums of a wide row over a period until now."""
-        spans, tracks = tiers.since(self.tiers, begin, now), self._wide[row]
-        return reduce(add, (tracks[index].sums(first, last + 1) for index, first, last in spans))
+        spans = tiers.since(self.tiers, begin, now)
+        return reduce(add, (self._slots.sums(index, row, first, last + 1) for index, first, last in spans))
+
+    def read_until(self, slos: Collection[str]) -> Mapping[str, Timestamp]:
+        """Return the end of the finest slot that holds the last reading of each of some SLOs that has one."""
+        rows: dict[str, list[int]] = {}
+        for row, key in self.rows():
+            if key.slo in slos and self.last_reading(row) is not None:
+                rows.setdefault(key.slo, []).append(row)
+        return {slo: self._read_until(mine) for slo, mine in rows.items()}
+
+    def _read_until(self, rows: Sequence[int]) -> Timestamp:
+        last = max(self.last_reading(row) or 0 for row in rows)
+        begun = ((index, tier) for index, tier in enumerate(self.tiers) if last % tier.step == 0)
+        held = ((tier.step, self._slots.held(index, tier.slot(last), rows)) for index, tier in begun)
+        return Timestamp(last + min(step for step, sums in held if any(one.measured for _, one in sums)))
 
     def groups(self, slo: str) -> tuple[Labels, ...]:
         """Return the groups of an SLO that were measured, sorted."""
@@ -213,30 +232,15 @@ class History:
         for index, tier in enumerate(self.tiers):
             first = tier.slot(now) - tier.slots + 1
             # Of a future as far away nobody will ask: the clock was ahead for a while.
-            self._grids[index].keep(first, tier.slot(now) + tier.slots)
-            for tracks in self._wide.values():
-                tracks[index].prune(first)
-        busy = self._grids[HOURS].busy() | {row for row, tracks in self._wide.items() if tracks[HOURS].slots}
+            self._slots.keep(index, first, tier.slot(now) + tier.slots)
+        busy = self._slots.busy(HOURS)
         for row, key in list(self.rows()):
             if row not in busy:
                 self._remove(row, key)
         return tiers.kept(self.tiers, now, self._handed_out)
 
-    def _held(self, index: int, row: int, first: int, end: int) -> Sums:
-        if row in self._wide:
-            return self._wide[row][index].sums(first, end)
-        cells = [self._grids[index].cell(row, slot) for slot in range(first, end)]
-        bad, total, measured = (sum(column) for column in zip(*cells, strict=True))
-        return Sums(Decimal(bad), Decimal(total), measured)
-
-    def _widths(self, index: int) -> list[int]:
-        held = [length for length in self._lengths if tiers.holding(self.tiers, length) == index]
-        return [self.tiers[index].width(length) for length in held]
-
     def _remove(self, row: int, key: Key) -> None:
-        for grid in self._grids:
-            grid.clear(row)
-        self._wide.pop(row, None)
+        self._slots.clear(row)
         del self._rows[key.slo, key.group]
         self._keys[row] = None
         self._vacant.append(row)
@@ -245,49 +249,24 @@ class History:
     def _add(
         self, minute: Timestamp, rows: Sequence[int], bad: Sequence[Decimal], total: Sequence[Decimal]
     ) -> None:
-        whole: list[tuple[int, int, int]] = []
-        for row, bad_events, events in zip(rows, bad, total, strict=True):
-            if events:
-                self._moments.happened(row, minute)
-            if row not in self._wide and is_whole(bad_events) and is_whole(events):
-                whole.append((row, int(bad_events), int(events)))
-                continue
-            self._add_wide(minute, row, Sums(bad_events, events, 0))
-        if whole:
-            where, bad_counts, counts = np.array(whole, np.int64).T
-            self._add_whole(minute, where, bad_counts, counts, np.zeros(len(where), np.uint8))
+        busy = [row for row, events in zip(rows, total, strict=True) if events]
+        self._moments.happened(np.array(busy, np.int64), minute)
+        self._slots.add(self._places(minute), rows, bad, total, [0] * len(rows))
 
-    def _add_whole(
-        self, minute: Timestamp, rows: Integers, bad: Integers, total: Integers, measured: Minutes
-    ) -> None:
-        for index, grid in enumerate(self._grids):
-            if self._reaches(index, minute):
-                grid.add(rows, self.tiers[index].slot(minute), bad, total, measured)
-
-    def _add_wide(self, minute: Timestamp, row: int, more: Sums) -> None:
-        for index, track in enumerate(self._widened(row)):
-            if self._reaches(index, minute):
-                track.add(self.tiers[index].slot(minute), more.bad, more.total, more.measured)
+    def _places(self, minute: Timestamp) -> list[tuple[int, int]]:
+        """Return the slots that what happened in a minute is in."""
+        reached = (index for index in range(len(self.tiers)) if self._reaches(index, minute))
+        return [(index, self.tiers[index].slot(minute)) for index in reached]
 
     def _reaches(self, index: int, minute: Timestamp) -> bool:
         """Tell whether a tier has a slot for a minute, and reaches back to it."""
-        tier, present = self.tiers[index], self._grids[index].present
+        tier, present = self.tiers[index], self._slots.grids[index].present
         return tier.holds(minute) and (present is None or tier.slot(minute) > present - tier.slots)
 
     def _mark_read(self, minute: Timestamp, rows: Integers) -> list[int]:
         """Count a minute as measured, once; return the rows in which it was not yet."""
-        slot = self.tiers[0].slot(minute)
         self._moments.read(rows, minute)
-        wide = [row for row in rows.tolist() if row in self._wide] if self._wide else []
-        rested = [row for row in wide if not self._wide[row][0].sums(slot, slot + 1).measured]
-        for row in rested:
-            self._add_wide(minute, row, Sums(exact.ZERO, exact.ZERO, 1))
-        narrow = np.setdiff1d(rows, wide) if wide else rows
-        newly = narrow[self._grids[0].cells(narrow, slot).measured == 0]
-        if len(newly):
-            nothing = np.zeros(len(newly), np.int64)
-            self._add_whole(minute, newly, nothing, nothing, np.ones(len(newly), np.uint8))
-        return [*newly.tolist(), *rested]
+        return self._slots.mark(self._places(minute), self.tiers[0].slot(minute), rows)
 
     def _to_keep(self, touched: Mapping[Timestamp, Mapping[int, None]]) -> Iterator[Bucket]:
         """Yield minutes, and those coarser slots that were handed out before or have no minutes any more."""
@@ -304,93 +283,19 @@ class History:
             if self._reaches(index, self.tiers[index].start(slot)):
                 yield from self._buckets(index, slot, list(rows))
 
-    def _used(self, index: int, slot: int) -> list[int]:
-        """Return the rows that hold anything in a slot."""
-        narrow = self._grids[index].used(slot).tolist()
-        wide = [row for row, tracks in self._wide.items() if slot in tracks[index].slots]
-        return sorted([*narrow, *wide])
-
     def _buckets(self, index: int, slot: int, rows: Sequence[int]) -> Iterator[Bucket]:
         """Yield what some rows hold in one slot of a tier."""
         tier = self.tiers[index]
-        cells = self._grids[index].cells(np.array(rows, np.int64), slot)
-        columns = zip(rows, cells.bad.tolist(), cells.total.tolist(), cells.measured.tolist(), strict=True)
-        for row, bad, total, measured in columns:
+        for row, held in self._slots.held(index, slot, rows):
             key = self._keys[row]
-            if key is None:
-                continue
-            held = Sums(Decimal(bad), Decimal(total), measured)
-            if row in self._wide:
-                held = self._wide[row][index].sums(slot, slot + 1)
-            yield Bucket(
-                key.slo,
-                key.group,
-                tier.start(slot),
-                held.bad,
-                held.total,
-                held.measured,
-                key.definition,
-                tier.step,
-            )
-
-    def _widened(self, row: int) -> tuple[Track, ...]:
-        """Return the exact tracks of a row, which its whole events move to when it has none yet."""
-        if row not in self._wide:
-            tracks = tuple(Track() for _ in self.tiers)
-            for grid, track in zip(self._grids, tracks, strict=True):
-                for slot in grid.slots():
-                    bad, total, measured = grid.cell(row, slot)
-                    if total or measured:
-                        track.add(slot, Decimal(bad), Decimal(total), measured)
-                grid.clear(row)
-            self._wide[row] = tracks
-        return self._wide[row]
-
-    def _load(self, buckets: Iterable[Bucket]) -> None:
-        """Take over stored buckets. What was not handed out before the process ended is owed, to be kept."""
-        minutes, coarse, newest = sorted_out(buckets)
-        if newest is None:
-            return
-        owed: list[tuple[int, int, int]] = []
-        for index, tier in enumerate(self.tiers):
-            first = self._handed_out[index] = tier.slot(newest)
-            stored, made = coarse.get(tier.step, {}), coarser(minutes, tier)
-            placed: dict[int, list[tuple[int, Sums]]] = {}
-            for key in {**made, **stored}:
-                row, fresh, known = self._row_of(key), made.get(key, {}), stored.get(key, {})
-                for slot in {**fresh, **known}:
-                    # Either may lack what the other has: what was late, or what was too old for its minute.
-                    found = fresh.get(slot, NOTHING), known.get(slot, NOTHING)
-                    true = max(found, key=lambda sums: (sums.total, sums.measured))
-                    placed.setdefault(slot, []).append((row, true))
-                    if index and slot < first and true != known.get(slot):
-                        owed.append((index, slot, row))
-            for slot, held in placed.items():
-                self._put(index, slot, held)
-        self._owed = [bucket for index, slot, row in owed for bucket in self._buckets(index, slot, [row])]
-        self._remember(minutes, 1)
-        for step, slots in coarse.items():
-            self._remember(slots, step)
-
-    def _remember(self, stored: Mapping[Key, Held], step: int) -> None:
-        """Take over when something was read, and happened, last; a slot begins at `step` times its number."""
-        for key, held in stored.items():
-            row = self._row_of(key)
-            read = (slot * step for slot, sums in held.items() if sums.measured)
-            events = (slot * step for slot, sums in held.items() if sums.total)
-            self._moments.remember(row, read, events)
-
-    def _row_of(self, key: Key) -> int:
-        return self.row(key.slo, key.definition, key.group)
-
-    def _put(self, index: int, slot: int, held: Sequence[tuple[int, Sums]]) -> None:
-        """Restore one slot of one tier for some rows."""
-        whole = []
-        for row, sums in held:
-            if row not in self._wide and is_whole(sums.bad) and is_whole(sums.total):
-                whole.append((row, int(sums.bad), int(sums.total), sums.measured))
-            else:
-                self._widened(row)[index].add(slot, sums.bad, sums.total, sums.measured)
-        if whole:
-            rows, bad, total, measured = np.array(whole, np.int64).T
-            self._grids[index].add(rows, slot, bad, total, measured.astype(np.uint8))
+            if key is not None:
+                yield Bucket(
+                    key.slo,
+                    key.group,
+                    tier.start(slot),
+                    held.bad,
+                    held.total,
+                    held.measured,
+                    key.definition,
+                    tier.step,
+                )

@@ -1,6 +1,6 @@
 """When each row of a history was read last, and when something happened in it last."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
@@ -33,14 +33,14 @@ class Moments:
         """Note that rows were read in a minute."""
         self._read[rows] = np.maximum(self._read[rows], minute)
 
-    def happened(self, row: int, minute: int) -> None:
-        """Note that something happened in a minute of a row."""
-        self._event[row] = max(self._event[row], minute)
+    def happened(self, rows: Integers, minute: int) -> None:
+        """Note that something happened in a minute of rows."""
+        self._event[rows] = np.maximum(self._event[rows], minute)
 
-    def remember(self, row: int, read: Iterable[int], events: Iterable[int]) -> None:
-        """Note minutes, none or more of each kind."""
-        self._read[row] = max(self._read[row], *read, _NEVER)
-        self._event[row] = max(self._event[row], *events, _NEVER)
+    def remember(self, row: int, seen: Seen) -> None:
+        """Note what was known of a row elsewhere."""
+        read, event = (_NEVER if at is None else at for at in seen)
+        self._read[row], self._event[row] = max(self._read[row], read), max(self._event[row], event)
 
     def last_read(self, row: int) -> Timestamp | None:
         """Return the last minute in which a row was read; None when it never was."""

@@ -7,7 +7,7 @@ the first of them. Without a total nothing is known, and bad events without one 
 `indicators`. What is no number, or is negative, is not measured, and said.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final, NamedTuple
@@ -17,7 +17,7 @@ from netsre.clock import Timestamp
 from netsre.model.levels import SLO, PromqlIndicator, Slices
 from netsre.model.samples import Labels, Points
 from netsre.slo import exact, promql_specs, slices
-from netsre.slo.buckets import Bucket
+from netsre.slo.history import History
 from netsre.slo.indicators import Anomaly, Measure
 from netsre.slo.track import NOTHING, Sums
 
@@ -185,25 +185,12 @@ def _slices(sliced: Slices, every: int, pieces: Iterable[Piece]) -> Iterator[Fil
         yield Filling(Timestamp(begin), Timestamp(begin + clock.MINUTE), group, slices.judge(sliced, sums))
 
 
-def counted(slos: Iterable[SLO], kept: Iterable[Bucket]) -> dict[str, Timestamp]:
-    """Return the end of the last piece of each SLO, by name, that is in these buckets.
+def counted(slos: Iterable[SLO], history: History) -> dict[str, Timestamp]:
+    """Return the end of the last piece of each SLO, by name, that is in a history.
 
     Where nothing but a coarser slot is left of a time, all of it counts as counted: what is asked for twice
     would be counted twice.
     """
     units = {slo.name: unit(slo, of) for slo in slos if (of := indicator(slo)) is not None}
-    newest: dict[str, dict[int, int]] = {}
-    for bucket in kept if units else ():
-        if bucket.measured and bucket.slo in units:
-            steps = newest.setdefault(bucket.slo, {})
-            steps[bucket.step] = max(steps.get(bucket.step, 0), bucket.begin)
-    return {name: Timestamp(-(-_end(steps) // units[name]) * units[name]) for name, steps in newest.items()}
-
-
-def _end(newest: Mapping[int, int]) -> int:
-    """Return the end of the newest slot by step, of the finest that there is of a time."""
-    last = until = -1
-    for step, begin in sorted(newest.items()):
-        if begin > last:
-            last, until = begin, begin + step
-    return until
+    ends = history.read_until(units.keys()) if units else {}
+    return {name: Timestamp(-(-end // units[name]) * units[name]) for name, end in ends.items()}

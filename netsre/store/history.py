@@ -1,8 +1,10 @@
 """Measured history: buckets of every length, and the cursor of every source."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
+from itertools import chain
+from typing import Final
 
 from sqlalchemy import Connection, delete, select
 
@@ -13,6 +15,9 @@ from netsre.slo.buckets import Bucket
 from netsre.slo.increments import Cursor
 from netsre.store import schema
 from netsre.store.statements import upsert
+
+_AT_ONCE: Final = 500
+"""Rows in memory while all are read; through thousands the garbage collector would look again and again."""
 
 
 class History:
@@ -52,12 +57,13 @@ class History:
             }
             self._connection.execute(upsert(self._connection.dialect, schema.slo_cursor), [row])
 
-    def buckets(self, since: Timestamp) -> list[Bucket]:
-        """Return all buckets that begin at `since` or later, oldest first."""
+    def buckets(self) -> Iterator[Bucket]:
+        """Yield all buckets by length and begin, as they are read; use them up inside the transaction."""
         table = schema.slo_bucket
         columns = (table.c.slo, table.c.labels, table.c.begin, table.c.bad, table.c.total, table.c.measured)
-        query = select(*columns, table.c.definition, table.c.step).where(table.c.begin >= since)
-        return [Bucket(*row) for row in self._connection.execute(query.order_by(table.c.begin))]
+        query = select(*columns, table.c.definition, table.c.step).order_by(table.c.step, table.c.begin)
+        rows = self._connection.execute(query.execution_options(yield_per=_AT_ONCE)).partitions()
+        return map(Bucket._make, chain.from_iterable(rows))
 
     def cursors(self) -> list[Cursor]:
         """Return the cursor of every source."""

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
+from netsre import clock
 from netsre.adapters.agent_client import AgentClient
 from netsre.adapters.prometheus.client import PrometheusClient
 from netsre.alerting.decide import HOLD
@@ -11,13 +12,14 @@ from netsre.app.control import backfill
 from netsre.app.control.backfill import Backfill
 from netsre.app.control.expressions import Expressions
 from netsre.app.control.prometheus import BOUNDS, Asked, PrometheusSource
-from netsre.app.control.resume import resume
+from netsre.app.control.resume import resumed
 from netsre.app.control.snapshot import Board, Recent
 from netsre.app.control.sources import AgentSource, Source
 from netsre.app.control.tick import Loop, Parts
 from netsre.app.control.worker import Duty, Worker
 from netsre.app.control.world import World
 from netsre.app.settings import Settings
+from netsre.clock import Timestamp
 from netsre.model.levels import SLO
 from netsre.slo.engine import Engine
 from netsre.slo.increments import Cursor
@@ -76,16 +78,11 @@ def begin(
     """Go on from what the database holds."""
     now = world.clock.now()
     past = _past(clients, slos, world)
-    kept = resume(world.store, slos, settings.node, len(world.runbooks), now)
+    nodes = {settings.node} if clients is None else None
+    with resumed(world.store, slos, settings.node, len(world.runbooks), now) as kept:
+        engine = Engine(slos, kept.buckets, kept.cursors, nodes, prometheus=clients is not None)
     recent = Recent()
-    recent.add(bucket for bucket in kept.buckets if now - bucket.begin < Recent.SPAN)
-    engine = Engine(
-        slos,
-        kept.buckets,
-        kept.cursors,
-        {settings.node} if clients is None else None,
-        prometheus=clients is not None,
-    )
+    recent.add(engine.history.held(Timestamp(now - Recent.SPAN), Timestamp(now + clock.MINUTE)))
     parts = Parts(
         source=_source(settings, clients, slos, world, kept.cursors),
         past=past,

@@ -116,7 +116,7 @@ class Machine:
         self.store = store
         self.board = Board(self.clock.now())
         with store.read() as transaction:
-            engine = Engine(SLOS, transaction.history.buckets(Timestamp(0)), transaction.history.cursors())
+            engine = Engine(SLOS, transaction.history.buckets(), transaction.history.cursors())
         asked = world(store, directory, self.clock, runbooks=runbooks)
         watch = SwitchWatch(store, directory, self.board, self.clock)
         watch.watch()

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from netsre.app.control.resume import Resumed, resume
+from netsre.app.control.resume import resumed
 from netsre.clock import Timestamp
 from netsre.model.levels import SLO, RatioIndicator, Selector
 from netsre.slo.engine import Engine
@@ -39,8 +39,8 @@ class Node:
 
     def life(self, slo: SLO, scrapes: int = 2) -> Engine:
         """Start, count 100 attempts for each scrape, keep them, and be killed."""
-        kept = self.resumed(slo)
-        engine = Engine((slo,), kept.buckets, kept.cursors)
+        with resumed(self.store, (slo,), "a", 0, self.clock.at) as kept:
+            engine = Engine((slo,), kept.buckets, kept.cursors)
         for _ in range(scrapes):
             self.clock.at = Timestamp(self.clock.at + 15_000)
             self.source.delivered += 100
@@ -48,10 +48,6 @@ class Node:
             with self.store.write() as transaction:
                 transaction.history.save(seen.buckets, [seen.cursor])
         return engine
-
-    def resumed(self, slo: SLO) -> Resumed:
-        """Start."""
-        return resume(self.store, (slo,), "a", 0, self.clock.at)
 
     def told(self) -> list[str]:
         """Return which SLOs the audit calls redefined."""

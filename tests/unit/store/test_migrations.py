@@ -1,6 +1,5 @@
 """Migrations lead a database of any age to the present schema, from memory, all or nothing."""
 
-import dataclasses
 import pathlib
 import shutil
 from decimal import Decimal
@@ -71,11 +70,11 @@ def test_minutes_of_an_older_version_are_kept_up_and_down(tmp_path: pathlib.Path
         connection.exec_driver_sql(f"INSERT INTO slo_bucket VALUES {row}")  # noqa: S608  no one else's text
     store.upgrade()
     with store.read() as transaction:
-        (bucket,) = transaction.history.buckets(burning.T0)
+        (bucket,) = transaction.history.buckets()
     assert bucket == Bucket("flow", burning.NODE, burning.T0, Decimal("0.5"), Decimal(7), 1, "what")
 
     with store.write() as transaction:
-        transaction.history.save([dataclasses.replace(bucket, step=clock.HOUR)], [])
+        transaction.history.save([bucket._replace(step=clock.HOUR)], [])
     with store._engine.begin() as connection:
         burning.MIGRATIONS.run(connection, "0002")
         kept = connection.exec_driver_sql("SELECT minute, bad, total FROM slo_bucket").all()
