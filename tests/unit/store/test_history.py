@@ -58,6 +58,27 @@ def test_writing_a_minute_again_replaces_it(tmp_path: pathlib.Path) -> None:
     store.close()
 
 
+def test_a_history_of_many_fetches_comes_whole_and_in_order(tmp_path: pathlib.Path) -> None:
+    """Shorter slots before longer ones, earlier before later, however they were written."""
+    store = burning.store(tmp_path)
+    written = [
+        BUCKET._replace(slo=f"slo-{number}", step=step, begin=Timestamp(burning.T0 + at * step))
+        for number in range(3)
+        for step in (clock.HOUR, clock.MINUTE)
+        for at in range(500)
+    ]
+    with store.write() as transaction:
+        transaction.history.save(written, [])
+
+    with store.read() as transaction:
+        found = list(transaction.history.buckets())
+    store.close()
+
+    assert len(found) == len(written)
+    assert set(found) == set(written)
+    assert found == sorted(found, key=lambda one: (one.step, one.begin))
+
+
 def test_pruning_drops_a_source_that_was_not_read_since(tmp_path: pathlib.Path) -> None:
     """Since before the oldest of the slots that stay."""
     store = burning.store(tmp_path)
