@@ -98,3 +98,17 @@ def test_the_end_of_what_was_read_is_that_of_the_finest_slot() -> None:
     assert History([hour, unread]).read_until({"flow"}) == {"flow": START + clock.HOUR}
     assert History([hour, minute, unread]).read_until({"flow"}) == {"flow": START + clock.MINUTE}
     assert History([unread]).read_until({"flow"}) == {}
+
+
+@pytest.mark.parametrize("total", ["3", "3.5"])
+def test_of_as_many_events_those_of_the_minutes_are_right(total: str) -> None:
+    """The coarser slot differs in its bad events alone, and is handed out to be written over."""
+    minute = Bucket("flow", NODE, START, Decimal(1), Decimal(total), 1, "what")
+    five = minute._replace(bad=Decimal(2), step=FIVE)
+    later = Bucket("flow", NODE, after(3600), Decimal(0), Decimal(1), 1, "what")
+
+    history = History([five, minute, later])
+
+    assert numbers(history.close(after(3600))) == {
+        ("flow", step, START): (Decimal(total), 1, Decimal(1)) for step in (FIVE, clock.HOUR)
+    }
