@@ -3,7 +3,6 @@
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
-from netsre import clock
 from netsre.adapters.agent_client import AgentClient
 from netsre.adapters.prometheus.client import PrometheusClient
 from netsre.alerting.decide import HOLD
@@ -19,7 +18,6 @@ from netsre.app.control.tick import Loop, Parts
 from netsre.app.control.worker import Duty, Worker
 from netsre.app.control.world import World
 from netsre.app.settings import Settings
-from netsre.clock import Timestamp
 from netsre.model.levels import SLO
 from netsre.slo.engine import Engine
 from netsre.slo.increments import Cursor
@@ -81,8 +79,6 @@ def begin(
     nodes = {settings.node} if clients is None else None
     with resumed(world.store, slos, settings.node, len(world.runbooks), now) as kept:
         engine = Engine(slos, kept.buckets, kept.cursors, nodes, prometheus=clients is not None)
-    recent = Recent()
-    recent.add(engine.history.held(Timestamp(now - Recent.SPAN), Timestamp(now + clock.MINUTE)))
     parts = Parts(
         source=_source(settings, clients, slos, world, kept.cursors),
         past=past,
@@ -93,7 +89,7 @@ def begin(
         wake=wake,
         board=board,
         sight=world.sight,
-        recent=recent,
+        recent=Recent.of(engine.history, now),
         clock=world.clock,
         links=world.links,
         hold=HOLD,

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Self
 
 from netsre import clock
 from netsre.app.kill_switch import Switch
@@ -13,6 +14,7 @@ from netsre.model.samples import Labels, Scrape
 from netsre.runbook.actions import evidence
 from netsre.runbook.actions.contract import Node
 from netsre.slo.buckets import Bucket
+from netsre.slo.history import History
 
 GroupKey = tuple[str, Labels]
 """Name of an SLO, and one of its groups."""
@@ -97,6 +99,13 @@ class Recent:
     def __init__(self) -> None:
         """Begin empty."""
         self._minutes: dict[GroupKey, dict[Timestamp, Bucket]] = {}
+
+    @classmethod
+    def of(cls, history: History, now: Timestamp) -> Self:
+        """Begin with what a history holds."""
+        recent = cls()
+        recent.add(history.held(Timestamp(now - cls.SPAN), Timestamp(now + clock.MINUTE)))
+        return recent
 
     def add(self, buckets: Iterable[Bucket]) -> None:
         """Take minutes over what was known of them."""

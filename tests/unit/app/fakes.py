@@ -142,7 +142,7 @@ class Machine:
                 wake=self.worker.wake,
                 board=self.board,
                 sight=self.sight,
-                recent=Recent(),
+                recent=Recent.of(engine.history, self.clock.now()),
                 clock=self.clock,
                 links=self.world.links,
                 hold=HOLD,

@@ -97,6 +97,23 @@ def test_what_happened_while_the_controller_was_away_is_counted_once(
     assert (int(evaluation.bad), int(evaluation.total)) == (3, 33)
 
 
+def test_the_last_hour_is_drawn_on_after_a_restart(store: Store, tmp_path: pathlib.Path) -> None:
+    """Minute by minute, as before it, and nothing older."""
+    first = Machine(store, tmp_path)
+    for _ in range(4 * 70):
+        first.turn()
+    before = snapshot(first).recent
+
+    second = Machine(store, tmp_path, first.clock, first.source)
+    second.turn()
+
+    ((group, minutes),) = before.items()
+    after = snapshot(second).recent[group]
+    assert list(after[:-1]) == [one for one in minutes if one.begin in {later.begin for later in after[:-1]}]
+    assert [one.begin for one in after] == list(range(after[0].begin, after[-1].begin + 1, clock.MINUTE))
+    assert len(after) == 60
+
+
 def test_a_source_that_is_down_keeps_alerts_and_says_so_once(
     store: Store, tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture
 ) -> None:
