@@ -21,12 +21,10 @@
  */
 #include <linux/types.h>
 
+#include "buckets.h"
 #include "common.h"
 #include "flows.h"
-
-#define TCP_ESTABLISHED 1
-#define TCP_SYN_SENT 2
-#define TCP_SYN_RECV 3
+#include "sockets.h"
 
 /*
  * Entries stay after the attempt has ended, with start_ns 0: the kernel hands out the same socket addresses
@@ -46,50 +44,6 @@ BPF_ARRAY(workload_rules, __u32, 1);
 BPF_PERCPU_ARRAY(flows_overflow, struct flow_value, FLOW_OUTCOMES);
 /* Attempts that found `attempts` full: their outcome is counted, their latency is not known. */
 BPF_PERCPU_ARRAY(attempts_overflow, __u64, 1);
-
-ALWAYS_INLINE __u8 destination_v4(__u32 address)
-{
-	__u32 host = __builtin_bswap32(address);
-
-	if (host >> 24 == 127 || host == 0)
-		return DST_LOOPBACK;
-	if (host >> 24 == 10 || host >> 20 == 0xac1 || host >> 16 == 0xc0a8 || /* RFC 1918 */
-	    host >> 22 == 0x191 ||					       /* 100.64/10, shared */
-	    host >> 16 == 0xa9fe ||					       /* 169.254/16, link-local */
-	    host >> 17 == 0x6309)					       /* 198.18/15, benchmarks */
-		return DST_PRIVATE;
-	return DST_PUBLIC;
-}
-
-ALWAYS_INLINE __u8 destination_v6(const __u32 address[4])
-{
-	__u32 head = __builtin_bswap32(address[0]);
-
-	if (head == 0 && address[1] == 0) {
-		if (address[2] == __builtin_bswap32(0xffff))
-			return destination_v4(address[3]);
-		if (address[2] == 0 && __builtin_bswap32(address[3]) <= 1)
-			return DST_LOOPBACK;
-	}
-	if (head >> 25 == 0x7e || head >> 22 == 0x3fa) /* fc00::/7, fe80::/10 */
-		return DST_PRIVATE;
-	return DST_PUBLIC;
-}
-
-ALWAYS_INLINE __u8 bucket_of(__u64 ns)
-{
-#define X(index, bound)                                                                                                \
-	if (ns <= bound)                                                                                               \
-		return index;
-	CONNECT_BUCKETS
-#undef X
-	return CONNECT_BUCKET_COUNT;
-}
-
-ALWAYS_INLINE int is_tcp(const void *sk)
-{
-	return MEMBER(__u16, sk, OFF_SK_PROTOCOL) == PROTOCOL_TCP;
-}
 
 /* The kernel keeps the address of IPv4 sockets here as well, as ::ffff:a.b.c.d, from before SYN_SENT on. */
 ALWAYS_INLINE void read_source(const void *sk, struct source_address *source)
@@ -123,41 +77,16 @@ ALWAYS_INLINE __u32 workload_of(const void *sk)
 	return found ? *found : 0;
 }
 
-/* The cgroup that a socket was made in, by its id; 0 when this kernel does not tell. */
-ALWAYS_INLINE __u64 cgroup_of(const void *sk)
-{
-#ifdef OFF_KN_ID
-	const void *cgroup = MEMBER(void *, sk, OFF_SK_CGROUP);
-
-	if (cgroup)
-		return MEMBER(__u64, MEMBER(void *, cgroup, OFF_CGROUP_KN), OFF_KN_ID);
-#endif
-	return 0;
-}
-
 ALWAYS_INLINE void attempt_begins(const void *sk)
 {
 	struct attempt fresh = {};
 	__u64 key = (__u64)sk;
 	struct attempt *known;
-	__u16 family;
 
 	if (!is_tcp(sk))
 		return;
-	family = MEMBER(__u16, sk, OFF_SKC_FAMILY);
-	fresh.netns = MEMBER(__u32, MEMBER(void *, sk, OFF_SKC_NET), OFF_NET_INUM);
-	if (family == FAMILY_IPV4) {
-		fresh.destination = destination_v4(MEMBER(__u32, sk, OFF_SKC_DADDR));
-	} else if (family == FAMILY_IPV6) {
-		__u32 address[4] = {
-			MEMBER(__u32, sk, OFF_SKC_V6_DADDR),
-			MEMBER(__u32, sk, OFF_SKC_V6_DADDR + 4),
-			MEMBER(__u32, sk, OFF_SKC_V6_DADDR + 8),
-			MEMBER(__u32, sk, OFF_SKC_V6_DADDR + 12),
-		};
-
-		fresh.destination = destination_v6(address);
-	}
+	fresh.netns = netns_of(sk);
+	fresh.destination = destination_of(sk);
 	read_source(sk, &fresh.source);
 	fresh.cgroup = cgroup_of(sk);
 	fresh.workload = workload_of(sk);

@@ -34,6 +34,12 @@ FLOWS: Final = "netsre_flows_total"
 FLOW_CONNECT_SECONDS: Final = "netsre_flow_connect_seconds"
 FLOW_ATTEMPTS_IN_FLIGHT: Final = "netsre_flow_attempts_in_flight"
 
+# Agent: TCP, and what the kernel drops.
+TCP_RETRANSMITS: Final = "netsre_tcp_retransmits_total"
+TCP_RESETS: Final = "netsre_tcp_resets_total"
+FLOW_RTT_SECONDS: Final = "netsre_flow_rtt_seconds"
+BENIGN_DROPS: Final = "netsre_benign_drops_total"
+
 # Agent: conntrack.
 CONNTRACK_ENTRIES: Final = "netsre_conntrack_entries"
 CONNTRACK_LIMIT: Final = "netsre_conntrack_limit"

@@ -15,14 +15,6 @@ enum flow_outcome {
 	FLOW_OUTCOMES = 4,
 };
 
-/* Where an attempt went: by address alone, so that the set is bounded. */
-enum flow_destination {
-	DST_OTHER = 0,
-	DST_LOOPBACK = 1,
-	DST_PRIVATE = 2,
-	DST_PUBLIC = 3,
-};
-
 /* As it stands in an IPv6 header; an IPv4 address is written as ::ffff:a.b.c.d. */
 struct source_address {
 	__u32 word[4];

@@ -9,7 +9,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -22,18 +22,22 @@ from netsre.adapters import exposition, privileges
 from netsre.adapters.agent_server import AgentServer, Reply
 from netsre.adapters.bpf import syscalls
 from netsre.adapters.bpf.block import Blocks
+from netsre.adapters.bpf.drops import DropsProbe
 from netsre.adapters.bpf.filters import Template
 from netsre.adapters.bpf.probe import FlowProbe
 from netsre.adapters.bpf.session import ProbeUnfit, Session, open_sessions, opening_templates
+from netsre.adapters.bpf.tcp import TcpProbe
 from netsre.app.effects.host import within
 from netsre.app.effects.service import EffectsService, EffectsSettings
 from netsre.app.sensors import Sensor
 from netsre.app.sensors.conntrack import ConntrackSensor
+from netsre.app.sensors.drops import DropsSensor
 from netsre.app.sensors.flows import FlowSensor
 from netsre.app.sensors.places import Places
 from netsre.app.sensors.probes import ProbeSensor
+from netsre.app.sensors.tcp import TcpSensor
 from netsre.clock import SECOND, SystemClock
-from netsre.datapath.probes import FLOWS
+from netsre.datapath.probes import DROPS, FLOWS, TCP
 from netsre.datapath.requirements import AGENT_CAPABILITIES
 from netsre.datapath.workloads import Workload
 from netsre.errors import EnvironmentUnfit
@@ -140,11 +144,17 @@ class Agent:
         self._errors[source] += 1
 
 
-def _sensors(flows: FlowProbe | None, workloads: tuple[Workload, ...]) -> Iterator[Sensor]:
+def _sensors(
+    flows: FlowProbe | None, opened: Mapping[str, Session | ProbeUnfit], workloads: tuple[Workload, ...]
+) -> Iterator[Sensor]:
     """Yield what reads this node: the probes that there are, and all that needs none."""
     places = Places(workloads)
     if flows is not None:
         yield FlowSensor(flows, places)
+    if isinstance(tcp := opened[TCP.name], Session):
+        yield TcpSensor(TcpProbe(tcp), places)
+    if isinstance(drops := opened[DROPS.name], Session):
+        yield DropsSensor(DropsProbe(drops), places)
     yield ConntrackSensor(places)
 
 
@@ -169,7 +179,7 @@ def run(settings: AgentSettings, *, announce: Callable[[str], None]) -> None:
         blocks, no_blocks = _blocks(filters, probe, announce)
     changes = EffectsService(settings.effects, blocks, no_blocks)
     privileges.limit_capabilities(AGENT_CAPABILITIES)
-    agent = Agent(probes, tuple(_sensors(probe, settings.workloads)), changes, started)
+    agent = Agent(probes, tuple(_sensors(probe, opened, settings.workloads)), changes, started)
     server.routes = {"/metrics": agent.metrics, "/healthz": agent.healthy, "/readyz": agent.ready}
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

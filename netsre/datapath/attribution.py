@@ -9,24 +9,36 @@ client has at that moment, and stays there.
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from netsre.conventions import OTHER
-from netsre.datapath.flows import Client, FlowCount
 from netsre.datapath.workloads import Names
 
 MOST_NAMES: Final = 256
 """Names kept apart at most, first come, first served; all others are `~other`. A bound on series."""
 
+Kind = TypeVar("Kind", bound=tuple[Any, ...])
+"""What a probe keeps apart of one client; its fields sort."""
 
-class FlowKind(NamedTuple):
-    """What is kept apart under one name."""
 
-    src: str
-    outcome: str
-    reason: str
-    destination: str
-    bucket: int
+class Client(NamedTuple):
+    """Whose a count is: who connects, or the end that is here."""
+
+    netns: int
+    """Inode number of the network namespace; 0 when it is not known."""
+    cgroup: int = 0
+    """Id of the cgroup; 0 when it is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counted(Generic[Kind]):
+    """One counter of a probe, summed over CPUs."""
+
+    client: Client
+    kind: Kind
+    count: int
+    sum_ns: int = 0
+    """Of what is timed."""
 
 
 @dataclass(slots=True)
@@ -36,15 +48,15 @@ class _Amount:
 
 
 @dataclass(slots=True)
-class FlowTotals:
+class Totals(Generic[Kind]):
     """Totals by name since the probe was attached."""
 
-    _read: dict[tuple[Client, FlowKind], _Amount] = field(default_factory=dict)
-    """What the kernel said last, by client; its name in the key is left empty."""
-    _totals: dict[FlowKind, _Amount] = field(default_factory=lambda: defaultdict(_Amount))
+    _read: dict[tuple[Client, Kind], _Amount] = field(default_factory=dict)
+    """What the kernel said last."""
+    _totals: dict[tuple[str, Kind], _Amount] = field(default_factory=lambda: defaultdict(_Amount))
     _names: set[str] = field(default_factory=set)
 
-    def add(self, counts: Iterable[FlowCount], names: Names) -> frozenset[Client]:
+    def add(self, counts: Iterable[Counted[Kind]], names: Names) -> frozenset[Client]:
         """Add what is new since the last reading; return the clients that had anything new.
 
         Who is in no known namespace (0) is never among them, because nobody can say that it is gone.
@@ -52,14 +64,14 @@ class FlowTotals:
         again from zero.
         """
         active = set()
-        for (client, kind), now in _sum(counts, names).items():
+        for (client, kind), now in _sum(counts).items():
             last = self._read.get((client, kind), _Amount())
             if now.count < last.count:
                 last = _Amount()
             self._read[(client, kind)] = now
             if now.count > last.count:
                 active.add(client)
-                total = self._totals[kind._replace(src=self._admitted(names.source(*client)))]
+                total = self._totals[(self._admitted(names.source(*client)), kind)]
                 total.count += now.count - last.count
                 total.sum_ns += now.sum_ns - last.sum_ns
         return frozenset(client for client in active if client.netns)
@@ -73,9 +85,9 @@ class FlowTotals:
             if client in gone:
                 del self._read[(client, kind)]
         kept = {*living_names, OTHER}
-        for kind in list(self._totals):
-            if kind.src not in kept:
-                del self._totals[kind]
+        for name, kind in list(self._totals):
+            if name not in kept:
+                del self._totals[(name, kind)]
         self._names &= kept
 
     def _admitted(self, name: str) -> str:
@@ -84,23 +96,34 @@ class FlowTotals:
         self._names.add(name)
         return name
 
-    def amounts(self) -> list[tuple[FlowKind, int, int]]:
-        """Return (kind, count, nanoseconds) of every total, in order."""
-        return [(kind, amount.count, amount.sum_ns) for kind, amount in sorted(self._totals.items())]
+    def amounts(self) -> "list[Amount[Kind]]":
+        """Return every total, in order."""
+        return [
+            Amount(name, kind, amount.count, amount.sum_ns)
+            for (name, kind), amount in sorted(self._totals.items(), key=lambda item: item[0])
+        ]
 
-    def strangers(self, counts: Iterable[FlowCount], names: Names) -> frozenset[Client]:
+    def strangers(self, counts: Iterable[Counted[Kind]], names: Names) -> frozenset[Client]:
         """Return who has counts that were never read, and no name yet."""
         read = {client for client, _ in self._read}
-        clients = {count.client for count in counts if count.netns} - read
+        clients = {counted.client for counted in counts if counted.client.netns} - read
         return frozenset(client for client in clients if not names.knows(*client))
 
 
-def _sum(counts: Iterable[FlowCount], names: Names) -> dict[tuple[Client, FlowKind], _Amount]:
-    summed: dict[tuple[Client, FlowKind], _Amount] = defaultdict(_Amount)
-    for flow in counts:
-        goal = names.destination(flow.workload, flow.destination)
-        kind = FlowKind("", flow.outcome, flow.reason, goal, flow.bucket)
-        amount = summed[(flow.client, kind)]
-        amount.count += flow.count
-        amount.sum_ns += flow.sum_ns
+@dataclass(frozen=True, slots=True)
+class Amount(Generic[Kind]):
+    """The total of one name."""
+
+    name: str
+    kind: Kind
+    count: int
+    sum_ns: int
+
+
+def _sum(counts: Iterable[Counted[Kind]]) -> dict[tuple[Client, Kind], _Amount]:
+    summed: dict[tuple[Client, Kind], _Amount] = defaultdict(_Amount)
+    for counted in counts:
+        amount = summed[(counted.client, counted.kind)]
+        amount.count += counted.count
+        amount.sum_ns += counted.sum_ns
     return summed

@@ -13,8 +13,12 @@ _HEADER: Final = struct.Struct("<HBBIIIII")
 _TYPE: Final = struct.Struct("<III")
 _MEMBER: Final = struct.Struct("<III")
 
+_POINTER: Final = 2
 _STRUCT: Final = 4
 _UNION: Final = 5
+_ENUMS: Final = {6: struct.Struct("<II"), 19: struct.Struct("<III")}
+"""Of 32 and of 64 bits: name and value of each, the lower half of a value first."""
+_PROTOTYPE: Final = 13
 # Qualifiers and typedefs lead to another type: typedef, volatile, const, restrict, type tag.
 _REFERENCES: Final = frozenset({8, 9, 10, 11, 18})
 _TYPEDEF: Final = 8
@@ -92,6 +96,39 @@ class TypeTable:
             if name_at in wanted and (info >> 24) & 0x1F == _TYPEDEF:
                 return number
         raise BtfError(f"this kernel's type information has no tracepoint {name}")
+
+    def arguments(self, name: str) -> int:
+        """Return how many arguments a tracepoint has: later kernels add some at the end.
+
+        Raises `BtfError` when this kernel has no such tracepoint.
+        """
+        type_id, arguments = self.tracepoint(name), 0
+        for kind in (_TYPEDEF, _POINTER, _PROTOTYPE):
+            record = _record(*self._records[type_id - 1]) if 0 < type_id <= len(self._records) else None
+            if record is None or record.kind != kind:
+                raise BtfError(f"this kernel's type information does not say what tracepoint {name} tells")
+            type_id, arguments = record.size_or_type, record.vlen
+        # The first is the tracepoint's own.
+        return arguments - 1
+
+    def enumerators(self, name: str) -> dict[int, str]:
+        """Return the names of an enumeration by their numbers; the first where a number has several.
+
+        Numbers are as they stand in memory, without a sign. Raises `BtfError` when there is no such
+        enumeration.
+        """
+        wanted = self._string_offsets(name)
+        for at, name_at, info, _ in self._records:
+            layout = _ENUMS.get((info >> 24) & 0x1F)
+            if layout is None or name_at not in wanted:
+                continue
+            found: dict[int, str] = {}
+            for index in range(info & 0xFFFF):
+                text, *halves = layout.unpack_from(self.raw, at + _TYPE.size + index * layout.size)
+                number = sum(half << 32 * place for place, half in enumerate(halves))
+                found.setdefault(number, self._name(text))
+            return found
+        raise BtfError(f"this kernel's type information has no enum {name}")
 
     def _find(self, structure: str) -> _Record | None:
         wanted = self._string_offsets(structure)

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from netsre.conventions import OTHER
+from netsre.datapath.attribution import Client, Counted
 from netsre.datapath.buckets import CONNECT_BOUNDS, STALL_SECONDS
+from netsre.datapath.workloads import Names
 
 MAX_ATTEMPTS: Final = 65_536
 MAX_FLOWS: Final = 16_384
@@ -61,13 +63,13 @@ REASONS: Final = frozenset(_REASONS.values()) | {*_FIXED_REASONS.values(), "othe
 """Every value that the label `reason` can have, beside the marker for counts without detail."""
 
 
-class Client(NamedTuple):
-    """Who connects."""
+class FlowKind(NamedTuple):
+    """What is kept apart of one client."""
 
-    netns: int
-    """Inode number of the network namespace; 0 when it is not known."""
-    cgroup: int = 0
-    """Id of the cgroup; 0 when it is not known."""
+    outcome: str
+    reason: str
+    destination: str
+    bucket: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,12 @@ class FlowCount:
     def client(self) -> Client:
         """Return who connects."""
         return Client(self.netns, self.cgroup)
+
+    def counted(self, names: Names) -> Counted[FlowKind]:
+        """Return it as totals by name want it, with the name of where it went."""
+        goal = names.destination(self.workload, self.destination)
+        kind = FlowKind(self.outcome, self.reason, goal, self.bucket)
+        return Counted(self.client, kind, self.count, self.sum_ns)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from netsre.datapath import buckets, flows, offsets, workloads
+from netsre.datapath import buckets, drops, flows, offsets, tcp, workloads
 from netsre.datapath.btf import TypeTable
 
 
@@ -38,6 +38,8 @@ class Probe:
     """Attached, and so run, in this order."""
     defines: Callable[[TypeTable], Mapping[str, object]]
     """Preprocessor names of its source; raises `BtfError` where this kernel lacks what it needs."""
+    enums: tuple[str, ...] = ()
+    """Enumerations of this kernel that its reader needs; one that the kernel lacks is empty."""
 
 
 FLOWS: Final = Probe(
@@ -59,5 +61,33 @@ FLOWS: Final = Probe(
     },
 )
 
-PROBES: Final = (FLOWS,)
+TCP: Final = Probe(
+    "tcp",
+    "tcp.c",
+    maps=("tcp_counts", "tcp_overflow"),
+    programs=(
+        Program("netsre_retrans", "tcp_retransmit_skb", "tcp_retransmit_skb"),
+        Program("netsre_synack", "tcp_retransmit_synack", "tcp_retransmit_synack"),
+        Program("netsre_rst_out", "tcp_send_reset", "tcp_send_reset"),
+        Program("netsre_rst_in", "tcp_receive_reset", "tcp_receive_reset"),
+        Program("netsre_rtt", "tcp_round_trip", "inet_sock_set_state"),
+    ),
+    defines=lambda types: {
+        **tcp.DEFINES,
+        **offsets.tcp_defines(types),
+        "CONNECT_BUCKETS": buckets.bucket_defines(),
+    },
+    enums=(tcp.RESET_ENUM,),
+)
+
+DROPS: Final = Probe(
+    "drops",
+    "drops.c",
+    maps=("drop_counts", "drop_overflow"),
+    programs=(Program("netsre_drops", "kfree_skb", "kfree_skb"),),
+    defines=lambda types: {**drops.DEFINES, **offsets.drop_defines(types)},
+    enums=(drops.REASON_ENUM, drops.SUBSYSTEM_ENUM),
+)
+
+PROBES: Final = (FLOWS, TCP, DROPS)
 """Every probe of the agent."""

@@ -101,6 +101,10 @@ class Names:
     """Paths of cgroups by id, from the root of the hierarchy, which is the empty text."""
     workloads: tuple[Workload, ...] = ()
 
+    def of_places(self) -> "Names":
+        """Return the names of namespaces alone, for what happens in a place and not to somebody."""
+        return Names(self.namespaces)
+
     def knows(self, netns: int, cgroup: int) -> bool:
         """Tell whether everything is known of a client that can be."""
         return netns in self.namespaces and (not cgroup or cgroup in self.cgroups)

@@ -1,35 +1,84 @@
 """What was counted on a node, as readings."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from netsre import conventions as c
-from netsre.datapath.attribution import FlowKind
+from netsre.datapath.attribution import Amount
 from netsre.datapath.buckets import CONNECT_BOUNDS
 from netsre.datapath.conntrack import ConntrackCounters
-from netsre.datapath.flows import UNKNOWN_BUCKET
+from netsre.datapath.drops import DropKind
+from netsre.datapath.flows import UNKNOWN_BUCKET, FlowKind
+from netsre.datapath.tcp import TcpKind
 from netsre.metrics.readings import Histogram, Readings
 
 _DIRECTION: Final = "egress"
 _PROTOCOL: Final = "tcp"
+_KERNEL: Final = "kernel"
+"""The hook of what no program of ours dropped."""
+
+_Timed = Iterable[tuple[tuple[str, ...], int, int, int]]
+"""(labels, index of a bucket, how many, their sum in nanoseconds)"""
 
 
-def put_flows(readings: Readings, amounts: Iterable[tuple[FlowKind, int, int]]) -> None:
+def put_flows(readings: Readings, amounts: Sequence[Amount[FlowKind]]) -> None:
     """Add outcomes and connect latency from totals by name."""
-    outcomes: dict[tuple[str, ...], int] = defaultdict(int)
+
+    def ends(amount: Amount[FlowKind]) -> tuple[str, ...]:
+        return _DIRECTION, amount.name, amount.kind.destination, _PROTOCOL
+
+    _put_sums(readings, c.FLOWS, (((a.kind.outcome, a.kind.reason, *ends(a)), a.count) for a in amounts))
+    timed = (
+        (ends(a), a.kind.bucket, a.count, a.sum_ns)
+        for a in amounts
+        if a.kind.outcome == "delivered" and a.kind.bucket != UNKNOWN_BUCKET
+    )
+    _put_histograms(readings, c.FLOW_CONNECT_SECONDS, timed)
+
+
+def put_tcp(readings: Readings, amounts: Sequence[Amount[TcpKind]]) -> None:
+    """Add what was sent again, resets and round-trip times from totals by name."""
+    by = {"reset_sent": "us", "reset_received": "peer"}
+    timed = []
+    for amount in amounts:
+        kind = amount.kind
+        ends = (kind.direction, amount.name, kind.destination, _PROTOCOL)
+        if kind.event == "rtt":
+            timed.append((ends, kind.bucket, amount.count, amount.sum_ns))
+        elif kind.event == "retransmit":
+            readings.put(c.TCP_RETRANSMITS, (kind.detail, *ends), amount.count)
+        else:
+            readings.put(c.TCP_RESETS, (by[kind.event], kind.detail, *ends), amount.count)
+    _put_histograms(readings, c.FLOW_RTT_SECONDS, timed)
+
+
+def put_drops(readings: Readings, amounts: Sequence[Amount[DropKind]]) -> None:
+    """Add what the kernel dropped from totals by name, apart from what nobody misses."""
+    for amount in amounts:
+        reason = amount.kind.reason
+        if amount.kind.benign:
+            readings.put(c.BENIGN_DROPS, (reason, amount.name), amount.count)
+        else:
+            readings.put(c.DROPS, (_KERNEL, reason, "", amount.name), amount.count)
+
+
+def _put_sums(readings: Readings, metric: str, counts: Iterable[tuple[tuple[str, ...], int]]) -> None:
+    sums: dict[tuple[str, ...], int] = defaultdict(int)
+    for labels, count in counts:
+        sums[labels] += count
+    for labels, total in sorted(sums.items()):
+        readings.put(metric, labels, total)
+
+
+def _put_histograms(readings: Readings, metric: str, timed: _Timed) -> None:
     buckets: dict[tuple[str, ...], list[int]] = {}
     sums: dict[tuple[str, ...], int] = defaultdict(int)
-    for kind, count, sum_ns in amounts:
-        end = (_DIRECTION, kind.src, kind.destination, _PROTOCOL)
-        outcomes[(kind.outcome, kind.reason, *end)] += count
-        if kind.outcome == "delivered" and kind.bucket != UNKNOWN_BUCKET:
-            buckets.setdefault(end, [0] * (len(CONNECT_BOUNDS) + 1))[kind.bucket] += count
-            sums[end] += sum_ns
-    for labels, total in sorted(outcomes.items()):
-        readings.put(c.FLOWS, labels, total)
-    for ends, by_bucket in sorted(buckets.items()):
-        readings.put_histogram(c.FLOW_CONNECT_SECONDS, ends, _cumulate(by_bucket, sums[ends]))
+    for labels, bucket, count, sum_ns in timed:
+        buckets.setdefault(labels, [0] * (len(CONNECT_BOUNDS) + 1))[bucket] += count
+        sums[labels] += sum_ns
+    for labels, by_bucket in sorted(buckets.items()):
+        readings.put_histogram(metric, labels, _cumulate(by_bucket, sums[labels]))
 
 
 def _cumulate(counts: list[int], sum_ns: int) -> Histogram:

@@ -115,11 +115,19 @@ def _attached(probe: Probe, module: Any, types: btf.TypeTable) -> _Reply:  # noq
         raise Failure("load_failed", f"the kernel does not take the probe {probe.name}: {error}") from error
     reply = {
         "attached": len(attachments),
+        "enums": {name: _enumerators(types, name) for name in probe.enums},
         "verifier_seconds": sum(program.verifier_seconds for program in loaded),
         "verifier_instructions": sum(program.verifier_instructions for program in loaded),
     }
     maps = [module[name].map_fd for name in probe.maps]
     return reply, [*maps, *(program.fd for program in loaded), *attachments]
+
+
+def _enumerators(types: btf.TypeTable, name: str) -> Mapping[int, str]:
+    try:
+        return types.enumerators(name)
+    except btf.BtfError:
+        return {}
 
 
 def _load_block(source: Path) -> _Reply:

@@ -7,14 +7,15 @@ import dataclasses
 import struct
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Final
 
+from netsre.adapters.bpf.counters import MapUsage
 from netsre.adapters.bpf.denials import Denials
 from netsre.adapters.bpf.session import Session
 from netsre.adapters.bpf.syscalls import MapFull
 from netsre.datapath import flows
-from netsre.datapath.flows import UNKNOWN_BUCKET, Attempt, Client, FlowCount
+from netsre.datapath.attribution import Client
+from netsre.datapath.flows import UNKNOWN_BUCKET, Attempt, FlowCount
 from netsre.datapath.workloads import RULES, Workload, rules
 
 _IDLE_SHARE: Final = 0.75
@@ -22,17 +23,6 @@ _IDLE_SHARE: Final = 0.75
 _STALLED: Final = ("failed", "stalled")
 _DENIED: Final = ("denied", "blocked")
 _CLAIMED: Final = struct.pack("<Q", 1)
-
-
-@dataclass(frozen=True, slots=True)
-class MapUsage:
-    """How full one map is."""
-
-    name: str
-    entries: int
-    capacity: int
-    memory_bytes: int
-    overflows: int
 
 
 class FlowProbe:

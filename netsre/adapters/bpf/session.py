@@ -65,6 +65,8 @@ class Session:
     attachment_fds: list[int]
     verifier_seconds: float
     verifier_instructions: int
+    enums: Mapping[str, Mapping[int, str]]
+    """Names of this kernel's numbers, by enumeration."""
 
     def run_statistics(self) -> dict[str, Runs]:
         """Return what the kernel counted of each program; runs and their time only while it is told to."""
@@ -135,6 +137,10 @@ def _opened(
         attachment_fds=[next(fds) for _ in range(reply["attached"])],
         verifier_seconds=float(reply["verifier_seconds"]),
         verifier_instructions=int(reply["verifier_instructions"]),
+        enums={
+            name: {int(number): word for number, word in words.items()}
+            for name, words in reply["enums"].items()
+        },
     )
 
 

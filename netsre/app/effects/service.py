@@ -140,7 +140,9 @@ def _put_blocks(readings: Readings, blocks: Blocks) -> None:
     totals = {(hook, rule): drops.packets for (hook, rule), drops in blocks.totals().items()}
     totals.setdefault((blocks.hook, OTHER), 0)
     for (hook, rule), packets in totals.items():
-        readings.put(c.DROPS, (hook, BLOCKED_REASON, rule), packets)
+        # A rule is the namespace and the interface, whose name has no slash.
+        netns = rule.rpartition("/")[0] or OTHER
+        readings.put(c.DROPS, (hook, BLOCKED_REASON, rule, netns), packets)
     readings.put(c.BLOCK_UNREAD, (blocks.hook,), blocks.unparsed())
     for key, loads in blocks.loads().items():
         labels = (_OWNER, *key)

@@ -4,22 +4,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from netsre.conventions import OTHER
-from netsre.datapath.attribution import MOST_NAMES, FlowTotals
-from netsre.datapath.flows import UNKNOWN_BUCKET, Client, FlowCount
+from netsre.datapath.attribution import MOST_NAMES, Client, Counted, Totals
+from netsre.datapath.flows import UNKNOWN_BUCKET, FlowCount, FlowKind
 from netsre.datapath.workloads import Names, Workload
 
 
-def _failed(netns: int, count: int) -> FlowCount:
-    return FlowCount(netns, "failed", "refused", "private", UNKNOWN_BUCKET, count, 0)
+def _failed(netns: int, count: int) -> Counted[FlowKind]:
+    return Counted(Client(netns), FlowKind("failed", "refused", "private", UNKNOWN_BUCKET), count)
 
 
-def _by_name(totals: FlowTotals) -> dict[str, int]:
-    return {kind.src: count for kind, count, _ in totals.amounts()}
+def _by_name(totals: Totals[FlowKind]) -> dict[str, int]:
+    return {amount.name: amount.count for amount in totals.amounts()}
 
 
 def test_a_name_that_becomes_known_later_takes_only_what_comes_later() -> None:
     """What was counted without a name stays without one: a total never falls."""
-    totals = FlowTotals()
+    totals = Totals[FlowKind]()
     totals.add([_failed(7, 3)], Names({}))
     totals.add([_failed(7, 5)], Names({7: "pod"}))
 
@@ -28,7 +28,7 @@ def test_a_name_that_becomes_known_later_takes_only_what_comes_later() -> None:
 
 def test_a_number_that_is_given_to_another_namespace_continues_under_the_new_name() -> None:
     """The kernel hands out numbers again; the old name keeps its total, the new one starts at nothing."""
-    totals = FlowTotals()
+    totals = Totals[FlowKind]()
     totals.add([_failed(7, 4)], Names({7: "old"}))
     totals.add([_failed(7, 4)], Names({7: "new"}))
     totals.add([_failed(7, 9)], Names({7: "new"}))
@@ -38,7 +38,7 @@ def test_a_number_that_is_given_to_another_namespace_continues_under_the_new_nam
 
 def test_a_namespace_that_is_gone_keeps_its_name_until_it_is_forgotten() -> None:
     """Gone from the list is no reason to move its total to anybody else."""
-    totals = FlowTotals()
+    totals = Totals[FlowKind]()
     totals.add([_failed(7, 4), _failed(8, 1)], Names({7: "gone", 8: "here"}))
     totals.add([_failed(7, 4), _failed(8, 1)], Names({8: "here"}))
     before = _by_name(totals)
@@ -50,7 +50,7 @@ def test_a_namespace_that_is_gone_keeps_its_name_until_it_is_forgotten() -> None
 
 def test_a_number_that_comes_back_after_it_was_forgotten_starts_from_zero() -> None:
     """Its table was emptied, so all that it holds is new."""
-    totals = FlowTotals()
+    totals = Totals[FlowKind]()
     totals.add([_failed(7, 4)], Names({7: "first"}))
     totals.forget(frozenset({Client(7)}), [])
     totals.add([_failed(7, 2)], Names({7: "second"}))
@@ -60,7 +60,7 @@ def test_a_number_that_comes_back_after_it_was_forgotten_starts_from_zero() -> N
 
 def test_only_what_changed_is_active() -> None:
     """Activity keeps a namespace from being forgotten; standing still does not."""
-    totals = FlowTotals()
+    totals = Totals[FlowKind]()
     totals.add([_failed(7, 4), _failed(8, 4)], Names({}))
 
     assert totals.add([_failed(7, 4), _failed(8, 5)], Names({})) == frozenset({Client(8)})
@@ -79,7 +79,7 @@ def test_names_may_come_and_go_and_the_sum_is_what_the_kernel_counted(
     steps: list[tuple[dict[int, int], dict[int, str]]],
 ) -> None:
     """The sum over names is the sum over namespaces, at every moment, and no total ever falls."""
-    totals = FlowTotals()
+    totals = Totals[FlowKind]()
     kernel: dict[int, int] = {}
     last: dict[str, int] = {}
     for growth, names in steps:
@@ -95,14 +95,14 @@ def test_names_may_come_and_go_and_the_sum_is_what_the_kernel_counted(
 
 def test_what_belongs_to_no_namespace_is_never_forgotten_and_counted_again() -> None:
     """Number 0 is nobody's: it is not among the active, so it cannot be taken for gone."""
-    totals = FlowTotals()
+    totals = Totals[FlowKind]()
 
     assert totals.add([_failed(0, 10), _failed(7, 1)], Names({})) == frozenset({Client(7)})
 
 
 def test_names_beyond_the_bound_are_other_and_nothing_is_lost() -> None:
     """The first names are kept apart; room that a forgotten name leaves is given out again."""
-    totals = FlowTotals()
+    totals = Totals[FlowKind]()
     many = MOST_NAMES + 5
     names = {number: f"pod-{number}" for number in range(1, many + 1)}
     totals.add([_failed(number, 1) for number in names], Names(names))
@@ -121,26 +121,24 @@ def test_two_services_of_one_host_are_told_apart_and_so_are_two_names_of_destina
         {1: "", 11: "system.slice/nginx.service", 12: "system.slice/cron.service"},
         (Workload("database"),),
     )
-    totals = FlowTotals()
-    totals.add(
-        [
-            FlowCount(7, "failed", "refused", "private", UNKNOWN_BUCKET, 1, 0, cgroup=11, workload=1),
-            FlowCount(7, "failed", "refused", "private", UNKNOWN_BUCKET, 2, 0, cgroup=12),
-            FlowCount(7, "failed", "refused", "private", UNKNOWN_BUCKET, 4, 0, cgroup=1),
-        ],
-        names,
-    )
+    totals = Totals[FlowKind]()
+    counts = [
+        FlowCount(7, "failed", "refused", "private", UNKNOWN_BUCKET, 1, 0, cgroup=11, workload=1),
+        FlowCount(7, "failed", "refused", "private", UNKNOWN_BUCKET, 2, 0, cgroup=12),
+        FlowCount(7, "failed", "refused", "private", UNKNOWN_BUCKET, 4, 0, cgroup=1),
+    ]
+    totals.add([count.counted(names) for count in counts], names)
 
-    assert {(kind.src, kind.destination): count for kind, count, _ in totals.amounts()} == {
+    assert {(one.name, one.kind.destination): one.count for one in totals.amounts()} == {
         ("nginx", "database"): 1, ("cron", "private"): 2, ("host", "private"): 4,
     }  # fmt: skip
 
 
 def test_a_cgroup_that_nobody_knew_is_looked_for_until_its_counts_were_read() -> None:
     """One that ended before anybody looked must not have all of them looked up for ever."""
-    totals = FlowTotals()
-    counts = [FlowCount(7, "failed", "refused", "private", UNKNOWN_BUCKET, 1, 0, cgroup=11)]
+    totals = Totals[FlowKind]()
     names = Names({7: "host"}, {1: ""})
+    counts = [Counted(Client(7, 11), FlowKind("failed", "refused", "private", UNKNOWN_BUCKET), 1)]
     strangers = totals.strangers(counts, names)
     totals.add(counts, names)
 

@@ -6,7 +6,7 @@ import pytest
 
 from netsre.datapath.btf import BtfError, TypeTable
 
-_INT, _STRUCT, _UNION, _TYPEDEF, _CONST = 1, 4, 5, 8, 10
+_INT, _POINTER, _STRUCT, _UNION, _TYPEDEF, _CONST = 1, 2, 4, 5, 8, 10
 
 
 class Written:
@@ -40,6 +40,18 @@ class Written:
     def alias(self, kind: int, name: str, type_id: int) -> None:
         """Add a typedef or qualifier."""
         self.types += struct.pack("<III", self.text(name), kind << 24, type_id)
+
+    def enumeration(self, name: str, values: list[tuple[str, int]], *, wide: bool = False) -> None:
+        """Add an enumeration of 32 or of 64 bits."""
+        kind, size = (19, 8) if wide else (6, 4)
+        self.types += struct.pack("<III", self.text(name), kind << 24 | len(values), size)
+        for word, value in values:
+            halves = struct.pack("<q", value)[: 8 if wide else 4]
+            self.types += struct.pack("<I", self.text(word)) + halves
+
+    def prototype(self, arguments: int) -> None:
+        """Add the type of a function with this many arguments."""
+        self.types += struct.pack("<III", 0, 13 << 24 | arguments, 0) + bytes(8) * arguments
 
     def raw(self) -> bytes:
         """Return the whole section."""
@@ -103,6 +115,35 @@ def test_a_tracepoint_is_found_by_its_typedef(table: TypeTable) -> None:
     assert table.tracepoint("thing") == 8
     with pytest.raises(BtfError, match="has no tracepoint nothing"):
         table.tracepoint("nothing")
+
+
+@pytest.mark.parametrize("wide", [False, True], ids=["32-bit", "64-bit"])
+def test_an_enumeration_is_read_by_number(*, wide: bool) -> None:
+    """A negative number is what stands in memory; of several names of one number the first is it."""
+    written = Written()
+    written.scalar("int")
+    written.enumeration("other", [("NO", 1)], wide=not wide)
+    written.enumeration("reason", [("A", 0), ("B", 7), ("AGAIN", 7), ("MASK", -65536)], wide=wide)
+    table = TypeTable(written.raw())
+
+    mask = (1 << (64 if wide else 32)) - 65536
+    assert table.enumerators("reason") == {0: "A", 7: "B", mask: "MASK"}
+    with pytest.raises(BtfError, match="has no enum nothing"):
+        table.enumerators("nothing")
+    with pytest.raises(BtfError, match="has no enum int"):
+        table.enumerators("int")
+
+
+def test_a_tracepoint_says_how_much_it_tells(table: TypeTable) -> None:
+    """The first argument is the tracepoint's own, and not counted; what is no tracepoint is refused."""
+    written = Written()
+    written.prototype(4)  # 1
+    written.alias(_POINTER, "", 1)  # 2
+    written.alias(_TYPEDEF, "btf_trace_thing", 2)  # 3
+
+    assert TypeTable(written.raw()).arguments("thing") == 3
+    with pytest.raises(BtfError, match="does not say what tracepoint thing tells"):
+        table.arguments("thing")
 
 
 @pytest.mark.parametrize("length", [0, 10, 23])

@@ -7,14 +7,17 @@ from pathlib import Path
 import pytest
 
 from netsre.app.resources import directory
-from netsre.datapath import block, buckets, flows, workloads
+from netsre.datapath import block, buckets, drops, flows, tcp, workloads
 
 _PROGRAM = """
 #include <stddef.h>
 #include <stdio.h>
 #include <linux/types.h>
 #include "block.h"
+#include "common.h"
+#include "drops.h"
 #include "flows.h"
+#include "tcp.h"
 #define FIELD(type, field) printf("%s.%s %zu %zu\\n", #type, #field, offsetof(struct type, field), \\
     sizeof(((struct type *)0)->field))
 #define SIZE(type) printf("%s %zu\\n", #type, sizeof(struct type))
@@ -31,6 +34,15 @@ int main(void) {
   FIELD(flow_value, count); FIELD(flow_value, sum_ns); SIZE(flow_value);
   printf("outcomes %d %d %d %d %d\\n", FLOW_DELIVERED, FLOW_FAILED, FLOW_STALLED, FLOW_DENIED,
     FLOW_OUTCOMES);
+  FIELD(tcp_key, cgroup); FIELD(tcp_key, netns); FIELD(tcp_key, event);
+  FIELD(tcp_key, detail); FIELD(tcp_key, direction); FIELD(tcp_key, destination); SIZE(tcp_key);
+  FIELD(tcp_value, count); FIELD(tcp_value, sum_ns); SIZE(tcp_value);
+  FIELD(drop_key, netns); FIELD(drop_key, reason); SIZE(drop_key);
+  printf("events %d %d %d %d %d\\n", TCP_EVENT_RETRANSMIT, TCP_EVENT_RESET_SENT, TCP_EVENT_RESET_SEEN,
+    TCP_EVENT_RTT, TCP_EVENTS);
+  printf("details %d %d %d %d %d %d\\n", TCP_RETRANSMIT_DATA, TCP_RETRANSMIT_SYN, TCP_RETRANSMIT_SYN_ACK,
+    TCP_RESET_REFUSED, TCP_RESET_BROKEN, TCP_DETAILS);
+  printf("directions %d %d %d\\n", TCP_DIRECTION_OTHER, TCP_DIRECTION_EGRESS, TCP_DIRECTION_INGRESS);
   printf("destinations %d %d %d %d\\n", DST_OTHER, DST_LOOPBACK, DST_PRIVATE, DST_PUBLIC);
   return 0;
 }
@@ -71,6 +83,22 @@ flow_value.count 0 8
 flow_value.sum_ns 8 8
 flow_value 16
 outcomes 0 1 2 3 4
+tcp_key.cgroup 0 8
+tcp_key.netns 8 4
+tcp_key.event 12 1
+tcp_key.detail 13 1
+tcp_key.direction 14 1
+tcp_key.destination 15 1
+tcp_key 16
+tcp_value.count 0 8
+tcp_value.sum_ns 8 8
+tcp_value 16
+drop_key.netns 0 4
+drop_key.reason 4 4
+drop_key 8
+events 0 1 2 3 4
+details 0 1 2 0 1 64
+directions 0 1 2
 destinations 0 1 2 3
 """
 
@@ -89,6 +117,8 @@ def test_the_header_has_the_layout_that_the_reader_decodes(tmp_path: Path) -> No
     assert [layout.size for layout in layouts] == [48, 16, 24, 16, 16, 16]
     assert workloads.WORKLOAD_KEY.size == 24
     assert block.SOURCE_BYTES == 16
+    assert [layout.size for layout in (tcp.TCP_KEY, tcp.TCP_VALUE, drops.DROP_KEY)] == [16, 16, 8]
+    assert tcp.DETAILS == 64
 
 
 def test_a_flow_key_is_decoded_field_by_field() -> None:

@@ -4,10 +4,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from netsre import conventions as c
 from netsre.adapters.exposition import render
-from netsre.datapath.attribution import FlowTotals
+from netsre.datapath.attribution import Totals
 from netsre.datapath.buckets import CONNECT_BOUNDS
 from netsre.datapath.conntrack import ConntrackCounters
-from netsre.datapath.flows import UNKNOWN_BUCKET, FlowCount
+from netsre.datapath.flows import UNKNOWN_BUCKET, FlowCount, FlowKind
 from netsre.datapath.workloads import Names
 from netsre.metrics.node import put_conntrack, put_flows
 from netsre.metrics.readings import Readings
@@ -31,8 +31,9 @@ def test_outcomes_are_added_up_and_latencies_cumulated() -> None:
         FlowCount(7, "delivered", "none", "private", UNKNOWN_BUCKET, 2, 0),
         FlowCount(7, "failed", "refused", "private", UNKNOWN_BUCKET, 3, 0),
     ]
-    totals = FlowTotals()
-    totals.add(counts, Names({7: "pod-a"}))
+    totals = Totals[FlowKind]()
+    names = Names({7: "pod-a"})
+    totals.add([count.counted(names) for count in counts], names)
     put_flows(readings, totals.amounts())
 
     parsed = _parsed(readings)
@@ -48,8 +49,9 @@ def test_outcomes_are_added_up_and_latencies_cumulated() -> None:
 
 def test_a_namespace_without_a_name_is_other() -> None:
     """Nothing is left out because nobody knows what it is called."""
-    readings, totals = Readings(), FlowTotals()
-    totals.add([FlowCount(9, "failed", "reset", "public", UNKNOWN_BUCKET, 1, 0)], Names({}))
+    readings, totals = Readings(), Totals[FlowKind]()
+    reset = FlowCount(9, "failed", "reset", "public", UNKNOWN_BUCKET, 1, 0)
+    totals.add([reset.counted(Names({}))], Names({}))
     put_flows(readings, totals.amounts())
 
     [(labels, value)] = readings.numbers[c.FLOWS]

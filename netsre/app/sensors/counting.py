@@ -1,0 +1,65 @@
+"""Counts of a probe by the name of whose they are, and how full its maps are."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, Generic
+
+from netsre import conventions as c
+from netsre.adapters.bpf.counters import MapUsage
+from netsre.app.sensors.places import Places
+from netsre.datapath.attribution import Amount, Client, Counted, Kind, Totals
+from netsre.datapath.workloads import Names
+from netsre.metrics.readings import Readings
+
+_RETIRE_SECONDS: Final = 300.0
+"""A client unseen for this long is gone: its counters were read many times by then."""
+
+
+class Counting(Generic[Kind]):
+    """Totals of one probe, and the care of what belongs to clients that are gone."""
+
+    def __init__(
+        self,
+        places: Places,
+        retire: Callable[[frozenset[Client]], None],
+        names: Callable[[Names], Names] = lambda names: names,
+    ) -> None:
+        """Begin at nothing; `retire` has the probe forget clients, `names` says which are given."""
+        self._places = places
+        self._retire = retire
+        self._given = names
+        self._seen: dict[Client, float] = {}
+        self._totals = Totals[Kind]()
+
+    def count(self, counts: Sequence[Counted[Kind]], now: float) -> None:
+        """Add what the probe counted since the last time to the totals by name."""
+        strangers = self._totals.strangers(counts, self._places.names)
+        if not self._places.refresh(now, unknown=bool(strangers)):
+            # Counted under another name they would stay there: the next look is half a second away.
+            counts = [counted for counted in counts if counted.client not in strangers]
+        names = self._given(self._places.names)
+        active = self._totals.add(counts, names)
+        living = [client for client in self._seen if names.knows(*client)]
+        self._seen |= dict.fromkeys((*living, *active), now)
+
+    def forget_gone(self, now: float) -> None:
+        """Drop what belongs to clients that were not there for a while."""
+        gone = frozenset(client for client, at in self._seen.items() if now - at > _RETIRE_SECONDS)
+        if gone:
+            self._retire(gone)
+            for client in gone:
+                del self._seen[client]
+            names = self._given(self._places.names)
+            self._totals.forget(gone, {names.source(*client) for client in self._seen})
+
+    def amounts(self) -> list[Amount[Kind]]:
+        """Return the totals."""
+        return self._totals.amounts()
+
+
+def put_usage(readings: Readings, usages: Iterable[MapUsage]) -> None:
+    """Add how full maps are, and what found them full."""
+    for usage in usages:
+        readings.put(c.BPF_MAP_ENTRIES, (usage.name, c.OWNER), usage.entries)
+        readings.put(c.BPF_MAP_CAPACITY, (usage.name, c.OWNER), usage.capacity)
+        readings.put(c.BPF_MAP_MEMORY, (usage.name, c.OWNER), usage.memory_bytes)
+        readings.put(c.BPF_MAP_OVERFLOWS, (usage.name,), usage.overflows)

@@ -1,0 +1,66 @@
+"""The kernel's reasons by name, whatever their numbers."""
+
+import struct
+
+from netsre.datapath import drops
+from netsre.datapath.attribution import Client, Counted
+from netsre.datapath.drops import DropKind
+
+_REASONS = {
+    0: "SKB_NOT_DROPPED_YET",
+    1: "SKB_CONSUMED",
+    2: "SKB_DROP_REASON_NOT_SPECIFIED",
+    41: "SKB_DROP_REASON_TCP_RESET",
+    42: "SKB_DROP_REASON_NETFILTER_DROP",
+    128: "SKB_DROP_REASON_MAX",
+    0xFFFF0000: "SKB_DROP_REASON_SUBSYS_MASK",
+}
+_SUBSYSTEMS = {
+    0: "SKB_DROP_REASON_SUBSYS_CORE",
+    1: "SKB_DROP_REASON_SUBSYS_MAC80211_UNUSABLE",
+    2: "SKB_DROP_REASON_SUBSYS_OPENVSWITCH",
+    3: "SKB_DROP_REASON_SUBSYS_NUM",
+}
+_WORDS = drops.reason_words(_REASONS, _SUBSYSTEMS)
+
+
+def _decoded(reason: int) -> Counted[DropKind]:
+    [counted] = drops.decode_counts([(drops.DROP_KEY.pack(7, reason), struct.pack("<QQ", 3, 4))], _WORDS)
+    return counted
+
+
+def test_only_what_the_kernel_calls_a_drop_reason_has_a_word() -> None:
+    """What is not dropped, what was used up, and the ends of the lists have none."""
+    assert _WORDS == {
+        2: "not_specified",
+        41: "tcp_reset",
+        42: "netfilter_drop",
+        0x10000: "mac80211_unusable",
+        0x20000: "openvswitch",
+    }
+
+
+def test_every_number_is_counted_under_some_word() -> None:
+    """All reasons of one subsystem have its word; a number that is in no list is `other`."""
+    found = {number: _decoded(number).kind.reason for number in (42, 0x20001, 0x2FFFF, 0x30001, 127, 128, 0)}
+
+    assert found == {
+        42: "netfilter_drop", 0x20001: "openvswitch", 0x2FFFF: "openvswitch", 0x30001: "other",
+        127: "other", 128: "other", 0: "other",
+    }
+    assert _decoded(42) == Counted(Client(7), DropKind("netfilter_drop"), 7)
+
+
+def test_benign_is_decided_by_name() -> None:
+    """The number means something else on the next kernel."""
+    assert [_decoded(number).kind.benign for number in (41, 42, 2, 999)] == [True, False, False, False]
+
+
+def test_what_found_the_table_full_keeps_its_reason() -> None:
+    """Slot 0 is for all that have no slot of their own."""
+    value = struct.pack("<QQ", 1, 1)
+
+    assert list(drops.decode_overflow([(0, value), (42, value)], _WORDS)) == [
+        Counted(Client(0), DropKind("other"), 2),
+        Counted(Client(0), DropKind("netfilter_drop"), 2),
+    ]
