@@ -45,8 +45,13 @@ def test_every_number_is_counted_under_some_word() -> None:
     found = {number: _decoded(number).kind.reason for number in (42, 0x20001, 0x2FFFF, 0x30001, 127, 128, 0)}
 
     assert found == {
-        42: "netfilter_drop", 0x20001: "openvswitch", 0x2FFFF: "openvswitch", 0x30001: "other",
-        127: "other", 128: "other", 0: "other",
+        42: "netfilter_drop",
+        0x20001: "openvswitch",
+        0x2FFFF: "openvswitch",
+        0x30001: "other",
+        127: "other",
+        128: "other",
+        0: "other",
     }
     assert _decoded(42) == Counted(Client(7), DropKind("netfilter_drop"), 7)
 
