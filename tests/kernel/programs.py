@@ -16,7 +16,7 @@ _DESCRIPTOR_OF_ID: Final = 13
 _INFO_OF_DESCRIPTOR: Final = 15
 _NAME: Final = slice(64, 80)
 """Where `struct bpf_prog_info` has the program's name."""
-_OURS: Final = "inet_sock_set_s"
+_OURS: Final = "netsre_"
 """How the names of our programs begin, as the kernel keeps them."""
 
 
@@ -35,13 +35,18 @@ def ids_of_our_kind(begins: str = _OURS) -> frozenset[int]:
             found.add(last)
 
 
+def _open(program: int) -> int | None:
+    """Return a descriptor of a program; None when it is gone."""
+    with contextlib.suppress(FileNotFoundError):
+        asked = ctypes.create_string_buffer(struct.pack("<III", program, 0, 0))
+        return syscalls.bpf(_DESCRIPTOR_OF_ID, asked)
+    return None
+
+
 def _name(program: int) -> str:
     """Return the name of a program; empty when it is gone meanwhile."""
-    try:
-        descriptor = syscalls.bpf(
-            _DESCRIPTOR_OF_ID, ctypes.create_string_buffer(struct.pack("<III", program, 0, 0))
-        )
-    except FileNotFoundError:
+    descriptor = _open(program)
+    if descriptor is None:
         return ""
     try:
         info = ctypes.create_string_buffer(_NAME.stop)
@@ -72,4 +77,12 @@ def held_by_others() -> frozenset[int]:
 
 def freed(ids: frozenset[int]) -> bool:
     """Say whether the kernel frees all of these programs in time, a moment after their last holder."""
-    return wait_until(lambda: not ids_of_our_kind() & ids)
+    return wait_until(lambda: not any(map(_is_loaded, ids)))
+
+
+def _is_loaded(program: int) -> bool:
+    descriptor = _open(program)
+    if descriptor is None:
+        return False
+    os.close(descriptor)
+    return True

@@ -1,6 +1,7 @@
 """The agent as a process: what it serves, what it keeps, and what it leaves."""
 
 import functools
+import shutil
 import signal
 import socket
 import subprocess
@@ -56,6 +57,10 @@ def test_every_metric_of_the_agent_is_served_with_the_registrys_labels(tmp_path:
     options = ("--control", str(tmp_path / "agent.sock"), "--effects", str(tmp_path / "effects"))
     with attempts.place() as place, running(*options) as agent:
         place.run(lambda: attempts.accepted(socket.AF_INET, 1))
+        place.run(lambda: attempts.failing(socket.AF_INET, attempts.REFUSED_PORT, 1))
+        with attempts.waiting(place, socket.AF_INET, 1):
+            # A second later its SYN is sent again.
+            assert wait_until(lambda: any(name == c.TCP_RETRANSMITS for name, _ in agent.samples()))
         # Its own CPU is told over ten seconds.
         assert wait_until(lambda: (c.AGENT_CPU, ()) in agent.samples(), seconds=60)
         served = {name: {label for label, _ in pairs} - {"le"} for name, pairs in agent.samples()}
@@ -161,6 +166,58 @@ def test_without_what_blocks_the_flow_probe_is_served(tmp_path: Path) -> None:
     assert samples[(c.AGENT_PROBE_UP, (("probe", "flows"), ("reason", "")))] == 1
     assert samples[(c.BPF_PROGRAM_LOADS, failed)] == 1
     assert outcomes == {("delivered", "none"): attempts.COUNT}
+
+
+def test_one_probe_that_is_broken_is_named_and_the_others_are_served(tmp_path: Path) -> None:
+    """Down in /metrics with the reason, one line of /readyz, and everything else as ever."""
+    broken = tmp_path / "bpf"
+    shutil.copytree(directory("bpf"), broken)
+    (broken / "tcp.c").write_text("this is not C\n", encoding="ascii")
+    with attempts.place() as place, running("--programs", str(broken)) as agent:
+        place.run(lambda: attempts.failing(socket.AF_INET, attempts.REFUSED_PORT))
+        samples, outcomes = agent.samples(), agent.outcomes(place.name)
+        status, ready = agent.get("/readyz")
+
+    up = {labels: value for (name, labels), value in samples.items() if name == c.AGENT_PROBE_UP}
+    del up[(("probe", "block"), ("reason", ""))]
+    dropped = {"hook": "kernel", "netns": place.name, "reason": "no_socket", "rule": ""}
+    assert up == {
+        (("probe", "flows"), ("reason", "")): 1,
+        (("probe", "tcp"), ("reason", "compile_failed")): 0,
+        (("probe", "drops"), ("reason", "")): 1,
+    }
+    assert outcomes == {("failed", "refused"): attempts.COUNT}
+    assert samples[(c.DROPS, tuple(sorted(dropped.items())))] == attempts.COUNT
+    assert not any(name.startswith("netsre_tcp_") for name, _ in samples)
+    assert (status, ready.count("\n")) == (503, 1)
+    assert ready.startswith("tcp: compile_failed: bcc could not compile tcp.c: ")
+    assert "tcp.c:1" in ready
+
+
+def test_tcp_and_drops_arrive_on_the_wire_by_the_name_of_the_namespace(agent: Running) -> None:
+    """Refused, broken and timed connections, a SYN that is repeated, and what the kernel drops of them."""
+    with attempts.place() as place:
+        place.run(functools.partial(attempts.accepted, socket.AF_INET))
+        place.run(functools.partial(attempts.failing, socket.AF_INET6, attempts.REFUSED_PORT))
+        end = {"dst": "loopback", "protocol": "tcp", "src": place.name}
+
+        def value(metric: str, **labels: str) -> float:
+            return agent.samples().get((metric, tuple(sorted(labels.items()))), 0)
+
+        with attempts.waiting(place, socket.AF_INET):
+            repeated = {**end, "direction": "egress", "kind": "syn"}
+            assert wait_until(lambda: value(c.TCP_RETRANSMITS, **repeated) == attempts.COUNT)
+        sent = value(c.TCP_RESETS, by="us", reason="no_socket", direction="ingress", **end)
+        seen = value(c.TCP_RESETS, by="peer", reason="refused", direction="egress", **end)
+        timed = [
+            value(f"{c.FLOW_RTT_SECONDS}_count", direction=direction, **end)
+            for direction in ("egress", "ingress")
+        ]
+        dropped = value(c.DROPS, hook="kernel", reason="no_socket", rule="", netns=place.name)
+
+    assert (sent, seen) == (attempts.COUNT, attempts.COUNT)
+    assert timed == [attempts.COUNT, attempts.COUNT]
+    assert dropped == attempts.COUNT
 
 
 def test_without_a_working_probe_the_rest_is_served(tmp_path: Path) -> None:

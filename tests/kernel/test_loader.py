@@ -1,6 +1,8 @@
 """The loader and its parent: whatever one of them does, the other neither waits for ever nor stays behind."""
 
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from netsre.adapters import processes
-from netsre.adapters.bpf.session import ProbeUnfit, open_session
+from netsre.adapters.bpf.session import ProbeUnfit, Session, open_session, open_sessions
 from netsre.app.resources import directory
+from netsre.datapath.probes import PROBES, Probe
 
 _PROBE = "from netsre.adapters.bpf.session import open_session; import pathlib, sys; "
 
@@ -85,3 +88,88 @@ def _wait_for_loader(parent: int) -> int:
                 return int(pid)
         time.sleep(0.05)
     raise AssertionError("the loader did not come up")
+
+
+def _with(place: Path, name: str, old: str, new: str) -> Path:
+    """Copy every source, with one text in one of them replaced."""
+    shutil.copytree(directory("bpf"), place, dirs_exist_ok=True)
+    text = (place / name).read_text(encoding="ascii")
+    assert old in text
+    (place / name).write_text(text.replace(old, new, 1), encoding="ascii")
+    return place
+
+
+_DAMAGE = {
+    # No C.
+    "compile_failed": ("int {function}(struct bpf_raw_tracepoint_args *ctx)", "this is not C"),
+    # A loop without an end that the verifier could see.
+    "load_failed": ("	return 0;\n}\n", "	for (;;)\n		bpf_ktime_get_ns();\n}\n"),
+}
+
+
+@pytest.mark.parametrize("reason", _DAMAGE)
+@pytest.mark.parametrize("broken", PROBES, ids=lambda probe: probe.name)
+def test_a_probe_that_is_broken_leaves_the_others_attached(
+    tmp_path: Path, broken: Probe, reason: str
+) -> None:
+    """All are compiled as one text; what is wrong with one of them is said of that one alone."""
+    function = broken.programs[0].function
+    old, new = (text.replace("{function}", function) for text in _DAMAGE[reason])
+    opened = open_sessions(_with(tmp_path, broken.source, old, new))
+    up = {name for name, session in opened.items() if isinstance(session, Session)}
+    programs = [len(session.program_fds) for session in opened.values() if isinstance(session, Session)]
+    for session in opened.values():
+        if isinstance(session, Session):
+            assert session.attached
+            session.close()
+
+    assert up == {probe.name for probe in PROBES} - {broken.name}
+    assert sum(programs) == sum(len(probe.programs) for probe in PROBES if probe is not broken)
+    unfit = opened[broken.name]
+    assert isinstance(unfit, ProbeUnfit)
+    assert unfit.reason == reason
+    assert broken.source in str(unfit) or broken.name in str(unfit)
+
+
+_TYPES = Path("/sys/kernel/btf/vmlinux")
+_OPEN_ALL = """
+import json, pathlib, sys
+from netsre.adapters.bpf.session import ProbeUnfit, open_sessions
+opened = open_sessions(pathlib.Path(sys.argv[1]))
+print(json.dumps({n: f"{s.reason}: {s}" if isinstance(s, ProbeUnfit) else "" for n, s in opened.items()}))
+"""
+
+
+@pytest.mark.requires("unshare")
+@pytest.mark.parametrize(
+    ("tracepoint", "down"),
+    [
+        ("inet_sock_set_state", {"flows", "tcp"}),
+        ("tcp_send_reset", {"tcp"}),
+        ("tcp_retransmit_synack", {"tcp"}),
+        ("kfree_skb", {"drops"}),
+    ],
+)
+def test_a_tracepoint_that_a_kernel_lacks_takes_down_only_who_needs_it(
+    tmp_path: Path, tracepoint: str, down: set[str]
+) -> None:
+    """With type information from which it is missing, as that of an older kernel."""
+    told = _TYPES.read_bytes()
+    named = f"\0btf_trace_{tracepoint}\0".encode()
+    assert told.count(named) == 1
+    (tmp_path / "types").write_bytes(told.replace(named, named.replace(b"btf_trace_", b"btf_tracE_")))
+    command = f'mount --bind "{tmp_path}/types" {_TYPES} && exec "$0" -c "$1" "$2"'
+    inside = ["unshare", "--mount", "sh", "-c", command]
+    done = subprocess.run(
+        [*inside, sys.executable, _OPEN_ALL, str(directory("bpf"))],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    said = json.loads(done.stdout)
+    assert {name for name, complaint in said.items() if complaint} == down
+    for name in down:
+        assert said[name].startswith("unknown_layout: ")
+        assert tracepoint in said[name]
+    assert said.keys() == {probe.name for probe in PROBES}

@@ -36,8 +36,12 @@ _UNACKED_OFFSET, _RTT_OFFSET = 24, 68
 
 
 @pytest.fixture
-def session() -> Iterator[Session]:
-    """Attach a probe of this test's own, and detach it afterwards."""
+def session(place: Place) -> Iterator[Session]:
+    """Attach a probe of this test's own, and detach it afterwards.
+
+    Not before the namespace is there: its number may have been that of another one until then.
+    """
+    del place
     session = open_session(directory("bpf"), probe=TCP)
     yield session
     session.close()
