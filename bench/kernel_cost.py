@@ -18,7 +18,7 @@ from netsre.adapters.bpf.compiling import import_bcc, include_flags
 from netsre.adapters.bpf.session import Session, open_session
 from netsre.app.resources import directory
 
-_EMPTY: Final = "RAW_TRACEPOINT_PROBE(inet_sock_set_state) { return 0; }"
+_EMPTY: Final = "RAW_TRACEPOINT_PROBE(%s) { return 0; }"
 _ROUNDS: Final = 9
 _CONNECTIONS: Final = 2_000
 
@@ -40,13 +40,14 @@ class Cost:
         return self.probe_ns - self.empty_ns
 
 
-class _Empty:
+class Empty:
     """An empty program on the same tracepoint."""
 
-    def __init__(self) -> None:
+    def __init__(self, tracepoint: str) -> None:
+        """Attach it beside whatever is attached there."""
         source = directory("bpf")
         os.environ["BCC_KERNEL_SOURCE"] = str(source / "shim")
-        self._module = import_bcc().BPF(text=_EMPTY, cflags=include_flags(source))
+        self._module = import_bcc().BPF(text=_EMPTY % tracepoint, cflags=include_flags(source))
         (function,) = self._module.funcs.values()
         self._fd = function.fd
 
@@ -55,12 +56,16 @@ class _Empty:
         info = syscalls.fdinfo(self._fd)
         return int(info["run_cnt"]), int(info["run_time_ns"])
 
+    def close(self) -> None:
+        """Detach it."""
+        self._module.cleanup()
+
 
 def measure() -> list[Cost]:
     """Return the cost for answered and for refused connections over loopback."""
     statistics_fd = syscalls.enable_run_time_statistics()
     session = open_session(directory("bpf"))
-    empty = _Empty()
+    empty = Empty("inet_sock_set_state")
     with socket.create_server(("127.0.0.1", 0), backlog=64) as server:
         threading.Thread(target=_accept, args=(server,), daemon=True).start()
         address = server.getsockname()
@@ -93,7 +98,7 @@ def _together(session: Session) -> tuple[int, int]:
     return sum(each.runs for each in figures), sum(each.nanoseconds for each in figures)
 
 
-def _cost(what: str, connect: Callable[[], None], session: Session, empty: _Empty) -> Cost:
+def _cost(what: str, connect: Callable[[], None], session: Session, empty: Empty) -> Cost:
     probe_ns, empty_ns, changes = [], [], []
     for _ in range(_ROUNDS):
         before = (*_together(session), *empty.run_statistics())

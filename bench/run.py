@@ -22,6 +22,7 @@ from bench import (
     packet_cost,
     prometheus_scale,
     slo_baseline,
+    tracepoint_cost,
     webhook,
 )
 from netsre import __version__
@@ -55,6 +56,20 @@ def kernel_lines(costs: Sequence[kernel_cost.Cost]) -> list[Line]:
             f"empty program {cost.empty_ns:.0f} ns",
             "<= 100 ns",
             cost.added_ns <= 100,
+        )
+        for cost in costs
+    ]
+
+
+def tracepoint_lines(costs: Sequence[tracepoint_cost.ProgramCost]) -> list[Line]:
+    """Return the rows on the programs of the TCP and drops probes."""
+    return [
+        Line(
+            f"{cost.program} in the kernel, per event: {cost.what}",
+            f"{cost.added_ns:.0f} ns added ({cost.program_ns:.0f} ns as the kernel counts)",
+            f"empty program {cost.empty_ns:.0f} ns",
+            "",
+            None,
         )
         for cost in costs
     ]
@@ -286,6 +301,8 @@ def main() -> None:
     """Measure, print, write."""
     _say("measuring the probe in the kernel …")
     lines = kernel_lines(kernel_cost.measure())
+    _say("measuring the TCP and drops probes in the kernel …")
+    lines += tracepoint_lines(tracepoint_cost.measure())
     _say("measuring the programs that drop blocked sources …")
     lines += packet_lines(packet_cost.measure())
     _say("measuring the agent's process …")
