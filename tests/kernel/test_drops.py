@@ -16,6 +16,7 @@ from netsre.adapters.bpf.session import Session, open_session
 from netsre.adapters.bpf.syscalls import MapFull
 from netsre.adapters.namespaces import Address, End
 from netsre.app.resources import directory
+from netsre.datapath.attribution import Client
 from netsre.datapath.drops import BENIGN, DROP_KEY, REASON_ENUM, reason_words
 from netsre.datapath.probes import DROPS
 from tests.kernel import attempts, firewall, netstat, tracefs
@@ -58,7 +59,7 @@ def dropped(probe: DropsProbe, inode: int) -> dict[str, int]:
     """Return what was dropped in one namespace by reason, without what nobody misses."""
     found: Counter[str] = Counter()
     for count in probe.counts():
-        if count.netns == inode and not count.kind.benign:
+        if count.client.netns == inode and not count.kind.benign:
             found[count.kind.reason] += count.count
     return dict(found)
 
@@ -260,7 +261,7 @@ def test_traffic_that_ends_well_drops_nothing(
     """What is freed unused at the end of connections is there, and is counted apart by its name."""
     place.run(functools.partial(_talk, family))
 
-    benign = {count.kind.reason for count in probe.counts() if count.netns == place.inode}
+    benign = {count.kind.reason for count in probe.counts() if count.client.netns == place.inode}
     assert dropped(probe, place.inode) == {}
     assert benign
     assert benign <= BENIGN
@@ -314,7 +315,7 @@ def test_retired_namespaces_are_forgotten(probe: DropsProbe, place: Place) -> No
     place.run(lambda: send(socket.AF_INET, _PORT))
     with attempts.place() as other:
         other.run(lambda: send(socket.AF_INET, _PORT))
-        probe.retire([place.inode])
+        probe.retire([Client(place.inode)])
 
         assert dropped(probe, place.inode) == {}
         assert dropped(probe, other.inode) == {"no_socket": COUNT}

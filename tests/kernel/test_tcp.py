@@ -379,7 +379,7 @@ def test_what_finds_the_table_full_is_counted_without_detail(
     table = session.maps["tcp_counts"]
     with contextlib.suppress(MapFull):
         for number in range(table.capacity + 1):
-            table.insert(TCP_KEY.pack(number, 3, 0, 0, 255), bytes(table.stride))
+            table.insert(TCP_KEY.pack(0, number, 3, 0, 0, 255), bytes(table.stride))
     place.run(lambda: attempts.failing(socket.AF_INET, attempts.REFUSED_PORT))
 
     assert counted(probe, place, "reset_sent") == {}
@@ -402,7 +402,7 @@ def test_retired_namespaces_are_forgotten(probe: TcpProbe, place: Place) -> None
     place.run(refuse)
     with attempts.place() as other:
         other.run(refuse)
-        probe.retire([place.inode])
+        probe.retire({one.client for one in probe.counts() if one.client.netns == place.inode})
 
         assert counted(probe, place, "reset_sent") == {}
         assert counted(probe, other, "reset_sent") == {("no_socket", "ingress"): COUNT}
