@@ -47,6 +47,13 @@ CONNTRACK_UTILIZATION: Final = "netsre_conntrack_utilization_ratio"
 CONNTRACK_INSERT_FAILED: Final = "netsre_conntrack_insert_failed_total"
 CONNTRACK_DROPS: Final = "netsre_conntrack_drops_total"
 CONNTRACK_EARLY_DROPS: Final = "netsre_conntrack_early_drops_total"
+CONNTRACK_EVENTS: Final = "netsre_conntrack_events_total"
+CONNTRACK_GROWTH: Final = "netsre_conntrack_growth_per_second"
+CONNTRACK_FULL_SECONDS: Final = "netsre_conntrack_full_seconds"
+CONNTRACK_STATE_ENTRIES: Final = "netsre_conntrack_state_entries"
+CONNTRACK_TOP_SOURCE: Final = "netsre_conntrack_top_source_entries"
+CONNTRACK_COUNTED: Final = "netsre_conntrack_counted_ratio"
+CONNTRACK_COUNT_AGE: Final = "netsre_conntrack_count_age_seconds"
 
 # The policy datapath and the flow log, where a node has them.
 POLICY_VERDICTS: Final = "netsre_policy_verdicts_total"

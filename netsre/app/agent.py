@@ -33,6 +33,7 @@ from netsre.app.sensors import Sensor
 from netsre.app.sensors.conntrack import ConntrackSensor
 from netsre.app.sensors.drops import DropsSensor
 from netsre.app.sensors.flows import FlowSensor
+from netsre.app.sensors.pinned import PinnedTableSensor
 from netsre.app.sensors.places import Places
 from netsre.app.sensors.probes import ProbeSensor
 from netsre.app.sensors.tcp import TcpSensor
@@ -50,6 +51,16 @@ _SCAN_SECONDS: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
+class TableSettings:
+    """Which connection tables are read, and how much is told of them."""
+
+    pinned: Path
+    """Directory with the maps of another datapath, by Cilium's names."""
+    top_sources: int
+    """Of a table that is about half full or more, so many sources are shown."""
+
+
+@dataclass(frozen=True, slots=True)
 class AgentSettings:
     """How to run an agent."""
 
@@ -59,6 +70,7 @@ class AgentSettings:
     """Directory of the C sources."""
     run_statistics: bool
     """Keep the kernel's BPF run-time statistics on while the agent runs; costs every program a little."""
+    tables: TableSettings
     effects: EffectsSettings
     workloads: tuple[Workload, ...] = ()
     """Names of ends of connections, by those who run this node."""
@@ -145,17 +157,18 @@ class Agent:
 
 
 def _sensors(
-    flows: FlowProbe | None, opened: Mapping[str, Session | ProbeUnfit], workloads: tuple[Workload, ...]
+    flows: FlowProbe | None, opened: Mapping[str, Session | ProbeUnfit], settings: AgentSettings
 ) -> Iterator[Sensor]:
     """Yield what reads this node: the probes that there are, and all that needs none."""
-    places = Places(workloads)
+    places = Places(settings.workloads)
     if flows is not None:
         yield FlowSensor(flows, places)
     if isinstance(tcp := opened[TCP.name], Session):
         yield TcpSensor(TcpProbe(tcp), places)
     if isinstance(drops := opened[DROPS.name], Session):
         yield DropsSensor(DropsProbe(drops), places)
-    yield ConntrackSensor(places)
+    yield ConntrackSensor(places, settings.tables.top_sources)
+    yield PinnedTableSensor(settings.tables.pinned)
 
 
 def run(settings: AgentSettings, *, announce: Callable[[str], None]) -> None:
@@ -179,7 +192,7 @@ def run(settings: AgentSettings, *, announce: Callable[[str], None]) -> None:
         blocks, no_blocks = _blocks(filters, probe, announce)
     changes = EffectsService(settings.effects, blocks, no_blocks)
     privileges.limit_capabilities(AGENT_CAPABILITIES)
-    agent = Agent(probes, tuple(_sensors(probe, opened, settings.workloads)), changes, started)
+    agent = Agent(probes, tuple(_sensors(probe, opened, settings)), changes, started)
     server.routes = {"/metrics": agent.metrics, "/healthz": agent.healthy, "/readyz": agent.ready}
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -29,6 +29,20 @@ from netsre import conventions
     help="Keep the kernel's BPF run-time statistics on, to see what the probes cost.",
 )
 @click.option(
+    "--pinned-tables",
+    type=click.Path(path_type=pathlib.Path),
+    metavar="DIR",
+    help="Where another datapath pins its connection tables, by Cilium's names.  [default: as Cilium does]",
+)
+@click.option(
+    "--top-sources",
+    type=click.IntRange(0, 20),
+    default=5,
+    show_default=True,
+    metavar="N",
+    help="Sources that are shown by address while a connection table is about half full or more.",
+)
+@click.option(
     "--control",
     type=click.Path(path_type=pathlib.Path),
     metavar="PATH",
@@ -48,6 +62,8 @@ def agent(  # noqa: PLR0913
     parent_pid: int | None,
     programs: pathlib.Path | None,
     run_statistics: bool,
+    pinned_tables: pathlib.Path | None,
+    top_sources: int,
     control: pathlib.Path | None,
     control_user: str | None,
     effects: pathlib.Path | None,
@@ -64,6 +80,7 @@ def agent(  # noqa: PLR0913
     from netsre.app.effects import ledger  # noqa: PLC0415
     from netsre.app.effects.service import EffectsSettings  # noqa: PLC0415
     from netsre.app.resources import directory  # noqa: PLC0415
+    from netsre.app.sensors.pinned import CILIUM  # noqa: PLC0415
 
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="level=%(levelname)s %(message)s")
     if parent_pid is not None:
@@ -71,6 +88,7 @@ def agent(  # noqa: PLR0913
     where = Endpoint.parse(listen, "--listen", conventions.AGENT_PORT)
     user = privileges.find_user(control_user) if control_user is not None else None
     changes = EffectsSettings(control, user, effects or ledger.DIRECTORY)
+    tables = app.TableSettings(pinned_tables or CILIUM, top_sources)
     sources, named = programs or directory("bpf"), app_workloads.read(workloads)
-    settings = app.AgentSettings(where.host, where.port, sources, run_statistics, changes, named)
+    settings = app.AgentSettings(where.host, where.port, sources, run_statistics, tables, changes, named)
     app.run(settings, announce=lambda line: click.echo(line, err=True))

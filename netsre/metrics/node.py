@@ -7,7 +7,6 @@ from typing import Final
 from netsre import conventions as c
 from netsre.datapath.attribution import Amount
 from netsre.datapath.buckets import CONNECT_BOUNDS
-from netsre.datapath.conntrack import ConntrackCounters
 from netsre.datapath.drops import DropKind
 from netsre.datapath.flows import UNKNOWN_BUCKET, FlowKind
 from netsre.datapath.tcp import TcpKind
@@ -88,15 +87,3 @@ def _cumulate(counts: list[int], sum_ns: int) -> Histogram:
         cumulative.append(running)
     bounds = (*(f"{float(bound)!r}" for bound in CONNECT_BOUNDS), "+Inf")
     return Histogram(bounds, tuple(cumulative), sum_ns / 1e9)
-
-
-def put_conntrack(readings: Readings, netns: str, counters: ConntrackCounters, limit: int) -> None:
-    """Add one namespace's kernel table; utilisation is left out when the kernel sets no limit (0)."""
-    labels = ("kernel", netns)
-    readings.put(c.CONNTRACK_ENTRIES, labels, counters.entries)
-    readings.put(c.CONNTRACK_INSERT_FAILED, labels, counters.insert_failed)
-    readings.put(c.CONNTRACK_DROPS, labels, counters.drops)
-    readings.put(c.CONNTRACK_EARLY_DROPS, labels, counters.early_drops)
-    readings.put(c.CONNTRACK_LIMIT, labels, limit)
-    if limit:
-        readings.put(c.CONNTRACK_UTILIZATION, labels, counters.entries / limit)

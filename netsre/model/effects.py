@@ -74,6 +74,15 @@ class SourceCount:
 
 
 @dataclass(frozen=True, slots=True)
+class StateCount:
+    """How many entries are in one state."""
+
+    state: str
+    """Such as `tcp_established` or `udp_unreplied`."""
+    entries: int
+
+
+@dataclass(frozen=True, slots=True)
 class Table:
     """Who fills a namespace's connection table."""
 
@@ -83,6 +92,8 @@ class Table:
     limit: int
     sources: tuple[SourceCount, ...]
     """Those with the most entries first, by the address that opened the connection."""
+    states: tuple[StateCount, ...] = ()
+    """States that are there, by name."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from netsre.adapters import conntrack, namespaces
-from netsre.adapters.conntrack import limits, netlink, table
+from netsre.adapters.conntrack import Count, counting, entries, limits, netlink, table
 from netsre.errors import EnvironmentUnfit
 from netsre.model.effects import SourceCount
 from tests.kernel import tracked_link
@@ -102,8 +102,8 @@ def test_more_sources_than_are_counted_at_once_leave_the_largest(
     link: Link, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With room for three of five, the largest is named first, and counted short by little."""
-    monkeypatch.setattr(table, "_MOST_SOURCES", 3)
-    monkeypatch.setattr(table, "_CHUNK", 16)
+    monkeypatch.setattr(counting, "_MOST_SOURCES", 3)
+    monkeypatch.setattr(counting, "_CHUNK", 16)
     _open_all(link)
     listed = link.listed()
     entries, found = link.sources()
@@ -128,9 +128,27 @@ def test_any_order_of_attributes_is_read_alike(link: Link) -> None:
         assert table._source(torn) in {b"", table._source(turned)}
 
 
+def test_an_entry_says_the_same_wherever_things_stand_in_it(link: Link) -> None:
+    """A reader that knows the layout, one that does not, and one that meets another layout of that length."""
+    _open_all(link)
+    link.datagrams(CLIENTS[0], range(4, 6))
+    messages = namespaces.inside(link.server, _dumped)
+    reader = entries.Reader()
+    found = [reader.facts(message) for message in messages]
+    assert found == [reader.facts(message) for message in messages]
+    for (data, at, end), facts in zip(messages, found, strict=True):
+        turned = _turned(data, at, end)
+        assert entries.Reader().facts((data, at, end)) == facts
+        assert reader.facts(turned) == entries.Reader().facts(turned) == facts
+        for length in range(20, len(turned[0]), 4):
+            assert entries.Reader().facts((turned[0][:length], 0, length))[0] in {b"", facts[0]}
+    assert {protocol for _, protocol, _, _ in found} >= {6, 17}
+    assert {len(source) for source, *_ in found} == {4, 16}
+
+
 def _dumped() -> list[netlink.Message]:
-    with netlink.Channel(table._NETLINK_NETFILTER) as channel:
-        return list(table._entries_of(channel, 5.0))
+    with netlink.Channel(table.NETLINK_NETFILTER) as channel:
+        return list(table.entries_of(channel, 5.0))
 
 
 def _turned(data: bytes, at: int, end: int) -> netlink.Message:
@@ -194,7 +212,7 @@ def test_a_picture_that_is_not_whole_is_asked_for_again_and_then_refused(
     """Interrupted, truncated, torn, overrun: never a count of a part; after a few attempts it is an error."""
     monkeypatch.setattr(socket, "socket", lambda *_: Scripted(list(answers), flags))
     with pytest.raises(EnvironmentUnfit, match=words):
-        conntrack.sources(1)
+        conntrack.count(1)
 
 
 def test_a_picture_that_was_interrupted_once_is_whole_the_second_time(
@@ -205,14 +223,14 @@ def test_a_picture_that_was_interrupted_once_is_whole_the_second_time(
     real = socket.socket
     first = [Scripted([_message(0x100), _message(DONE, flags=0x10)])]
 
-    def work() -> tuple[int, tuple[SourceCount, ...]]:
+    def work() -> Count:
         monkeypatch.setattr(socket, "socket", lambda *kind: first.pop() if first else real(*kind))
-        return conntrack.sources(1)
+        return conntrack.count(1)
 
-    entries, found = namespaces.inside(link.server, work)
+    found = namespaces.inside(link.server, work)
     monkeypatch.undo()
-    assert found == (SourceCount(CLIENTS[0], 7),)
-    assert entries >= 7
+    assert found.sources == (SourceCount(CLIENTS[0], 7),)
+    assert found.entries >= 7
 
 
 def test_the_limit_is_set_on_the_host_only_and_put_back(link: Link) -> None:

@@ -93,7 +93,7 @@ def test_datagrams_fill_the_table_until_told_to_stop(noisy: Noisy) -> None:
     started = noisy.client.flood("drill/1", "udp", 60)
     assert wait_until(lambda: noisy.entries() >= _full())
     running = noisy.client.state()
-    _, sources = namespaces.inside(noisy.lab.server, lambda: conntrack.sources(1))
+    sources = namespaces.inside(noisy.lab.server, lambda: conntrack.count(1)).sources
     assert (started.state, sources[0].source) == ("started", "198.18.2.2")
     assert began + 60 * SECOND <= started.until <= SystemClock().now() + 60 * SECOND
     assert running is not None

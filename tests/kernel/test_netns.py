@@ -12,8 +12,8 @@ from netsre import conventions
 from netsre.adapters import exposition, namespaces, processes
 from netsre.adapters.namespaces import inventory
 from netsre.adapters.namespaces.entering import NamespaceGone
-from netsre.datapath.conntrack import ConntrackCounters
-from netsre.metrics.node import put_conntrack
+from netsre.datapath.growth import Growth
+from netsre.metrics.conntrack import Table, put_table
 from netsre.metrics.readings import Readings
 from tests.kernel import attempts
 
@@ -47,7 +47,7 @@ def test_a_namespace_of_any_name_is_read_and_served() -> None:
         texts = [inventory.statistics_text(found[inode]) for inode in (odd, umlaut)]
         readings = Readings()
         for inode in (odd, umlaut):
-            put_conntrack(readings, found[inode].name, ConntrackCounters(1, 0, 0, 0), 10)
+            put_table(readings, Table("kernel", found[inode].name, 1, 10, Growth()))
         body, _ = exposition.render(readings, "")
 
     assert all(text.startswith("entries") for text in texts)

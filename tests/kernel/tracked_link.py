@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from netsre.adapters import conntrack, namespaces, processes
+from netsre.adapters.conntrack import Count
 from netsre.adapters.namespaces import Address, End
 
 IPV4 = "198.18.91.1"
@@ -57,8 +58,12 @@ class Link:
 
     def sources(self, most: int = 10) -> tuple[int, dict[str, int]]:
         """Ask netlink."""
-        entries, found = namespaces.inside(self.server, lambda: conntrack.sources(most))
-        return entries, {each.source: each.entries for each in found}
+        found = self.count(most)
+        return found.entries, {each.source: each.entries for each in found.sources}
+
+    def count(self, most: int = 10, most_entries: int | None = None) -> Count:
+        """Ask netlink for everything that it tells."""
+        return namespaces.inside(self.server, lambda: conntrack.count(most, most_entries))
 
     def listed(self) -> Counter[str]:
         """Count what the kernel lists as text, by the source of the original direction."""

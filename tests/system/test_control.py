@@ -14,7 +14,17 @@ from netsre.adapters.privileges import as_group
 from netsre.clock import Timestamp, boottime
 from netsre.errors import EnvironmentUnfit
 from netsre.model.documents import Document
-from netsre.model.effects import Block, InForce, Limit, LimitFacts, Route, SourceCount, Standing, Table
+from netsre.model.effects import (
+    Block,
+    InForce,
+    Limit,
+    LimitFacts,
+    Route,
+    SourceCount,
+    Standing,
+    StateCount,
+    Table,
+)
 from netsre.runbook.actions.contract import Node, NodeRefused, NodeUnreachable
 from tests.machine import wait_until
 
@@ -176,10 +186,11 @@ def test_the_node_says_what_the_agent_says(tmp_path: pathlib.Path) -> None:
         return handler
 
     source: Document = {"source": "192.0.2.1", "entries": 7}
+    state: Document = {"state": "tcp_syn_sent", "entries": 8}
     block = Block("srv", "eth0", "192.0.2.1", 1000)
     written: Document = {"kind": "limit", "before": 1, "after": 2, "ttl": 1000}
     answers: dict[str, Document] = {
-        "table": {"netns": "srv", "entries": 9, "limit": 10, "sources": [source]},
+        "table": {"netns": "srv", "entries": 9, "limit": 10, "sources": [source], "states": [state]},
         "route": {"interface": "eth0", "protected": ""},
         "limit": {"limit": 10, "most": 20},
         "apply": {"until": 5},
@@ -190,7 +201,8 @@ def test_the_node_says_what_the_agent_says(tmp_path: pathlib.Path) -> None:
     began = boottime()
     with serving(tmp_path / "s", **{name: answering(answer) for name, answer in answers.items()}) as path:
         node: Node = AgentNode(path)
-        assert node.table("srv") == Table("srv", 9, 10, (SourceCount("192.0.2.1", 7),))
+        counts = (SourceCount("192.0.2.1", 7),), (StateCount("tcp_syn_sent", 8),)
+        assert node.table("srv") == Table("srv", 9, 10, *counts)
         assert node.route("srv", "192.0.2.1") == Route("eth0", "")
         assert node.limit() == LimitFacts(10, 20)
         assert node.apply("r/1", block) == {"until": 5}
@@ -209,8 +221,9 @@ def test_the_node_says_what_the_agent_says(tmp_path: pathlib.Path) -> None:
     [
         {},
         {"standing": "perhaps"},
-        {"netns": "srv", "entries": True, "limit": 1, "sources": []},
-        {"netns": "srv", "entries": 1, "limit": 1, "sources": [7]},
+        {"netns": "srv", "entries": True, "limit": 1, "sources": [], "states": []},
+        {"netns": "srv", "entries": 1, "limit": 1, "sources": [7], "states": []},
+        {"netns": "srv", "entries": 1, "limit": 1, "sources": [], "states": [{"state": 7, "entries": 1}]},
         {"limit": "7", "most": 1},
         {"effects": [{"key": "r/1", "effect": {"kind": "rm"}, "until": 1}]},
         {"effects": {}},

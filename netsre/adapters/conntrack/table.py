@@ -1,13 +1,11 @@
-"""The kernel's connection table: who opened what is in it, and deleting what one source opened."""
+"""The kernel's connection table: asking for its entries, and deleting those that one source opened."""
 
 import errno
 import ipaddress
 import socket
 import struct
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Final, TypeVar
 
 from netsre.adapters.conntrack.netlink import (
@@ -20,9 +18,8 @@ from netsre.adapters.conntrack.netlink import (
     attributes,
 )
 from netsre.errors import BadInput, EnvironmentUnfit
-from netsre.model.effects import SourceCount
 
-_NETLINK_NETFILTER: Final = 12
+NETLINK_NETFILTER: Final = 12
 _GET, _DELETE = 0x0101, 0x0102
 """`NFNL_SUBSYS_CTNETLINK << 8` with `IPCTNL_MSG_CT_GET` and `IPCTNL_MSG_CT_DELETE`."""
 _CTA_TUPLE_ORIG, _CTA_TUPLE_REPLY, _CTA_STATUS, _CTA_ZONE = 1, 2, 3, 18
@@ -45,34 +42,14 @@ _ATTRIBUTES_AT: Final = 20
 _ATTRIBUTE: Final = struct.Struct("=HH")
 _STATUS: Final = struct.pack("=H", _CTA_STATUS)
 
-_CHUNK: Final = 8_192
-_MOST_SOURCES: Final = 65_536
-"""Different sources that are counted at once; about 10 MB."""
 _ATTEMPTS: Final = 4
-_DUMP_SECONDS: Final = 10.0
 _FLUSH_SECONDS: Final = 10.0
 _BATCH: Final = 2_048
 """Deletions in one call: the kernel's word about each that failed must fit into the receive buffer."""
 _PASSES: Final = 4
 _NEARLY_NONE: Final = 16
-_COUNT: Final = Path("/proc/sys/net/netfilter/nf_conntrack_count")
 
 _Result = TypeVar("_Result")
-
-
-def sources(most: int) -> tuple[int, tuple[SourceCount, ...]]:
-    """Return how many entries the table of this thread's namespace holds, and the sources with the most.
-
-    The number is the kernel's own; a source is the address that opened the connection. Where more than 65,536
-    different sources share the table, those with the fewest entries are forgotten meanwhile: what is left is
-    then counted short by at most one for each time that happened.
-    Raises `EnvironmentUnfit` when the kernel does not show the table.
-    """
-    until = time.monotonic() + _DUMP_SECONDS
-    counted = _whole(lambda: _count_sources(until - time.monotonic()))
-    largest = sorted(counted.items(), key=lambda item: (-item[1], item[0]))[:most]
-    found = tuple(SourceCount(str(ipaddress.ip_address(source)), count) for source, count in largest)
-    return _entries(), found
 
 
 def flush(source: str) -> int:
@@ -86,7 +63,7 @@ def flush(source: str) -> int:
     until = time.monotonic() + _FLUSH_SECONDS
     deleted: list[int] = []
     for _ in range(_PASSES):
-        found = _whole(lambda: _delete(wanted, until - time.monotonic(), deleted))
+        found = whole(lambda: _delete(wanted, until - time.monotonic(), deleted))
         if found <= _NEARLY_NONE or time.monotonic() > until:
             break
     return sum(deleted)
@@ -103,7 +80,7 @@ def parse(source: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
     return address
 
 
-def _whole(work: Callable[[], _Result]) -> _Result:
+def whole(work: Callable[[], _Result]) -> _Result:
     """Do something again while the kernel could not give a whole picture, a few times."""
     for attempt in range(_ATTEMPTS):
         try:
@@ -118,28 +95,9 @@ def _whole(work: Callable[[], _Result]) -> _Result:
     raise AssertionError("unreachable")
 
 
-def _entries_of(channel: Channel, seconds: float) -> Iterator[Message]:
+def entries_of(channel: Channel, seconds: float) -> Iterator[Message]:
     """Return the entries of both families."""
     return channel.dump(_GET, _GENERIC.pack(socket.AF_UNSPEC, 0, 0), seconds)
-
-
-def _count_sources(seconds: float) -> Counter[bytes]:
-    counted: Counter[bytes] = Counter()
-    chunk: list[bytes] = []
-    floor = 0
-    with Channel(_NETLINK_NETFILTER) as channel:
-        for message in _entries_of(channel, seconds):
-            chunk.append(_source(message))
-            if len(chunk) == _CHUNK:
-                counted.update(chunk)
-                chunk.clear()
-                while len(counted) > _MOST_SOURCES:
-                    floor += 1
-                    counted = Counter({source: count for source, count in counted.items() if count > floor})
-    counted.update(chunk)
-    # Nothing that has no source is counted.
-    del counted[b""]
-    return counted
 
 
 def _source(message: Message) -> bytes:
@@ -169,8 +127,8 @@ def _delete(wanted: bytes, seconds: float, deleted: list[int]) -> int:
     """
     found = 0
     batch: list[bytes] = []
-    with Channel(_NETLINK_NETFILTER) as channel, Channel(_NETLINK_NETFILTER) as reader:
-        for message in _entries_of(reader, seconds):
+    with Channel(NETLINK_NETFILTER) as channel, Channel(NETLINK_NETFILTER) as reader:
+        for message in entries_of(reader, seconds):
             if _source(message) == wanted:
                 batch.append(_naming(message))
             if len(batch) == _BATCH:
@@ -211,12 +169,3 @@ def _delete_batch(channel: Channel, batch: list[bytes]) -> int:
     for code in failures.keys() - {errno.ENOENT, errno.EBUSY}:
         raise OSError(code, f"an entry cannot be deleted (error {code})")
     return len(batch) - sum(failures.values())
-
-
-def _entries() -> int:
-    try:
-        return int(_COUNT.read_text(encoding="ascii"))
-    except OSError as error:
-        raise EnvironmentUnfit(
-            f"{_COUNT}: {error.strerror}; is connection tracking in this kernel?"
-        ) from error

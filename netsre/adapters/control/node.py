@@ -8,7 +8,7 @@ from netsre.adapters.control import ControlRefused, ControlUnreachable, call
 from netsre.clock import Timestamp, boottime
 from netsre.model import effects as model
 from netsre.model.documents import Document, Json
-from netsre.model.effects import Effect, InForce, LimitFacts, Route, SourceCount, Standing, Table
+from netsre.model.effects import Effect, InForce, LimitFacts, Route, SourceCount, Standing, StateCount, Table
 from netsre.runbook.actions.contract import NodeRefused, NodeUnreachable
 
 _SECONDS: Final = 5.0
@@ -129,7 +129,11 @@ def _table(answer: Document) -> Table:
         SourceCount(_text(source, "source"), _whole(source, "entries"))
         for source in map(_object, _list(answer, "sources"))
     )
-    return Table(_text(answer, "netns"), _whole(answer, "entries"), _whole(answer, "limit"), sources)
+    states = tuple(
+        StateCount(_text(state, "state"), _whole(state, "entries"))
+        for state in map(_object, _list(answer, "states"))
+    )
+    return Table(_text(answer, "netns"), _whole(answer, "entries"), _whole(answer, "limit"), sources, states)
 
 
 def _route(answer: Document) -> Route:

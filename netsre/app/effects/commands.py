@@ -71,7 +71,9 @@ class Commands:
             raise ControlRefused("bad_command", f"most is {most!r}; write a number from 1 to {_MOST_SOURCES}")
         table = self._host.table(_text(command, "netns"), most)
         sources: list[Json] = [{"source": found.source, "entries": found.entries} for found in table.sources]
-        return {"netns": table.netns, "entries": table.entries, "limit": table.limit, "sources": sources}
+        states: list[Json] = [{"state": found.state, "entries": found.entries} for found in table.states]
+        numbers: Document = {"netns": table.netns, "entries": table.entries, "limit": table.limit}
+        return {**numbers, "sources": sources, "states": states}
 
     def _route(self, command: Document) -> Document:
         route = self._host.route(_text(command, "netns"), _text(command, "source"))

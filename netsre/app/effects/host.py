@@ -14,7 +14,7 @@ from netsre.adapters.namespaces.entering import NamespaceGone, inside
 from netsre.app import neighbours
 from netsre.errors import BadInput
 from netsre.model.documents import Document
-from netsre.model.effects import Block, Effect, Flush, Limit, LimitFacts, Route, SourceCount, Table
+from netsre.model.effects import Block, Effect, Flush, Limit, LimitFacts, Route, Table
 
 _ALL_SOURCES: Final = 65_536
 
@@ -30,9 +30,9 @@ class Host:
         self._absence = absence
 
     def table(self, netns: str, most: int) -> Table:
-        """Return who fills a namespace's connection table, at most so many of them."""
-        entries, sources = within(netns, lambda: conntrack.sources(most))
-        return Table(netns, entries, conntrack.limit(), sources)
+        """Return who fills a namespace's connection table, at most so many of them, and in which states."""
+        found = within(netns, lambda: conntrack.count(most))
+        return Table(netns, found.entries, conntrack.limit(), found.sources, found.states)
 
     def route(self, netns: str, source: str) -> Route:
         """Return where packets of a source come in, and why it must not be blocked."""
@@ -138,10 +138,8 @@ def _check_source(source: str) -> None:
 
 
 def _entries_of(netns: str, source: str) -> int:
-    def count() -> tuple[int, tuple[SourceCount, ...]]:
-        return conntrack.sources(_ALL_SOURCES)
-
-    return next((found.entries for found in within(netns, count)[1] if found.source == source), 0)
+    counted = within(netns, lambda: conntrack.count(_ALL_SOURCES))
+    return next((found.entries for found in counted.sources if found.source == source), 0)
 
 
 def _namespace(netns: str) -> inventory.Namespace:

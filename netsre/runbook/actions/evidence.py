@@ -162,7 +162,9 @@ def _top_sources(subject: Subject, views: Views) -> dict[str, Json]:
     rows: list[dict[str, Json]] = [
         {"source": found.source, "entries": found.entries, "share": _number(share)} for found, share in shares
     ]
-    seen = {"netns": netns, "entries": table.entries, "limit": table.limit, **_cut("sources", rows)}
+    states = {found.state: found.entries for found in table.states}
+    seen: dict[str, Json] = {"netns": netns, "entries": table.entries, "limit": table.limit, "states": states}
+    seen.update(_cut("sources", rows))
     top, share = max(shares, key=lambda pair: pair[1], default=(None, Fraction(0)))
     return {TOP_SOURCES: seen} | ({TOP_SOURCE: top.source} if top and share >= DOMINATES else {})
 

@@ -6,10 +6,11 @@ from netsre import conventions as c
 from netsre.adapters.exposition import render
 from netsre.datapath.attribution import Totals
 from netsre.datapath.buckets import CONNECT_BOUNDS
-from netsre.datapath.conntrack import ConntrackCounters
 from netsre.datapath.flows import UNKNOWN_BUCKET, FlowCount, FlowKind
+from netsre.datapath.growth import Growth
 from netsre.datapath.workloads import Names
-from netsre.metrics.node import put_conntrack, put_flows
+from netsre.metrics.conntrack import Table, put_events, put_table
+from netsre.metrics.node import put_flows
 from netsre.metrics.readings import Readings
 
 
@@ -63,20 +64,23 @@ def test_hostile_names_stay_label_values() -> None:
     """A namespace may be called anything; the exposition still parses to exactly that."""
     name = 'a"b\\c\n# HELP x'
     readings = Readings()
-    put_conntrack(readings, name, ConntrackCounters(10, 1, 2, 3), 40)
+    table = Table("kernel", name, 10, 40, Growth())
+    put_table(readings, table)
+    put_events(readings, table, {"insert_failed": 1, "drop": 2, "early_drop": 3})
 
     parsed = _parsed(readings)
     labels = (("netns", name), ("table", "kernel"))
     assert parsed[(c.CONNTRACK_UTILIZATION, labels)] == 0.25
     assert parsed[(c.CONNTRACK_EARLY_DROPS, labels)] == 3
+    assert parsed[(c.CONNTRACK_EVENTS, (("event", "drop"), *labels))] == 2
 
 
 def test_without_a_limit_there_is_no_utilisation() -> None:
     """A table without a limit cannot be full: absent, not zero."""
     readings = Readings()
-    put_conntrack(readings, "host", ConntrackCounters(10, 0, 0, 0), 0)
+    put_table(readings, Table("kernel", "host", 10, 0, Growth()))
 
-    assert c.CONNTRACK_UTILIZATION not in readings.numbers
+    assert readings.numbers.keys() == {c.CONNTRACK_ENTRIES, c.CONNTRACK_LIMIT}
 
 
 def test_openmetrics_is_served_to_those_who_ask() -> None:

@@ -20,6 +20,7 @@ from netsre.model.effects import (
     Route,
     SourceCount,
     Standing,
+    StateCount,
     Table,
 )
 from netsre.model.levels import SLO, Evaluation, Origin, Selector, ThresholdIndicator
@@ -140,7 +141,9 @@ class MemoryNode:
         """Return who fills the table."""
         self._answer()
         rows = sorted(self.sources.items(), key=lambda row: -row[1])
-        return Table(netns, self.entries, self.limit_now, tuple(SourceCount(*row) for row in rows if row[1]))
+        sources = tuple(SourceCount(*row) for row in rows if row[1])
+        states = (StateCount("tcp_syn_sent", self.entries),)
+        return Table(netns, self.entries, self.limit_now, sources, states)
 
     def route(self, netns: str, source: str) -> Route:
         """Return where a source comes in."""

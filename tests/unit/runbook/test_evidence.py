@@ -163,6 +163,7 @@ def test_the_top_sources_are_those_of_the_alerts_namespace() -> None:
         "netns": given.NETNS,
         "entries": 920,
         "limit": 1000,
+        "states": {"tcp_syn_sent": 920},
         "sources": (
             {"source": given.NOISY, "entries": 900, "share": "0.9"},
             {"source": "10.0.0.2", "entries": 20, "share": "0.02"},

@@ -1,0 +1,107 @@
+"""The entries of a connection table, counted one by one: whose they are, and in which state."""
+
+import ipaddress
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from netsre.adapters.conntrack.entries import NOTHING, Facts, Reader
+from netsre.adapters.conntrack.netlink import Channel
+from netsre.adapters.conntrack.table import NETLINK_NETFILTER, entries_of, whole
+from netsre.datapath.conntrack import state_of
+from netsre.errors import EnvironmentUnfit
+from netsre.model.effects import SourceCount, StateCount
+
+_CHUNK: Final = 8_192
+_MOST_SOURCES: Final = 65_536
+"""Different sources that are counted at once; about 10 MB."""
+_DUMP_SECONDS: Final = 10.0
+_COUNT: Final = Path("/proc/sys/net/netfilter/nf_conntrack_count")
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """What a table held when it was counted."""
+
+    entries: int
+    """The kernel's own number."""
+    counted: int
+    """Entries that were looked at."""
+    sources: tuple[SourceCount, ...]
+    """Those with the most of the entries that were looked at."""
+    states: tuple[StateCount, ...]
+    """Of the entries that were looked at; only states that are there, by name."""
+    complete: bool
+    """Whether every entry was looked at; else those that were are a fair sample."""
+
+
+def count(most_sources: int, most_entries: int | None = None, seconds: float = _DUMP_SECONDS) -> Count:
+    """Count the table of this thread's namespace.
+
+    A source is the address that opened the connection. Where more than 65,536 different ones share the table,
+    those with the fewest entries are forgotten meanwhile: what is left is then counted short by at most one
+    for each time that happened. With `most_entries` no more are looked at. The kernel lists its entries in
+    the order of a keyed hash of their addresses and ports, so that the first ones are chosen as if by lot.
+    Raises `EnvironmentUnfit` when the kernel does not show the table, or not within `seconds`.
+    """
+    until = time.monotonic() + seconds
+    tally = whole(lambda: _tally(most_entries, until - time.monotonic()))
+    largest = sorted(tally.sources.items(), key=lambda item: (-item[1], item[0]))[:most_sources]
+    return Count(
+        _entries(),
+        tally.counted,
+        tuple(SourceCount(str(ipaddress.ip_address(source)), entries) for source, entries in largest),
+        tuple(StateCount(state, entries) for state, entries in sorted(tally.states.items())),
+        tally.complete,
+    )
+
+
+class _Tally:
+    """Counts of one pass over the table."""
+
+    def __init__(self) -> None:
+        self.sources: Counter[bytes] = Counter()
+        self.states: Counter[str] = Counter()
+        self.counted = 0
+        self.complete = True
+        self._floor = 0
+
+    def add(self, chunk: list[Facts]) -> None:
+        """Count some entries; nothing that has no source."""
+        found = Counter(chunk)
+        del found[NOTHING]
+        for (source, *state), entries in found.items():
+            self.counted += entries
+            self.sources[source] += entries
+            self.states[state_of(*state)] += entries
+        while len(self.sources) > _MOST_SOURCES:
+            self._floor += 1
+            kept = {source: entries for source, entries in self.sources.items() if entries > self._floor}
+            self.sources = Counter(kept)
+
+
+def _tally(most: int | None, seconds: float) -> _Tally:
+    tally, reader = _Tally(), Reader()
+    chunk: list[Facts] = []
+    with Channel(NETLINK_NETFILTER) as channel:
+        for message in entries_of(channel, seconds):
+            if tally.counted + len(chunk) == most:
+                tally.complete = False
+                break
+            chunk.append(reader.facts(message))
+            if len(chunk) == _CHUNK:
+                tally.add(chunk)
+                chunk.clear()
+    tally.add(chunk)
+    return tally
+
+
+def _entries() -> int:
+    try:
+        return int(_COUNT.read_text(encoding="ascii"))
+    except OSError as error:
+        raise EnvironmentUnfit(
+            f"{_COUNT}: {error.strerror}; is connection tracking in this kernel?"
+        ) from error
