@@ -22,6 +22,7 @@ from bench import (
     packet_cost,
     prometheus_scale,
     slo_baseline,
+    table_cost,
     tracepoint_cost,
     webhook,
 )
@@ -115,6 +116,21 @@ def packet_lines(costs: Sequence[packet_cost.PacketCost]) -> list[Line]:
             cost.dropped_ns <= budgets[cost.hook],
         )
         for cost in costs
+    ]
+
+
+def table_lines(cost: table_cost.TableCost) -> list[Line]:
+    """Return the rows on reading connection tables."""
+    listed = f"`conntrack -L` {cost.listed:.2f} s" if cost.listed is not None else ""
+    figures = (
+        (f"every one of {cost.entries} entries, by source and state", f"{cost.whole:.2f} s", listed),
+        ("a sample of 65536 of them", f"{cost.sample:.2f} s", ""),
+        ("an empty namespace beside it", f"{cost.empty * 1000:.0f} ms", ""),
+        ("the counters of a namespace", f"{cost.statistics * 1e6:.0f} us", ""),
+        (f"{cost.map_entries} entries of a pinned map", f"{cost.map:.2f} s", ""),
+    )
+    return [
+        Line(f"connection table, CPU: {what}", figure, beside, "", None) for what, figure, beside in figures
     ]
 
 
@@ -305,6 +321,8 @@ def main() -> None:
     lines += tracepoint_lines(tracepoint_cost.measure())
     _say("measuring the programs that drop blocked sources …")
     lines += packet_lines(packet_cost.measure())
+    _say("measuring the reading of connection tables …")
+    lines += table_lines(table_cost.measure())
     _say("measuring the agent's process …")
     lines += agent_lines(agent_process.measure())
     _say("measuring the webhook …")

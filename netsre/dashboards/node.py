@@ -1,4 +1,4 @@
-"""Panels of a node: its traffic, its connection tracking, and what netsre itself costs there."""
+"""Panels of a node: its traffic, and what netsre itself costs there."""
 
 from typing import Final
 
@@ -12,9 +12,6 @@ _NONE_IS_GOOD: Final = (Step(0, panels.GREEN), Step(1, panels.VERMILION))
 
 AGENT_CPU_LIMIT: Final = 0.05
 """Share of a core that an agent may use for long."""
-CONNTRACK_WATCH: Final = 0.5
-"""Half full: the table is sized for twice the usual load, so that this is already unusual."""
-CONNTRACK_FULL: Final = 0.8
 MAP_WATCH: Final = 0.8
 MAP_FULL: Final = 0.95
 
@@ -83,81 +80,6 @@ def _connect_time() -> Panel:
         "Time to connect",
         "Median and slowest hundredth. A step by about 1 s is a lost SYN that was sent again.",
         tuple(Query(promql.quantile(q, (), buckets), name) for q, name in (("0.5", "p50"), ("0.99", "p99"))),
-        width=6,
-        steps=_CALM,
-        lowest=0,
-    )
-
-
-def conntrack() -> Section:
-    """Return the row of connection tracking."""
-    return Section("conntrack", "Connection tracking", (_utilization(), _losses(), _room()))
-
-
-def _utilization() -> Panel:
-    by = (c.NODE, "table", "netns")
-    return Panel(
-        "conntrack/utilization",
-        "timeseries",
-        "Table in use",
-        "Full means that new connections are dropped. Above the first line find who opens so many; above "
-        "the second act now: block the source, then raise the limit.",
-        (
-            Query(
-                promql.aggregate("max", by, promql.agent(c.CONNTRACK_UTILIZATION)),
-                "{{node}} {{table}} {{netns}}",
-            ),
-        ),
-        width=9,
-        steps=(
-            Step(0, panels.GREEN),
-            Step(CONNTRACK_WATCH, panels.ORANGE),
-            Step(CONNTRACK_FULL, panels.VERMILION),
-        ),
-        lowest=0,
-        highest=1,
-    )
-
-
-def _losses() -> Panel:
-    names = (
-        (c.CONNTRACK_DROPS, "{{node}} dropped"),
-        (c.CONNTRACK_INSERT_FAILED, "{{node}} insert failed"),
-        (c.CONNTRACK_EARLY_DROPS, "{{node}} evicted early"),
-    )
-    return Panel(
-        "conntrack/losses",
-        "timeseries",
-        "Drops and failed inserts",
-        "Anything above zero is lost traffic. Early evictions come first: the table is full and the kernel "
-        "makes room at the cost of unanswered connections.",
-        tuple(
-            Query(promql.aggregate("sum", (c.NODE,), promql.rate(promql.agent(name))), legend)
-            for name, legend in names
-        ),
-        width=9,
-        steps=_CALM,
-        lowest=0,
-    )
-
-
-def _room() -> Panel:
-    by = (c.NODE, "table", "netns")
-    return Panel(
-        "conntrack/room",
-        "timeseries",
-        "Entries and limit",
-        "A limit that moves was changed by somebody or by a runbook.",
-        (
-            Query(
-                promql.aggregate("max", by, promql.agent(c.CONNTRACK_ENTRIES)),
-                "{{node}} {{table}} {{netns}} entries",
-            ),
-            Query(
-                promql.aggregate("max", by, promql.agent(c.CONNTRACK_LIMIT)),
-                "{{node}} {{table}} {{netns}} limit",
-            ),
-        ),
         width=6,
         steps=_CALM,
         lowest=0,

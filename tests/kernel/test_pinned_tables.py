@@ -74,7 +74,7 @@ def test_every_table_is_counted_to_the_entry() -> None:
 
 
 def test_growth_and_the_time_to_full_are_told_of_a_map_too() -> None:
-    """Ten entries a second, put there by the test while time goes by: ten, and the time that is left."""
+    """Ten entries a second, put there while time goes by: ten, and the time that is left."""
 
     def work(directory: pathlib.Path) -> None:
         name, label = "cilium_ct4_global", "cilium:cilium_ct4_global"
@@ -95,7 +95,7 @@ def test_growth_and_the_time_to_full_are_told_of_a_map_too() -> None:
 
 
 def test_a_map_that_is_made_anew_or_taken_away_is_told_as_it_is() -> None:
-    """Ten entries a second, put there while time goes by: ten, and the time that is left."""
+    """Cilium resizes a table by making another: no growth out of two maps, none of a map that is gone."""
 
     def work(directory: pathlib.Path) -> None:
         path = directory / "cilium_ct6_global"
