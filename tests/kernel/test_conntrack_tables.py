@@ -282,7 +282,7 @@ def test_a_full_table_names_its_sources_and_forgets_them_when_it_is_empty_again(
 
 
 def test_an_empty_table_has_no_entry_in_any_state_and_costs_no_count(link: Link) -> None:
-    """All states are 0, not absent: a table that was never counted is known to be empty."""
+    """All states are 0 at once, not absent, where entries were counted before."""
     link.datagrams(CLIENTS[0], range(1000, 1003))
     watch = Watch(link.server)
     watch.counted()

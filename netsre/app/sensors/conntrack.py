@@ -35,6 +35,8 @@ _MOST_COUNTED: Final = 16
 """Tables counted entry by entry at most, the fullest first."""
 _LOOK_SECONDS: Final = 5.0
 """How often tables are looked at where nobody reads the metrics: growth needs to see every minute."""
+_IDLE_SECONDS: Final = 60.0
+"""The same for namespaces that never tracked a connection, because there may be hundreds."""
 _COUNT_SECONDS: Final = 15.0
 """Between two counts of one table, however cheap."""
 _MOST_ENTRIES: Final = 65_536
@@ -59,6 +61,7 @@ class _Watched:
     limit: int = 0
     readable: bool = False
     """Whether it could be read when it was looked at last."""
+    looked_at: float = float("-inf")
     tracking: bool = False
     """Most namespaces never track a connection; one that did is shown for as long as it exists."""
     crowded: bool = False
@@ -75,11 +78,11 @@ class _Watched:
         return self.crowded or self.table.full_seconds is not None
 
     def shares(self, now: float) -> Shares | None:
-        """Return what is known of the entries; None when it was counted too long ago."""
-        if not self.entries:
-            return Shares(0.0, 0, 0, {}, {})
+        """Return what is known of the entries; None when they were not counted, or too long ago."""
         if self.count is None or now - self.counted_at > _TOO_OLD:
             return None
+        if not self.entries:  # That is known without another count.
+            return Shares(0.0, 0, 0, {}, {})
         found = self.count
         sources = {each.source: each.entries for each in found.sources} if self.crowded else {}
         return Shares(
@@ -108,14 +111,14 @@ class ConntrackSensor:
 
     def scan(self, now: float) -> None:
         """Look at every table if nobody did for a while, and count one if its turn has come."""
-        failures = self._look(now) if now - self._looked_at >= _LOOK_SECONDS else []
+        failures = self._look(now, _IDLE_SECONDS) if now - self._looked_at >= _LOOK_SECONDS else []
         self._count_next(now)
         if failures:
             raise failures[0]
 
     def read(self, readings: Readings, now: float) -> None:
         """Add every table that is in use; raise the first failure when all that can be read is added."""
-        failures = self._look(now)
+        failures = self._look(now, 0)
         for watched in sorted(self._fullest(_MOST_TABLES), key=lambda each: each.namespace.name):
             table = watched.table
             put_table(readings, table)
@@ -125,8 +128,8 @@ class ConntrackSensor:
         if failures:
             raise failures[0]
 
-    def _look(self, now: float) -> list[Exception]:
-        """Read the statistics of every namespace; return what failed."""
+    def _look(self, now: float, idle: float) -> list[Exception]:
+        """Read the statistics of every namespace, of idle ones after so many seconds; return what failed."""
         self._looked_at = now
         self._places.refresh(now)
         there = self._places.namespaces
@@ -139,7 +142,10 @@ class ConntrackSensor:
             watched = self._watched.get(inode)
             if watched is None or watched.namespace.name != namespace.name:
                 watched = self._watched[inode] = _Watched(namespace, EventTotals(born=self._began))
+            if not watched.tracking and now - watched.looked_at < idle:
+                continue
             watched.namespace, watched.limit, watched.readable = namespace, limit, False
+            watched.looked_at = now
             try:
                 self._read_statistics(watched, now)
             except NamespaceGone:
