@@ -33,6 +33,7 @@ from netsre.app.sensors import Sensor
 from netsre.app.sensors.conntrack import ConntrackSensor
 from netsre.app.sensors.drops import DropsSensor
 from netsre.app.sensors.flows import FlowSensor
+from netsre.app.sensors.maps import MapSensor
 from netsre.app.sensors.pinned import PinnedTableSensor
 from netsre.app.sensors.places import Places
 from netsre.app.sensors.probes import ProbeSensor
@@ -169,6 +170,8 @@ def _sensors(
         yield DropsSensor(DropsProbe(drops), places)
     yield ConntrackSensor(places, settings.tables.top_sources)
     yield PinnedTableSensor(settings.tables.pinned)
+    # After all that speak of maps of ours.
+    yield MapSensor()
 
 
 def run(settings: AgentSettings, *, announce: Callable[[str], None]) -> None:

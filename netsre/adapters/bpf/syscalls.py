@@ -196,7 +196,7 @@ class BpfMap:
             following = ctypes.create_string_buffer(max(_CURSOR_BYTES, self.key_size))
             keys = ctypes.create_string_buffer(batch * self.key_size)
             values = ctypes.create_string_buffer(batch * self.stride)
-            attributes = _batch(self.fd, cursor, following, keys, values, batch)
+            attributes = batch_attributes(self.fd, cursor, following, keys, values, batch)
             finished = False
             try:
                 bpf(_MAP_LOOKUP_BATCH, attributes)
@@ -235,7 +235,7 @@ def _address(buffer: ctypes.Array[ctypes.c_char] | None) -> int:
     return ctypes.addressof(buffer) if buffer is not None else 0
 
 
-def _batch(
+def batch_attributes(
     fd: int,
     cursor: ctypes.Array[ctypes.c_char] | None,
     following: ctypes.Array[ctypes.c_char],
@@ -243,6 +243,7 @@ def _batch(
     values: ctypes.Array[ctypes.c_char],
     count: int,
 ) -> ctypes.Array[ctypes.c_char]:
+    """Return the attributes of a batch lookup; the count that it leaves is a u32 at byte 32."""
     packed = struct.pack(
         "<QQQQIIQQ",
         _address(cursor),
