@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import ipaddress
 import logging
 import socket
 import sys
@@ -50,6 +51,8 @@ class AgentServer(ThreadingHTTPServer):
     def __init__(self, host: str, port: int, routes: Mapping[str, Route]) -> None:
         """Bind at once, IPv4 or IPv6; an address that cannot be bound raises `EnvironmentUnfit`."""
         self.routes = routes
+        self.local_paths: frozenset[str] = frozenset()
+        """Answered to clients on this node alone."""
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._places = threading.BoundedSemaphore(_MOST_CLIENTS)
         self._since: dict[socket.socket, float] = {}
@@ -114,6 +117,8 @@ class _Handler(BaseHTTPRequestHandler):
         if route is None:
             known = ", ".join(self.server.routes)
             reply = Reply(HTTPStatus.NOT_FOUND, f"no {path} here; there is {known}\n".encode())
+        elif path in self.server.local_paths and not _is_local(self.client_address[0]):
+            reply = Reply(HTTPStatus.FORBIDDEN, f"{path} is for clients on this node\n".encode())
         else:
             reply = self._answer(route)
         self.send_response(reply.status)
@@ -132,3 +137,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the base class's signature
         """Keep quiet: a line for every scrape is noise."""
+
+
+def _is_local(address: str) -> bool:
+    found = ipaddress.ip_address(address.partition("%")[0])
+    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
+    return (mapped or found).is_loopback

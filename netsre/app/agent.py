@@ -4,6 +4,7 @@ What cannot be measured here is a reading of its own (`netsre_agent_probe_up` 0 
 reason to stop the rest.
 """
 
+import json
 import logging
 import os
 import signal
@@ -19,11 +20,12 @@ from typing import Final
 from netsre import __version__
 from netsre import conventions as c
 from netsre.adapters import exposition, privileges
-from netsre.adapters.agent_server import AgentServer, Reply
+from netsre.adapters.agent_server import AgentServer, Reply, Route
 from netsre.adapters.bpf import syscalls
 from netsre.adapters.bpf.block import Blocks
 from netsre.adapters.bpf.drops import DropsProbe
 from netsre.adapters.bpf.filters import Template
+from netsre.adapters.bpf.loads import LoadProbe
 from netsre.adapters.bpf.probe import FlowProbe
 from netsre.adapters.bpf.session import ProbeUnfit, Session, open_sessions, opening_templates
 from netsre.adapters.bpf.tcp import TcpProbe
@@ -33,13 +35,14 @@ from netsre.app.sensors import Sensor
 from netsre.app.sensors.conntrack import ConntrackSensor
 from netsre.app.sensors.drops import DropsSensor
 from netsre.app.sensors.flows import FlowSensor
+from netsre.app.sensors.loads import LoadSensor
 from netsre.app.sensors.maps import MapSensor
 from netsre.app.sensors.pinned import PinnedTableSensor
 from netsre.app.sensors.places import Places
 from netsre.app.sensors.probes import ProbeSensor
 from netsre.app.sensors.tcp import TcpSensor
 from netsre.clock import SECOND, SystemClock
-from netsre.datapath.probes import DROPS, FLOWS, TCP
+from netsre.datapath.probes import DROPS, FLOWS, LOADS, PROBES, TCP
 from netsre.datapath.requirements import AGENT_CAPABILITIES
 from netsre.datapath.workloads import Workload
 from netsre.errors import EnvironmentUnfit
@@ -49,6 +52,8 @@ from netsre.metrics.share import CpuShare
 _log: Final = logging.getLogger("netsre.agent")
 
 _SCAN_SECONDS: Final = 0.5
+FAILED_LOADS: Final = "/bpf/failures"
+"""The path of what the verifier said to others: for this node alone, whatever address we serve on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +80,8 @@ class AgentSettings:
     effects: EffectsSettings
     workloads: tuple[Workload, ...] = ()
     """Names of ends of connections, by those who run this node."""
+    without: frozenset[str] = frozenset()
+    """Probes that are not wanted, by name."""
 
 
 class Agent:
@@ -92,6 +99,16 @@ class Agent:
         self._errors = {sensor.name: 0 for sensor in self._sensors}
         self._collect_seconds = 0.0
         self._cpu = CpuShare()
+
+    @property
+    def routes(self) -> Mapping[str, Route]:
+        """Return what answers each path."""
+        return {
+            "/metrics": self.metrics,
+            "/healthz": self.healthy,
+            "/readyz": self.ready,
+            FAILED_LOADS: self.failed_loads,
+        }
 
     def scan(self) -> None:
         """Have every sensor do what must not wait for a scrape."""
@@ -119,6 +136,15 @@ class Agent:
         if not missing:
             return Reply(HTTPStatus.OK, b"ready\n")
         return Reply(HTTPStatus.SERVICE_UNAVAILABLE, "".join(f"{line}\n" for line in missing).encode())
+
+    def failed_loads(self, accept: str) -> Reply:
+        """Return the last BPF programs that the kernel refused to whomever, and what the verifier said."""
+        del accept
+        found = [sensor.failures() for sensor in self._sensors if isinstance(sensor, LoadSensor)]
+        if not found:
+            return Reply(HTTPStatus.NOT_FOUND, b"loads are not measured here; /readyz says why\n")
+        body = json.dumps({"failures": found[0]}, indent=1).encode()
+        return Reply(HTTPStatus.OK, body, "application/json")
 
     def healthy(self, accept: str) -> Reply:
         """Say that the process answers."""
@@ -164,12 +190,14 @@ def _sensors(
     places = Places(settings.workloads)
     if flows is not None:
         yield FlowSensor(flows, places)
-    if isinstance(tcp := opened[TCP.name], Session):
+    if isinstance(tcp := opened.get(TCP.name), Session):
         yield TcpSensor(TcpProbe(tcp), places)
-    if isinstance(drops := opened[DROPS.name], Session):
+    if isinstance(drops := opened.get(DROPS.name), Session):
         yield DropsSensor(DropsProbe(drops), places)
     yield ConntrackSensor(places, settings.tables.top_sources)
     yield PinnedTableSensor(settings.tables.pinned)
+    if isinstance(loads := opened.get(LOADS.name), Session):
+        yield LoadSensor(LoadProbe(loads))
     # After all that speak of maps of ours.
     yield MapSensor()
 
@@ -186,17 +214,18 @@ def run(settings: AgentSettings, *, announce: Callable[[str], None]) -> None:
     statistics_fd = _run_statistics(announce) if settings.run_statistics else None
     # Two compilers side by side take hardly longer than one.
     with _filters(settings) as filters:
-        opened = open_sessions(settings.programs)
+        opened = open_sessions(settings.programs, [one for one in PROBES if one.name not in settings.without])
         probes = ProbeSensor(opened)
         for line in probes.absent:
             announce(f"not measured: {line}")
-        flows = opened[FLOWS.name]
+        flows = opened.get(FLOWS.name)
         probe = FlowProbe(flows) if isinstance(flows, Session) else None
         blocks, no_blocks = _blocks(filters, probe, announce)
     changes = EffectsService(settings.effects, blocks, no_blocks)
     privileges.limit_capabilities(AGENT_CAPABILITIES)
     agent = Agent(probes, tuple(_sensors(probe, opened, settings)), changes, started)
-    server.routes = {"/metrics": agent.metrics, "/healthz": agent.healthy, "/readyz": agent.ready}
+    server.routes = agent.routes
+    server.local_paths = frozenset({FAILED_LOADS})
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

@@ -7,6 +7,7 @@ import sys
 import click
 
 from netsre import conventions
+from netsre.datapath.probes import PROBES
 
 
 @click.command()
@@ -56,6 +57,12 @@ from netsre import conventions
     help="Where temporary changes are written down.  [default: /run/netsre/effects]",
 )
 @click.option("--workloads", multiple=True, metavar="PATH", help="Files that name ends of connections.")
+@click.option(
+    "--without",
+    type=click.Choice([probe.name for probe in PROBES]),
+    multiple=True,
+    help="A probe to leave out; may be given several times.",
+)
 def agent(  # noqa: PLR0913
     listen: str,
     *,
@@ -68,6 +75,7 @@ def agent(  # noqa: PLR0913
     control_user: str | None,
     effects: pathlib.Path | None,
     workloads: tuple[str, ...],
+    without: tuple[str, ...],
 ) -> None:
     """Measure this node: connection outcomes and latency, conntrack, and our own cost.
 
@@ -90,5 +98,7 @@ def agent(  # noqa: PLR0913
     changes = EffectsSettings(control, user, effects or ledger.DIRECTORY)
     tables = app.TableSettings(pinned_tables or CILIUM, top_sources)
     sources, named = programs or directory("bpf"), app_workloads.read(workloads)
-    settings = app.AgentSettings(where.host, where.port, sources, run_statistics, tables, changes, named)
+    settings = app.AgentSettings(
+        where.host, where.port, sources, run_statistics, tables, changes, named, frozenset(without)
+    )
     app.run(settings, announce=lambda line: click.echo(line, err=True))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from netsre.datapath import buckets, drops, flows, offsets, tcp, workloads
+from netsre.datapath import buckets, drops, flows, loads, offsets, tcp, workloads
 from netsre.datapath.btf import TypeTable
 
 
@@ -20,9 +20,11 @@ class Program(NamedTuple):
     function: str
     """In the source."""
     tracepoint: str
-    """The typed raw tracepoint that it is attached to."""
+    """The typed raw tracepoint that it is attached to; with a category, the one of that name in tracefs."""
     spare: bool = False
     """Loaded with the others, and attached when it is needed."""
+    category: str = ""
+    """Of a tracepoint that is attached as perf does it, such as those of single system calls."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,5 +91,20 @@ DROPS: Final = Probe(
     enums=(drops.REASON_ENUM, drops.SUBSYSTEM_ENUM),
 )
 
-PROBES: Final = (FLOWS, TCP, DROPS)
+LOADS: Final = Probe(
+    "loads",
+    "loads.c",
+    maps=(
+        *("load_readers", "load_calls", "loads", "loads_overflow", "loads_unknown"),
+        *("load_failures", "load_failures_total"),
+    ),
+    programs=(
+        Program("netsre_loads", "load_begins", "sys_enter_bpf", category="syscalls"),
+        Program("netsre_loads_b", "load_ends", "sys_exit_bpf", category="syscalls"),
+    ),
+    defines=loads.defines,
+)
+
+# Last: that its tracepoints are on is paid for by every system call of the node.
+PROBES: Final = (FLOWS, TCP, DROPS, LOADS)
 """Every probe of the agent."""

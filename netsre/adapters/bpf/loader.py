@@ -18,11 +18,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from netsre.adapters.bpf import filters, programs
+from netsre.adapters.bpf import filters, programs, tracepoints
 from netsre.adapters.bpf.compiling import Failure, compile_files
 from netsre.adapters.bpf.programs import Loaded
 from netsre.datapath import block, btf
-from netsre.datapath.probes import PROBES, Probe
+from netsre.datapath.probes import PROBES, Probe, Program
 
 _VMLINUX: Final = Path("/sys/kernel/btf/vmlinux")
 _PR_SET_PDEATHSIG: Final = 1
@@ -102,12 +102,12 @@ def _attached(probe: Probe, module: Any, types: btf.TypeTable) -> _Reply:  # noq
     attachments: list[int] = []
     try:
         for program in probe.programs:
-            kind = programs.tracing(types.tracepoint(program.tracepoint))
+            kind = _kind(program, types)
             code = module.dump_func(program.function.encode())
             loaded.append(programs.load(program.name, code, kind))
         for program, made in zip(probe.programs, loaded, strict=True):
             if not program.spare:
-                attachments.append(programs.attach_tracing(made.fd))
+                attachments.append(_attach(program, made.fd))
     except btf.BtfError as error:
         raise Failure("unknown_layout", str(error)) from error
     except (programs.LoadRefused, OSError) as error:
@@ -128,6 +128,24 @@ def _enumerators(types: btf.TypeTable, name: str) -> Mapping[int, str]:
         return types.enumerators(name)
     except btf.BtfError:
         return {}
+
+
+def _kind(program: Program, types: btf.TypeTable) -> programs.Kind:
+    if program.category:
+        return programs.TRACEPOINT
+    return programs.tracing(types.tracepoint(program.tracepoint))
+
+
+def _attach(program: Program, fd: int) -> int:
+    if not program.category:
+        return programs.attach_tracing(fd)
+    try:
+        number = tracepoints.number(program.category, program.tracepoint)
+    except OSError as error:
+        raise Failure(
+            "no_tracepoint", f"{error}; run a kernel built with CONFIG_FTRACE_SYSCALLS=y"
+        ) from error
+    return tracepoints.attach(fd, number)
 
 
 def _load_block(source: Path) -> _Reply:

@@ -46,6 +46,7 @@ class Kind:
 
 
 SCHED_CLS: Final = Kind(3)
+TRACEPOINT: Final = Kind(5)
 XDP: Final = Kind(6)
 
 
