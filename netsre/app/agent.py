@@ -42,7 +42,7 @@ from netsre.app.sensors.places import Places
 from netsre.app.sensors.probes import ProbeSensor
 from netsre.app.sensors.tcp import TcpSensor
 from netsre.clock import SECOND, SystemClock
-from netsre.datapath.probes import DROPS, FLOWS, LOADS, PROBES, TCP
+from netsre.datapath.probes import DROPS, FLOWS, LOADS, PROBES, TCP, Probe
 from netsre.datapath.requirements import AGENT_CAPABILITIES
 from netsre.datapath.workloads import Workload
 from netsre.errors import EnvironmentUnfit
@@ -83,6 +83,11 @@ class AgentSettings:
     without: frozenset[str] = frozenset()
     """Probes that are not wanted, by name."""
 
+    @property
+    def wanted(self) -> tuple[Probe, ...]:
+        """Return the probes to attach."""
+        return tuple(probe for probe in PROBES if probe.name not in self.without)
+
 
 class Agent:
     """Everything the agent reads, behind one lock."""
@@ -100,15 +105,10 @@ class Agent:
         self._collect_seconds = 0.0
         self._cpu = CpuShare()
 
-    @property
-    def routes(self) -> Mapping[str, Route]:
-        """Return what answers each path."""
-        return {
-            "/metrics": self.metrics,
-            "/healthz": self.healthy,
-            "/readyz": self.ready,
-            FAILED_LOADS: self.failed_loads,
-        }
+    def routes(self) -> dict[str, Route]:
+        """Return what is served at which path."""
+        fixed = {"/metrics": self.metrics, "/healthz": self.healthy, "/readyz": self.ready}
+        return {**fixed, FAILED_LOADS: self.failed_loads}
 
     def scan(self) -> None:
         """Have every sensor do what must not wait for a scrape."""
@@ -214,7 +214,7 @@ def run(settings: AgentSettings, *, announce: Callable[[str], None]) -> None:
     statistics_fd = _run_statistics(announce) if settings.run_statistics else None
     # Two compilers side by side take hardly longer than one.
     with _filters(settings) as filters:
-        opened = open_sessions(settings.programs, [one for one in PROBES if one.name not in settings.without])
+        opened = open_sessions(settings.programs, settings.wanted)
         probes = ProbeSensor(opened)
         for line in probes.absent:
             announce(f"not measured: {line}")
@@ -224,7 +224,7 @@ def run(settings: AgentSettings, *, announce: Callable[[str], None]) -> None:
     changes = EffectsService(settings.effects, blocks, no_blocks)
     privileges.limit_capabilities(AGENT_CAPABILITIES)
     agent = Agent(probes, tuple(_sensors(probe, opened, settings)), changes, started)
-    server.routes = agent.routes
+    server.routes = agent.routes()
     server.local_paths = frozenset({FAILED_LOADS})
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

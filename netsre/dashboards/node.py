@@ -3,17 +3,16 @@
 from typing import Final
 
 from netsre import conventions as c
-from netsre.dashboards import panels, promql
+from netsre.dashboards import objects, panels, promql
 from netsre.dashboards.panels import Panel, Query, Section, Step
 from netsre.model.levels import Matcher
 
 _CALM: Final = (Step(0, panels.BLUE),)
+_OURS: Final = Matcher("owner", "=", c.OWNER)
 _NONE_IS_GOOD: Final = (Step(0, panels.GREEN), Step(1, panels.VERMILION))
 
 AGENT_CPU_LIMIT: Final = 0.05
 """Share of a core that an agent may use for long."""
-MAP_WATCH: Final = 0.8
-MAP_FULL: Final = 0.95
 
 
 def flows() -> Section:
@@ -111,15 +110,15 @@ def _probes_down() -> Panel:
 
 
 def _load_failures() -> Panel:
-    failed = promql.agent(c.BPF_PROGRAM_LOADS, Matcher("result", "=", "error"))
-    by = (c.NODE, "owner", "reason")
+    failed = promql.agent(c.BPF_PROGRAM_LOADS, Matcher("result", "=", "error"), _OURS)
+    by = (c.NODE, "type", "reason")
     return Panel(
         "agent/loads",
         "bargauge",
-        "Failed BPF loads since the agent started",
+        "Failed loads of the agent since it started",
         "Loads happen at the start, so this is the count itself and not its rate. Empty is good. The reason "
         "names what the kernel lacks.",
-        (Query(promql.aggregate("sum", by, failed), "{{node}} {{owner}} {{reason}}"),),
+        (Query(promql.aggregate("sum", by, failed), "{{node}} {{type}} {{reason}}"),),
         width=8,
         height=7,
         steps=_NONE_IS_GOOD,
@@ -145,7 +144,7 @@ def _cpu() -> Panel:
 
 def _memory() -> Panel:
     resident = promql.of_agents(promql.agent(c.PROCESS_RSS))
-    locked = promql.aggregate("sum", (c.NODE,), promql.agent(c.BPF_MAP_MEMORY))
+    locked = promql.aggregate("sum", (c.NODE,), promql.agent(c.BPF_MAP_MEMORY, _OURS))
     return Panel(
         "agent/memory",
         "timeseries",
@@ -194,17 +193,16 @@ def _collect() -> Panel:
 
 def _map_fill() -> Panel:
     by = (c.NODE, "map")
-    used = promql.aggregate("max", by, promql.agent(c.BPF_MAP_ENTRIES))
-    capacity = promql.aggregate("max", by, promql.agent(c.BPF_MAP_CAPACITY))
+    used = promql.aggregate("max", by, promql.agent(c.BPF_MAP_PRESSURE, _OURS))
     return Panel(
         "agent/fill",
         "timeseries",
-        "BPF maps in use",
+        "BPF maps of the agent in use",
         "A full map loses detail, never counts: see the overflows beside it. Above the first line plan a "
         "larger map; above the second detail is about to go.",
-        (Query(promql.ratio(used, capacity), "{{node}} {{map}}"),),
+        (Query(used, "{{node}} {{map}}"),),
         width=6,
-        steps=(Step(0, panels.GREEN), Step(MAP_WATCH, panels.ORANGE), Step(MAP_FULL, panels.VERMILION)),
+        steps=objects.PRESSURE_STEPS,
         lowest=0,
         highest=1,
     )

@@ -92,6 +92,7 @@ _METRICS: Final = (
     Metric(c.BPF_PROGRAM_LOADS, "counter", "Loads of BPF programs into the kernel by everybody, by result.",
            ("owner", "type", "result", "reason"), "agent"),
     Metric(c.BPF_VERIFIER_SECONDS, "gauge",
+
            "How long the verifier took over the last load; of others, how long the call took.",
            ("owner", "type", "result", "reason"), "agent", "seconds"),
     Metric(c.BPF_VERIFIER_INSTRUCTIONS, "gauge", "Instructions the verifier walked in the last load.",

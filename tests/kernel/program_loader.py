@@ -36,7 +36,10 @@ def load(code: bytes, kind: int, name: bytes, *, log_bytes: int = 0, trailing: b
         *(kind, len(code) // _INSTRUCTION.size, ctypes.addressof(instructions), ctypes.addressof(licence)),
         *(2 if log_bytes else 0, log_bytes, ctypes.addressof(log) if log_bytes else 0, 0, 0, name),
     )
-    attributes = packed + trailing
+    return _submit(packed + trailing)
+
+
+def _submit(attributes: bytes) -> str:
     try:
         os.close(syscalls.bpf(_PROG_LOAD, ctypes.create_string_buffer(attributes, len(attributes))))
     except OSError as error:
@@ -57,22 +60,13 @@ _WAYS: Final[dict[str, Callable[[], str]]] = {
     # Attributes that this kernel does not know, and that are not 0.
     "longer": lambda: load(_GOOD, SOCKET_FILTER, b"t_longer", trailing=b"\xff" * 600),
     "wordy": lambda: load(_GOOD, SOCKET_FILTER, b"bad name!"),
-    "unreadable": lambda: _load_from_nowhere(),
+    "unreadable": lambda: _submit(_ATTRIBUTES.pack(SOCKET_FILTER, 2, 8, 8, 0, 0, 0, 0, 0, b"t_nowhere")),
 }
 
 
 def attempt(what: str) -> str:
     """Make one load of a kind; return the name of the errno, empty for a good one."""
     return _WAYS[what]()
-
-
-def _load_from_nowhere() -> str:
-    attributes = _ATTRIBUTES.pack(SOCKET_FILTER, 2, 8, 8, 0, 0, 0, 0, 0, b"t_nowhere")
-    try:
-        syscalls.bpf(_PROG_LOAD, ctypes.create_string_buffer(attributes, len(attributes)))
-    except OSError as error:
-        return str(error.strerror)
-    return ""
 
 
 def run(command: bytes, *wanted: str, prefix: tuple[str, ...] = ()) -> list[str]:

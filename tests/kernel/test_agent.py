@@ -112,7 +112,10 @@ def test_the_serving_process_keeps_few_capabilities_and_no_compiler(agent: Runni
 
 def test_a_path_that_is_not_there_says_what_is(agent: Running) -> None:
     """404 with the list; health and readiness answer."""
-    assert agent.get("/nothing") == (404, "no /nothing here; there is /metrics, /healthz, /readyz\n")
+    assert agent.get("/nothing") == (
+        404,
+        "no /nothing here; there is /metrics, /healthz, /readyz, /bpf/failures\n",
+    )
     assert agent.get("/healthz") == (200, "ok\n")
     assert agent.get("/readyz") == (200, "ready\n")
 

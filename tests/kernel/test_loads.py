@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -97,7 +98,7 @@ def test_our_own_loads_are_left_to_who_makes_them(sensor: LoadSensor) -> None:
     program_loader.run(_own_command().encode(), "good:1")
     after = _values(sensor, c.BPF_PROGRAM_LOADS, _own_command())
 
-    # Other tests on this machine may load programs under the name of this one's interpreter; of this type none.
+    # Others may load programs under the name of this test's interpreter; none of them fails like this.
     kind = ("socket_filter", "error", "EACCES")
     assert after.get(kind, 0) == before.get(kind, 0)
     assert after[("socket_filter", "ok", "none")] >= before.get(("socket_filter", "ok", "none"), 0) + 1
@@ -110,15 +111,17 @@ def _own_command() -> str:
 
 
 def test_instructions_are_the_verifiers_and_the_time_is_the_calls(sensor: LoadSensor) -> None:
-    """Of 101 instructions without a jump as many are walked; the call took some time, not long."""
+    """Of 101 instructions as many are walked; the call took a part of the time that the process lived."""
+    began = time.monotonic()
     program_loader.run(_COMMAND, "good:2", "long:1")
+    elapsed = time.monotonic() - began
     kind = ("socket_filter", "ok", "none")
     instructions = _values(sensor, c.BPF_VERIFIER_INSTRUCTIONS, _COMMAND.decode())[kind]
     seconds = _values(sensor, c.BPF_VERIFIER_SECONDS, _COMMAND.decode())[kind]
     verified = programs.load("t_long", program_loader.MOVE * 100 + program_loader.EXIT, programs.Kind(1))
 
     assert instructions == verified.verifier_instructions == 101
-    assert 0 < seconds < 5
+    assert 0 < seconds < elapsed
 
 
 def test_the_verifiers_last_words_are_kept(sensor: LoadSensor) -> None:

@@ -62,4 +62,5 @@ def put_usage(readings: Readings, usages: Iterable[MapUsage]) -> None:
         readings.put(c.BPF_MAP_ENTRIES, (usage.name, c.OWNER), usage.entries)
         readings.put(c.BPF_MAP_CAPACITY, (usage.name, c.OWNER), usage.capacity)
         readings.put(c.BPF_MAP_MEMORY, (usage.name, c.OWNER), usage.memory_bytes)
+        readings.put(c.BPF_MAP_PRESSURE, (usage.name, c.OWNER), usage.entries / usage.capacity)
         readings.put(c.BPF_MAP_OVERFLOWS, (usage.name,), usage.overflows)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from netsre.app.resources import directory
-from netsre.datapath import block, buckets, drops, flows, tcp, workloads
+from netsre.datapath import block, buckets, drops, flows, loads, tcp, workloads
 
 _PROGRAM = """
 #include <stddef.h>
@@ -17,6 +17,7 @@ _PROGRAM = """
 #include "common.h"
 #include "drops.h"
 #include "flows.h"
+#include "loads.h"
 #include "tcp.h"
 #define FIELD(type, field) printf("%s.%s %zu %zu\\n", #type, #field, offsetof(struct type, field), \\
     sizeof(((struct type *)0)->field))
@@ -32,6 +33,15 @@ int main(void) {
   FIELD(denial, since_ns); FIELD(denial, until_ns); SIZE(denial);
   FIELD(drops, packets); FIELD(drops, bytes); SIZE(drops); SIZE(source); SIZE(source_address);
   FIELD(flow_value, count); FIELD(flow_value, sum_ns); SIZE(flow_value);
+  FIELD(load_reader, device); FIELD(load_reader, inode); FIELD(load_reader, process); SIZE(load_reader);
+  FIELD(load_key, command); FIELD(load_key, type); FIELD(load_key, error); SIZE(load_key);
+  FIELD(load_value, count); FIELD(load_value, last_at_ns); FIELD(load_value, last_ns);
+  FIELD(load_value, last_instructions); SIZE(load_value);
+  FIELD(load_failure, number); FIELD(load_failure, at_ns); FIELD(load_failure, duration_ns);
+  FIELD(load_failure, type); FIELD(load_failure, error); FIELD(load_failure, process);
+  FIELD(load_failure, user); FIELD(load_failure, command); FIELD(load_failure, name);
+  FIELD(load_failure, text_bytes); FIELD(load_failure, text_at); FIELD(load_failure, text);
+  FIELD(load_failure, number_again); SIZE(load_failure);
   printf("outcomes %d %d %d %d %d\\n", FLOW_DELIVERED, FLOW_FAILED, FLOW_STALLED, FLOW_DENIED,
     FLOW_OUTCOMES);
   FIELD(tcp_key, cgroup); FIELD(tcp_key, netns); FIELD(tcp_key, event);
@@ -82,6 +92,33 @@ source_address 16
 flow_value.count 0 8
 flow_value.sum_ns 8 8
 flow_value 16
+load_reader.device 0 8
+load_reader.inode 8 8
+load_reader.process 16 4
+load_reader 24
+load_key.command 0 16
+load_key.type 16 4
+load_key.error 20 4
+load_key 24
+load_value.count 0 8
+load_value.last_at_ns 8 8
+load_value.last_ns 16 8
+load_value.last_instructions 24 8
+load_value 32
+load_failure.number 0 8
+load_failure.at_ns 8 8
+load_failure.duration_ns 16 8
+load_failure.type 24 4
+load_failure.error 28 4
+load_failure.process 32 4
+load_failure.user 36 4
+load_failure.command 40 16
+load_failure.name 56 16
+load_failure.text_bytes 72 4
+load_failure.text_at 76 4
+load_failure.text 80 4096
+load_failure.number_again 4176 8
+load_failure 4184
 outcomes 0 1 2 3 4
 tcp_key.cgroup 0 8
 tcp_key.netns 8 4
@@ -119,6 +156,7 @@ def test_the_header_has_the_layout_that_the_reader_decodes(tmp_path: Path) -> No
     assert block.SOURCE_BYTES == 16
     assert [layout.size for layout in (tcp.TCP_KEY, tcp.TCP_VALUE, drops.DROP_KEY)] == [16, 16, 8]
     assert tcp.DETAILS == 64
+    assert [one.size for one in (loads.READER, loads.KEY, loads.VALUE, loads.FAILURE)] == [24, 24, 32, 4184]
 
 
 def test_a_flow_key_is_decoded_field_by_field() -> None:
