@@ -1,6 +1,6 @@
 """What a node has, found out with the standard library alone: no root, no package, nothing changed.
 
-The one thing that is tried for real, attaching the flow probe, is handed in by the caller.
+The one thing that is tried for real, attaching the probes, is handed in by the caller.
 """
 
 import contextlib
@@ -28,7 +28,7 @@ _MAP_CREATE, _ARRAY = 0, 2
 
 def gather(
     capabilities: frozenset[str],
-    attach: Callable[[], Refusal | None],
+    attach: Callable[[], Mapping[str, Refusal | None]],
     taken_ports: Mapping[int, str],
 ) -> NodeFacts:
     """Look at this node. `attach` is called only with the capabilities that it needs."""
@@ -49,8 +49,7 @@ def gather(
         tracefs=mounts.get("tracefs"),
         bpffs=mounts.get("bpf"),
         cgroup2=mounts.get("cgroup2"),
-        attach=attach() if tried else None,
-        attach_tried=tried,
+        probes=attach() if tried else {},
         conntrack_statistics=Path("/proc/net/stat/nf_conntrack").exists(),
         conntrack_limit=_number("/proc/sys/net/netfilter/nf_conntrack_max"),
         netem=_configured("CONFIG_NET_SCH_NETEM", "sch_netem"),

@@ -2,28 +2,34 @@
 
 from netsre import conventions
 from netsre.adapters import endpoints, node_facts, privileges, processes
-from netsre.adapters.bpf.session import ProbeUnfit, open_session
+from netsre.adapters.bpf.session import ProbeUnfit, open_sessions
 from netsre.adapters.endpoints import Endpoint
 from netsre.app.resources import directory
+from netsre.datapath.probes import PROBES
 from netsre.datapath.requirements import Feature, Refusal, audit
 from netsre.errors import EnvironmentUnfit
 
 
 def examine() -> tuple[Feature, ...]:
     """Judge this node; whatever is wrong with it is a finding, never an exception. Changes nothing."""
-    facts = node_facts.gather(privileges.effective_capabilities(), try_flow_probe, _taken_ports())
+    facts = node_facts.gather(privileges.effective_capabilities(), try_probes, _taken_ports())
     return audit(facts)
 
 
-def try_flow_probe() -> Refusal | None:
-    """Compile, load and attach the flow probe, and take it away again."""
+def try_probes() -> dict[str, Refusal | None]:
+    """Compile, load and attach every probe, and take it away again; return why it could not be, by name."""
     try:
-        open_session(directory("bpf")).close()
-    except ProbeUnfit as unfit:
-        return Refusal(unfit.reason, str(unfit))
+        opened = open_sessions(directory("bpf"))
     except (EnvironmentUnfit, OSError) as error:
-        return Refusal("not_started", str(error))
-    return None
+        return dict.fromkeys((probe.name for probe in PROBES), Refusal("not_started", str(error)))
+    tried: dict[str, Refusal | None] = {}
+    for name, probe in opened.items():
+        if isinstance(probe, ProbeUnfit):
+            tried[name] = Refusal(probe.reason, str(probe))
+        else:
+            tried[name] = None
+            probe.close()
+    return tried
 
 
 def _taken_ports() -> dict[int, str]:

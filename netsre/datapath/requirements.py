@@ -16,6 +16,7 @@ AGENT_CAPABILITIES: Final = ("BPF", "NET_ADMIN", "PERFMON", "SYS_ADMIN", "SYS_PT
 changes connection tracking, and attaches a block to an interface."""
 LAB_CAPABILITIES: Final = ("CHOWN", "KILL", "NET_ADMIN", "SETGID", "SETPCAP", "SETUID")
 
+_FLOWS: Final = "flows"
 _TESTED_MACHINES: Final = ("x86_64",)
 _KNOWN_MACHINES: Final = ("x86_64", "aarch64", "riscv64", "ppc64le", "s390x")
 
@@ -74,9 +75,8 @@ class NodeFacts:
     """Mount point."""
     bpffs: str | None
     cgroup2: str | None
-    attach: Refusal | None
-    """Why the flow probe could not be loaded and attached; None when it could."""
-    attach_tried: bool
+    probes: Mapping[str, Refusal | None]
+    """Why each probe could not be loaded and attached; None when it could. Empty when none was tried."""
     conntrack_statistics: bool
     conntrack_limit: int | None
     netem: bool | None
@@ -97,6 +97,8 @@ def audit(facts: NodeFacts) -> tuple[Feature, ...]:
     judged = (
         *(_kernel(facts), _machine(facts), _privileges(facts), _bpf(facts), _btf(facts)),
         *(_bcc(facts), _headers(facts), _attach(facts), _conntrack(facts), _lab(facts)),
+        *_optional_probes(facts),
+        _maps(facts),
         *_mounts(facts),
         *_tools(facts),
         *_ports(facts),
@@ -192,14 +194,36 @@ def _headers(facts: NodeFacts) -> Feature:
 
 
 def _attach(facts: NodeFacts) -> Feature:
-    if not facts.attach_tried:
+    if _FLOWS not in facts.probes:
         reason = "not tried without the privileges for it"
         return Feature("flow probe", Status.DEGRADED, reason, "sudo netsre doctor", required=True)
-    if facts.attach is None:
+    refusal = facts.probes[_FLOWS]
+    if refusal is None:
         reason = "compiled, loaded, attached to inet_sock_set_state, and removed"
         return Feature("flow probe", Status.OK, reason, "", required=True)
-    reason = f"{facts.attach.reason}: {facts.attach.message}"
+    reason = f"{refusal.reason}: {refusal.message}"
     return Feature("flow probe", Status.NO, reason, "mend the lines above first", required=True)
+
+
+def _optional_probes(facts: NodeFacts) -> Iterator[Feature]:
+    """Judge the probes that the agent can do without: each measures one kind of thing."""
+    for probe, refusal in facts.probes.items():
+        name = f"probe {probe}"
+        if probe == _FLOWS:
+            continue
+        if refusal is None:
+            yield Feature(name, Status.OK, "compiled, loaded, attached, and removed", "", required=False)
+        else:
+            reason = f"{refusal.reason}: {refusal.message}"
+            fix = f"netsre agent --without {probe}"
+            yield Feature(name, Status.DEGRADED, reason, fix, required=False)
+
+
+def _maps(facts: NodeFacts) -> Feature:
+    if "SYS_ADMIN" in facts.capabilities:
+        return Feature("maps of others", Status.OK, "every BPF map can be looked at", "", required=False)
+    reason = f"uid {facts.uid} lacks CAP_SYS_ADMIN: only the agent's own BPF maps are shown"
+    return Feature("maps of others", Status.DEGRADED, reason, "sudo netsre doctor", required=False)
 
 
 def _conntrack(facts: NodeFacts) -> Feature:
@@ -221,17 +245,21 @@ def _lab(facts: NodeFacts) -> Feature:
 
 def _mounts(facts: NodeFacts) -> Iterator[Feature]:
     found = (
-        ("tracefs", facts.tracefs, "mount -t tracefs nodev /sys/kernel/tracing"),
-        ("bpffs", facts.bpffs, "mount -t bpf bpffs /sys/fs/bpf"),
-        ("cgroup v2", facts.cgroup2, "mount -t cgroup2 none /sys/fs/cgroup/unified"),
+        (
+            *("tracefs", facts.tracefs, "the loader mounts one for itself"),
+            "mount -t tracefs nodev /sys/kernel/tracing",
+        ),
+        ("bpffs", facts.bpffs, "no map can be pinned", "mount -t bpf bpffs /sys/fs/bpf"),
+        (
+            *("cgroup v2", facts.cgroup2, "nothing of this version uses it"),
+            "mount -t cgroup2 none /sys/fs/cgroup/unified",
+        ),
     )
-    for name, place, fix in found:
+    for name, place, without, fix in found:
         if place is not None:
             yield Feature(name, Status.OK, f"at {place}", "", required=False)
         else:
-            yield Feature(
-                name, Status.NO, "not mounted; nothing of this version uses it", fix, required=False
-            )
+            yield Feature(name, Status.NO, f"not mounted; {without}", fix, required=False)
 
 
 def _tools(facts: NodeFacts) -> Iterator[Feature]:

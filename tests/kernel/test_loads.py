@@ -2,17 +2,20 @@
 
 import collections
 import contextlib
+import http.client
 import json
 import re
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 
 import pytest
 
 from netsre import conventions as c
-from netsre.adapters import exposition
+from netsre.adapters import exposition, namespaces
+from netsre.adapters.agent_server import AgentServer, Reply
 from netsre.adapters.bpf import programs
 from netsre.adapters.bpf.loads import LoadProbe
 from netsre.adapters.bpf.session import open_session
@@ -21,7 +24,7 @@ from netsre.app.sensors.loads import LoadSensor
 from netsre.datapath.loads import FAILURES, MAX_LOADS, MOST_FAILING
 from netsre.datapath.probes import LOADS
 from netsre.metrics.readings import Readings
-from tests.kernel import program_loader
+from tests.kernel import attempts, program_loader
 from tests.kernel.agent_process import running
 
 _COMMAND = b"loads-test"
@@ -241,3 +244,47 @@ def test_without_the_probe_the_agent_goes_on() -> None:
     assert owners == {c.OWNER}
     assert (ready, status) == ((200, "ready\n"), 404)
     assert (c.AGENT_PROBE_UP, (("probe", "loads"), ("reason", ""))) not in samples
+
+
+@pytest.mark.requires("unshare", "setpriv")
+def test_without_tracefs_and_the_means_to_mount_it_the_other_probes_are_attached() -> None:
+    """The reason is a word for metrics and a sentence for people; flows are counted all the same."""
+    look = (
+        "from netsre.adapters.bpf.session import open_sessions; from netsre.app.resources import directory\n"
+        "from netsre.datapath.probes import FLOWS, LOADS\n"
+        "opened = open_sessions(directory('bpf'), [FLOWS, LOADS])\n"
+        "print(type(opened['flows']).__name__, opened['loads'].reason, opened['loads'])"
+    )
+    hide = 'for d in tracing debug; do mount -t tmpfs none /sys/kernel/$d; done; exec "$@"'
+    drop = ["setpriv", "--bounding-set=-sys_admin", "--inh-caps=-all", sys.executable, "-c", look]
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", hide, "sh", *drop], capture_output=True, text=True, check=False
+    )
+
+    assert done.stdout.startswith("Session no_tracepoint "), done.stderr
+    assert "Operation not permitted" in done.stdout
+
+
+@pytest.mark.requires("nft", "ip", "netns")
+def test_the_words_about_failures_are_for_this_node_alone() -> None:
+    """A client that comes by another address than loopback is refused, one by loopback is served."""
+    with attempts.place() as place:
+        namespaces.run(place.name, ["ip", "addr", "add", "192.0.2.1/32", "dev", "lo"]).check_returncode()
+        statuses: list[int] = []
+        place.run(lambda: statuses.extend(_ask("192.0.2.1", path) for path in ("/open", "/local")))
+        place.run(lambda: statuses.extend(_ask("127.0.0.1", path) for path in ("/open", "/local")))
+
+    assert statuses == [200, 403, 200, 200]
+
+
+def _ask(address: str, path: str) -> int:
+    routes = dict.fromkeys(("/open", "/local"), lambda _: Reply(200, b"words"))
+    with AgentServer(address, 0, routes) as server:
+        server.local_paths = frozenset({"/local"})
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        connection = http.client.HTTPConnection(address, server.server_port, timeout=30)
+        connection.request("GET", path)
+        status = connection.getresponse().status
+        connection.close()
+        server.shutdown()
+    return status

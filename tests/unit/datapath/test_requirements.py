@@ -30,8 +30,7 @@ GOOD = NodeFacts(
     tracefs="/sys/kernel/tracing",
     bpffs="/sys/fs/bpf",
     cgroup2="/sys/fs/cgroup",
-    attach=None,
-    attach_tried=True,
+    probes={"flows": None, "loads": None},
     conntrack_statistics=True,
     conntrack_limit=262144,
     netem=True,
@@ -39,6 +38,9 @@ GOOD = NodeFacts(
     tools=dict.fromkeys(("conntrack", "ip", "nft", "prometheus-alertmanager", "promtool"), True),
     taken_ports={},
 )
+
+
+_REFUSED = Refusal("load_failed", "verifier")
 
 
 def judge(name: str, **changes: Any) -> Feature:
@@ -73,8 +75,10 @@ def test_a_node_with_everything_is_ok() -> None:
         ("bcc", {"bcc_binding": False}, Status.NO, "missing"),
         ("bcc", {"foreign_bcc": "/venv/bcc"}, Status.OK, "/venv/bcc is an unrelated"),
         ("libc headers", {"uapi_headers": False}, Status.NO, "missing"),
-        ("flow probe", {"attach": Refusal("load_failed", "verifier")}, Status.NO, "load_failed: verifier"),
-        ("flow probe", {"attach_tried": False}, Status.DEGRADED, "not tried"),
+        ("flow probe", {"probes": {"flows": _REFUSED}}, Status.NO, "load_failed: verifier"),
+        ("flow probe", {"probes": {}}, Status.DEGRADED, "not tried"),
+        ("probe loads", {"probes": {"flows": None, "loads": _REFUSED}}, Status.DEGRADED, "load_failed"),
+        ("maps of others", {"capabilities": frozenset()}, Status.DEGRADED, "CAP_SYS_ADMIN"),
         ("conntrack", {"conntrack_limit": None}, Status.DEGRADED, "not measured"),
         ("conntrack", {"conntrack_statistics": False}, Status.DEGRADED, "not measured"),
         ("lab", {"tools": {}}, Status.DEGRADED, "not tracked"),
@@ -109,7 +113,7 @@ def test_what_is_refused_without_privileges_is_not_the_kernels_fault() -> None:
         {"btf_bytes": 0},
         {"bcc_binding": False},
         {"uapi_headers": False},
-        {"attach": Refusal("no_btf", "none")},
+        {"probes": {"flows": Refusal("no_btf", "none")}},
     ],
 )
 def test_one_missing_requirement_is_a_no_with_a_way_out(changes: dict[str, Any]) -> None:
