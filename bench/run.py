@@ -18,6 +18,7 @@ from bench import (
     agent_process,
     engine_scale,
     kernel_cost,
+    load_cost,
     loop,
     packet_cost,
     prometheus_scale,
@@ -73,6 +74,26 @@ def tracepoint_lines(costs: Sequence[tracepoint_cost.ProgramCost]) -> list[Line]
             None,
         )
         for cost in costs
+    ]
+
+
+def load_lines(cost: load_cost.LoadCost) -> list[Line]:
+    """Return the rows on the probe of program loads."""
+    return [
+        Line(
+            "probe of program loads: any system call of any process",
+            f"{cost.added_ns:.0f} ns added ({cost.added_ns / cost.call_ns:.0%})",
+            f"without it {cost.call_ns:.0f} ns, the call that does least",
+            "",
+            None,
+        ),
+        Line(
+            "probe of program loads: one load of a program",
+            f"{cost.load_ns / 1000:.1f} us as the kernel counts",
+            "",
+            "",
+            None,
+        ),
     ]
 
 
@@ -319,6 +340,8 @@ def main() -> None:
     lines = kernel_lines(kernel_cost.measure())
     _say("measuring the TCP and drops probes in the kernel …")
     lines += tracepoint_lines(tracepoint_cost.measure())
+    _say("measuring the probe of program loads …")
+    lines += load_lines(load_cost.measure())
     _say("measuring the programs that drop blocked sources …")
     lines += packet_lines(packet_cost.measure())
     _say("measuring the reading of connection tables …")

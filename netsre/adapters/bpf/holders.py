@@ -32,7 +32,9 @@ class Held(NamedTuple):
 
 def by_processes() -> Iterator[Held | None]:
     """Yield what processes hold, the oldest process first; None after each piece of work without a find."""
-    for pid in sorted(int(entry.name) for entry in _PROC.iterdir() if entry.name.isdigit()):
+    with os.scandir(_PROC) as entries:
+        pids = sorted(int(entry.name) for entry in entries if entry.name.isdigit())
+    for pid in pids:
         yield from of_process(pid)
         yield None
 
@@ -50,11 +52,13 @@ def of_process(pid: int) -> Iterator[Held | None]:
 def _bpf_files(place: Path) -> Iterator[str | None]:
     """Yield the number of each open file that is of BPF, None for each that is not."""
     try:
-        for entry in (place / "fd").iterdir():
+        with os.scandir(place / "fd") as entries:
+            names = [entry.name for entry in entries]
+        for name in names:
             kind = ""
             with contextlib.suppress(OSError):
-                kind = str(entry.readlink())
-            yield entry.name if kind in _KINDS else None
+                kind = os.readlink(f"{place}/fd/{name}")  # noqa: PTH115  # a Path for each takes four times as long
+            yield name if kind in _KINDS else None
     except PermissionError:
         # Of another user's process: what each file is says only the file's description.
         with contextlib.suppress(OSError):
