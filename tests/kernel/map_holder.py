@@ -69,6 +69,8 @@ def main() -> None:
         if used:
             programs.load("t_user", _using(fd), _SOCKET_FILTER)
             os.close(fd)
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
     sys.stdin.read()
 
 
