@@ -16,13 +16,17 @@
  * interrupted and runs. Whichever comes first ends the attempt and leaves nothing to the other. There is no
  * third level: packets do not interrupt packets. The reader attaches the second when the first missed a run.
  *
+ * Where the flow log is on, what is counted is also an event in a ring: all but the delivered attempts, and of
+ * those one in so many. The ring wakes nobody, its reader comes by; an event that finds it full is counted as lost.
+ *
  * Given by the loader: OFF_* (member offsets from this kernel's BTF), CONNECT_BUCKETS, STALL_NS, MAX_ATTEMPTS,
- * MAX_FLOWS, MAX_DENIED, MAX_WORKLOADS, WORKLOAD_BITS.
+ * MAX_FLOWS, MAX_DENIED, MAX_WORKLOADS, WORKLOAD_BITS, FLOW_LOG_PAGES.
  */
 #include <linux/types.h>
 
 #include "buckets.h"
 #include "common.h"
+#include "flow_log.h"
 #include "flows.h"
 #include "sockets.h"
 
@@ -44,6 +48,11 @@ BPF_ARRAY(workload_rules, __u32, 1);
 BPF_PERCPU_ARRAY(flows_overflow, struct flow_value, FLOW_OUTCOMES);
 /* Attempts that found `attempts` full: their outcome is counted, their latency is not known. */
 BPF_PERCPU_ARRAY(attempts_overflow, __u64, 1);
+
+BPF_ARRAY(flow_log_switch, struct flow_log_switch, 1);
+BPF_RINGBUF_OUTPUT(flow_log, FLOW_LOG_PAGES);
+/* Events that found no room, by outcome. */
+BPF_PERCPU_ARRAY(flow_log_lost, __u64, FLOW_OUTCOMES);
 
 /* The kernel keeps the address of IPv4 sockets here as well, as ::ffff:a.b.c.d, from before SYN_SENT on. */
 ALWAYS_INLINE void read_source(const void *sk, struct source_address *source)
@@ -174,6 +183,77 @@ ALWAYS_INLINE int is_denied(struct source_address *source, __u64 start_ns)
 	return denial && denial->since_ns <= start_ns && start_ns < denial->until_ns;
 }
 
+/* Says for how many attempts of this outcome an event is to stand; 0 when this one gets none. */
+ALWAYS_INLINE __u32 flow_log_wanted(__u8 outcome)
+{
+	int slot = 0;
+	struct flow_log_switch *wanted = flow_log_switch.lookup(&slot);
+	__u32 one_in;
+
+	if (!wanted || !wanted->on)
+		return 0;
+	if (outcome != FLOW_DELIVERED)
+		return 1;
+	/* Read once: the reader may change it meanwhile, and an event must carry what it was drawn by. */
+	one_in = *(volatile __u32 *)&wanted->one_in;
+	if (one_in <= 1)
+		return one_in;
+	return ((__u64)bpf_get_prandom_u32() * one_in) >> 32 ? 0 : one_in;
+}
+
+ALWAYS_INLINE struct flow_event *flow_log_room(__u8 outcome)
+{
+	struct flow_event *event = flow_log.ringbuf_reserve(sizeof(*event));
+	int slot = outcome;
+	__u64 *lost;
+
+	if (event)
+		return event;
+	lost = flow_log_lost.lookup(&slot);
+	if (lost)
+		__sync_fetch_and_add(lost, 1);
+	return NULL;
+}
+
+/* Emits what was just counted under a key, if it is to be logged. start_ns is 0 when it is not known. */
+ALWAYS_INLINE void flow_log_ends(const void *sk, const struct flow_key *key, __u64 start_ns, __u64 end_ns)
+{
+	__u32 one_in = flow_log_wanted(key->outcome);
+	struct flow_event *event;
+
+	if (!one_in)
+		return;
+	event = flow_log_room(key->outcome);
+	if (!event)
+		return;
+	event->end_ns = end_ns;
+	event->start_ns = start_ns;
+	event->local.word[0] = MEMBER(__u32, sk, OFF_SKC_V6_RCV_SADDR);
+	event->local.word[1] = MEMBER(__u32, sk, OFF_SKC_V6_RCV_SADDR + 4);
+	event->local.word[2] = MEMBER(__u32, sk, OFF_SKC_V6_RCV_SADDR + 8);
+	event->local.word[3] = MEMBER(__u32, sk, OFF_SKC_V6_RCV_SADDR + 12);
+	event->remote.word[0] = MEMBER(__u32, sk, OFF_SKC_V6_DADDR);
+	event->remote.word[1] = MEMBER(__u32, sk, OFF_SKC_V6_DADDR + 4);
+	event->remote.word[2] = MEMBER(__u32, sk, OFF_SKC_V6_DADDR + 8);
+	event->remote.word[3] = MEMBER(__u32, sk, OFF_SKC_V6_DADDR + 12);
+	event->netns = key->netns;
+	event->one_in = one_in;
+	event->local_port = 0;
+	event->remote_port = __builtin_bswap16(MEMBER(__u16, sk, OFF_SKC_DPORT));
+	event->outcome = key->outcome;
+	event->error = key->error;
+	event->destination = key->destination;
+	event->remote_known = 1;
+#ifdef OFF_INET_SPORT
+	/* The number in struct sock is gone by the time of a failure. Beyond struct sock only a cast leads. */
+	const void *tcp = bpf_skc_to_tcp_sock((void *)sk);
+
+	if (tcp)
+		event->local_port = __builtin_bswap16(MEMBER(__u16, tcp, OFF_INET_SPORT));
+#endif
+	flow_log.ringbuf_submit(event, BPF_RB_NO_WAKEUP);
+}
+
 /* An attempt whose beginning was not seen: its outcome is counted, in nobody's namespace, without a latency. */
 ALWAYS_INLINE void unknown_ends(const void *sk, int answered)
 {
@@ -186,6 +266,7 @@ ALWAYS_INLINE void unknown_ends(const void *sk, int answered)
 	else
 		key.error = error_of(sk);
 	count(&key, 0);
+	flow_log_ends(sk, &key, 0, bpf_ktime_get_ns());
 }
 
 ALWAYS_INLINE void known_ends(const void *sk, int answered, struct attempt *known)
@@ -224,6 +305,7 @@ ALWAYS_INLINE void known_ends(const void *sk, int answered, struct attempt *know
 		waited = 0;
 	}
 	count(&key, waited);
+	flow_log_ends(sk, &key, claim.start_ns, end);
 }
 
 int inet_sock_set_state(struct bpf_raw_tracepoint_args *ctx)
@@ -267,5 +349,46 @@ int inet_sock_set_state_again(struct bpf_raw_tracepoint_args *ctx)
 	known = attempts.lookup(&key);
 	if (known && known->start_ns)
 		known_ends(sk, newstate == TCP_ESTABLISHED || newstate == TCP_SYN_RECV, known);
+	return 0;
+}
+
+/*
+ * Emits the event of an attempt that the reader found stalled and counted: called by it, attached to nothing. The
+ * address of a socket is all that it has, so the rest is copied with care, and holds only if the attempt waits still.
+ */
+int flow_log_stalled(struct bpf_raw_tracepoint_args *ctx)
+{
+	__u64 key = ctx->args[0], start_ns = ctx->args[1];
+	__u8 outcome = ctx->args[4] == FLOW_DENIED ? FLOW_DENIED : FLOW_STALLED;
+	const void *sk = (const void *)key;
+	struct flow_event *event;
+	struct attempt *known;
+
+	if (!flow_log_wanted(outcome))
+		return 0;
+	event = flow_log_room(outcome);
+	if (!event)
+		return 0;
+	event->end_ns = ctx->args[2];
+	event->start_ns = start_ns;
+	*(__u64 *)&event->local.word[0] = ctx->args[6];
+	*(__u64 *)&event->local.word[2] = ctx->args[7];
+	event->netns = ctx->args[3];
+	event->one_in = 1;
+	event->local_port = 0;
+	event->remote_port = 0;
+	event->outcome = outcome;
+	event->error = 0;
+	event->destination = ctx->args[5];
+	bpf_probe_read_kernel(&event->remote, sizeof(event->remote), sk + OFF_SKC_V6_DADDR);
+	bpf_probe_read_kernel(&event->remote_port, sizeof(event->remote_port), sk + OFF_SKC_DPORT);
+	event->remote_port = __builtin_bswap16(event->remote_port);
+#ifdef OFF_INET_SPORT
+	bpf_probe_read_kernel(&event->local_port, sizeof(event->local_port), sk + OFF_INET_SPORT);
+	event->local_port = __builtin_bswap16(event->local_port);
+#endif
+	known = attempts.lookup(&key);
+	event->remote_known = known && known->start_ns == start_ns;
+	flow_log.ringbuf_submit(event, BPF_RB_NO_WAKEUP);
 	return 0;
 }

@@ -45,6 +45,8 @@ _FIXED_REASONS: Final = {0: "none", 2: "stalled", 3: "blocked"}
 """Of outcomes that say themselves why."""
 DESTINATIONS: Final = (OTHER, "loopback", "private", "public")
 """Classes of addresses."""
+OUTCOME_STALLED: Final = 2
+OUTCOME_DENIED: Final = 3
 
 _REASONS: Final = {
     0: "abandoned",
@@ -119,6 +121,16 @@ class Attempt:
 def reason_of(outcome: int, error: int) -> str:
     """Return the word for why an attempt ended, from the probe's outcome and the socket's errno."""
     return _FIXED_REASONS.get(outcome) or _REASONS.get(error, "other")
+
+
+def outcome_of(code: int) -> str:
+    """Return the word for how an attempt ended."""
+    return _OUTCOMES[code]
+
+
+def code_of(destination: str) -> int:
+    """Return the probe's number for where an attempt went."""
+    return DESTINATIONS.index(destination)
 
 
 def destination_of(code: int) -> str:

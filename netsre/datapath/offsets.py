@@ -32,7 +32,11 @@ _FLOWS: Final[_Members] = MappingProxyType(
 )
 # Without these the probe falls back to something slower or coarser, as its source says.
 _FLOWS_OPTIONAL: Final[_Members] = MappingProxyType(
-    {"OFF_TCP_MSTAMP": ("tcp_sock", "tcp_mstamp"), "OFF_SK_ERR_SOFT": ("sock", "sk_err_soft")}
+    {
+        "OFF_TCP_MSTAMP": ("tcp_sock", "tcp_mstamp"),
+        "OFF_SK_ERR_SOFT": ("sock", "sk_err_soft"),
+        "OFF_INET_SPORT": ("inet_sock", "inet_sport"),
+    }
 )
 
 _CGROUP: Final[_Members] = MappingProxyType(

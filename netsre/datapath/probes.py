@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from netsre.datapath import buckets, drops, flows, loads, offsets, tcp, workloads
+from netsre.datapath import buckets, drops, flow_log, flows, loads, offsets, tcp, workloads
 from netsre.datapath.btf import TypeTable
 
 
@@ -25,6 +25,8 @@ class Program(NamedTuple):
     """Loaded with the others, and attached when it is needed."""
     category: str = ""
     """Of a tracepoint that is attached as perf does it, such as those of single system calls."""
+    called: bool = False
+    """A raw tracepoint's by its kind, attached to none: the reader runs it, with arguments of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +52,17 @@ FLOWS: Final = Probe(
     maps=(
         *("attempts", "stalls", "denied_sources", "last_denial_ns", "workloads", "workload_rules"),
         *("flows", "flows_overflow", "attempts_overflow"),
+        *("flow_log_switch", "flow_log", "flow_log_lost"),
     ),
     programs=(
         Program("netsre_flows", "inet_sock_set_state", "inet_sock_set_state"),
         Program("netsre_flows_b", "inet_sock_set_state_again", "inet_sock_set_state", spare=True),
+        Program("netsre_flow_log", "flow_log_stalled", "", called=True),
     ),
     defines=lambda types: {
         **flows.DEFINES,
         **workloads.DEFINES,
+        **flow_log.DEFINES,
         **offsets.flow_defines(types),
         "CONNECT_BUCKETS": buckets.bucket_defines(),
     },

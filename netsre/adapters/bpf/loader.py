@@ -106,7 +106,7 @@ def _attached(probe: Probe, module: Any, types: btf.TypeTable) -> _Reply:  # noq
             code = module.dump_func(program.function.encode())
             loaded.append(programs.load(program.name, code, kind))
         for program, made in zip(probe.programs, loaded, strict=True):
-            if not program.spare:
+            if not program.spare and not program.called:
                 attachments.append(_attach(program, made.fd))
     except btf.BtfError as error:
         raise Failure("unknown_layout", str(error)) from error
@@ -133,6 +133,8 @@ def _enumerators(types: btf.TypeTable, name: str) -> Mapping[int, str]:
 def _kind(program: Program, types: btf.TypeTable) -> programs.Kind:
     if program.category:
         return programs.TRACEPOINT
+    if program.called:
+        return programs.RAW_TRACEPOINT
     return programs.tracing(types.tracepoint(program.tracepoint))
 
 

@@ -11,6 +11,7 @@ from typing import Final
 
 from netsre.adapters.bpf.counters import MapUsage
 from netsre.adapters.bpf.denials import Denials
+from netsre.adapters.bpf.flow_log import FlowLog
 from netsre.adapters.bpf.session import Session
 from netsre.adapters.bpf.syscalls import MapFull
 from netsre.datapath import flows
@@ -33,6 +34,8 @@ class FlowProbe:
         self.session = session
         self.denials = Denials(session.maps["denied_sources"], session.maps["last_denial_ns"])
         """The sources that are blocked: whoever blocks keeps them in step."""
+        self.log: FlowLog | None = None
+        """Where stalled attempts are logged too; what the kernel counts it logs itself."""
         self.in_flight = 0
         self._entries = {"attempts": 0, "stalls": 0, "flows": 0}
         # Counted here and not in the kernel: nobody but us notices that nothing happens.
@@ -46,7 +49,7 @@ class FlowProbe:
         a claim that the kernel side made after our reading cannot be removed and made a second time by us.
         """
         # Most nodes never get here. Where packets interrupt state changes, exactness is worth a second run.
-        if self.session.attached < len(self.session.program_fds) and self.session.missed_runs():
+        if not self.session.reinforced and self.session.missed_runs():
             self.session.reinforce()
         stalls, attempts = self.session.maps["stalls"], self.session.maps["attempts"]
         claims = [key for key, _ in stalls.entries()]
@@ -73,6 +76,8 @@ class FlowProbe:
             if claimed:
                 denied = self.denials.covers(attempt.source, attempt.start_ns)
                 self._stalled[_unanswered(attempt, *(_DENIED if denied else _STALLED))] += 1
+                if self.log is not None:
+                    self.log.stalled(attempt, denied=denied)
 
     def _remove_idle(self, keys: Iterable[bytes]) -> None:
         """Remove entries that are idle still: since they were read, a socket may have begun again."""

@@ -48,6 +48,7 @@ class Kind:
 SCHED_CLS: Final = Kind(3)
 TRACEPOINT: Final = Kind(5)
 XDP: Final = Kind(6)
+RAW_TRACEPOINT: Final = Kind(17)
 
 
 def tracing(tracepoint_type: int) -> Kind:

@@ -81,10 +81,16 @@ class Session:
         """Return how often the kernel left the first program out, as it would have interrupted itself."""
         return _runs(next(iter(self.program_fds.values()))).missed
 
+    @property
+    def reinforced(self) -> bool:
+        """Whether every program is attached that ever is."""
+        return self.attached == sum(not program.called for program in self.probe.programs)
+
     def reinforce(self) -> None:
         """Attach the programs that make good what the first misses; each state change pays from then on."""
-        for fd in list(self.program_fds.values())[self.attached :]:
-            self.attachment_fds.append(attach_tracing(fd))
+        for program in self.probe.programs:
+            if program.spare:
+                self.attachment_fds.append(attach_tracing(self.program_fds[program.name]))
 
     def close(self) -> None:
         """Detach the probe and free its maps."""

@@ -22,6 +22,7 @@ _MAP_CREATE: Final = 0
 _MAP_LOOKUP_ELEM: Final = 1
 _MAP_UPDATE_ELEM: Final = 2
 _MAP_DELETE_ELEM: Final = 3
+_PROG_TEST_RUN: Final = 10
 _MAP_LOOKUP_BATCH: Final = 24
 _ENABLE_STATS: Final = 32
 
@@ -256,6 +257,16 @@ def batch_attributes(
         0,
     )
     return ctypes.create_string_buffer(packed, len(packed))
+
+
+def run_program(program_fd: int, context: bytes) -> None:
+    """Run a program of a raw tracepoint once, here and now, with these arguments."""
+    given = ctypes.create_string_buffer(context, len(context))
+    sizes = (0, 0, len(context), 0)
+    packed = struct.pack(
+        "<4I2Q4I2Q3I4x", program_fd, 0, 0, 0, 0, 0, *sizes, ctypes.addressof(given), 0, 0, 0, 0
+    )
+    bpf(_PROG_TEST_RUN, ctypes.create_string_buffer(packed, len(packed)))
 
 
 def enable_run_time_statistics() -> int:

@@ -1,0 +1,62 @@
+"""The flow log's side of the flow probe: its switch, its ring, and the events of stalled attempts.
+
+Not thread safe; the agent calls it under the lock of the probe.
+"""
+
+import struct
+import time
+from collections import Counter
+from typing import Final
+
+from netsre.adapters.bpf import syscalls
+from netsre.adapters.bpf.ring import Ring
+from netsre.adapters.bpf.session import Session
+from netsre.datapath import flow_log, flows
+from netsre.datapath.flow_log import FlowEvent, Switch
+from netsre.datapath.flows import Attempt
+
+_STALLED: Final = "netsre_flow_log"
+_ONLY: Final = bytes(4)
+
+
+class FlowLog:
+    """The events of attempts that came to an outcome."""
+
+    def __init__(self, session: Session) -> None:
+        """Read through an open session of the flow probe; nothing is emitted before it is switched on."""
+        self._switch = session.maps["flow_log_switch"]
+        self._lost = session.maps["flow_log_lost"]
+        self._stalled_fd = session.program_fds[_STALLED]
+        self._ring = Ring(session.maps["flow_log"])
+        self._own: list[FlowEvent] = []
+
+    def switch(self, wanted: Switch) -> None:
+        """Say what is emitted from now on."""
+        self._switch.put(_ONLY, wanted.packed())
+
+    def stalled(self, attempt: Attempt, *, denied: bool) -> None:
+        """Emit the event of an attempt that was counted as stalled."""
+        now = time.monotonic_ns()
+        try:
+            syscalls.run_program(self._stalled_fd, flow_log.stall_arguments(attempt, now, denied=denied))
+        except OSError:
+            # Before Linux 5.10 a program cannot be called. Where the attempt went is then not known.
+            self._own.append(flow_log.stall_event(attempt, now, denied=denied))
+
+    def drain(self) -> list[FlowEvent]:
+        """Return the events since the last time."""
+        own, self._own = self._own, []
+        return [*self._ring.drain(flow_log.decode), *own]
+
+    def lost(self) -> Counter[str]:
+        """Return how many events found no room in the ring, by outcome, since the probe was attached."""
+        found: Counter[str] = Counter()
+        for outcome in range(self._lost.capacity):
+            slots = self._lost.lookup(struct.pack("<I", outcome)) or b""
+            found[flows.outcome_of(outcome)] += sum(count for (count,) in struct.iter_unpack("<Q", slots))
+        return found
+
+    def close(self) -> None:
+        """Switch it off and let go of the ring."""
+        self.switch(Switch(on=False, one_in=0))
+        self._ring.close()

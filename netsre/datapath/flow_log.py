@@ -1,0 +1,107 @@
+"""The events of the flow log as the kernel hands them over: their bytes, and what the bytes mean.
+
+The layouts repeat `bpf/include/flow_log.h`; a test compiles that file and compares.
+"""
+
+import struct
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from netsre.datapath import flows
+from netsre.datapath.flows import Attempt
+
+PAGE_BYTES: Final = 4_096
+RING_BYTES: Final = 1 << 20
+"""Room for 14,563 events. It also bounds what a storm of failures costs whoever reads them."""
+
+DEFINES: Final = {"FLOW_LOG_PAGES": RING_BYTES // PAGE_BYTES}
+"""Preprocessor names that the flow probe's source needs for its log."""
+
+SWITCH: Final = struct.Struct("<II")
+EVENT: Final = struct.Struct("<QQ16s16sIIHHBBBB")
+STALL: Final = struct.Struct("<QQQQQQ16s")
+
+KINDS: Final = ("delivered", "failed", "denied")
+"""Every value of the label `kind`."""
+UNKNOWN_ADDRESS: Final = bytes(16)
+
+
+class Switch(NamedTuple):
+    """What the kernel emits."""
+
+    on: bool
+    one_in: int
+    """Of the delivered attempts; 0 is none of them."""
+
+    def packed(self) -> bytes:
+        """Return the bytes that the kernel reads."""
+        return SWITCH.pack(self.on, self.one_in)
+
+
+@dataclass(frozen=True, slots=True)
+class FlowEvent:
+    """An attempt that came to its outcome. Times are nanoseconds of CLOCK_MONOTONIC."""
+
+    end_ns: int
+    start_ns: int
+    """0 when the beginning was not seen."""
+    netns: int
+    """Inode number of the client's network namespace; 0 when it is not known."""
+    outcome: str
+    reason: str
+    destination: str
+    local: bytes
+    """16 bytes as in an IPv6 header; an IPv4 address is `::ffff:a.b.c.d`."""
+    local_port: int
+    """0 when it is not known."""
+    remote: bytes
+    """Zero, with port 0, when it is not known."""
+    remote_port: int
+    one_in: int
+    """It stands for so many of its kind."""
+
+
+def decode(raw: bytes | memoryview) -> FlowEvent:
+    """Return the event of one record of the ring."""
+    end_ns, start_ns, local, remote, netns, one_in, local_port, remote_port, *codes = EVENT.unpack_from(raw)
+    outcome, error, destination, remote_known = codes
+    return FlowEvent(
+        end_ns,
+        start_ns,
+        netns,
+        flows.outcome_of(outcome),
+        flows.reason_of(outcome, error),
+        flows.destination_of(destination),
+        local,
+        local_port if remote_known else 0,
+        remote if remote_known else UNKNOWN_ADDRESS,
+        remote_port if remote_known else 0,
+        one_in,
+    )
+
+
+def stall_arguments(attempt: Attempt, end_ns: int, *, denied: bool) -> bytes:
+    """Return how the kernel is asked for the event of an attempt that was found stalled."""
+    outcome = flows.OUTCOME_DENIED if denied else flows.OUTCOME_STALLED
+    destination = flows.code_of(attempt.destination)
+    return STALL.pack(
+        attempt.sock, attempt.start_ns, end_ns, attempt.netns, outcome, destination, attempt.source
+    )
+
+
+def stall_event(attempt: Attempt, end_ns: int, *, denied: bool) -> FlowEvent:
+    """Return the same event as far as it is known without the kernel: not where the attempt went."""
+    outcome = flows.OUTCOME_DENIED if denied else flows.OUTCOME_STALLED
+    return FlowEvent(
+        end_ns,
+        attempt.start_ns,
+        attempt.netns,
+        flows.outcome_of(outcome),
+        flows.reason_of(outcome, 0),
+        attempt.destination,
+        attempt.source,
+        0,
+        UNKNOWN_ADDRESS,
+        0,
+        1,
+    )
