@@ -60,6 +60,7 @@ POLICY_VERDICTS: Final = "netsre_policy_verdicts_total"
 POLICY_COMPILE_SECONDS: Final = "netsre_policy_compile_seconds"
 FLOW_LOG_EVENTS: Final = "netsre_flow_log_events_total"
 FLOW_LOG_LOST: Final = "netsre_flow_log_lost_total"
+FLOW_LOG_SAMPLING: Final = "netsre_flow_log_sampling_ratio"
 LB_CONNECTIONS: Final = "netsre_lb_connections_total"
 
 # Agent: what it changes on request.

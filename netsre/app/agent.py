@@ -25,15 +25,19 @@ from netsre.adapters.bpf import syscalls
 from netsre.adapters.bpf.block import Blocks
 from netsre.adapters.bpf.drops import DropsProbe
 from netsre.adapters.bpf.filters import Template
+from netsre.adapters.bpf.flow_log import FlowLog
 from netsre.adapters.bpf.loads import LoadProbe
 from netsre.adapters.bpf.probe import FlowProbe
 from netsre.adapters.bpf.session import ProbeUnfit, Session, open_sessions, opening_templates
 from netsre.adapters.bpf.tcp import TcpProbe
+from netsre.adapters.flow_log.background import FlowLogWriter
+from netsre.adapters.flow_log.writing import FlowLogFile
 from netsre.app.effects.host import within
 from netsre.app.effects.service import EffectsService, EffectsSettings
-from netsre.app.sensors import Sensor
+from netsre.app.sensors import Closing, Sensor
 from netsre.app.sensors.conntrack import ConntrackSensor
 from netsre.app.sensors.drops import DropsSensor
+from netsre.app.sensors.flow_log import FlowLogSensor
 from netsre.app.sensors.flows import FlowSensor
 from netsre.app.sensors.loads import LoadSensor
 from netsre.app.sensors.maps import MapSensor
@@ -67,6 +71,17 @@ class TableSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class FlowLogSettings:
+    """How to keep a flow log."""
+
+    path: Path
+    most_bytes: int
+    """Of all its files together."""
+    one_in: int
+    """Of the delivered attempts; 0 is none of them."""
+
+
+@dataclass(frozen=True, slots=True)
 class AgentSettings:
     """How to run an agent."""
 
@@ -82,6 +97,9 @@ class AgentSettings:
     """Names of ends of connections, by those who run this node."""
     without: frozenset[str] = frozenset()
     """Probes that are not wanted, by name."""
+
+    flow_log: FlowLogSettings | None = None
+    """None for no log."""
 
     @property
     def wanted(self) -> tuple[Probe, ...]:
@@ -119,6 +137,13 @@ class Agent:
                     sensor.scan(now)
                 except (OSError, ValueError) as error:
                     self._failed(sensor.name, error)
+
+    def close(self) -> None:
+        """Have the sensors finish what they have begun, and detach the probes last."""
+        with self._lock:
+            for sensor in reversed(self._sensors):
+                if isinstance(sensor, Closing):
+                    sensor.close()
 
     def metrics(self, accept: str) -> Reply:
         """Read the kernel and answer in the form that the client asks for."""
@@ -189,7 +214,10 @@ def _sensors(
     """Yield what reads this node: the probes that there are, and all that needs none."""
     places = Places(settings.workloads)
     if flows is not None:
-        yield FlowSensor(flows, places)
+        sensor = FlowSensor(flows, places)
+        yield sensor
+        if settings.flow_log is not None:
+            yield _flow_log(settings.flow_log, flows, sensor, places)
     if isinstance(tcp := opened.get(TCP.name), Session):
         yield TcpSensor(TcpProbe(tcp), places)
     if isinstance(drops := opened.get(DROPS.name), Session):
@@ -200,6 +228,16 @@ def _sensors(
         yield LoadSensor(LoadProbe(loads))
     # After all that speak of maps of ours.
     yield MapSensor()
+
+
+def _flow_log(
+    settings: FlowLogSettings, flows: FlowProbe, sensor: FlowSensor, places: Places
+) -> FlowLogSensor:
+    """Begin a flow log; its directory is opened now, while we may."""
+    writer = FlowLogWriter(FlowLogFile(settings.path.absolute(), settings.most_bytes), _log.warning)
+    writer.open()
+    flows.log = FlowLog(flows.session)
+    return FlowLogSensor(flows.log, writer, places, one_in=settings.one_in, ended=sensor.ended, say=_log.info)
 
 
 def run(settings: AgentSettings, *, announce: Callable[[str], None]) -> None:
@@ -222,8 +260,9 @@ def run(settings: AgentSettings, *, announce: Callable[[str], None]) -> None:
         probe = FlowProbe(flows) if isinstance(flows, Session) else None
         blocks, no_blocks = _blocks(filters, probe, announce)
     changes = EffectsService(settings.effects, blocks, no_blocks)
+    sensors = tuple(_sensors(probe, opened, settings))
     privileges.limit_capabilities(AGENT_CAPABILITIES)
-    agent = Agent(probes, tuple(_sensors(probe, opened, settings)), changes, started)
+    agent = Agent(probes, sensors, changes, started)
     server.routes = agent.routes()
     server.local_paths = frozenset({FAILED_LOADS})
     stop = threading.Event()
@@ -238,7 +277,7 @@ def run(settings: AgentSettings, *, announce: Callable[[str], None]) -> None:
         changes.scan()
     changes.close()
     server.shutdown()
-    probes.close()
+    agent.close()
     if statistics_fd is not None:
         os.close(statistics_fd)
 

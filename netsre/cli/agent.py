@@ -7,6 +7,7 @@ import sys
 import click
 
 from netsre import conventions
+from netsre.cli import options
 from netsre.datapath.probes import PROBES
 
 
@@ -63,6 +64,14 @@ from netsre.datapath.probes import PROBES
     multiple=True,
     help="A probe to leave out; may be given several times.",
 )
+@click.option(
+    "--flow-log",
+    type=click.Path(dir_okay=False, path_type=pathlib.Path),
+    metavar="FILE",
+    help="Keep a log of connection attempts there.  [default: none]",
+)
+@options.FLOW_LOG_SIZE
+@options.FLOW_LOG_SAMPLING
 def agent(  # noqa: PLR0913
     listen: str,
     *,
@@ -76,6 +85,9 @@ def agent(  # noqa: PLR0913
     effects: pathlib.Path | None,
     workloads: tuple[str, ...],
     without: tuple[str, ...],
+    flow_log: pathlib.Path | None,
+    flow_log_size: int,
+    flow_log_sampling: int,
 ) -> None:
     """Measure this node: connection outcomes and latency, conntrack, and our own cost.
 
@@ -98,7 +110,11 @@ def agent(  # noqa: PLR0913
     changes = EffectsSettings(control, user, effects or ledger.DIRECTORY)
     tables = app.TableSettings(pinned_tables or CILIUM, top_sources)
     sources, named = programs or directory("bpf"), app_workloads.read(workloads)
+    log = app.FlowLogSettings(flow_log, flow_log_size, flow_log_sampling) if flow_log is not None else None
     settings = app.AgentSettings(
-        where.host, where.port, sources, run_statistics, tables, changes, named, frozenset(without)
+        *(where.host, where.port, sources, run_statistics, tables, changes),
+        workloads=named,
+        without=frozenset(without),
+        flow_log=log,
     )
     app.run(settings, announce=lambda line: click.echo(line, err=True))

@@ -1,9 +1,15 @@
 """Options that several commands have."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import click
+
+from netsre.model import literals
+
+_LEAST_LOG: Final = 1 << 20
+_MOST_LOG: Final = 1 << 40
 
 SLOS: Final = click.option(
     "--slos",
@@ -11,4 +17,44 @@ SLOS: Final = click.option(
     multiple=True,
     metavar="PATH",
     help="Service level files or directories; may be repeated.  [default: those shipped with netsre]",
+)
+
+
+def parsed(read: Callable[[str], Any]) -> Callable[[click.Context, click.Parameter, str | None], Any]:
+    """Return what gives an option the value that `read` makes of its text, or says what it does not like."""
+
+    def convert(context: click.Context, parameter: click.Parameter, text: str | None) -> Any:  # noqa: ANN401
+        if text is None:
+            return None
+        try:
+            return read(text)
+        except ValueError as error:
+            raise click.BadParameter(str(error), context, parameter) from error
+
+    return convert
+
+
+def _log_size(text: str) -> int:
+    size = literals.parse_size(text)
+    if not _LEAST_LOG <= size <= _MOST_LOG:
+        raise ValueError(f"{literals.shown(text)} is outside 1M to 1024G; write one such as 64M")
+    return size
+
+
+FLOW_LOG_SIZE: Final = click.option(
+    "--flow-log-size",
+    default="64M",
+    show_default=True,
+    metavar="SIZE",
+    callback=parsed(_log_size),
+    help="What all files of the log take together; the oldest goes first.",
+)
+
+FLOW_LOG_SAMPLING: Final = click.option(
+    "--flow-log-sampling",
+    type=click.IntRange(0, 1_000_000),
+    default=100,
+    show_default=True,
+    metavar="N",
+    help="Log 1 in N delivered attempts, 0 for none; what failed or was denied is always logged.",
 )

@@ -142,6 +142,8 @@ _METRICS: Final = (
            ("kind",), "datapath"),
     Metric(c.FLOW_LOG_LOST, "counter", "Events of the flow log that were lost before they were written.",
            ("kind",), "datapath"),
+    Metric(c.FLOW_LOG_SAMPLING, "gauge", "Share of attempts of a kind that are meant for the flow log now.",
+           ("kind",), "datapath", "ratio"),
     Metric(c.LB_CONNECTIONS, "counter", "Connections to services by what balanced them.",
            ("service", "path"), "datapath"),
     Metric(c.SLO_OBJECTIVE, "gauge", "Share of events that must be good.",

@@ -15,6 +15,7 @@ NUMBER: Final = re.compile(r"[+-]?[0-9]{1,30}(\.[0-9]{1,30})?", re.ASCII)
 DURATION: Final = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?(?:(\d+)ms)?", re.ASCII)
 _UNITS: Final = (clock.DAY, clock.HOUR, clock.MINUTE, clock.SECOND, 1)
 _LONGEST_DURATION: Final = 36_500 * clock.DAY
+SIZE: Final = re.compile(r"([0-9]{1,15})([KMG])?", re.ASCII)
 NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", re.ASCII)
 ALERT_NAME: Final = re.compile(r"[A-Z][A-Za-z0-9]{0,62}", re.ASCII)
 _SHOWN: Final = 60
@@ -56,6 +57,14 @@ def parse_duration(text: str) -> int:
     if not 0 < length <= _LONGEST_DURATION:
         raise ValueError(f"{shown(text)} is outside 1ms to 36500d; write a length of time such as 5m")
     return length
+
+
+def parse_size(text: str) -> int:
+    """Read `64M`, `1G` or `65536` as bytes (K, M and G are powers of 1024); raises `ValueError`."""
+    parts = SIZE.fullmatch(text)
+    if parts is None:
+        raise ValueError(f"{shown(text)} is not a size; write one such as 64M or 1G")
+    return int(parts[1]) << {None: 0, "K": 10, "M": 20, "G": 30}[parts[2]]
 
 
 def parse_name(text: str) -> str:

@@ -3,7 +3,7 @@
 Sensors are not thread safe; the agent calls them under one lock.
 """
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from netsre.metrics.readings import Readings
 
@@ -19,3 +19,11 @@ class Sensor(Protocol):
 
     def read(self, readings: Readings, now: float) -> None:
         """Add what there is to know now."""
+
+
+@runtime_checkable
+class Closing(Protocol):
+    """A sensor that has something to finish."""
+
+    def close(self) -> None:
+        """Finish; nothing is read afterwards."""

@@ -1,12 +1,14 @@
 """Connection attempts: counts of the flow probe, by the names of both ends."""
 
 import time
+from collections import Counter
 
 from netsre import conventions as c
 from netsre.adapters.bpf.probe import FlowProbe
 from netsre.app.sensors.counting import Counting, put_usage
 from netsre.app.sensors.places import Places
 from netsre.datapath.flows import FlowKind
+from netsre.datapath.sampling import Totals
 from netsre.metrics.node import put_flows
 from netsre.metrics.readings import Readings
 
@@ -22,6 +24,7 @@ class FlowSensor:
         self._probe = probe
         self._places = places
         self._counting = Counting[FlowKind](places, probe.retire)
+        self._ended = Counter[str]()
 
     def scan(self, now: float) -> None:
         """Look for stalled attempts, and forget clients that are gone."""
@@ -36,6 +39,14 @@ class FlowSensor:
         readings.put(c.FLOW_ATTEMPTS_IN_FLIGHT, (), self._probe.in_flight)
         put_usage(readings, self._probe.usage())
 
+    def ended(self, now: float) -> Totals:
+        """Return how many attempts were delivered, and failed, when they were last counted."""
+        return Totals(now, self._ended["delivered"], self._ended["failed"])
+
     def _count(self, now: float) -> None:
         names = self._places.names
-        self._counting.count([flow.counted(names) for flow in self._probe.counts()], now)
+        counts = self._probe.counts()
+        self._ended.clear()
+        for count in counts:
+            self._ended[count.outcome] += count.count
+        self._counting.count([flow.counted(names) for flow in counts], now)
