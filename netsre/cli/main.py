@@ -38,6 +38,7 @@ COMMANDS: Final[Mapping[str, LazyCommand]] = MappingProxyType(
         "doctor": LazyCommand(
             "netsre.cli.doctor:doctor", "Say what this node can do, and how to get the rest."
         ),
+        "flows": LazyCommand("netsre.cli.flows:flows", "Show the log of connection attempts."),
         "gameday": LazyCommand("netsre.cli.gameday:gameday", "Game days; sweep away what was left behind."),
         "generate": LazyCommand(
             "netsre.cli.generate:generate", "Write dashboards from the SLOs and metrics."
