@@ -7,7 +7,7 @@ from typing import Final
 from netsre import conventions
 from netsre.alerting import parsing as alerts
 from netsre.app import settings
-from netsre.app.schemas import automation, levels, parts, set_up
+from netsre.app.schemas import automation, levels, parts, records, set_up
 from netsre.app.schemas.parts import Schema
 from netsre.datapath import workload_files
 from netsre.model import alert_rules, gamedays
@@ -54,9 +54,14 @@ def schemas() -> Mapping[str, Schema]:
     return {**found, ANY: {"$id": ANY, **any_kind}}
 
 
+def record_schemas() -> Mapping[str, Schema]:
+    """Return the schemas of what netsre writes for other programs, by file name."""
+    return {"flow.json": {"$id": "flow.json", **records.flow()}}
+
+
 def files() -> Mapping[str, bytes]:
     """Return what stands in each file."""
     return {
         file: (json.dumps(schema, indent=2, ensure_ascii=False) + "\n").encode()
-        for file, schema in schemas().items()
+        for file, schema in {**schemas(), **record_schemas()}.items()
     }
