@@ -38,6 +38,11 @@ class SystemClock:
         return Timestamp(time.time_ns() // 1_000_000)
 
 
+def monotonic_epoch_ns() -> int:
+    """Return the Unix time, in nanoseconds, at which CLOCK_MONOTONIC was 0, by the wall clock of now."""
+    return time.time_ns() - time.monotonic_ns()
+
+
 def boottime() -> int:
     """Return how long this boot lasts, in nanoseconds, sleep included (CLOCK_BOOTTIME).
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from netsre.adapters.flow_log.reading import FlowLogReader
-from netsre.clock import SECOND
+from netsre.clock import SECOND, SystemClock
 from netsre.datapath import flow_lines
 from netsre.datapath.flow_filter import Wanted
 from netsre.datapath.flow_lines import FlowLine
@@ -97,9 +97,9 @@ class Flows:
                 yield line
 
 
-def since_text(ago_milliseconds: int | None) -> tuple[str, float]:
-    """Return a moment in the past as lines and as files have it; without one, the beginning."""
-    if ago_milliseconds is None:
+def since(ago: int | None) -> tuple[str, float]:
+    """Return the moment so many milliseconds ago as lines and as files have it; None is the beginning."""
+    if ago is None:
         return "", 0.0
-    ns = max(0, time.time_ns() - ago_milliseconds * (1_000_000_000 // SECOND))
-    return flow_lines.rfc3339(ns), ns / 1e9
+    at = max(0, SystemClock().now() - ago)
+    return flow_lines.rfc3339(at * 1_000_000), at / SECOND

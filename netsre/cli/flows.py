@@ -83,7 +83,7 @@ def flows(*, follow: bool, as_json: bool, file: Path | None, last: int | None, *
         raise click.UsageError("--all is without --last and --since")
     if last is None and asked["since"] is None and not asked["everything"]:
         last = _USUAL_LAST
-    since, since_seconds = app.since_text(asked["since"])
+    since, since_seconds = app.since(asked["since"])
     wanted = Wanted(asked["outcome"], asked["reason"], asked["src"], asked["dst"], asked["port"], since)
     found = app.Flows(file or app.find(), wanted, since_seconds)
     try:

@@ -6,7 +6,7 @@ import sys
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import click
 from rich.cells import cell_len
@@ -20,9 +20,11 @@ from netsre import clock, conventions
 from netsre.adapters.endpoints import Endpoint
 from netsre.app.levels import LevelLine, worst
 from netsre.app.local import up as app
+from netsre.app.local.flowlog import FlowLogOptions
 from netsre.app.privileges import service_user
 from netsre.app.settings import Options, settings
 from netsre.app.workloads import read as read_workloads
+from netsre.cli import options
 from netsre.model import literals
 
 _DATA: Final = Path("/var/lib/netsre")
@@ -172,6 +174,15 @@ def _width(title: str, cells: Sequence[str]) -> int:
     metavar="HOST:PORT",
     help=f"Where that one serves.  [default: 127.0.0.1:{conventions.ALERTMANAGER_PORT}]",
 )
+@click.option(
+    "--flow-log",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Where the log of connection attempts is kept.  [default: in the data directory]",
+)
+@click.option("--no-flow-log", is_flag=True, help="Keep none.")
+@options.FLOW_LOG_SIZE
+@options.FLOW_LOG_SAMPLING
 @click.option("--slos", multiple=True, metavar="PATH", help="SLO files.  [default: those shipped]")
 @click.option("--runbooks", multiple=True, metavar="PATH", help="Runbook files.  [default: those shipped]")
 @click.option("--workloads", multiple=True, metavar="PATH", help="Files that name ends of connections.")
@@ -194,6 +205,7 @@ def up(  # noqa: PLR0913
     config: str | None,
     user: str | None,
     interval: str | None,
+    **log: Any,
 ) -> None:
     """Run agent, controller and page on this node; Ctrl-C leaves the node as it was.
 
@@ -216,7 +228,19 @@ def up(  # noqa: PLR0913
     alertmanager = _alertmanager(alertmanager_listen, asked=with_alertmanager)
     # Before anything begins: the agent would come up, and end again.
     read_workloads(workloads)
-    _run(app.UpOptions(with_lab, agent, service_user(found.user), found, alertmanager, workloads))
+    account = service_user(found.user)
+    _run(app.UpOptions(with_lab, agent, account, found, alertmanager, workloads, _flow_log(**log)))
+
+
+def _flow_log(
+    *, flow_log: Path | None, no_flow_log: bool, flow_log_size: int, flow_log_sampling: int
+) -> FlowLogOptions | None:
+    """Return how the flow log is to be kept, None where none is."""
+    if not no_flow_log:
+        return FlowLogOptions(flow_log, flow_log_size, flow_log_sampling)
+    if flow_log is not None:
+        raise click.UsageError("--flow-log and --no-flow-log contradict each other")
+    return None
 
 
 def _alertmanager(listen: str | None, *, asked: bool) -> Endpoint | None:
@@ -228,10 +252,10 @@ def _alertmanager(listen: str | None, *, asked: bool) -> Endpoint | None:
     return Endpoint.parse(listen or usual, "--alertmanager-listen", port) if asked else None
 
 
-def _run(options: app.UpOptions) -> None:
+def _run(wanted: app.UpOptions) -> None:
     if sys.stdout.isatty():
         # Drawn by our own loop: a thread of the terminal's would be one too many where children are started.
         with Live(console=Console(), auto_refresh=False, transient=True) as live:
-            app.run(options, LiveScreen(live))
+            app.run(wanted, LiveScreen(live))
     else:
-        app.run(options, PlainScreen())
+        app.run(wanted, PlainScreen())

@@ -96,7 +96,7 @@ def audit(facts: NodeFacts) -> tuple[Feature, ...]:
     """Judge everything, the required things first."""
     judged = (
         *(_kernel(facts), _machine(facts), _privileges(facts), _bpf(facts), _btf(facts)),
-        *(_bcc(facts), _headers(facts), _attach(facts), _conntrack(facts), _lab(facts)),
+        *(_bcc(facts), _headers(facts), _attach(facts), _flow_log(facts), _conntrack(facts), _lab(facts)),
         *_optional_probes(facts),
         _maps(facts),
         *_mounts(facts),
@@ -224,6 +224,14 @@ def _maps(facts: NodeFacts) -> Feature:
         return Feature("maps of others", Status.OK, "every BPF map can be looked at", "", required=False)
     reason = f"uid {facts.uid} lacks CAP_SYS_ADMIN: only the agent's own BPF maps are shown"
     return Feature("maps of others", Status.DEGRADED, reason, "sudo netsre doctor", required=False)
+
+
+def _flow_log(facts: NodeFacts) -> Feature:
+    if facts.attach_tried and facts.attach is None:
+        reason = "its ring was made with the probe; netsre flows shows what netsre up keeps"
+        return Feature("flow log", Status.OK, reason, "", required=False)
+    reason = "comes with the flow probe"
+    return Feature("flow log", Status.DEGRADED, reason, "mend the flow probe first", required=False)
 
 
 def _conntrack(facts: NodeFacts) -> Feature:

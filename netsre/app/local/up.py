@@ -18,6 +18,7 @@ from netsre.app import datadir, gamedays, runbooks, rundir, service_levels, toke
 from netsre.app.effects import ledger, orphans
 from netsre.app.levels import LevelLine, read_levels
 from netsre.app.local import alertmanager, lab
+from netsre.app.local.flowlog import FlowLogOptions
 from netsre.app.local.supervise import Program, Supervisor
 from netsre.app.local.sweep import sweep
 from netsre.app.privileges import ServiceUser, require_root
@@ -55,6 +56,8 @@ class UpOptions:
     """Where an Alertmanager of its own is to listen; None for none."""
     workloads: tuple[str, ...] = ()
     """Files that name ends of connections."""
+    flow_log: FlowLogOptions | None = None
+    """None for no flow log."""
 
     @property
     def data_dir(self) -> Path:
@@ -208,7 +211,8 @@ def _start(options: UpOptions, supervisor: Supervisor, network: lab.Lab | None, 
     who = ("--control-user", options.user.name)
     listen = ("--listen", str(options.agent_listen))
     named = [word for path in options.workloads for word in ("--workloads", str(Path(path).absolute()))]
-    supervisor.start(Program(AGENT, (*netsre, AGENT, *listen, *control, *who, *named, *parent)))
+    log = () if options.flow_log is None else options.flow_log.for_agent(options.data_dir)
+    supervisor.start(Program(AGENT, (*netsre, AGENT, *listen, *control, *who, *named, *log, *parent)))
     home = {"HOME": str(options.data_dir)}
     if options.alertmanager is not None:
         # Before the controller, which then never finds it missing.
@@ -306,6 +310,8 @@ def _introduce(options: UpOptions, supervisor: Supervisor, network: lab.Lab | No
             f"{len(network.clients)} clients (user {user}; pids: {traffic})"
         )
     screen.say(f"data:        {options.data_dir} (owned by {user}, stays when this ends)")
+    if options.flow_log is not None:
+        screen.say(f"flows:       {options.flow_log.command(options.data_dir)} (as root)")
     drill = "netsre gameday run conntrack-flood · " if network is not None else ""
     usual = options.listen.url == f"http://127.0.0.1:{CONTROLLER_PORT}"
     first = "" if usual else f"export NETSRE_CONTROLLER={options.listen.url} · "

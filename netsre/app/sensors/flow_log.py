@@ -1,6 +1,5 @@
 """The flow log: from the kernel's ring to lines on disk, and how much of it was meant and lost."""
 
-import time
 from collections import Counter
 from collections.abc import Callable
 from typing import Final
@@ -9,6 +8,7 @@ from netsre import conventions as c
 from netsre.adapters.bpf.flow_log import FlowLog
 from netsre.adapters.flow_log.background import FlowLogWriter, Line
 from netsre.app.sensors.places import Places
+from netsre.clock import monotonic_epoch_ns
 from netsre.datapath import flow_lines
 from netsre.datapath.flow_log import KINDS, Switch
 from netsre.datapath.sampling import Sampling, Totals
@@ -80,7 +80,7 @@ class FlowLogSensor:
             return
         names = self._places.names
         # The wall clock as it stands now: after it was set, lines say what everybody else says.
-        epoch_ns = time.time_ns() - time.monotonic_ns()
+        epoch_ns = monotonic_epoch_ns()
         self._taken.update(event.outcome for event in events)
         self._writer.offer(
             [
