@@ -15,6 +15,8 @@ LONG_ENOUGH: Final = "failures_are_the_usual_now"
 
 _RECENT_SECONDS: Final = 10.0
 _USUAL_SECONDS: Final = 600.0
+_KNOWN_SECONDS: Final = 60.0
+"""Nobody knows what is usual before so long was counted."""
 _STEP_SECONDS: Final = 1.0
 """Between two totals that are remembered."""
 _LEAST_FAILURES: Final = 5
@@ -28,7 +30,7 @@ _MORE: Final = 10
 
 
 class Totals(NamedTuple):
-    """What was counted until a moment."""
+    """What was counted until a moment; it only grows."""
 
     at: float
     delivered: int
@@ -71,9 +73,6 @@ class Sampling:
         return self.reason != before
 
     def _remember(self, now: Totals) -> None:
-        if self._seen and (now.delivered < self._seen[-1].delivered or now.failed < self._seen[-1].failed):
-            # Counters of namespaces that are gone were dropped: no difference across that means anything.
-            self._seen.clear()
         if not self._seen or now.at - self._seen[-1].at >= _STEP_SECONDS:
             self._seen.append(now)
         while now.at - self._seen[0].at > _USUAL_SECONDS:
@@ -83,6 +82,8 @@ class Sampling:
         """Say whether failures of the last seconds are well above what they were before."""
         oldest = self._seen[0]
         middle = next((each for each in reversed(self._seen) if now.at - each.at >= _RECENT_SECONDS), oldest)
+        if middle.at - oldest.at < _KNOWN_SECONDS:
+            return False
         failed, usual_failed = now.failed - middle.failed, middle.failed - oldest.failed
         ratio = _ratio(failed, now.delivered - middle.delivered)
         usual = _ratio(usual_failed, middle.delivered - oldest.delivered)

@@ -42,7 +42,7 @@ def flow() -> Schema:
         "outcome": {"description": "As netsre_flows_total has it.", "enum": list(KINDS)},
         "reason": {"description": "As netsre_flows_total has it.", "enum": sorted(REASONS)},
         "verdict": {
-            "description": "denied where netsre itself refused it; allowed says that nothing of netsre's did.",
+            "description": "denied where netsre itself refused it; allowed where nothing of netsre's did.",
             "enum": list(flow_lines.VERDICTS),
         },
         "latency_seconds": latency,

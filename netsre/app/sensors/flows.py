@@ -24,6 +24,7 @@ class FlowSensor:
         self._probe = probe
         self._places = places
         self._counting = Counting[FlowKind](places, probe.retire)
+        self._counted = Counter[str]()
         self._ended = Counter[str]()
 
     def scan(self, now: float) -> None:
@@ -40,13 +41,16 @@ class FlowSensor:
         put_usage(readings, self._probe.usage())
 
     def ended(self, now: float) -> Totals:
-        """Return how many attempts were delivered, and failed, when they were last counted."""
+        """Return how many attempts were delivered, and failed, until they were last counted."""
         return Totals(now, self._ended["delivered"], self._ended["failed"])
 
     def _count(self, now: float) -> None:
         names = self._places.names
         counts = self._probe.counts()
-        self._ended.clear()
+        outcomes = Counter[str]()
         for count in counts:
-            self._ended[count.outcome] += count.count
+            outcomes[count.outcome] += count.count
+        # Only what is more than before: the counters of clients that are gone leave.
+        self._ended += outcomes - self._counted
+        self._counted = outcomes
         self._counting.count([flow.counted(names) for flow in counts], now)
