@@ -61,6 +61,12 @@ class FlowLogWriter:
         with self._changed:
             return self._lost.copy()
 
+    @property
+    def settled(self) -> bool:
+        """Whether of every line that was offered it is known what became of it."""
+        with self._changed:
+            return not self._bytes
+
     def close(self, seconds: float) -> None:
         """Write what waits, for at most so long, and end."""
         with self._changed:
