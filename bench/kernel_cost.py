@@ -11,12 +11,15 @@ import statistics
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from netsre.adapters.bpf import syscalls
 from netsre.adapters.bpf.compiling import import_bcc, include_flags
+from netsre.adapters.bpf.flow_log import FlowLog
 from netsre.adapters.bpf.session import Session, open_session
 from netsre.app.resources import directory
+from netsre.datapath.flow_log import Switch
 
 _EMPTY: Final = "RAW_TRACEPOINT_PROBE(%s) { return 0; }"
 _ROUNDS: Final = 9
@@ -69,10 +72,17 @@ def measure() -> list[Cost]:
     with socket.create_server(("127.0.0.1", 0), backlog=64) as server:
         threading.Thread(target=_accept, args=(server,), daemon=True).start()
         address = server.getsockname()
-        costs = [
-            _cost("answered, closed by both ends", lambda: _connect(address), session, empty),
-            _cost("refused", lambda: _connect(("127.0.0.1", 1)), session, empty),
-        ]
+        targets = {"answered, closed by both ends": address, "refused": ("127.0.0.1", 1)}
+        costs = [_cost(what, partial(_connect, target), session, empty) for what, target in targets.items()]
+        log = FlowLog(session)
+        for what, target, one_in, said in (
+            ("refused", ("127.0.0.1", 1), 0, "flow log of failures only"),
+            ("answered, closed by both ends", address, 0, "flow log of failures only"),
+            ("answered, closed by both ends", address, 1, "flow log of everything"),
+        ):
+            log.switch(Switch(on=True, one_in=one_in))
+            costs.append(_cost(f"{what}; {said}", partial(_connect, target), session, empty, log.drain))
+        log.close()
     session.close()
     os.close(statistics_fd)
     return costs
@@ -98,13 +108,20 @@ def _together(session: Session) -> tuple[int, int]:
     return sum(each.runs for each in figures), sum(each.nanoseconds for each in figures)
 
 
-def _cost(what: str, connect: Callable[[], None], session: Session, empty: Empty) -> Cost:
+def _cost(
+    what: str,
+    connect: Callable[[], None],
+    session: Session,
+    empty: Empty,
+    between: Callable[[], object] = lambda: None,
+) -> Cost:
     probe_ns, empty_ns, changes = [], [], []
     for _ in range(_ROUNDS):
         before = (*_together(session), *empty.run_statistics())
         for _ in range(_CONNECTIONS):
             connect()
         after = (*_together(session), *empty.run_statistics())
+        between()
         runs, time_ns, empty_runs, empty_time_ns = (b - a for a, b in zip(before, after, strict=True))
         programs = session.attached
         probe_ns.append(time_ns / runs * programs)
