@@ -4,7 +4,7 @@ import itertools
 import os
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -72,13 +72,17 @@ class Flows:
 
     def present(self, last: int | None) -> Iterator[FlowLine]:
         """Return what is there now, or the last so many of it."""
-        lines = self._read()
-        return lines if last is None else iter(deque(lines, maxlen=last))
+        if last is None:
+            return self._wanted_of(self._reader.read())
+        if self._wanted == Wanted():
+            # Without reading all of what is not shown.
+            return self._wanted_of(deque(self._reader.read(), maxlen=last))
+        return iter(deque(self._wanted_of(self._reader.read()), maxlen=last))
 
     def following(self) -> Iterator[FlowLine | None]:
         """Yield what comes, for ever; None where there is nothing for the moment."""
         for _ in itertools.count():
-            yield from self._read()
+            yield from self._wanted_of(self._reader.read())
             yield None
             time.sleep(_LOOK_SECONDS)
 
@@ -86,8 +90,10 @@ class Flows:
         """Let go of the files."""
         self._reader.close()
 
-    def _read(self) -> Iterator[FlowLine]:
-        for raw in self._reader.read():
+    def _wanted_of(self, lines: Iterable[bytes]) -> Iterator[FlowLine]:
+        for raw in lines:
+            if not self._wanted.may_match(raw):
+                continue
             try:
                 line = flow_lines.parse(raw)
             except ValueError:

@@ -21,6 +21,8 @@ DIRECTION: Final = "egress"
 PROTOCOL: Final = "tcp"
 VERDICTS: Final = ("allowed", "denied")
 TIME: Final = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{9}Z"
+TIME_BEGINS: Final = b'{"time":"'
+"""What every line of ours begins with, before its time."""
 LONGEST: Final = 4_096
 """Bytes of a line that is read; ours have about 350."""
 
@@ -121,7 +123,7 @@ def parse(raw: bytes) -> FlowLine:
     if not _TIME.fullmatch(time):
         raise ValueError("its time is none")
     return FlowLine(
-        text=_NOT_PLAIN.sub(lambda odd: json.dumps(odd[0])[1:-1], text.strip()),
+        text=_plain(text.strip()),
         time=time,
         src=_end(found.get("src"), "netns"),
         dst=_end(found.get("dst"), "class"),
@@ -130,6 +132,13 @@ def parse(raw: bytes) -> FlowLine:
         latency=None if latency is None else Decimal(latency),
         sampling=_whole(found, "sampling", 1 << 32),
     )
+
+
+def _plain(text: str) -> str:
+    """Write what stands in texts of JSON, and is more than plain, as JSON writes it in ASCII."""
+    if text.isascii() and text.isprintable():
+        return text
+    return _NOT_PLAIN.sub(lambda odd: json.dumps(odd[0])[1:-1], text)
 
 
 def _no_number(text: str) -> float:
@@ -156,9 +165,14 @@ def _whole(found: Mapping[str, Any], key: str, last: int) -> int:
     return value
 
 
+@functools.lru_cache(maxsize=8_192)
+def _ip(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    return ipaddress.ip_address(text)
+
+
 def _end(found: object, name: str) -> End:
     if not isinstance(found, dict):
         raise ValueError("an end of it is missing")
-    ip = None if found.get("ip") is None else ipaddress.ip_address(_text(found, "ip"))
+    ip = None if found.get("ip") is None else _ip(_text(found, "ip"))
     port = None if found.get("port") is None else _whole(found, "port", _LAST_PORT)
     return End(_text(found, name) or OTHER, ip, port)
