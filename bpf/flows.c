@@ -236,7 +236,9 @@ ALWAYS_INLINE void flow_log_ends(const void *sk, const struct flow_key *key, __u
 	event->remote.word[1] = MEMBER(__u32, sk, OFF_SKC_V6_DADDR + 4);
 	event->remote.word[2] = MEMBER(__u32, sk, OFF_SKC_V6_DADDR + 8);
 	event->remote.word[3] = MEMBER(__u32, sk, OFF_SKC_V6_DADDR + 12);
+	event->cgroup = key->cgroup;
 	event->netns = key->netns;
+	event->workload = key->workload;
 	event->one_in = one_in;
 	event->local_port = 0;
 	event->remote_port = __builtin_bswap16(MEMBER(__u16, sk, OFF_SKC_DPORT));
@@ -244,6 +246,7 @@ ALWAYS_INLINE void flow_log_ends(const void *sk, const struct flow_key *key, __u
 	event->error = key->error;
 	event->destination = key->destination;
 	event->remote_known = 1;
+	event->pad = 0;
 #ifdef OFF_INET_SPORT
 	/* The number in struct sock is gone by the time of a failure. Beyond struct sock only a cast leads. */
 	const void *tcp = bpf_skc_to_tcp_sock((void *)sk);
@@ -359,7 +362,7 @@ int inet_sock_set_state_again(struct bpf_raw_tracepoint_args *ctx)
 int flow_log_stalled(struct bpf_raw_tracepoint_args *ctx)
 {
 	__u64 key = ctx->args[0], start_ns = ctx->args[1];
-	__u8 outcome = ctx->args[4] == FLOW_DENIED ? FLOW_DENIED : FLOW_STALLED;
+	__u8 outcome = ctx->args[6] == FLOW_DENIED ? FLOW_DENIED : FLOW_STALLED;
 	const void *sk = (const void *)key;
 	struct flow_event *event;
 	struct attempt *known;
@@ -371,15 +374,17 @@ int flow_log_stalled(struct bpf_raw_tracepoint_args *ctx)
 		return 0;
 	event->end_ns = ctx->args[2];
 	event->start_ns = start_ns;
-	*(__u64 *)&event->local.word[0] = ctx->args[6];
-	*(__u64 *)&event->local.word[2] = ctx->args[7];
-	event->netns = ctx->args[3];
+	*(__u64 *)&event->local.word[0] = ctx->args[8];
+	*(__u64 *)&event->local.word[2] = ctx->args[9];
+	event->cgroup = ctx->args[3];
+	event->netns = ctx->args[4];
+	event->workload = ctx->args[5];
 	event->one_in = 1;
 	event->local_port = 0;
 	event->remote_port = 0;
 	event->outcome = outcome;
 	event->error = 0;
-	event->destination = ctx->args[5];
+	event->destination = ctx->args[7];
 	bpf_probe_read_kernel(&event->remote, sizeof(event->remote), sk + OFF_SKC_V6_DADDR);
 	bpf_probe_read_kernel(&event->remote_port, sizeof(event->remote_port), sk + OFF_SKC_DPORT);
 	event->remote_port = __builtin_bswap16(event->remote_port);
@@ -387,6 +392,7 @@ int flow_log_stalled(struct bpf_raw_tracepoint_args *ctx)
 	bpf_probe_read_kernel(&event->local_port, sizeof(event->local_port), sk + OFF_INET_SPORT);
 	event->local_port = __builtin_bswap16(event->local_port);
 #endif
+	event->pad = 0;
 	known = attempts.lookup(&key);
 	event->remote_known = known && known->start_ns == start_ns;
 	flow_log.ringbuf_submit(event, BPF_RB_NO_WAKEUP);

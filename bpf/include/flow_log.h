@@ -21,16 +21,19 @@ struct log_address {
 struct flow_event {
 	__u64 end_ns;
 	__u64 start_ns; /* 0 when the beginning was not seen. */
+	__u64 cgroup;	/* Of the client; 0 when it is not known. */
 	struct log_address local;
 	struct log_address remote;
 	__u32 netns;
-	__u32 one_in; /* It stands for so many of its kind. */
+	__u32 workload; /* The number of the destination's name; 0 for none. */
+	__u32 one_in;	/* It stands for so many of its kind. */
 	__u16 local_port;
 	__u16 remote_port;
 	__u8 outcome;
 	__u8 error;
 	__u8 destination;
 	__u8 remote_known; /* 0 when the socket was somebody else's by the time it was looked at. */
+	__u32 pad;
 };
 
 /* A stalled attempt, as the reader asks for its event: the arguments of a raw tracepoint. */
@@ -38,7 +41,9 @@ struct flow_log_stall {
 	__u64 sock;
 	__u64 start_ns;
 	__u64 end_ns;
+	__u64 cgroup;
 	__u64 netns;
+	__u64 workload;
 	__u64 outcome;
 	__u64 destination;
 	__u64 local[2]; /* As in struct log_address. */

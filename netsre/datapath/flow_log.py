@@ -12,14 +12,14 @@ from netsre.datapath.flows import Attempt
 
 PAGE_BYTES: Final = 4_096
 RING_BYTES: Final = 1 << 20
-"""Room for 14,563 events. It also bounds what a storm of failures costs whoever reads them."""
+"""Room for 11,915 events. It also bounds what a storm of failures costs whoever reads them."""
 
 DEFINES: Final = {"FLOW_LOG_PAGES": RING_BYTES // PAGE_BYTES}
 """Preprocessor names that the flow probe's source needs for its log."""
 
 SWITCH: Final = struct.Struct("<II")
-EVENT: Final = struct.Struct("<QQ16s16sIIHHBBBB")
-STALL: Final = struct.Struct("<QQQQQQ16s")
+EVENT: Final = struct.Struct("<QQQ16s16sIIIHHBBBB4x")
+STALL: Final = struct.Struct("<QQQQQQQQ16s")
 
 KINDS: Final = ("delivered", "failed", "denied")
 """Every value of the label `kind`."""
@@ -59,11 +59,16 @@ class FlowEvent:
     remote_port: int
     one_in: int
     """It stands for so many of its kind."""
+    cgroup: int = 0
+    """Id of the client's cgroup; 0 when it is not known."""
+    workload: int = 0
+    """Number of the destination's name; 0 when it has none."""
 
 
 def decode(raw: bytes | memoryview) -> FlowEvent:
     """Return the event of one record of the ring."""
-    end_ns, start_ns, local, remote, netns, one_in, local_port, remote_port, *codes = EVENT.unpack_from(raw)
+    end_ns, start_ns, cgroup, local, remote, netns, workload, one_in, *rest = EVENT.unpack_from(raw)
+    local_port, remote_port, *codes = rest
     outcome, error, destination, remote_known = codes
     return FlowEvent(
         end_ns,
@@ -77,6 +82,8 @@ def decode(raw: bytes | memoryview) -> FlowEvent:
         remote if remote_known else UNKNOWN_ADDRESS,
         remote_port if remote_known else 0,
         one_in,
+        cgroup,
+        workload,
     )
 
 
@@ -84,9 +91,8 @@ def stall_arguments(attempt: Attempt, end_ns: int, *, denied: bool) -> bytes:
     """Return how the kernel is asked for the event of an attempt that was found stalled."""
     outcome = flows.OUTCOME_DENIED if denied else flows.OUTCOME_STALLED
     destination = flows.code_of(attempt.destination)
-    return STALL.pack(
-        attempt.sock, attempt.start_ns, end_ns, attempt.netns, outcome, destination, attempt.source
-    )
+    times, ends = (attempt.start_ns, end_ns), (attempt.cgroup, attempt.netns, attempt.workload)
+    return STALL.pack(attempt.sock, *times, *ends, outcome, destination, attempt.source)
 
 
 def stall_event(attempt: Attempt, end_ns: int, *, denied: bool) -> FlowEvent:
@@ -104,4 +110,6 @@ def stall_event(attempt: Attempt, end_ns: int, *, denied: bool) -> FlowEvent:
         UNKNOWN_ADDRESS,
         0,
         1,
+        attempt.cgroup,
+        attempt.workload,
     )

@@ -227,7 +227,7 @@ def _maps(facts: NodeFacts) -> Feature:
 
 
 def _flow_log(facts: NodeFacts) -> Feature:
-    if facts.attach_tried and facts.attach is None:
+    if _FLOWS in facts.probes and facts.probes[_FLOWS] is None:
         reason = "its ring was made with the probe; netsre flows shows what netsre up keeps"
         return Feature("flow log", Status.OK, reason, "", required=False)
     reason = "comes with the flow probe"

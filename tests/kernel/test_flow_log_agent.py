@@ -50,7 +50,7 @@ def test_every_failure_is_a_line_and_the_agent_says_how_many(tmp_path: pathlib.P
         at_least = total(agent, c.FLOW_LOG_EVENTS)
         assert agent.stop(signal.SIGTERM) == 0
     found = lines(path)
-    ours = [line for line in found if line["src"]["netns"] == place.name]
+    ours = [line for line in found if line["src"]["name"] == place.name]
 
     for line in found:
         jsonschema.validate(line, published.record_schemas()["flow.json"])
@@ -73,7 +73,7 @@ def test_what_is_meant_is_written_or_lost_and_both_begin_at_zero(tmp_path: pathl
         place.run(lambda: attempts.accepted(socket.AF_INET, 500))
         events, lost = total(agent, c.FLOW_LOG_EVENTS), total(agent, c.FLOW_LOG_LOST)
         assert agent.stop(signal.SIGTERM) == 0
-    ours = [line for line in lines(path) if line["src"]["netns"] == place.name]
+    ours = [line for line in lines(path) if line["src"]["name"] == place.name]
 
     assert begun[(c.FLOW_LOG_EVENTS, (("kind", "denied"),))] == 0
     assert begun[(c.FLOW_LOG_SAMPLING, (("kind", "delivered"),))] == 1
@@ -125,7 +125,7 @@ def test_the_agent_writes_with_the_capabilities_that_it_kept(tmp_path: pathlib.P
                 assert wait_until(lambda: path.exists() and path.read_bytes().endswith(b"\n"))
                 written = len(lines(path))
                 agent.stop(number)
-    ours = [line for line in lines(path) if line["src"]["netns"] == place.name]
+    ours = [line for line in lines(path) if line["src"]["name"] == place.name]
 
     assert written >= COUNT
     assert COUNT <= len(ours) <= 2 * COUNT

@@ -8,7 +8,9 @@ from netsre.datapath.flow_log import FlowEvent
 def line(number: int) -> bytes:
     """Return the line of a number."""
     ends = (source_key("10.0.0.1"), 40_000, source_key("10.0.0.2"), 443)
-    return flow_lines.line(FlowEvent(number, 1, 77, "failed", "refused", "private", *ends, 1), "lab", 0)
+    return flow_lines.line(
+        FlowEvent(number, 1, 77, "failed", "refused", "private", *ends, 1), "lab", "private", 0
+    )
 
 
 def number(raw: bytes) -> int:

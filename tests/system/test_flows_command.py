@@ -41,7 +41,7 @@ DENIED: Final = dataclasses.replace(REFUSED, outcome="denied", reason="blocked",
 
 def log(path: pathlib.Path, *events: FlowEvent, netns: str = "host") -> pathlib.Path:
     """Write a log."""
-    lines = [flow_lines.line(event, netns, 0) for event in events]
+    lines = [flow_lines.line(event, netns, event.destination, 0) for event in events]
     assert FlowLogFile(path, 8 << 20).append(lines).lines == len(events)
     return path
 
@@ -126,7 +126,7 @@ def test_hostile_text_cannot_drive_the_terminal(
     name = "a\x1b]0;owned\x07\u202e\u009b2J"
     path = log(tmp_path / "flows.jsonl", REFUSED, netns=name)
     with path.open("ab") as file:
-        raw = flow_lines.line(REFUSED, "x", 0)
+        raw = flow_lines.line(REFUSED, "x", "private", 0)
         file.write(raw.replace(b'"x"', '"\u009b2J\u202e"'.encode()))
         file.write(raw.replace(b"refused", b"\\u001b[2J\\u202e"))
         file.write(b"\x1b[2J\x1b]0;owned\x07\n{}\n[1]\n")
@@ -143,7 +143,7 @@ def test_hostile_text_cannot_drive_the_terminal(
 def test_long_names_and_addresses_are_never_a_wrong_address(width: int) -> None:
     """A name is shortened with a mark, an address goes to a row of its own."""
     longest = dataclasses.replace(REFUSED, remote=bytes([0x20, 1] + [0xAB] * 14), remote_port=65_535)
-    raw = flow_lines.line(longest, "netsre-lab-14972-1vsfd-client-" + "x" * 60, 0)
+    raw = flow_lines.line(longest, "netsre-lab-14972-1vsfd-client-" + "x" * 60, "private", 0)
     shown = list(command.rows(flow_lines.parse(raw.rstrip(b"\n")), width))
 
     assert all(row.cell_len <= width for row in shown)

@@ -5,7 +5,7 @@ from typing import Final
 from netsre.app.schemas.parts import Schema
 from netsre.datapath import flow_lines
 from netsre.datapath.flow_log import KINDS
-from netsre.datapath.flows import DESTINATIONS, REASONS
+from netsre.datapath.flows import REASONS
 
 _DRAFT: Final = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
 _PORT: Final[Schema] = {"type": ["integer", "null"], "minimum": 1, "maximum": 65_535}
@@ -28,16 +28,12 @@ def flow() -> Schema:
         "type": "integer",
         "minimum": 1,
     }
-    source = {
-        "netns": {"description": "The client's network namespace, `host` or its name.", "type": "string"}
-    }
-    target = {"class": {"description": "What kind of address it is.", "enum": list(DESTINATIONS)}}
     keys: dict[str, Schema] = {
         "time": time,
         "kind": {"description": "What the line is about.", "const": flow_lines.KIND},
         "direction": {"description": "Seen at the client.", "const": flow_lines.DIRECTION},
-        "src": _end("The client.", source),
-        "dst": _end("Where it wanted to go.", target),
+        "src": _end("The client."),
+        "dst": _end("Where it wanted to go."),
         "protocol": {"description": "The transport.", "const": flow_lines.PROTOCOL},
         "outcome": {"description": "As netsre_flows_total has it.", "enum": list(KINDS)},
         "reason": {"description": "As netsre_flows_total has it.", "enum": sorted(REASONS)},
@@ -51,9 +47,10 @@ def flow() -> Schema:
     return {**_DRAFT, "title": "Flow", **_whole("One connection attempt, in the flow log.", keys)}
 
 
-def _end(about: str, name: dict[str, Schema]) -> Schema:
+def _end(about: str) -> Schema:
+    name = {"description": "As the label of netsre_flows_total has it.", "type": "string"}
     address = {"description": "Its address.", "type": ["string", "null"]}
-    return _whole(about, {**name, "ip": address, "port": {"description": "Its port.", **_PORT}})
+    return _whole(about, {"name": name, "ip": address, "port": {"description": "Its port.", **_PORT}})
 
 
 def _whole(about: str, keys: dict[str, Schema]) -> Schema:

@@ -10,8 +10,9 @@ from netsre.adapters.flow_log.background import FlowLogWriter, Line
 from netsre.app.sensors.places import Places
 from netsre.clock import monotonic_epoch_ns
 from netsre.datapath import flow_lines
-from netsre.datapath.flow_log import KINDS, Switch
+from netsre.datapath.flow_log import KINDS, FlowEvent, Switch
 from netsre.datapath.sampling import Sampling, Totals
+from netsre.datapath.workloads import Names
 from netsre.metrics.readings import Readings
 
 _CLOSE_SECONDS: Final = 2.0
@@ -83,8 +84,11 @@ class FlowLogSensor:
         epoch_ns = monotonic_epoch_ns()
         self._taken.update(event.outcome for event in events)
         self._writer.offer(
-            [
-                Line(event.outcome, flow_lines.line(event, names.get(event.netns, c.OTHER), epoch_ns))
-                for event in events
-            ]
+            [Line(event.outcome, flow_lines.line(event, *_ends(event, names), epoch_ns)) for event in events]
         )
+
+
+def _ends(event: FlowEvent, names: Names) -> tuple[str, str]:
+    """Return the names of both ends."""
+    source = names.source(event.netns, event.cgroup)
+    return source, names.destination(event.workload, event.destination)

@@ -31,13 +31,15 @@ _PROGRAM = """
 int main(void) {
   FIELD(flow_log_switch, on); FIELD(flow_log_switch, one_in); SIZE(flow_log_switch);
   FIELD(flow_event, end_ns); FIELD(flow_event, start_ns); FIELD(flow_event, local);
+  FIELD(flow_event, cgroup); FIELD(flow_event, workload);
   FIELD(flow_event, remote); FIELD(flow_event, netns); FIELD(flow_event, one_in);
   FIELD(flow_event, local_port); FIELD(flow_event, remote_port); FIELD(flow_event, outcome);
   FIELD(flow_event, error); FIELD(flow_event, destination); FIELD(flow_event, remote_known);
   SIZE(flow_event);
   FIELD(flow_log_stall, sock); FIELD(flow_log_stall, start_ns); FIELD(flow_log_stall, end_ns);
   FIELD(flow_log_stall, netns); FIELD(flow_log_stall, outcome); FIELD(flow_log_stall, destination);
-  FIELD(flow_log_stall, local); SIZE(flow_log_stall);
+  FIELD(flow_log_stall, local); FIELD(flow_log_stall, cgroup); FIELD(flow_log_stall, workload);
+  SIZE(flow_log_stall);
   return 0;
 }
 """
@@ -47,25 +49,29 @@ flow_log_switch.one_in 4 4
 flow_log_switch 8
 flow_event.end_ns 0 8
 flow_event.start_ns 8 8
-flow_event.local 16 16
-flow_event.remote 32 16
-flow_event.netns 48 4
-flow_event.one_in 52 4
-flow_event.local_port 56 2
-flow_event.remote_port 58 2
-flow_event.outcome 60 1
-flow_event.error 61 1
-flow_event.destination 62 1
-flow_event.remote_known 63 1
-flow_event 64
+flow_event.local 24 16
+flow_event.cgroup 16 8
+flow_event.workload 60 4
+flow_event.remote 40 16
+flow_event.netns 56 4
+flow_event.one_in 64 4
+flow_event.local_port 68 2
+flow_event.remote_port 70 2
+flow_event.outcome 72 1
+flow_event.error 73 1
+flow_event.destination 74 1
+flow_event.remote_known 75 1
+flow_event 80
 flow_log_stall.sock 0 8
 flow_log_stall.start_ns 8 8
 flow_log_stall.end_ns 16 8
-flow_log_stall.netns 24 8
-flow_log_stall.outcome 32 8
-flow_log_stall.destination 40 8
-flow_log_stall.local 48 16
-flow_log_stall 64
+flow_log_stall.netns 32 8
+flow_log_stall.outcome 48 8
+flow_log_stall.destination 56 8
+flow_log_stall.local 64 16
+flow_log_stall.cgroup 24 8
+flow_log_stall.workload 40 8
+flow_log_stall 80
 """
 REFUSED = FlowEvent(
     2_000_000_123,
@@ -94,20 +100,22 @@ def test_the_header_has_the_layout_that_the_reader_decodes(tmp_path: Path) -> No
     printed = subprocess.run([tmp_path / "layout"], capture_output=True, text=True, check=True).stdout
 
     assert printed == _EXPECTED
-    assert [each.size for each in (flow_log.SWITCH, flow_log.EVENT, flow_log.STALL)] == [8, 64, 64]
+    assert [each.size for each in (flow_log.SWITCH, flow_log.EVENT, flow_log.STALL)] == [8, 80, 80]
 
 
 def test_an_event_is_decoded_field_by_field() -> None:
     """Distinct bytes in every field end where they belong."""
     local, remote = bytes(range(16)), bytes(range(16, 32))
-    raw = flow_log.EVENT.pack(9, 8, local, remote, 7, 6, 5, 4, 1, 111, 3, 1)
+    raw = flow_log.EVENT.pack(9, 8, 17, local, remote, 7, 3, 6, 5, 4, 1, 111, 3, 1)
 
-    assert flow_log.decode(raw) == FlowEvent(9, 8, 7, "failed", "refused", "public", local, 5, remote, 4, 6)
+    assert flow_log.decode(raw) == FlowEvent(
+        9, 8, 7, "failed", "refused", "public", local, 5, remote, 4, 6, 17, 3
+    )
 
 
 def test_the_other_end_of_a_socket_that_is_somebody_elses_is_not_known() -> None:
     """What stood there is in the bytes, and nowhere else."""
-    raw = flow_log.EVENT.pack(9, 8, bytes(range(16)), bytes(range(16)), 7, 1, 5, 4, 2, 0, 3, 0)
+    raw = flow_log.EVENT.pack(9, 8, 17, bytes(range(16)), bytes(range(16)), 7, 3, 1, 5, 4, 2, 0, 3, 0)
     event = flow_log.decode(raw)
 
     assert (event.reason, event.local) == ("stalled", bytes(range(16)))
@@ -115,24 +123,24 @@ def test_the_other_end_of_a_socket_that_is_somebody_elses_is_not_known() -> None
 
 
 def test_the_kernel_is_asked_for_a_stall_in_the_order_of_the_header() -> None:
-    """Eight words: the two of the address as they stand in memory."""
-    attempt = Attempt(1, 2, 3, "private", bytes(range(16)))
+    """Ten words: the two of the address as they stand in memory."""
+    attempt = Attempt(1, 2, 3, "private", bytes(range(16)), cgroup=17, workload=5)
     asked = flow_log.stall_arguments(attempt, 4, denied=True)
-    words = [int.from_bytes(asked[at : at + 8], "little") for at in range(0, 48, 8)]
+    words = [int.from_bytes(asked[at : at + 8], "little") for at in range(0, 64, 8)]
 
-    assert words == [1, 2, 4, 3, 3, 2]
-    assert asked[48:] == bytes(range(16))
+    assert words == [1, 2, 4, 17, 3, 5, 3, 2]
+    assert asked[64:] == bytes(range(16))
 
 
 def test_a_line_says_everything_in_a_fixed_form() -> None:
     """As it stands in the file, to the byte; and read again it says the same."""
-    line = flow_lines.line(REFUSED, "lab", EPOCH)
+    line = flow_lines.line(REFUSED, "lab", "private", EPOCH)
     read = flow_lines.parse(line.rstrip(b"\n"))
 
     assert line == (
         b'{"time":"2026-01-01T00:00:02.000000123Z","kind":"flow","direction":"egress",'
-        b'"src":{"netns":"lab","ip":"10.0.0.1","port":40000},'
-        b'"dst":{"class":"private","ip":"10.0.0.2","port":443},"protocol":"tcp","outcome":"failed",'
+        b'"src":{"name":"lab","ip":"10.0.0.1","port":40000},'
+        b'"dst":{"name":"private","ip":"10.0.0.2","port":443},"protocol":"tcp","outcome":"failed",'
         b'"reason":"refused","verdict":"allowed","latency_seconds":1.000000123,"sampling":1}\n'
     )
     assert read.src == flow_lines.End("lab", ipaddress.ip_address("10.0.0.1"), 40_000)
@@ -153,11 +161,11 @@ EVENTS = (
 @pytest.mark.parametrize("name", ["host", 'a"b\\c\n\x1b[2J\u202e\u009b', "…" * 64])
 def test_every_line_is_of_the_published_schema_and_plain_text(event: FlowEvent, name: str) -> None:
     """Also of what is not known, and under a name that somebody chose to do harm."""
-    line = flow_lines.line(event, name, EPOCH)
+    line = flow_lines.line(event, name, "private", EPOCH)
     found = json.loads(line)
 
     jsonschema.validate(found, published.record_schemas()["flow.json"])
-    assert found["src"]["netns"] == name
+    assert found["src"]["name"] == name
     assert line.count(b"\n") == 1
     assert all(32 <= byte < 127 for byte in line[:-1])
     assert flow_lines.parse(line[:-1]).src.name == name
@@ -166,7 +174,7 @@ def test_every_line_is_of_the_published_schema_and_plain_text(event: FlowEvent, 
 
 def test_what_is_not_known_is_null_and_never_zero() -> None:
     """Neither a port 0 nor the address :: nor a latency of nothing."""
-    [_, unknown, odd, denied] = [json.loads(flow_lines.line(event, "x", EPOCH)) for event in EVENTS]
+    [_, unknown, odd, denied] = [json.loads(flow_lines.line(event, "x", "y", EPOCH)) for event in EVENTS]
 
     assert (unknown["dst"]["ip"], unknown["dst"]["port"], unknown["latency_seconds"]) == (None, None, None)
     assert unknown["src"]["port"] is None
@@ -177,7 +185,7 @@ def test_what_is_not_known_is_null_and_never_zero() -> None:
 @pytest.mark.parametrize("cut", range(1, 300, 7))
 def test_no_part_of_a_line_is_a_record(cut: int) -> None:
     """Wherever a crash cut it, with the mark behind it or without."""
-    line = flow_lines.line(REFUSED, "lab", EPOCH).rstrip(b"\n")
+    line = flow_lines.line(REFUSED, "lab", "private", EPOCH).rstrip(b"\n")
     for torn in (line[:cut], line[cut:], line + b"!"):
         with pytest.raises(ValueError):  # noqa: PT011  json's own among them
             flow_lines.parse(torn)
@@ -191,19 +199,19 @@ def test_no_part_of_a_line_is_a_record(cut: int) -> None:
         {"outcome": "\x1b[31m"},
         {"reason": 7},
         {"src": None},
-        {"dst": {"class": "private", "ip": "10.0.0.256", "port": 1}},
-        {"dst": {"class": "private", "ip": "10.0.0.2", "port": 70_000}},
-        {"dst": {"class": "private", "ip": "10.0.0.2", "port": True}},
+        {"dst": {"name": "private", "ip": "10.0.0.256", "port": 1}},
+        {"dst": {"name": "private", "ip": "10.0.0.2", "port": 70_000}},
+        {"dst": {"name": "private", "ip": "10.0.0.2", "port": True}},
         {"latency_seconds": "1"},
         {"latency_seconds": float("nan")},
         {"sampling": 0},
-        {"src": {"netns": "x" * 5_000, "ip": None, "port": None}},
+        {"src": {"name": "x" * 5_000, "ip": None, "port": None}},
     ],
     ids=lambda change: repr(change)[:70],
 )
 def test_what_is_no_record_is_refused(change: dict[str, Any]) -> None:
     """A file can be anybody's work by the time it is read."""
-    found = json.loads(flow_lines.line(REFUSED, "lab", EPOCH)) | change
+    found = json.loads(flow_lines.line(REFUSED, "lab", "private", EPOCH)) | change
     with pytest.raises(ValueError):  # noqa: PT011
         flow_lines.parse(json.dumps(found).encode())
 
@@ -211,12 +219,14 @@ def test_what_is_no_record_is_refused(change: dict[str, Any]) -> None:
 def test_a_line_that_is_read_is_passed_on_in_plain_ascii() -> None:
     """Whatever its bytes were: a terminal obeys none of them, and JSON it stays."""
     line = (
-        flow_lines.line(REFUSED, "lab", EPOCH).rstrip(b"\n").replace(b"lab", "\x7f\u009b2J\u202eß".encode())
+        flow_lines.line(REFUSED, "lab", "private", EPOCH)
+        .rstrip(b"\n")
+        .replace(b"lab", "\x7f\u009b2J\u202eß".encode())
     )
     read = flow_lines.parse(line)
 
     assert all(" " <= char <= "~" for char in read.text)
-    assert json.loads(read.text)["src"]["netns"] == "\x7f\u009b2J\u202eß"
+    assert json.loads(read.text)["src"]["name"] == "\x7f\u009b2J\u202eß"
 
 
 @pytest.mark.parametrize(
@@ -244,7 +254,10 @@ def test_a_line_that_is_read_is_passed_on_in_plain_ascii() -> None:
 )
 def test_a_line_is_wanted_by_what_it_says(wanted: Wanted, match: bool) -> None:
     """By outcome, reason, either end, port and time."""
-    assert wanted.match(flow_lines.parse(flow_lines.line(REFUSED, "lab", EPOCH).rstrip(b"\n"))) is match
+    assert (
+        wanted.match(flow_lines.parse(flow_lines.line(REFUSED, "lab", "private", EPOCH).rstrip(b"\n")))
+        is match
+    )
 
 
 @pytest.mark.parametrize(
