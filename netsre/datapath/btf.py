@@ -54,6 +54,8 @@ class TypeTable:
     raw: bytes
     _strings: int = 0
     _records: list[tuple[int, int, int, int]] = field(default_factory=list)
+    _found: dict[str, _Record] = field(default_factory=dict)
+    """Structures that were asked for; several members of each are."""
 
     def __post_init__(self) -> None:
         """Index every type; raises `BtfError` when the bytes are not BTF."""
@@ -73,7 +75,7 @@ class TypeTable:
 
         Raises `BtfError` when there is no such structure or member, or when it is a bit field.
         """
-        found = self._find(structure)
+        found: _Record | None = self._find(structure)
         total = 0
         for name in path.split("."):
             member = self._member(found, name)
@@ -130,11 +132,14 @@ class TypeTable:
             return found
         raise BtfError(f"this kernel's type information has no enum {name}")
 
-    def _find(self, structure: str) -> _Record | None:
+    def _find(self, structure: str) -> _Record:
+        if structure in self._found:
+            return self._found[structure]
         wanted = self._string_offsets(structure)
         for at, name, info, size in self._records:
             if name in wanted and (info >> 24) & 0x1F == _STRUCT:
-                return _record(at, name, info, size)
+                self._found[structure] = _record(at, name, info, size)
+                return self._found[structure]
         raise BtfError(f"this kernel's type information has no struct {structure}")
 
     def _string_offsets(self, text: str) -> frozenset[int]:
