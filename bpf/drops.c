@@ -9,8 +9,11 @@
  * packet is queued in a socket, the kernel keeps something else in the place of the interface: it is taken for one
  * only if its namespace has a loopback interface that says that it is there.
  *
- * Given by the loader: OFF_*, MAX_DROP_COUNTS, DROP_REASONS; DROPS_HAVE_SOCKETS where the kernel says which socket
- * a packet was for.
+ * What a TCP peer sends after its FIN can carry nothing: it is taken note of, and then freed as a drop without a
+ * reason.
+ *
+ * Given by the loader: OFF_*, MAX_DROP_COUNTS, NOT_SPECIFIED (the number of that reason); DROPS_HAVE_SOCKETS where the
+ * kernel says which socket a packet was for.
  */
 #include <linux/types.h>
 
@@ -32,6 +35,22 @@ ALWAYS_INLINE __u32 drop_netns_of_device(const void *skb)
 	return MEMBER(__u32, net, OFF_NET_INUM);
 }
 
+/* Says whether the other end of a TCP socket has sent all that it ever will. */
+ALWAYS_INLINE int drop_ends_tcp(const void *sk)
+{
+	switch (MEMBER(__u8, sk, OFF_SKC_STATE)) {
+	case TCP_CLOSE_WAIT:
+	case TCP_LAST_ACK:
+	case TCP_CLOSING:
+	case TCP_TIME_WAIT:
+		return 1;
+	case TCP_CLOSE: /* sockets without connections are in it all their life */
+		return is_tcp(sk);
+	default:
+		return 0;
+	}
+}
+
 int kfree_skb(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct drop_key key = {.reason = ctx->args[2]};
@@ -43,8 +62,11 @@ int kfree_skb(struct bpf_raw_tracepoint_args *ctx)
 
 #ifdef DROPS_HAVE_SOCKETS
 	sk = ARGUMENT(ctx, 3);
-	if (sk)
+	if (sk) {
 		key.netns = netns_of(sk);
+		if (key.reason == NOT_SPECIFIED && drop_ends_tcp(sk))
+			key.reason = DROP_TCP_END;
+	}
 #endif
 	if (!key.netns) {
 		sk = (const void *)MEMBER(void *, skb, OFF_SKB_SK);

@@ -6,7 +6,12 @@
 #ifndef NETSRE_DROPS_H
 #define NETSRE_DROPS_H
 
-/* One counter: packets of one network namespace (0 where it is not known), by the kernel's number of the reason. */
+/* Numbers that the kernel may give to its reasons: it has 127 of its own today. Larger ones are of subsystems. */
+#define DROP_REASONS 512
+/* Ours: from a peer that has said its last byte. The kernel takes note of it, frees it, and gives no reason. */
+#define DROP_TCP_END (DROP_REASONS - 1)
+
+/* One counter: packets of one network namespace (0 where it is not known), by the number of the reason. */
 struct drop_key {
 	__u32 netns;
 	__u32 reason;

@@ -11,9 +11,9 @@ from typing import Final, NamedTuple
 from netsre.datapath.attribution import Client, Counted
 
 MAX_DROP_COUNTS: Final = 4_096
-DROP_REASONS: Final = 256
-"""Slots of the map `drop_overflow`; this kernel's own list has half as many."""
-DEFINES: Final = {"MAX_DROP_COUNTS": MAX_DROP_COUNTS, "DROP_REASONS": DROP_REASONS}
+TCP_END: Final = 511
+"""Our own number, for what a TCP peer sends after its FIN, which the kernel frees without a reason."""
+DEFINES: Final = {"MAX_DROP_COUNTS": MAX_DROP_COUNTS}
 """Preprocessor names that the probe's source needs, beside the member offsets."""
 
 DROP_KEY: Final = struct.Struct("<II")
@@ -41,6 +41,8 @@ BENIGN: Final = frozenset(
             "tcp_rfc7323_paws_ack",
             "dup_frag",
         ),
+        # Acknowledgements after the peer's last byte; our own word, for the kernel gives no reason.
+        "tcp_end",
         # A reset is obeyed, and then there is nothing to hand to anybody.
         "tcp_reset",
         # Meant for somebody else on the same wire.
@@ -67,7 +69,7 @@ def reason_words(reasons: Mapping[int, str], subsystems: Mapping[int, str]) -> d
     Reasons of a subsystem have names in its own module only; all of one have the word of the subsystem. It
     stands under the number with which its reasons begin.
     """
-    words = {
+    words = {TCP_END: "tcp_end"} | {
         number: name.removeprefix(_REASON_PREFIX).lower()
         for number, name in reasons.items()
         if name.startswith(_REASON_PREFIX) and name.removeprefix(_REASON_PREFIX) not in _NO_REASONS

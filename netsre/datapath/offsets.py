@@ -62,7 +62,13 @@ _TCP: Final[_Members] = MappingProxyType(
 )
 
 _DROPS: Final[_Members] = MappingProxyType(
-    {**_SOCKET, **_DEVICE, "OFF_SKB_SK": ("sk_buff", "sk"), "OFF_NET_LOOPBACK": ("net", "loopback_dev")}
+    {
+        **_SOCKET,
+        **_DEVICE,
+        "OFF_SKC_STATE": ("sock_common", "skc_state"),
+        "OFF_SKB_SK": ("sk_buff", "sk"),
+        "OFF_NET_LOOPBACK": ("net", "loopback_dev"),
+    }
 )
 
 
@@ -95,7 +101,12 @@ def drop_defines(types: btf.TypeTable) -> Mapping[str, int]:
     arguments = types.arguments("kfree_skb")
     if arguments < 3:
         raise btf.BtfError("this kernel does not say why it drops packets; 5.17 and later do")
-    return _offsets(types, _DROPS) | ({"DROPS_HAVE_SOCKETS": 1} if arguments > 3 else {})
+    numbers = {name: number for number, name in types.enumerators("skb_drop_reason").items()}
+    defines = _offsets(types, _DROPS)
+    defines["NOT_SPECIFIED"] = numbers["SKB_DROP_REASON_NOT_SPECIFIED"]
+    if arguments > 3:
+        defines["DROPS_HAVE_SOCKETS"] = 1
+    return defines
 
 
 def _offsets(types: btf.TypeTable, members: _Members) -> dict[str, int]:

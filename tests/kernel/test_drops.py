@@ -17,7 +17,7 @@ from netsre.adapters.bpf.syscalls import MapFull
 from netsre.adapters.namespaces import Address, End
 from netsre.app.resources import directory
 from netsre.datapath.attribution import Client
-from netsre.datapath.drops import BENIGN, DROP_KEY, REASON_ENUM, reason_words
+from netsre.datapath.drops import BENIGN, DROP_KEY, REASON_ENUM, TCP_END, reason_words
 from netsre.datapath.probes import DROPS
 from tests.kernel import attempts, firewall, netstat, tracefs
 from tests.kernel.attempts import COUNT, LOOPBACK, Place
@@ -109,7 +109,7 @@ def test_the_reasons_are_those_that_this_kernel_prints(session: Session) -> None
         printed = {number: name.lower() for number, name in events.symbols("reason").items()}
     printed = {number: name for number, name in printed.items() if name != "max"}
 
-    assert reason_words(session.enums[REASON_ENUM], {}) == printed
+    assert reason_words(session.enums[REASON_ENUM], {}) == printed | {TCP_END: "tcp_end"}
     assert len(printed) > 50
 
 
@@ -232,39 +232,120 @@ def test_connections_that_a_full_queue_does_not_take_are_told_from_a_closed_port
         assert dropped(probe, place.inode)["tcp_listen_overflow"] == grown["TcpExt.ListenOverflows"]
 
 
-def _talk(family: socket.AddressFamily) -> None:
-    """Connect, say something in both directions, and close, in the order of each."""
+@families
+def test_a_syn_that_finds_the_queue_full_is_no_drop_to_the_kernel(
+    probe: DropsProbe, place: Place, family: socket.AddressFamily
+) -> None:
+    """What this probe cannot see: ListenDrops counts them, and the kernel frees them as if they were used."""
+
+    def ask() -> None:
+        with contextlib.ExitStack() as sockets:
+            server = socket.create_server((LOOPBACK[family], _PORT), family=family, backlog=0)
+            sockets.enter_context(server)
+            for _ in range(COUNT):
+                client = sockets.enter_context(socket.socket(family))
+                client.setblocking(False)
+                with contextlib.suppress(BlockingIOError):
+                    client.connect((LOOPBACK[family], _PORT))
+
+    grown = gained(place, lambda: place.run(ask))
+
+    assert grown["TcpExt.ListenDrops"] == COUNT - 1
+    assert dropped(probe, place.inode) == {}
+
+
+def _client_first(client: socket.socket, server: socket.socket) -> None:
+    client.close()
+    assert server.recv(1) == b""
+    server.close()
+
+
+def _server_first(client: socket.socket, server: socket.socket) -> None:
+    _client_first(server, client)
+
+
+def _half_closed(client: socket.socket, server: socket.socket) -> None:
+    client.shutdown(socket.SHUT_WR)
+    assert server.recv(1) == b""
+    server.sendall(b"y")
+    server.close()
+    assert client.recv(1) == b"y"
+    client.close()
+
+
+def _at_once(client: socket.socket, server: socket.socket) -> None:
+    for each in (client, server):
+        each.shutdown(socket.SHUT_WR)
+    for each in (client, server):
+        each.close()
+
+
+def _talk(family: socket.AddressFamily, end: Callable[[socket.socket, socket.socket], None]) -> None:
+    """Connect, say something in both directions, and close."""
     with socket.create_server((LOOPBACK[family], 0), family=family) as server:
-        for number in range(COUNT):
-            with socket.create_connection(server.getsockname()[:2]) as client:
-                connection = server.accept()[0]
-                client.sendall(b"x" * 1000)
-                connection.sendall(connection.recv(1000))
-                client.recv(1000)
-                (connection if number % 2 else client).close()
-                connection.close()
-    with socket.socket(family, socket.SOCK_DGRAM) as receiver:
-        receiver.bind((LOOPBACK[family], 0))
-        send(family, receiver.getsockname()[1])
         for _ in range(COUNT):
-            receiver.recv(1)
-    one, other = socket.socketpair()
-    one.send(b"x")
-    one.close()
-    other.close()
+            client = socket.create_connection(server.getsockname()[:2])
+            connection = server.accept()[0]
+            client.sendall(b"x" * 1000)
+            connection.sendall(connection.recv(1000))
+            client.recv(1000)
+            end(client, connection)
 
 
 @families
-def test_traffic_that_ends_well_drops_nothing(
-    probe: DropsProbe, place: Place, family: socket.AddressFamily
+@pytest.mark.parametrize("end", [_client_first, _server_first, _half_closed, _at_once])
+def test_a_connection_that_ends_well_drops_nothing(
+    probe: DropsProbe,
+    place: Place,
+    family: socket.AddressFamily,
+    end: Callable[[socket.socket, socket.socket], None],
 ) -> None:
-    """What is freed unused at the end of connections is there, and is counted apart by its name."""
-    place.run(functools.partial(_talk, family))
+    """Whoever ends it: what the kernel frees unused then is counted apart, by its name."""
+    place.run(lambda: _talk(family, end))
 
     benign = {count.kind.reason for count in probe.counts() if count.client.netns == place.inode}
     assert dropped(probe, place.inode) == {}
-    assert benign
     assert benign <= BENIGN
+
+
+@families
+def test_what_comes_after_the_last_byte_is_benign_though_the_kernel_gives_no_reason(
+    probe: DropsProbe, place: Place, family: socket.AddressFamily
+) -> None:
+    """Between two bounds, tracing sees as many without a reason as are told apart here, and as stay."""
+    with tracefs.watching("skb/kfree_skb") as events:
+        [number] = [n for n, name in events.symbols("reason").items() if name == "NOT_SPECIFIED"]
+        words = ("tcp_end", "not_specified")
+        outer = sum(everywhere(probe, word) for word in words)
+        events.start(f"reason == {number}")
+        inner = sum(everywhere(probe, word) for word in words)
+        place.run(lambda: _talk(family, _half_closed))
+        inner = sum(everywhere(probe, word) for word in words) - inner
+        lines = events.stop()
+        outer = sum(everywhere(probe, word) for word in words) - outer
+
+    found = Counter({c.kind.reason: c.count for c in probe.counts() if c.netns == place.inode})
+    assert found.keys() == {"tcp_end"}
+    assert COUNT <= found["tcp_end"] <= inner <= len(lines) <= outer
+
+
+def test_datagrams_and_local_sockets_drop_nothing(probe: DropsProbe, place: Place) -> None:
+    """Read or left unread by whoever closes."""
+
+    def work() -> None:
+        for family in LOOPBACK:
+            with socket.socket(family, socket.SOCK_DGRAM) as receiver:
+                receiver.bind((LOOPBACK[family], 0))
+                send(family, receiver.getsockname()[1])
+                receiver.recv(1)
+        one, other = socket.socketpair()
+        one.send(b"x")
+        one.close()
+        other.close()
+
+    place.run(work)
+
+    assert dropped(probe, place.inode) == {}
 
 
 def test_many_packets_on_every_cpu_are_as_many(probe: DropsProbe, place: Place) -> None:

@@ -48,6 +48,7 @@ int main(void) {
   FIELD(tcp_key, detail); FIELD(tcp_key, direction); FIELD(tcp_key, destination); SIZE(tcp_key);
   FIELD(tcp_value, count); FIELD(tcp_value, sum_ns); SIZE(tcp_value);
   FIELD(drop_key, netns); FIELD(drop_key, reason); SIZE(drop_key);
+  printf("tcp_end %d\\n", DROP_TCP_END);
   printf("events %d %d %d %d %d\\n", TCP_EVENT_RETRANSMIT, TCP_EVENT_RESET_SENT, TCP_EVENT_RESET_SEEN,
     TCP_EVENT_RTT, TCP_EVENTS);
   printf("details %d %d %d %d %d %d\\n", TCP_RETRANSMIT_DATA, TCP_RETRANSMIT_SYN, TCP_RETRANSMIT_SYN_ACK,
@@ -133,6 +134,7 @@ tcp_value 16
 drop_key.netns 0 4
 drop_key.reason 4 4
 drop_key 8
+tcp_end 511
 events 0 1 2 3 4
 details 0 1 2 0 1 64
 directions 0 1 2
@@ -155,7 +157,7 @@ def test_the_header_has_the_layout_that_the_reader_decodes(tmp_path: Path) -> No
     assert workloads.WORKLOAD_KEY.size == 24
     assert block.SOURCE_BYTES == 16
     assert [layout.size for layout in (tcp.TCP_KEY, tcp.TCP_VALUE, drops.DROP_KEY)] == [16, 16, 8]
-    assert tcp.DETAILS == 64
+    assert (tcp.DETAILS, drops.TCP_END) == (64, 511)
     assert [one.size for one in (loads.READER, loads.KEY, loads.VALUE, loads.FAILURE)] == [24, 24, 32, 4184]
 
 

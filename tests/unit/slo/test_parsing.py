@@ -13,7 +13,7 @@ from netsre.app import resources, service_levels
 from netsre.errors import SpecErrors
 from netsre.model import specs
 from netsre.model.levels import SLO, Matcher, RatioIndicator, Selector
-from netsre.slo import codes, parsing
+from netsre.slo import codes, parsing, selectors
 from netsre.slo.policies import PolicySpec
 
 BAD = pathlib.Path(__file__).parent / "bad"
@@ -179,3 +179,23 @@ def test_a_policy_of_ones_own_replaces_the_shipped_one() -> None:
 
 POLICIES = policies()
 FLOW = (SHIPPED / "flow-success.yaml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("hook", "reason", "bad"),
+    [
+        ("kernel", "no_socket", False),
+        ("kernel", "netfilter_drop", False),
+        ("kernel", "xdp", False),
+        ("tc_ingress", "blocked_source", False),
+        ("tc_ingress", "no_room", True),
+        ("xdp", "parse_error", True),
+    ],
+)
+def test_the_shipped_level_of_drops_is_about_our_own_programs(hook: str, reason: str, *, bad: bool) -> None:
+    """What the kernel drops by itself is normal on a quiet node, and burns nothing."""
+    [drops] = [slo for slo in service_levels.required((SHIPPED,)).slos if slo.name == "drops"]
+    assert isinstance(drops.indicator, RatioIndicator)
+    labels = {"hook": hook, "reason": reason, "rule": "", "netns": "host"}
+
+    assert selectors.selects(drops.indicator.bad, labels, "node") is bad
