@@ -324,7 +324,7 @@ def test_what_comes_after_the_last_byte_is_benign_though_the_kernel_gives_no_rea
         lines = events.stop()
         outer = sum(everywhere(probe, word) for word in words) - outer
 
-    found = Counter({c.kind.reason: c.count for c in probe.counts() if c.netns == place.inode})
+    found = Counter({c.kind.reason: c.count for c in probe.counts() if c.client.netns == place.inode})
     assert found.keys() == {"tcp_end"}
     assert COUNT <= found["tcp_end"] <= inner <= len(lines) <= outer
 
