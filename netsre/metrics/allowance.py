@@ -2,7 +2,7 @@
 
 from typing import Final
 
-BUSY: Final = 0.01
+BUSY: Final = 0.005
 """Share of a core while somebody waits for the answer."""
 CALM: Final = 0.0025
 

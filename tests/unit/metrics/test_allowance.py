@@ -20,9 +20,9 @@ def test_over_a_day_no_more_than_the_share_is_used(share: float, cost: float) ->
 
 
 def test_the_first_time_is_at_once_and_a_pressing_one_comes_sooner() -> None:
-    """A tenth of a second: ten seconds later for who presses, forty for who does not."""
+    """A tenth of a second: twenty seconds later for who presses, forty for who does not."""
     allowance = Allowance()
     assert allowance.allows(100, CALM)
     allowance.spend(100, 0.1)
-    assert [allowance.allows(now, BUSY) for now in (109.9, 110)] == [False, True]
+    assert [allowance.allows(now, BUSY) for now in (119.9, 120)] == [False, True]
     assert [allowance.allows(now, CALM) for now in (139.9, 140)] == [False, True]
