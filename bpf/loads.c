@@ -49,8 +49,12 @@ BPF_PERCPU_HASH(loads, struct load_key, struct load_value, MAX_LOADS);
 BPF_PERCPU_ARRAY(loads_overflow, __u64, 2);
 /* Calls that found `load_calls` full: what became of them is not known. */
 BPF_PERCPU_ARRAY(loads_unknown, __u64, 1);
-BPF_ARRAY(load_failures, struct load_failure, LOAD_FAILURES);
-BPF_ARRAY(load_failures_total, __u64, 1);
+/*
+ * The last failures: those of programs without a name, and behind them those with one. Who wants to know what a
+ * kernel can do loads thousands of programs that have no name, and most of them fail.
+ */
+BPF_ARRAY(load_failures, struct load_failure, 2 * LOAD_FAILURES);
+BPF_ARRAY(load_failures_total, __u64, 2);
 
 /* Whether somebody reads, and this process is another one. */
 ALWAYS_INLINE int load_counts(void)
@@ -151,13 +155,14 @@ ALWAYS_INLINE void load_failed(const struct load_call *call, const struct load_k
 {
 	__u64 *total, number, begins = 0;
 	struct load_failure *failure;
-	int slot = 0;
+	int named = call->name[0] != 0;
+	int slot = named;
 
 	total = load_failures_total.lookup(&slot);
 	if (!total)
 		return;
 	number = __sync_fetch_and_add(total, 1);
-	slot = number % LOAD_FAILURES;
+	slot = named * LOAD_FAILURES + number % LOAD_FAILURES;
 	failure = load_failures.lookup(&slot);
 	if (!failure)
 		return;

@@ -40,7 +40,7 @@ struct load_call {
 
 /* A load that failed. A reader that finds two different numbers came in the middle of it being written. */
 struct load_failure {
-	__u64 number; /* from 1 on */
+	__u64 number; /* from 1 on, of those with and of those without a name */
 	__u64 at_ns;
 	__u64 duration_ns;
 	__u32 type;

@@ -17,7 +17,7 @@ MAX_LOADS: Final = 1_024
 MAX_CALLS: Final = 1_024
 """Loads that are under way at the same time."""
 FAILURES: Final = 16
-"""How many of the last failed loads are kept."""
+"""How many of the last failed loads are kept, of programs with a name, and as many of those without."""
 
 MOST_OWNERS: Final = 64
 """Owners kept apart at most, first come, first served; all others are `~other`. A bound on series."""
@@ -92,7 +92,7 @@ class LoadFailure:
     """A load that failed, and the end of what the verifier said about it."""
 
     number: int
-    """Of all failures since the probe was attached, from 1 on."""
+    """Of all failures since the probe was attached, with and without a name apart, from 1 on."""
     at_ns: int
     """Of the monotonic clock."""
     duration_ns: int

@@ -59,6 +59,7 @@ _WAYS: Final[dict[str, Callable[[], str]]] = {
     "unknown": lambda: load(_GOOD, 250, b"t_unknown"),
     # Attributes that this kernel does not know, and that are not 0.
     "longer": lambda: load(_GOOD, SOCKET_FILTER, b"t_longer", trailing=b"\xff" * 600),
+    "nameless": lambda: load(UNSET + EXIT, SOCKET_FILTER, b"", log_bytes=_LOG_BYTES),
     "wordy": lambda: load(_GOOD, SOCKET_FILTER, b"bad name!"),
     "unreadable": lambda: _submit(_ATTRIBUTES.pack(SOCKET_FILTER, 2, 8, 8, 0, 0, 0, 0, 0, b"t_nowhere")),
 }

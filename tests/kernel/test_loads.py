@@ -151,6 +151,14 @@ def test_the_last_failures_are_kept_and_no_more(sensor: LoadSensor) -> None:
     assert numbers[0] - numbers[-1] == FAILURES - 1
 
 
+def test_probes_of_what_a_kernel_can_do_do_not_push_a_failure_out(sensor: LoadSensor) -> None:
+    """They have no name; one that has stays, however many come after it."""
+    program_loader.run(_COMMAND, "refused:1", f"nameless:{3 * FAILURES}")
+    names = [failure["name"] for failure in _failures(sensor)]
+
+    assert names == [*[""] * FAILURES, "t_refused"]
+
+
 @pytest.mark.parametrize(
     ("command", "owner"),
     [

@@ -46,7 +46,7 @@ class LoadProbe:
         table = self.session.maps["load_failures"]
         slots = (table.lookup(struct.pack("<I", slot)) or b"" for slot in range(table.capacity))
         found = [failure for slot in slots if (failure := loads.decode_failure(slot)) is not None]
-        return sorted(found, key=lambda failure: -failure.number)
+        return sorted(found, key=lambda failure: -failure.at_ns)
 
     def _sum(self, name: str, slot: int) -> int:
         value = self.session.maps[name].lookup(struct.pack("<I", slot)) or b""
