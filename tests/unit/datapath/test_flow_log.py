@@ -2,6 +2,7 @@
 
 import ipaddress
 import json
+import re
 import subprocess
 from collections.abc import Callable
 from decimal import Decimal
@@ -170,6 +171,20 @@ def test_every_line_is_of_the_published_schema_and_plain_text(event: FlowEvent, 
     assert all(32 <= byte < 127 for byte in line[:-1])
     assert flow_lines.parse(line[:-1]).src.name == name
     assert len(line) < flow_lines.LONGEST
+
+
+def test_the_page_explains_every_field_and_no_other() -> None:
+    """In the words of the schema's keys, an end's with a dot."""
+    page = (directory("bpf").parent / "docs" / "flows.md").read_text(encoding="utf-8")
+    documented = re.findall(r"^\| `([a-z_.]+)` \|.*\|.*\|$", page, re.MULTILINE)
+    keys = published.record_schemas()["flow.json"]["properties"]
+    expected = [
+        f"{key}.{part}" if part else key
+        for key, schema in keys.items()
+        for part in schema.get("properties", {"": None})
+    ]
+
+    assert documented == expected
 
 
 def test_what_is_not_known_is_null_and_never_zero() -> None:
