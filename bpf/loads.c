@@ -28,6 +28,14 @@
 #define ATTR_LOG 32
 #define ATTR_NAME 48
 
+/*
+ * The helpers under names of our own: for each place with one of theirs, the compiler front end reads all symbols
+ * of the kernel, to find out whether it has them. Together that takes longer than everything else.
+ */
+static long (*load_read_user)(void *to, __u32 size, const void *from) = (void *)BPF_FUNC_probe_read_user;
+static long (*load_read_text)(void *to, __u32 size, const void *from) = (void *)BPF_FUNC_probe_read_user_str;
+static long (*load_read_kernel)(void *to, __u32 size, const void *from) = (void *)BPF_FUNC_probe_read_kernel;
+
 struct syscall_begins {
 	__u64 unused;
 	__s64 number;
@@ -81,16 +89,16 @@ int load_begins(struct syscall_begins *ctx)
 	if (ctx->command != LOAD_COMMAND || !load_counts())
 		return 0;
 	/* What is shorter, or cannot be read, stays 0, as it does in the kernel. */
-	bpf_probe_read_user(&call.type, sizeof(call.type), (void *)(base + ATTR_TYPE));
+	load_read_user(&call.type, sizeof(call.type), (void *)(base + ATTR_TYPE));
 	if (ctx->size >= ATTR_LOG + sizeof(call.log)) {
-		bpf_probe_read_user(&log_level, sizeof(log_level), (void *)(base + ATTR_LOG_LEVEL));
+		load_read_user(&log_level, sizeof(log_level), (void *)(base + ATTR_LOG_LEVEL));
 		if (log_level)
-			bpf_probe_read_user(&call.log, sizeof(call.log), (void *)(base + ATTR_LOG));
+			load_read_user(&call.log, sizeof(call.log), (void *)(base + ATTR_LOG));
 		if (call.log)
-			bpf_probe_read_user(&call.log_begins, sizeof(call.log_begins), (void *)call.log);
+			load_read_user(&call.log_begins, sizeof(call.log_begins), (void *)call.log);
 	}
 	if (ctx->size >= ATTR_NAME + sizeof(call.name))
-		bpf_probe_read_user(call.name, sizeof(call.name), (void *)(base + ATTR_NAME));
+		load_read_user(call.name, sizeof(call.name), (void *)(base + ATTR_NAME));
 	if (call.type >= LOAD_TYPES)
 		call.type = LOAD_TYPES;
 	call.start_ns = bpf_ktime_get_ns();
@@ -112,7 +120,7 @@ ALWAYS_INLINE __u64 load_instructions(__s64 descriptor)
 	const char *at = (const char *)bpf_get_current_task();
 
 #define FOLLOW(offset)                                                                                                 \
-	if (bpf_probe_read_kernel(&at, sizeof(at), at + (offset)))                                                     \
+	if (load_read_kernel(&at, sizeof(at), at + (offset)))                                                          \
 		return 0;
 	FOLLOW(OFF_TASK_FILES)
 	FOLLOW(OFF_FILES_FDT)
@@ -121,7 +129,7 @@ ALWAYS_INLINE __u64 load_instructions(__s64 descriptor)
 	FOLLOW(OFF_FILE_PRIVATE_DATA)
 	FOLLOW(OFF_PROG_AUX)
 #undef FOLLOW
-	bpf_probe_read_kernel(&walked, sizeof(walked), at + OFF_VERIFIED_INSNS);
+	load_read_kernel(&walked, sizeof(walked), at + OFF_VERIFIED_INSNS);
 #endif
 	return walked;
 }
@@ -134,7 +142,7 @@ ALWAYS_INLINE void load_read_log(struct load_failure *failure, __u64 log)
 	int chunk;
 
 	for (chunk = 0; chunk < LOAD_CHUNKS; chunk++) {
-		read = bpf_probe_read_user_str(failure->text, LOAD_TEXT_BYTES, (void *)(log + length));
+		read = load_read_text(failure->text, LOAD_TEXT_BYTES, (void *)(log + length));
 		if (read <= 0)
 			break;
 		length += read - 1;
@@ -147,7 +155,7 @@ ALWAYS_INLINE void load_read_log(struct load_failure *failure, __u64 log)
 		return;
 	failure->text_bytes = LOAD_TEXT_BYTES;
 	failure->text_at = length - LOAD_TEXT_BYTES;
-	if (bpf_probe_read_user(failure->text, LOAD_TEXT_BYTES, (void *)(log + failure->text_at)))
+	if (load_read_user(failure->text, LOAD_TEXT_BYTES, (void *)(log + failure->text_at)))
 		failure->text_bytes = 0;
 }
 
@@ -177,7 +185,7 @@ ALWAYS_INLINE void load_failed(const struct load_call *call, const struct load_k
 	__builtin_memcpy(failure->name, call->name, sizeof(failure->name));
 	failure->text_bytes = 0;
 	failure->text_at = 0;
-	if (call->log && !bpf_probe_read_user(&begins, sizeof(begins), (void *)call->log) && begins != call->log_begins)
+	if (call->log && !load_read_user(&begins, sizeof(begins), (void *)call->log) && begins != call->log_begins)
 		load_read_log(failure, call->log);
 	failure->number_again = number + 1;
 }

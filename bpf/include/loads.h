@@ -50,8 +50,8 @@ struct load_failure {
 	char command[LOAD_COMMAND_BYTES];
 	char name[LOAD_NAME_BYTES];
 	__u32 text_bytes;
-	__u32 text_at; /* how much of the log stands before it */
-	char text[LOAD_TEXT_BYTES];
+	__u32 text_at;			 /* how much of the log stands before it */
+	__u64 text[LOAD_TEXT_BYTES / 8]; /* in words: bcc compiles two functions for each element of a map */
 	__u64 number_again;
 };
 

@@ -176,6 +176,25 @@ def test_ten_thousand_short_lived_processes_neither_stop_nor_slow_the_agent() ->
     assert after == {"t_churn": 20}
 
 
+def test_maps_that_come_faster_than_anybody_can_look_hide_no_other() -> None:
+    """One process makes and drops hundreds a second, another has one: it is seen, and counted."""
+    churn = (
+        "import os, itertools; from tests.kernel.map_holder import make\n"
+        "for n in itertools.count(): os.close(make(f't_flood_{n % 1000}', 1, 2, 0))"
+    )
+    clock = _Clock(slice_seconds=0.001)
+    with (
+        subprocess.Popen([sys.executable, "-c", churn]) as flood,
+        holding(_OWNER.encode(), f"t_beside:{_HASH}:50:20"),
+    ):
+        try:
+            found = clock.until(lambda: clock.values(c.BPF_MAP_ENTRIES, _OWNER) == {"t_beside": 20})
+        finally:
+            flood.kill()
+
+    assert found
+
+
 def test_more_maps_than_series_are_folded_with_nothing_lost() -> None:
     """Beyond the bound the rest is one series; memory and capacity of all add up to what there is."""
     count = MOST_SERIES + 20

@@ -25,6 +25,7 @@ _SLICE_SECONDS: Final = 0.001
 """Spent in one scan on looking and counting: with two scans a second 0.2 % of a core."""
 _SEARCH: Final = 3
 """As many slices are spent on looking for owners, as long as there are maps without one."""
+_LISTED_AT_ONCE: Final = 256
 _AGAIN_SECONDS: Final = 5.0
 """From the end of one look at all maps to the next."""
 
@@ -95,13 +96,20 @@ class MapSensor:
                 yield self._counts.due(self._now)
 
     def _look(self) -> Iterator[bool]:
-        there: dict[int, MapFacts] = {}
+        # Listed before they are looked at: new ones may come faster than we look.
+        listed: list[int] = []
         for number in objects.map_ids():
+            listed.append(number)
+            if not len(listed) % _LISTED_AT_ONCE:
+                yield True
+        there: set[int] = set()
+        for number in listed:
             # One that is gone, or that may not be looked at, is left out.
             with contextlib.suppress(MapGone, OSError):
-                there[number] = objects.facts(number)
+                self._known[number] = objects.facts(number)
+                there.add(number)
             yield True
-        self._known = there
+        self._known = {number: facts for number, facts in self._known.items() if number in there}
 
     def _searching(self) -> Iterator[bool]:
         while True:
