@@ -3,12 +3,16 @@
 import logging
 import pathlib
 import sys
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from netsre import conventions
 from netsre.cli import options
 from netsre.datapath.probes import PROBES
+
+if TYPE_CHECKING:
+    from netsre.app.agent import AgentSettings
 
 
 @click.command()
@@ -72,10 +76,23 @@ from netsre.datapath.probes import PROBES
 )
 @options.FLOW_LOG_SIZE
 @options.FLOW_LOG_SAMPLING
-def agent(  # noqa: PLR0913
-    listen: str,
+def agent(*, parent_pid: int | None, **asked: Any) -> None:
+    """Measure this node: connection outcomes and latency, conntrack, and our own cost.
+
+    With --control it also carries out a short list of bounded commands, each with its own end.
+    """
+    from netsre.adapters import privileges  # noqa: PLC0415  # only when the command runs
+    from netsre.app import agent as app  # noqa: PLC0415
+
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="level=%(levelname)s %(message)s")
+    if parent_pid is not None:
+        privileges.die_with_parent(parent_pid)
+    app.run(_settings(**asked), announce=lambda line: click.echo(line, err=True))
+
+
+def _settings(  # noqa: PLR0913
     *,
-    parent_pid: int | None,
+    listen: str,
     programs: pathlib.Path | None,
     run_statistics: bool,
     pinned_tables: pathlib.Path | None,
@@ -88,12 +105,9 @@ def agent(  # noqa: PLR0913
     flow_log: pathlib.Path | None,
     flow_log_size: int,
     flow_log_sampling: int,
-) -> None:
-    """Measure this node: connection outcomes and latency, conntrack, and our own cost.
-
-    With --control it also carries out a short list of bounded commands, each with its own end.
-    """
-    from netsre.adapters import privileges  # noqa: PLC0415  # only when the command runs
+) -> "AgentSettings":
+    """Return how to run the agent; a file that cannot be used is refused here, before anything begins."""
+    from netsre.adapters import privileges  # noqa: PLC0415
     from netsre.adapters.endpoints import Endpoint  # noqa: PLC0415
     from netsre.app import agent as app  # noqa: PLC0415
     from netsre.app import workloads as app_workloads  # noqa: PLC0415
@@ -102,19 +116,15 @@ def agent(  # noqa: PLR0913
     from netsre.app.resources import directory  # noqa: PLC0415
     from netsre.app.sensors.pinned import CILIUM  # noqa: PLC0415
 
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="level=%(levelname)s %(message)s")
-    if parent_pid is not None:
-        privileges.die_with_parent(parent_pid)
     where = Endpoint.parse(listen, "--listen", conventions.AGENT_PORT)
     user = privileges.find_user(control_user) if control_user is not None else None
     changes = EffectsSettings(control, user, effects or ledger.DIRECTORY)
     tables = app.TableSettings(pinned_tables or CILIUM, top_sources)
     sources, named = programs or directory("bpf"), app_workloads.read(workloads)
     log = app.FlowLogSettings(flow_log, flow_log_size, flow_log_sampling) if flow_log is not None else None
-    settings = app.AgentSettings(
+    return app.AgentSettings(
         *(where.host, where.port, sources, run_statistics, tables, changes),
         workloads=named,
         without=frozenset(without),
         flow_log=log,
     )
-    app.run(settings, announce=lambda line: click.echo(line, err=True))
