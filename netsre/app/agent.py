@@ -35,6 +35,7 @@ from netsre.adapters.flow_log.writing import FlowLogFile
 from netsre.app.effects.host import within
 from netsre.app.effects.service import EffectsService, EffectsSettings
 from netsre.app.sensors import Closing, Sensor
+from netsre.app.sensors.budget import BudgetSensor
 from netsre.app.sensors.conntrack import ConntrackSensor
 from netsre.app.sensors.drops import DropsSensor
 from netsre.app.sensors.flow_log import FlowLogSensor
@@ -100,6 +101,13 @@ class AgentSettings:
 
     flow_log: FlowLogSettings | None = None
     """None for no log."""
+    budget: float | None = None
+    """Share of one core that everything may take; None for no limit."""
+
+    @property
+    def wants_statistics(self) -> bool:
+        """Whether run-time statistics are to be on: without them nobody knows what programs cost."""
+        return self.run_statistics or self.budget is not None
 
     @property
     def wanted(self) -> tuple[Probe, ...]:
@@ -123,6 +131,11 @@ class Agent:
         self._collect_seconds = 0.0
         self._cpu = CpuShare()
 
+    @property
+    def _working(self) -> list[Sensor]:
+        """Return the sensors but those whose probe was given up: what stands still would look like quiet."""
+        return [sensor for sensor in self._sensors if sensor.name not in self._probes.given_up]
+
     def routes(self) -> dict[str, Route]:
         """Return what is served at which path."""
         fixed = {"/metrics": self.metrics, "/healthz": self.healthy, "/readyz": self.ready}
@@ -132,7 +145,7 @@ class Agent:
         """Have every sensor do what must not wait for a scrape."""
         with self._lock:
             now = time.monotonic()
-            for sensor in self._sensors:
+            for sensor in self._working:
                 try:
                     sensor.scan(now)
                 except (OSError, ValueError) as error:
@@ -178,7 +191,7 @@ class Agent:
 
     def _read(self, now: float) -> Readings:
         readings = Readings()
-        for sensor in self._sensors:
+        for sensor in self._working:
             try:
                 sensor.read(readings, now)
             except (OSError, ValueError) as error:
@@ -230,6 +243,10 @@ def _sensors(
     yield MapSensor()
 
 
+def _budget(settings: AgentSettings, probes: ProbeSensor) -> tuple[Sensor, ...]:
+    return () if settings.budget is None else (BudgetSensor(settings.budget, probes, _log.warning),)
+
+
 def _flow_log(
     settings: FlowLogSettings, flows: FlowProbe, sensor: FlowSensor, places: Places
 ) -> FlowLogSensor:
@@ -249,7 +266,7 @@ def run(settings: AgentSettings, *, announce: Callable[[str], None]) -> None:
     started = SystemClock().now() / SECOND
     _require_capabilities()
     server = AgentServer(settings.host, settings.port, {})
-    statistics_fd = _run_statistics(announce) if settings.run_statistics else None
+    statistics_fd = _run_statistics(announce) if settings.wants_statistics else None
     # Two compilers side by side take hardly longer than one.
     with _filters(settings) as filters:
         opened = open_sessions(settings.programs, settings.wanted)
@@ -260,7 +277,7 @@ def run(settings: AgentSettings, *, announce: Callable[[str], None]) -> None:
         probe = FlowProbe(flows) if isinstance(flows, Session) else None
         blocks, no_blocks = _blocks(filters, probe, announce)
     changes = EffectsService(settings.effects, blocks, no_blocks)
-    sensors = tuple(_sensors(probe, opened, settings))
+    sensors = (*_sensors(probe, opened, settings), *_budget(settings, probes))
     privileges.limit_capabilities(AGENT_CAPABILITIES)
     agent = Agent(probes, sensors, changes, started)
     server.routes = agent.routes()

@@ -3,16 +3,29 @@
 import logging
 import pathlib
 import sys
-from typing import TYPE_CHECKING, Any
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from netsre import conventions
 from netsre.cli import options
 from netsre.datapath.probes import PROBES
+from netsre.model import literals
 
 if TYPE_CHECKING:
     from netsre.app.agent import AgentSettings
+
+
+_ALL_CORES: Final = 64
+"""The largest share that is no mistake."""
+
+
+def _share(text: str) -> Fraction:
+    share = literals.parse_percent(text)
+    if not 0 < share <= _ALL_CORES:
+        raise ValueError(f"{literals.shown(text)} is outside 0% to {_ALL_CORES:.0%}; write one such as 1%")
+    return share
 
 
 @click.command()
@@ -61,6 +74,12 @@ if TYPE_CHECKING:
     metavar="DIR",
     help="Where temporary changes are written down.  [default: /run/netsre/effects]",
 )
+@click.option(
+    "--cpu-budget",
+    metavar="SHARE",
+    callback=options.parsed(_share),
+    help="Share of one core that the agent may take, such as 1%; above it gives up probes.  [default: any]",
+)
 @click.option("--workloads", multiple=True, metavar="PATH", help="Files that name ends of connections.")
 @click.option(
     "--without",
@@ -100,6 +119,7 @@ def _settings(  # noqa: PLR0913
     control: pathlib.Path | None,
     control_user: str | None,
     effects: pathlib.Path | None,
+    cpu_budget: Fraction | None,
     workloads: tuple[str, ...],
     without: tuple[str, ...],
     flow_log: pathlib.Path | None,
@@ -127,4 +147,5 @@ def _settings(  # noqa: PLR0913
         workloads=named,
         without=frozenset(without),
         flow_log=log,
+        budget=None if cpu_budget is None else float(cpu_budget),
     )

@@ -115,6 +115,7 @@ def _attached(probe: Probe, module: Any, types: btf.TypeTable) -> _Reply:  # noq
         raise Failure("load_failed", f"the kernel does not take the probe {probe.name}: {error}") from error
     reply = {
         "attached": len(attachments),
+        "tracepoints": {program.name: _number(program) for program in probe.programs if program.category},
         "enums": {name: _enumerators(types, name) for name in probe.enums},
         "verifier_seconds": sum(program.verifier_seconds for program in loaded),
         "verifier_instructions": sum(program.verifier_instructions for program in loaded),
@@ -141,13 +142,15 @@ def _kind(program: Program, types: btf.TypeTable) -> programs.Kind:
 def _attach(program: Program, fd: int) -> int:
     if not program.category:
         return programs.attach_tracing(fd)
+    return tracepoints.attach(fd, _number(program))
+
+
+def _number(program: Program) -> int:
     try:
-        number = tracepoints.number(program.category, program.tracepoint)
+        return tracepoints.number(program.category, program.tracepoint)
     except OSError as error:
-        raise Failure(
-            "no_tracepoint", f"{error}; run a kernel built with CONFIG_FTRACE_SYSCALLS=y"
-        ) from error
-    return tracepoints.attach(fd, number)
+        fix = "run a kernel built with CONFIG_FTRACE_SYSCALLS=y"
+        raise Failure("no_tracepoint", f"{error}; {fix}") from error
 
 
 def _load_block(source: Path) -> _Reply:

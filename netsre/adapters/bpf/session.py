@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from netsre.adapters.bpf import tracepoints
 from netsre.adapters.bpf.filters import Template
 from netsre.adapters.bpf.programs import attach_tracing
 from netsre.adapters.bpf.syscalls import BpfMap, fdinfo
-from netsre.datapath.probes import FLOWS, PROBES, Probe
+from netsre.datapath.probes import FLOWS, PROBES, Probe, Program
 from netsre.errors import EnvironmentUnfit
 
 _LOADER_TIMEOUT_SECONDS: Final = 30.0
@@ -67,6 +68,8 @@ class Session:
     verifier_instructions: int
     enums: Mapping[str, Mapping[int, str]]
     """Names of this kernel's numbers, by enumeration."""
+    tracepoints: Mapping[str, int]
+    """Numbers of those that perf knows, by program."""
 
     def run_statistics(self) -> dict[str, Runs]:
         """Return what the kernel counted of each program; runs and their time only while it is told to."""
@@ -91,6 +94,27 @@ class Session:
         for program in self.probe.programs:
             if program.spare:
                 self.attachment_fds.append(attach_tracing(self.program_fds[program.name]))
+
+    def detach(self) -> None:
+        """Have nothing run any more; what was counted stays."""
+        while self.attachment_fds:
+            os.close(self.attachment_fds.pop())
+
+    def attach(self) -> None:
+        """Have it all run again, or nothing of it; raises `OSError`."""
+        try:
+            for program in self.probe.programs:
+                if not program.spare and not program.called:
+                    self.attachment_fds.append(self._attached(program))
+        except OSError:
+            self.detach()
+            raise
+
+    def _attached(self, program: Program) -> int:
+        fd = self.program_fds[program.name]
+        if program.category:
+            return tracepoints.attach(fd, self.tracepoints[program.name])
+        return attach_tracing(fd)
 
     def close(self) -> None:
         """Detach the probe and free its maps."""
@@ -147,6 +171,7 @@ def _opened(
             name: {int(number): word for number, word in words.items()}
             for name, words in reply["enums"].items()
         },
+        tracepoints=reply["tracepoints"],
     )
 
 

@@ -7,6 +7,8 @@ from netsre import conventions as c
 from netsre.adapters.bpf.session import ProbeUnfit, Session
 from netsre.metrics.readings import Readings
 
+SHED: Final = "shed"
+"""The reason of a probe that was given up to keep to the budget."""
 _PROGRAM_TYPE: Final = "tracing"
 
 
@@ -18,6 +20,8 @@ class ProbeSensor:
     def __init__(self, opened: Mapping[str, Session | ProbeUnfit]) -> None:
         """Speak of probes by name, those that could not be attached too."""
         self._opened = opened
+        self.given_up: dict[str, str] = {}
+        """Probes that are attached no more to save their cost, and why."""
 
     def scan(self, now: float) -> None:
         """Do nothing: the kernel counts."""
@@ -28,6 +32,8 @@ class ProbeSensor:
         for name, session in self._opened.items():
             if isinstance(session, ProbeUnfit):
                 readings.put(c.AGENT_PROBE_UP, (name, session.reason), 0)
+            elif name in self.given_up:
+                readings.put(c.AGENT_PROBE_UP, (name, SHED), 0)
             else:
                 readings.put(c.AGENT_PROBE_UP, (name, ""), 1)
                 self._put_runs(readings, session)
@@ -35,12 +41,37 @@ class ProbeSensor:
 
     @property
     def absent(self) -> list[str]:
-        """Return a line about each probe that could not be attached."""
-        return [
+        """Return a line about each probe that could not be attached, or is not any more."""
+        unfit = [
             f"{name}: {session.reason}: {session}"
             for name, session in self._opened.items()
             if isinstance(session, ProbeUnfit)
         ]
+        return [*unfit, *(f"{name}: {SHED}: the agent took {why}" for name, why in self.given_up.items())]
+
+    def is_attached(self, name: str) -> bool:
+        """Tell whether a probe measures now."""
+        return isinstance(self._opened.get(name), Session) and name not in self.given_up
+
+    def kernel_seconds(self) -> float:
+        """Return the time that all programs took in the kernel so far, while run-time statistics are on."""
+        sessions = [session for session in self._opened.values() if isinstance(session, Session)]
+        runs = [figures for session in sessions for figures in session.run_statistics().values()]
+        return sum(figures.nanoseconds for figures in runs) / 1e9
+
+    def shed(self, name: str, why: str) -> None:
+        """Detach a probe, and say that it was given up."""
+        session = self._opened[name]
+        if isinstance(session, Session):
+            session.detach()
+            self.given_up[name] = why
+
+    def resume(self, name: str) -> None:
+        """Attach a probe again that was given up; raises `OSError` when the kernel does not take it."""
+        session = self._opened[name]
+        if isinstance(session, Session):
+            session.attach()
+            del self.given_up[name]
 
     def close(self) -> None:
         """Detach everything."""
