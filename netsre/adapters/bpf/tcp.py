@@ -18,11 +18,12 @@ class TcpProbe:
         self._words = tcp.reset_words(session.enums[tcp.RESET_ENUM])
 
     def counts(self) -> list[Counted[TcpKind]]:
-        """Return every counter, those without detail too."""
-        return [
-            *tcp.decode_counts(self._table.entries(), self._words),
-            *tcp.decode_overflow(self._table.overflowed(), self._words),
-        ]
+        """Return every counter, those without a namespace too."""
+        return [*self.named(), *tcp.decode_overflow(self._table.overflowed(), self._words)]
+
+    def named(self) -> list[Counted[TcpKind]]:
+        """Return the counters of namespaces: what is nobody's does not need to be looked at as often."""
+        return list(tcp.decode_counts(self._table.entries(), self._words))
 
     def retire(self, clients: Iterable[Client]) -> None:
         """Forget the counters of clients that are gone."""

@@ -21,7 +21,7 @@ class DropsSensor:
 
     def scan(self, now: float) -> None:
         """Count while the names are known, and forget those that are gone."""
-        self._counting.count(self._probe.counts(), now)
+        self._counting.count(self._probe.named(), now)
         self._counting.forget_gone(now)
 
     def read(self, readings: Readings, now: float) -> None:
