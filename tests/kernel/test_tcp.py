@@ -118,6 +118,7 @@ def test_data_that_is_lost_and_sent_again_is_counted_for_the_end_that_sends(
             server.sendall(b"y" * 1000)
             assert len(server.recv(1000, socket.MSG_WAITALL)) == 1000
             assert len(client.recv(1000, socket.MSG_WAITALL)) == 1000
+            assert wait_until(lambda: _acknowledged(client) and _acknowledged(server))
 
         grown = gained(place, exchange)
         lines = events.stop()
@@ -141,12 +142,14 @@ def test_a_buffer_of_many_segments_counts_as_many(probe: TcpProbe, place: Place)
             for _ in range(64):
                 client.sendall(bytes(16_384))
                 server.recv(16_384, socket.MSG_WAITALL)
-            lossy(place, f"tcp dport {_PORT} meta length > 1400 limit rate 1/hour burst 8 DROP")
+            lossy(place, f"tcp dport {_PORT} meta length > 1400 limit rate 1/hour burst 2 DROP")
             events.start(f"dport == {_PORT}")
 
             def exchange() -> None:
                 client.sendall(bytes(300_000))
                 assert len(server.recv(300_000, socket.MSG_WAITALL)) == 300_000
+                # Until then, some may be sent again that have arrived.
+                assert wait_until(lambda: _acknowledged(client))
 
             grown = gained(place, exchange)
         lines = events.stop()
