@@ -28,7 +28,6 @@ from tests.machine import wait_until
 pytestmark = [pytest.mark.requires("nft", "ip", "netns")]
 families = pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6], ids=["ipv4", "ipv6"])
 
-_PORT = 45_123
 _BROKEN = struct.pack("ii", 1, 0)
 """What SO_LINGER wants for an end by a reset."""
 _UNACKED_OFFSET, _RTT_OFFSET = 24, 68
@@ -60,6 +59,11 @@ def place() -> Iterator[Place]:
         yield made
 
 
+def port_of(place: Place) -> int:
+    """Return a port that nothing else on this machine has to do with, now: tracing knows no namespaces."""
+    return 10_000 + place.inode % 20_000
+
+
 def counted(probe: TcpProbe, place: Place, event: str) -> dict[tuple[str, str], int]:
     """Return counts by (detail, direction) of one kind of event in one namespace."""
     found: Counter[tuple[str, str]] = Counter()
@@ -77,7 +81,7 @@ def connected(
     """Yield connections over loopback, each as client and server; what is open at the end is closed."""
 
     def listen() -> socket.socket:
-        return socket.create_server((LOOPBACK[family], _PORT), family=family, backlog=backlog)
+        return socket.create_server((LOOPBACK[family], port_of(place)), family=family, backlog=backlog)
 
     pairs: list[tuple[socket.socket, socket.socket]] = []
     with contextlib.ExitStack() as sockets:
@@ -108,10 +112,11 @@ def test_data_that_is_lost_and_sent_again_is_counted_for_the_end_that_sends(
     probe: TcpProbe, place: Place, family: socket.AddressFamily
 ) -> None:
     """Client and server both repeat what the firewall drops: as RetransSegs and the tracepoint say."""
+    port = port_of(place)
     limit = "meta length > 500 limit rate 1/hour burst"
-    lossy(place, f"tcp dport {_PORT} {limit} 3 DROP; tcp sport {_PORT} {limit} 2 DROP")
+    lossy(place, f"tcp dport {port} {limit} 3 DROP; tcp sport {port} {limit} 2 DROP")
     with tracefs.watching("tcp/tcp_retransmit_skb") as events, connected(place, family) as [(client, server)]:
-        events.start(f"sport == {_PORT} || dport == {_PORT}")
+        events.start(f"sport == {port} || dport == {port}")
 
         def exchange() -> None:
             client.sendall(b"x" * 1000)
@@ -124,7 +129,7 @@ def test_data_that_is_lost_and_sent_again_is_counted_for_the_end_that_sends(
         lines = events.stop()
 
     found = counted(probe, place, "retransmit")
-    to_server = [line for line in lines if f"dport={_PORT}" in line]
+    to_server = [line for line in lines if f"dport={port} " in line]
     assert found == {("data", "egress"): len(to_server), ("data", "ingress"): len(lines) - len(to_server)}
     assert len(to_server) >= 3
     assert len(lines) - len(to_server) >= 2
@@ -142,8 +147,8 @@ def test_a_buffer_of_many_segments_counts_as_many(probe: TcpProbe, place: Place)
             for _ in range(64):
                 client.sendall(bytes(16_384))
                 server.recv(16_384, socket.MSG_WAITALL)
-            lossy(place, f"tcp dport {_PORT} meta length > 1400 limit rate 1/hour burst 2 DROP")
-            events.start(f"dport == {_PORT}")
+            lossy(place, f"tcp dport {port_of(place)} meta length > 1400 limit rate 1/hour burst 2 DROP")
+            events.start(f"dport == {port_of(place)}")
 
             def exchange() -> None:
                 client.sendall(bytes(300_000))
@@ -179,9 +184,11 @@ def test_syn_acks_are_counted_by_the_server_that_repeats_them(
     probe: TcpProbe, place: Place, family: socket.AddressFamily
 ) -> None:
     """The listening socket has no peer: the address is that of the request."""
-    lossy(place, f"tcp sport {_PORT} tcp flags & (syn|ack) == syn|ack limit rate 1/hour burst 3 DROP")
+    lossy(
+        place, f"tcp sport {port_of(place)} tcp flags & (syn|ack) == syn|ack limit rate 1/hour burst 3 DROP"
+    )
     with tracefs.watching("tcp/tcp_retransmit_synack") as events:
-        events.start(f"sport == {_PORT}")
+        events.start(f"sport == {port_of(place)}")
 
         def connect() -> None:
             with connected(place, family):
@@ -213,14 +220,15 @@ def test_a_refused_attempt_is_a_reset_sent_and_one_received(
 ) -> None:
     """There is no socket that sends it: what the packet says tells who wanted the connection."""
     _watch_resets(place)
+    port = port_of(place)
     with (
         tracefs.watching("tcp/tcp_send_reset") as sent,
         tracefs.watching("tcp/tcp_receive_reset") as received,
     ):
         sent.start()
-        received.start(f"dport == {attempts.REFUSED_PORT}")
-        grown = gained(place, lambda: place.run(lambda: attempts.failing(family, attempts.REFUSED_PORT)))
-        reasons, traced = _reasons(sent.stop(), attempts.REFUSED_PORT), len(received.stop())
+        received.start(f"dport == {port}")
+        grown = gained(place, lambda: place.run(lambda: attempts.failing(family, port)))
+        reasons, traced = _reasons(sent.stop(), port), len(received.stop())
 
     assert counted(probe, place, "reset_sent") == {("no_socket", "ingress"): COUNT}
     assert counted(probe, place, "reset_received") == {("refused", "egress"): COUNT}
@@ -262,7 +270,7 @@ def test_a_connection_that_is_broken_has_a_reset_at_both_ends(
                 end(*((client, server) if direction == "egress" else (server, client)))
 
         grown = gained(place, break_all)
-        reasons = _reasons(sent.stop(), _PORT)
+        reasons = _reasons(sent.stop(), port_of(place))
 
     other = "ingress" if direction == "egress" else "egress"
     assert counted(probe, place, "reset_sent") == {(reason, direction): n for reason, n in reasons.items()}
@@ -338,10 +346,10 @@ def test_the_median_and_the_99th_of_a_slow_link_are_in_their_buckets(probe: TcpP
     with delayed_link(0.003) as link:
 
         def listen() -> socket.socket:
-            return socket.create_server((SERVER, _PORT))
+            return socket.create_server((SERVER, attempts.REFUSED_PORT))
 
         def connect() -> None:
-            with socket.create_connection((SERVER, _PORT)) as client:
+            with socket.create_connection((SERVER, attempts.REFUSED_PORT)) as client:
                 client.sendall(b"x")
                 client.recv(1)
 
