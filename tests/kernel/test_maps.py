@@ -179,16 +179,20 @@ def test_ten_thousand_short_lived_processes_neither_stop_nor_slow_the_agent() ->
 def test_maps_that_come_faster_than_anybody_can_look_hide_no_other() -> None:
     """One process makes and drops hundreds a second, another has one: it is seen, and counted."""
     churn = (
-        "import os, itertools; from tests.kernel.map_holder import make\n"
-        "for n in itertools.count(): os.close(make(f't_flood_{n % 1000}', 1, 2, 0))"
+        "import os, collections, itertools; from tests.kernel.map_holder import make\n"
+        "alive = collections.deque()\n"
+        "for n in itertools.count():\n"
+        "    alive.append(make(f't_flood_{n % 1000}', 1, 2, 0))\n"
+        "    if n >= 300: os.close(alive.popleft())\n"
+        "    if n == 1000: print(flush=True)"
     )
     clock = _Clock(slice_seconds=0.001)
-    with (
-        subprocess.Popen([sys.executable, "-c", churn]) as flood,
-        holding(_OWNER.encode(), f"t_beside:{_HASH}:50:20"),
-    ):
+    with subprocess.Popen([sys.executable, "-c", churn], stdout=subprocess.PIPE) as flood:
         try:
-            found = clock.until(lambda: clock.values(c.BPF_MAP_ENTRIES, _OWNER) == {"t_beside": 20})
+            assert flood.stdout is not None
+            flood.stdout.readline()
+            with holding(_OWNER.encode(), f"t_beside:{_HASH}:50:20"):
+                found = clock.until(lambda: clock.values(c.BPF_MAP_ENTRIES, _OWNER) == {"t_beside": 20})
         finally:
             flood.kill()
 
