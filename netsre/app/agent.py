@@ -178,7 +178,8 @@ class Agent:
     def failed_loads(self, accept: str) -> Reply:
         """Return the last BPF programs that the kernel refused to whomever, and what the verifier said."""
         del accept
-        found = [sensor.failures() for sensor in self._sensors if isinstance(sensor, LoadSensor)]
+        with self._lock:
+            found = [sensor.failures() for sensor in self._sensors if isinstance(sensor, LoadSensor)]
         if not found:
             return Reply(HTTPStatus.NOT_FOUND, b"loads are not measured here; /readyz says why\n")
         body = json.dumps({"failures": found[0]}, indent=1).encode()
