@@ -182,8 +182,7 @@ def test_hostile_names_do_no_harm(sensor: LoadSensor, command: bytes, owner: str
 def test_names_beyond_the_bound_are_counted_under_other(sensor: LoadSensor) -> None:
     """Everybody can fail under any name: many names are few series, and no load is lost."""
     names = 2 * MOST_FAILING
-    for number in range(names):
-        program_loader.run(f"loads-{number}".encode(), "unknown:1")
+    _fail_as(names)
     found = [
         (labels["owner"], value)
         for labels, value in _read(sensor).numbers[c.BPF_PROGRAM_LOADS]
@@ -197,12 +196,8 @@ def test_names_beyond_the_bound_are_counted_under_other(sensor: LoadSensor) -> N
 def test_a_table_that_is_full_loses_detail_and_no_load(sensor: LoadSensor) -> None:
     """More names between two readings than there is room for, from one process that changes its own."""
     count = MAX_LOADS + 200
-    renaming = (
-        "import ctypes; from tests.kernel.program_loader import attempt\n"
-        f"for n in range({count}): ctypes.CDLL(None).prctl(15, b'many-%d' % n, 0, 0, 0); attempt('unknown')"
-    )
     before = _all_errors(sensor)
-    subprocess.run([sys.executable, "-c", renaming], check=True)
+    _fail_as(count)
     overflowed = sum(
         value for labels, value in _read(sensor).numbers[c.BPF_MAP_OVERFLOWS] if labels["map"] == "loads"
     )
@@ -212,6 +207,15 @@ def test_a_table_that_is_full_loses_detail_and_no_load(sensor: LoadSensor) -> No
     assert overflowed >= 200
     assert [total - before for total in made_room] == [count, count]
     assert _all_errors(sensor) - before == count + 5
+
+
+def _fail_as(names: int) -> None:
+    """Have one process fail once under each of many names."""
+    renaming = (
+        "import ctypes; from tests.kernel.program_loader import attempt\n"
+        f"for n in range({names}): ctypes.CDLL(None).prctl(15, b'many-%d' % n, 0, 0, 0); attempt('unknown')"
+    )
+    subprocess.run([sys.executable, "-c", renaming], check=True)
 
 
 def _all_errors(sensor: LoadSensor) -> float:
