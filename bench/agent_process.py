@@ -58,9 +58,12 @@ def _agent() -> Iterator[tuple[int, int]]:
     command = [sys.executable, "-m", "netsre", "agent", "--listen", f"127.0.0.1:{port}"]
     with (
         tempfile.TemporaryDirectory(prefix="netsre-bench-") as place,
-        # With the socket it also loads what blocks sources, as `netsre up` has it.
+        # With the socket it also loads what blocks sources, and it keeps a flow log, as `netsre up` has it.
         subprocess.Popen(
-            [*command, "--control", f"{place}/agent.sock", "--effects", f"{place}/effects"],
+            [
+                *(*command, "--control", f"{place}/agent.sock", "--effects", f"{place}/effects"),
+                *("--flow-log", f"{place}/flow-log/flows.jsonl"),
+            ],
             stderr=subprocess.PIPE,
             text=True,
         ) as process,

@@ -10,15 +10,22 @@ from pathlib import Path
 
 import pytest
 
+from netsre import conventions as c
 from netsre.adapters import namespaces
 from netsre.adapters.bpf.block import Blocks
 from netsre.adapters.bpf.flow_log import FlowLog
 from netsre.adapters.bpf.probe import FlowProbe
 from netsre.adapters.bpf.session import open_session, open_templates
+from netsre.adapters.flow_log.background import FlowLogWriter
+from netsre.adapters.flow_log.writing import FlowLogFile
 from netsre.app.resources import directory
+from netsre.app.sensors.flow_log import FlowLogSensor
+from netsre.app.sensors.places import Places
 from netsre.datapath.block import source_key
 from netsre.datapath.flow_log import EVENT, KINDS, RING_BYTES, UNKNOWN_ADDRESS, FlowEvent, Switch
 from netsre.datapath.flows import Attempt
+from netsre.datapath.sampling import Totals
+from netsre.metrics.readings import Readings
 from tests.kernel import attempts
 from tests.kernel.attempts import COUNT, Place
 
@@ -70,6 +77,16 @@ def connect(address: tuple[str, int], count: int) -> set[int]:
         with socket.create_connection(address) as client:
             ports.add(client.getsockname()[1])
     return ports
+
+
+def share_of(sensor: FlowLogSensor) -> float:
+    """Return the share of delivered attempts that the sensor shows."""
+    readings = Readings()
+    sensor.read(readings, 0.0)
+    [share] = [
+        value for labels, value in readings.numbers[c.FLOW_LOG_SAMPLING] if labels["kind"] == "delivered"
+    ]
+    return share
 
 
 def delivered(place: Place, count: int) -> None:
@@ -264,6 +281,53 @@ def test_nothing_is_emitted_before_it_is_switched_on(probe: FlowProbe, place: Pl
 
     assert log_of(probe).drain() == []
     assert log_of(probe).lost() == dict.fromkeys(KINDS, 0)
+
+
+def test_more_stalls_at_once_than_the_ring_holds_are_all_logged(probe: FlowProbe) -> None:
+    """Found by a reader that was stopped for a while, say."""
+    log_of(probe).switch(FAILURES)
+    made = RING_BYTES // _RECORD_BYTES + 5_001
+    for each in range(made):
+        log_of(probe).stalled(Attempt(0, each + 1, 77, "private", source_key("192.0.2.1")), denied=False)
+    found = [event.start_ns for event in log_of(probe).drain() if event.netns == 77]
+
+    assert found == list(range(1, made + 1))
+    assert not log_of(probe).lost()["failed"]
+
+
+def test_while_failures_are_above_usual_more_is_drawn_and_each_event_says_by_what(
+    probe: FlowProbe, place: Place, tmp_path: Path
+) -> None:
+    """The agent's decision on totals that are given, from the kernel's draw to the line and the metric."""
+    said: list[str] = []
+    totals = Totals(0.0, 0, 0)
+    writer = FlowLogWriter(FlowLogFile(tmp_path / "flows.jsonl", 8 << 20), said.append)
+    sensor = FlowLogSensor(
+        log_of(probe), writer, Places(), one_in=10, ended=lambda now: totals._replace(at=now), say=said.append
+    )
+    for now in range(100):
+        totals = Totals(0.0, 100 * now, 0)
+        sensor.scan(float(now))
+    delivered(place, 1_000)
+    usual = events(probe, place)
+    for now in range(100, 103):
+        totals = Totals(0.0, 10_000, 50 * (now - 99))
+        sensor.scan(float(now))
+    delivered(place, 100)
+    more = events(probe, place)
+    shares = [share_of(sensor)]
+    sensor.scan(1_000.0)
+    shares.append(share_of(sensor))
+    writer.close(10)
+
+    assert {event.one_in for event in usual} == {10}
+    assert len(usual) < 200
+    assert ({event.one_in for event in more}, len(more)) == ({1}, 100)
+    assert shares == [1, 0.1]
+    assert said == [
+        "flow log: 1 in 1 delivered attempts from now on, before 1 in 10: failures_above_usual",
+        "flow log: 1 in 10 delivered attempts from now on, before 1 in 1: usual",
+    ]
 
 
 def test_where_a_program_cannot_be_called_a_stall_is_logged_as_far_as_it_is_known(

@@ -157,6 +157,20 @@ def test_a_log_that_was_removed_or_moved_by_hand_goes_on(path: pathlib.Path) -> 
     assert after == [301]
 
 
+def test_a_log_that_was_cut_off_by_hand_is_read_from_its_beginning(path: pathlib.Path) -> None:
+    """As other programs rotate, that copy and truncate."""
+    file = FlowLogFile(path, MOST)
+    file.append([line(each) for each in range(5)])
+    reader = FlowLogReader(path)
+    before = [number(raw) for raw in reader.read()]
+    os.truncate(path, 0)
+    file.append([line(5)])
+    after = [number(raw) for raw in reader.read()]
+    reader.close()
+
+    assert (before, after) == ([0, 1, 2, 3, 4], [5])
+
+
 def test_kill_9_while_writing_tears_no_line_that_is_read_as_a_record(path: pathlib.Path) -> None:
     """Thirty writers, each killed in the middle of its work, each going on where the last one was.
 

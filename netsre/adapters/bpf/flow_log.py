@@ -17,6 +17,8 @@ from netsre.datapath.flows import Attempt
 
 _STALLED: Final = "netsre_flow_log"
 _ONLY: Final = bytes(4)
+_STALLS: Final = 4_096
+"""After so many the ring is emptied, so that they alone never fill it."""
 
 
 class FlowLog:
@@ -28,7 +30,8 @@ class FlowLog:
         self._lost = session.maps["flow_log_lost"]
         self._stalled_fd = session.program_fds[_STALLED]
         self._ring = Ring(session.maps["flow_log"])
-        self._own: list[FlowEvent] = []
+        self._found: list[FlowEvent] = []
+        self._stalls = 0
 
     def switch(self, wanted: Switch) -> None:
         """Say what is emitted from now on."""
@@ -41,12 +44,16 @@ class FlowLog:
             syscalls.run_program(self._stalled_fd, flow_log.stall_arguments(attempt, now, denied=denied))
         except OSError:
             # Before Linux 5.10 a program cannot be called. Where the attempt went is then not known.
-            self._own.append(flow_log.stall_event(attempt, now, denied=denied))
+            self._found.append(flow_log.stall_event(attempt, now, denied=denied))
+        self._stalls += 1
+        if self._stalls % _STALLS == 0:
+            # Whatever many were found at once: we are the ones who fill the ring, and who empty it.
+            self._found += self._ring.drain(flow_log.decode)
 
     def drain(self) -> list[FlowEvent]:
         """Return the events since the last time."""
-        own, self._own = self._own, []
-        return [*self._ring.drain(flow_log.decode), *own]
+        found, self._found = self._found, []
+        return [*found, *self._ring.drain(flow_log.decode)]
 
     def lost(self) -> Counter[str]:
         """Return how many events found no room in the ring, by outcome, since the probe was attached."""

@@ -6,6 +6,7 @@ page is (linux/bpf.h, kernel/bpf/ringbuf.c).
 """
 
 import mmap
+import threading
 from collections.abc import Callable
 from typing import Final, TypeVar
 
@@ -32,11 +33,12 @@ class Ring:
         self._produced = memoryview(self._theirs)[:8].cast("Q")
         self._data = memoryview(self._theirs)[page:]
         self._words = self._data.cast("I")
+        self._order = threading.Lock()
 
     def drain(self, decode: Callable[[memoryview], _T]) -> list[_T]:
         """Take out what is there now, at most one ring full; `decode` must not keep what it is given."""
         at, end = self._consumed[0], self._produced[0]
-        found = []
+        whole: list[tuple[int, int]] = []
         while at < end:
             offset = at % self._size
             header = self._words[offset // 4]
@@ -46,10 +48,24 @@ class Ring:
             length = header & ~(_BUSY | _DISCARDED)
             if not header & _DISCARDED:
                 begin = offset + _HEADER_BYTES
-                found.append(decode(self._data[begin : begin + length]))
+                whole.append((begin, begin + length))
             at += (_HEADER_BYTES + length + 7) // 8 * 8
+        self._in_order()
+        found = [decode(self._data[begin:end]) for begin, end in whole]
+        self._in_order()
         self._consumed[0] = at
         return found
+
+    def _in_order(self) -> None:
+        """Keep what is read and written before apart from what is after, also on CPUs that would mix them.
+
+        A lock that is let go and taken again does: a record is read after the word that says it is whole,
+        and before the kernel is told that it may write there.
+        """
+        with self._order:
+            pass
+        with self._order:
+            pass
 
     def close(self) -> None:
         """Let go of the memory; nothing can be read afterwards."""

@@ -91,6 +91,10 @@ class FlowLogReader:
         self._rest = b""
 
     def _lines(self) -> Iterator[bytes]:
+        if self._file is not None and os.lseek(self._file, 0, os.SEEK_CUR) > os.fstat(self._file).st_size:
+            # Cut off by somebody (`copytruncate`): what comes now stands at its beginning.
+            os.lseek(self._file, 0, os.SEEK_SET)
+            self._rest = b""
         while self._file is not None and (block := os.read(self._file, _BLOCK)):
             *lines, rest = (self._rest + block).split(b"\n")
             # Cut, not kept: a line of any length must not take memory of any size.
