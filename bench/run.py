@@ -108,7 +108,7 @@ def agent_lines(figures: agent_process.AgentFigures) -> list[Line]:
             figures.ready_seconds <= 1,
         ),
         Line(
-            f"agent CPU at {figures.rate:.0f} connections a second",
+            f"agent CPU at {figures.rate:.0f} refused connections a second, all of them in its flow log",
             f"{figures.cpu_share:.2%} of a core",
             "",
             "<= 1 %",
