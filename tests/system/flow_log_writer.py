@@ -1,4 +1,4 @@
-"""Writes a flow log as fast as it can until it is killed: `python flow_log_writer.py FILE BYTES FIRST`."""
+"""Writes a flow log until it is killed: `python -m … FILE BYTES FIRST_NUMBER LINES_AT_ONCE [asked]`."""
 
 import sys
 from pathlib import Path
@@ -6,15 +6,14 @@ from pathlib import Path
 from netsre.adapters.flow_log.writing import FlowLogFile
 from tests.system.flow_log_lines import line
 
-_BATCH = 2_000
-
 
 def main() -> None:
     """Write numbered lines, and say after every batch how many there are."""
     path, most_bytes, number = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+    batch, asked = int(sys.argv[4]), sys.argv[5:] == ["asked"]
     file = FlowLogFile(path, most_bytes)
-    while True:
-        written = file.append([line(number + each) for each in range(_BATCH)])
+    while not asked or sys.stdin.readline():
+        written = file.append([line(number + each) for each in range(batch)])
         number += written.lines
         sys.stdout.write(f"{number}\n")
         sys.stdout.flush()

@@ -4,20 +4,20 @@ import contextlib
 import errno
 import os
 import pathlib
-import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
 from netsre.adapters.flow_log import rotated
 from netsre.adapters.flow_log.background import FlowLogWriter, Line
 from netsre.adapters.flow_log.reading import FlowLogReader
-from netsre.adapters.flow_log.writing import FlowLogFile
+from netsre.adapters.flow_log.writing import FlowLogFile, Written
 from netsre.datapath import flow_lines
-from tests.machine import wait_until
+from tests.machine import PATIENCE, wait_until
 from tests.system.flow_log_lines import line, number
 
 LINE_BYTES = len(line(1))
@@ -79,28 +79,34 @@ def test_rotation_gives_the_next_number_and_touches_nothing_else(path: pathlib.P
     assert all(int(name.rpartition(".")[2]) > 7 for name in names if name != "flows.jsonl")
 
 
+@contextlib.contextmanager
+def writing(path: pathlib.Path, *arguments: object) -> Iterator[subprocess.Popen[str]]:
+    """Run a writer of its own, and kill it."""
+    command = [sys.executable, "-m", "tests.system.flow_log_writer", str(path), *map(str, arguments)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
 def test_a_reader_follows_across_files_without_a_gap_or_a_repetition(path: pathlib.Path) -> None:
-    """While somebody writes and rotates as fast as the reader comes by."""
-    file, made, stop = FlowLogFile(path, 100 * PART), 20_000, threading.Event()
+    """While another process rotates two thousand times, also between two looks of the reader."""
+    found: list[bytes] = []
+    file = FlowLogFile(path, 8 * 64 * LINE_BYTES)
     file.append([line(0)])
-    reader = FlowLogReader(path)
-
-    def write() -> None:
-        for begin in range(1, made, 37):
-            file.append([line(each) for each in range(begin, min(begin + 37, made))])
-        stop.set()
-
-    writer = threading.Thread(target=write)
-    writer.start()
-    found: list[int] = []
-    while not stop.is_set():
-        found += map(number, reader.read())
-    writer.join()
-    found += map(number, reader.read())
+    reader, until = FlowLogReader(path), time.monotonic() + 2 * PATIENCE
+    with writing(path, 8 * 64 * LINE_BYTES, 1, 50, "asked") as process:
+        assert process.stdin is not None
+        for turn in range(1, 2_001):
+            process.stdin.write("\n")
+            process.stdin.flush()
+            while len(found) <= 50 * turn and time.monotonic() < until:
+                found += reader.read()
     reader.close()
 
-    assert found == list(range(found[0], made))
-    assert len(found) == made
+    assert [number(raw) for raw in found] == list(range(100_001))
 
 
 def test_a_reader_that_is_slow_goes_on_with_the_oldest_that_is_left(path: pathlib.Path) -> None:
@@ -178,13 +184,12 @@ def test_kill_9_while_writing_tears_no_line_that_is_read_as_a_record(path: pathl
     """
     made = 0
     for turn in range(30):
-        command = [sys.executable, "-m", "tests.system.flow_log_writer", str(path), str(64 << 20), str(made)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
-            assert writer.stdout is not None
-            made = int(writer.stdout.readline())
-            threading.Event().wait(turn / 1_000)
-            writer.send_signal(signal.SIGKILL)
-            made = int(([str(made), *writer.stdout.read().split()])[-1])
+        with writing(path, 64 << 20, made, 2_000) as process:
+            assert process.stdout is not None
+            first = process.stdout.readline()
+            time.sleep(turn / 1_000)
+            process.kill()
+            made = int([first, *process.stdout.read().split()][-1])
     found = []
     reader = FlowLogReader(path)
     for raw in reader.read():
@@ -296,20 +301,31 @@ def test_a_disk_that_cannot_be_written_loses_all_and_stops_nothing(tmp_path: pat
     assert [os.strerror(errno.EROFS) in sentence for sentence in said] == [True, False]
 
 
+class Hanging:
+    """A file on a disk that answers when it is told to."""
+
+    def __init__(self, file: FlowLogFile) -> None:
+        """Hang from now on."""
+        self.file, self.path = file, file.path
+        self.answers = threading.Event()
+
+    def open(self) -> int:
+        """Find the directory."""
+        return self.file.open()
+
+    def append(self, lines: Sequence[bytes]) -> Written:
+        """Wait for the disk, and write."""
+        self.answers.wait()
+        return self.file.append(lines)
+
+    def close(self) -> None:
+        """Let go of it."""
+        self.file.close()
+
+
 def test_a_disk_that_hangs_keeps_nobody_waiting(tmp_path: pathlib.Path) -> None:
-    """What it cannot take waits within a bound, the rest is lost and counted; here nobody empties a pipe."""
-
-    class Hanging(FlowLogFile):
-        """A file whose disk answers when it is told to."""
-
-        answers = threading.Event()
-
-        def append(self, lines: object) -> object:  # type: ignore[override]
-            """Wait."""
-            self.answers.wait()
-            return super().append(lines)  # type: ignore[arg-type]
-
-    file = Hanging(tmp_path / "flows.jsonl", MOST)
+    """What it cannot take waits within a bound, the rest is lost and counted."""
+    file = Hanging(FlowLogFile(tmp_path / "flows.jsonl", MOST))
     writer = FlowLogWriter(file, print, most_waiting=50 * LINE_BYTES)
     for begin in range(0, 200, 10):
         writer.offer(lines(begin, 10))

@@ -3,9 +3,10 @@
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple
+from pathlib import Path
+from typing import Final, NamedTuple, Protocol
 
-from netsre.adapters.flow_log.writing import FlowLogFile, Written
+from netsre.adapters.flow_log.writing import Written
 
 _MOST_WAITING: Final = 8 << 20
 """Bytes of lines that wait for the disk: half a minute of a heavy load, then they are lost."""
@@ -18,12 +19,25 @@ class Line(NamedTuple):
     data: bytes
 
 
+class LogFile(Protocol):
+    """Where lines go: a `FlowLogFile`."""
+
+    path: Path
+
+    def open(self) -> object:
+        """Find its place; raises `OSError`."""
+
+    def append(self, lines: Sequence[bytes]) -> Written:
+        """Write lines, and say how many of them."""
+
+    def close(self) -> None:
+        """Let go of its place."""
+
+
 class FlowLogWriter:
     """Takes lines at any time, and brings them to disk or counts them as lost."""
 
-    def __init__(
-        self, file: FlowLogFile, say: Callable[[str], None], most_waiting: int = _MOST_WAITING
-    ) -> None:
+    def __init__(self, file: LogFile, say: Callable[[str], None], most_waiting: int = _MOST_WAITING) -> None:
         """Write to a file; `say` is told once when that fails, and once when it works again."""
         self._file = file
         self._say = say
