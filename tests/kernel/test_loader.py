@@ -101,7 +101,7 @@ def _with(place: Path, name: str, old: str, new: str) -> Path:
 
 _DAMAGE = {
     # No C.
-    "compile_failed": ("int {function}(struct bpf_raw_tracepoint_args *ctx)", "this is not C"),
+    "compile_failed": ("\nint {function}(", "\nthis is not C {function}("),
     # A loop without an end that the verifier could see.
     "load_failed": ("	return 0;\n}\n", "	for (;;)\n		bpf_ktime_get_ns();\n}\n"),
 }

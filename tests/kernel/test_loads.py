@@ -4,6 +4,7 @@ import collections
 import contextlib
 import http.client
 import json
+import os
 import re
 import subprocess
 import sys
@@ -122,6 +123,7 @@ def test_instructions_are_the_verifiers_and_the_time_is_the_calls(sensor: LoadSe
     instructions = _values(sensor, c.BPF_VERIFIER_INSTRUCTIONS, _COMMAND.decode())[kind]
     seconds = _values(sensor, c.BPF_VERIFIER_SECONDS, _COMMAND.decode())[kind]
     verified = programs.load("t_long", program_loader.MOVE * 100 + program_loader.EXIT, programs.Kind(1))
+    os.close(verified.fd)
 
     assert instructions == verified.verifier_instructions == 101
     assert 0 < seconds < elapsed

@@ -32,6 +32,7 @@ _SAMPLES: Final[Mapping[str, tuple[str, ...]]] = {
     "severity": ("page", "ticket"),
     "result": ("ok", "error"),
     "table": ("kernel",),
+    "owner": (c.OWNER, "some-owner"),
     "window": ("5m", "1h"),
 }
 """Values of the labels that expressions select by; any other label has one value of its own."""
