@@ -171,6 +171,12 @@ def controller_url(option: str | None) -> str:
     return _url("--controller", option or os.environ.get("NETSRE_CONTROLLER") or default)
 
 
+def agent_url(option: str | None) -> str:
+    """Return the address of the agent to read."""
+    default = f"http://127.0.0.1:{conventions.AGENT_PORT}"
+    return _url("--agent", option or os.environ.get("NETSRE_AGENT") or default)
+
+
 def _url(what: str, text: str) -> str:
     ports = {"--agent": conventions.AGENT_PORT, "--alertmanager": conventions.ALERTMANAGER_PORT}
     port = ports.get(what, conventions.CONTROLLER_PORT)

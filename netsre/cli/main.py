@@ -46,6 +46,7 @@ COMMANDS: Final[Mapping[str, LazyCommand]] = MappingProxyType(
         "kill-switch": LazyCommand("netsre.cli.kill_switch:kill_switch", "Stop all automation at once."),
         "runbook": LazyCommand("netsre.cli.runbook:runbook", "List, check and follow runbooks."),
         "slo": LazyCommand("netsre.cli.slo:slo", "Check service levels and show where they stand."),
+        "top": LazyCommand("netsre.cli.top:top", "Watch an agent's numbers live in this terminal."),
         "up": LazyCommand("netsre.cli.up:up", "Run agent, controller and page on this node."),
     }
 )

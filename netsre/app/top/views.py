@@ -1,0 +1,104 @@
+"""The views of `netsre top`, and what the agent itself costs meanwhile."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from netsre import clock
+from netsre import conventions as c
+from netsre.app import numbers
+from netsre.app.top import node, traffic
+from netsre.app.top.measuring import Interval
+from netsre.app.top.sections import Section, arranged
+from netsre.app.top.values import Kind, document, shown
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One of the screens."""
+
+    name: str
+    sections: Callable[[Interval], tuple[Section, ...]]
+    probe: str
+    """What must run for it; empty where it does not depend on one."""
+
+
+VIEWS: Final = (
+    View("flows", traffic.flows, "flows"),
+    View("tcp", traffic.tcp, "tcp"),
+    View("conntrack", node.conntrack, ""),
+    View("drops", traffic.drops, "drops"),
+    View("bpf", node.bpf, ""),
+)
+NAMES: Final = tuple(view.name for view in VIEWS)
+_EMPTY: Final = {
+    "flows": "no connection attempt was seen yet",
+    "tcp": "nothing was sent again or reset, and no connection closed yet",
+    "conntrack": "no connection table is tracked, or it cannot be read (netsre doctor)",
+    "drops": "nothing was dropped",
+    "benign": "nothing was freed",
+    "maps": "no maps are known: their probe does not run, or was asked a moment ago",
+    "probes": "the agent names no probes",
+}
+
+
+def empty(section: Section, view: View, interval: Interval) -> str:
+    """Say why a section has no rows: what is not measured is not nothing."""
+    reason = node.down(interval).get(view.probe)
+    if reason is not None:
+        return f"not measured: the probe {view.probe} does not run ({reason or 'no reason given'})"
+    return section.note or _EMPTY.get(section.name, "nothing")
+
+
+def cost(interval: Interval) -> dict[str, Any]:
+    """Return what the agent is and takes: version, share of a core, memory, probes."""
+    used = interval.gain(c.PROCESS_CPU, ())
+    return {
+        "version": next((found.get("version", "") for found, _ in interval.gauges(c.BUILD_INFO)), None),
+        "cpu": None if used is None else used.per_second,
+        "rss": interval.gauge(c.PROCESS_RSS, ()),
+        "probes": sum(1 for _ in interval.gauges(c.AGENT_PROBE_UP)),
+        "down": node.down(interval),
+    }
+
+
+def status(interval: Interval) -> str:
+    """Return the same in words."""
+    found = cost(interval)
+    up = found["probes"] - len(found["down"])
+    words = f"{up} of {found['probes']} probes up"
+    if found["down"]:
+        words += f", DOWN: {' '.join(shown(Kind.TEXT, name) for name in sorted(found['down']))}"
+    return f"cpu {shown(Kind.SHARE, found['cpu'])}  rss {shown(Kind.BYTES, found['rss'])}  {words}"
+
+
+def as_document(view: View, interval: Interval, agent: str, sought: tuple[Section, ...]) -> dict[str, Any]:
+    """Return a reading of a view for a program: every row of it, with counts beside rates."""
+    found = cost(interval)
+    return {
+        "agent": agent,
+        "at": clock.rfc3339(interval.at),
+        "seconds": numbers.number(interval.seconds),
+        "restarted": interval.restarted,
+        "view": view.name,
+        "process": {
+            "version": found["version"],
+            "cpu_ratio": None if found["cpu"] is None else numbers.number(found["cpu"]),
+            "rss_bytes": None if found["rss"] is None else numbers.number(found["rss"]),
+        },
+        "probes_down": found["down"],
+        **{section.name: _rows(section) for section in sought},
+    }
+
+
+def _rows(section: Section) -> list[dict[str, Any]]:
+    return [
+        dict(row.labels)
+        | {
+            key: value
+            for column in section.columns
+            if column.kind is not Kind.NAME
+            for key, value in document(column, row.cells.get(column.key)).items()
+        }
+        for row in arranged(section, None, backwards=False)
+    ]
