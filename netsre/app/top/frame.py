@@ -3,6 +3,7 @@
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from rich.cells import cell_len, set_cell_size
@@ -21,7 +22,7 @@ from netsre.clock import Timestamp
 _HEAD: Final = 3
 _AROUND: Final = _HEAD + 2
 """Lines that are no rows: above them, the titles of columns, and the keys below."""
-_KEYS: Final = "q quit  1-5 view  s sort  r reverse  / filter  p pause  ? keys"
+_KEYS: Final = ("q quit", "? keys", "1-5 view", "/ filter", "s sort", "r reverse", "p pause")
 MEASURING: Final = "measuring: rates need a second reading"
 
 
@@ -73,29 +74,36 @@ def picture(state: State, seen: Seen, width: int, height: int) -> Picture:
         first = entries[offset]
         below = entries[offset + 1 : offset + 1 + room]
         body = [first.line if first.is_header else first.header, *(entry.line for entry in below)]
-    lines = [*_head(state, seen), (Piece("  ".join(said)),), *body]
+    lines = [*_head(state, seen, width), (Piece(_fitting(said, width)),), *body]
     lines = lines[: height - 1]
     lines += [()] * (height - 1 - len(lines))
-    return Picture(tuple(_cut(line, width) for line in [*lines, _foot(state)][:height]), extent)
+    return Picture(tuple(_cut(line, width) for line in [*lines, _foot(state, width)][:height]), extent)
 
 
 def plain(view: int, seen: Seen, width: int, sought: str = "") -> list[str]:
     """Return everything of a view as lines of text, for a file or a pipe."""
     state = State(view, sought=sought)
     entries = _entries(state, seen, _sections(state, seen), width)
-    lines = [*_head(state, seen)[1:], (), *(entry.line for entry in entries)]
+    about = (Piece(f"netsre top: {VIEWS[view].name} of {_host(seen)}"),)
+    lines = [about, *_head(state, seen, width)[1:], (), *(entry.line for entry in entries)]
     return ["".join(piece.text for piece in _cut(line, width)).rstrip() for line in lines]
 
 
 def chosen(state: State, interval: Interval) -> tuple[Section, ...]:
     """Return the tables of a view with the rows that are wanted, in the order that is wanted."""
     found = []
-    for section in VIEWS[state.view].sections(interval):
+    for section in _built(state.view, interval):
         rows = tables.arranged(section, state.sort.get(state.view), backwards=state.view in state.backwards)
         kept = tables.wanted(rows, state.sought)
         note = "no name has this text in it" if rows and not kept else section.note
         found.append(Section(section.name, section.columns, kept, section.usual, note, section.together))
     return tuple(found)
+
+
+@lru_cache(maxsize=len(VIEWS))
+def _built(view: int, interval: Interval) -> tuple[Section, ...]:
+    """Return all rows of a view; keys ask for them again and again."""
+    return VIEWS[view].sections(interval)
 
 
 def _sections(state: State, seen: Seen) -> tuple[Section, ...]:
@@ -117,23 +125,25 @@ def _entries(state: State, seen: Seen, sections: Sequence[Section], width: int) 
     return entries
 
 
-def _head(state: State, seen: Seen) -> list[Line]:
+def _head(state: State, seen: Seen, width: int) -> list[Line]:
     title: list[Piece] = [Piece("netsre top ", "bold")]
     for index, view in enumerate(VIEWS):
         name = f"{index + 1} {view.name}"
         title.append(Piece(f"[{name}]", "bold reverse") if index == state.view else Piece(f" {name} "))
-    title.append(Piece(f" {shown(Kind.TEXT, seen.agent.partition('//')[2])}", "dim"))
-    return [tuple(title), (_status(seen),)]
+    agent = f" {_host(seen)}"
+    if sum(cell_len(piece.text) for piece in title) + cell_len(agent) <= width:
+        title.append(Piece(agent, "dim"))
+    return [tuple(title), (_status(seen, width),)]
 
 
-def _status(seen: Seen) -> Piece:
+def _status(seen: Seen, width: int) -> Piece:
     if seen.silent_since is not None:
-        old = "" if seen.interval is None else f"; these numbers are OLD, of {_time(seen.interval.at)}"
+        old = "" if seen.interval is None else f"; these numbers are OLD, of {_time(seen.interval.at)} UTC"
         return Piece(f"agent does not answer since {_time(seen.silent_since)} UTC{old}", "bold red")
     if seen.interval is None:
         return Piece("")
     over = f"{_time(seen.interval.at)} UTC, over {float(seen.interval.seconds):.1f} s"
-    return Piece(f"{views.status(seen.interval)}  {over}")
+    return Piece(_fitting((*views.status(seen.interval), over), width))
 
 
 def _order(state: State, seen: Seen, sections: Sequence[Section], by: str) -> list[str]:
@@ -152,10 +162,10 @@ def _order(state: State, seen: Seen, sections: Sequence[Section], by: str) -> li
     return parts
 
 
-def _foot(state: State) -> Line:
+def _foot(state: State, width: int) -> Line:
     if state.typing:
         return (Piece(f"/{shown(Kind.TEXT, state.sought) if state.sought else ''}_", "bold"),)
-    return (Piece(_KEYS, "dim"),)
+    return (Piece(_fitting(_KEYS, width), "dim"),)
 
 
 def _help() -> list[Line]:
@@ -168,6 +178,18 @@ def _sorted_by(state: State, sections: Sequence[Section]) -> str:
     if asked in known:
         return asked or ""
     return sections[0].usual if sections else ""
+
+
+def _fitting(parts: Sequence[str], width: int) -> str:
+    """Join the first of some parts, as many as fit as a whole; a single one may be cut later."""
+    kept = list(parts)
+    while len(kept) > 1 and cell_len("  ".join(kept)) > width:
+        kept.pop()
+    return "  ".join(kept)
+
+
+def _host(seen: Seen) -> str:
+    return shown(Kind.TEXT, seen.agent.partition("//")[2])
 
 
 def _cut(line: Line, width: int) -> Line:

@@ -43,7 +43,7 @@ class Fitted(NamedTuple):
 def fitted(section: Section, rows: Sequence[Row], sorted_by: str, width: int) -> Fitted:
     """Return the header and a line for each row, none of them wider than `width`."""
     texts = {c.key: [shown(c.kind, row.cells.get(c.key)) for row in rows] for c in section.columns}
-    natural = {c.key: _natural(c, texts[c.key]) for c in section.columns}
+    natural = {c.key: min(_natural(c, texts[c.key]), max(1, width)) for c in section.columns}
     columns = _kept(section.columns, natural, width)
     widths = _widths(columns, natural, width)
     header = tuple(
@@ -105,7 +105,7 @@ def _shortened(text: str, width: int, *, keep_end: bool) -> str:
     """Cut a text, with a mark; names of one kind differ at their end."""
     if not keep_end:
         return set_cell_size(text, max(0, width - 1)).rstrip() + "…"
-    kept = text
+    kept = text[-width:]
     while cell_len(kept) > width - 1:
         kept = kept[1:]
     return f"…{kept}"

@@ -30,9 +30,9 @@ Buckets = dict[Decimal, Decimal]
 """Upper bound (infinite for the last), and how many were not above it."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Interval:
-    """What an agent said last, and what its counters gained since the reading before."""
+    """What an agent said last, and what its counters gained since the one before; equal only to itself."""
 
     at: Timestamp
     seconds: Fraction

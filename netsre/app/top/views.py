@@ -46,7 +46,8 @@ def empty(section: Section, view: View, interval: Interval) -> str:
     """Say why a section has no rows: what is not measured is not nothing."""
     reason = node.down(interval).get(view.probe)
     if reason is not None:
-        return f"not measured: the probe {view.probe} does not run ({reason or 'no reason given'})"
+        why = shown(Kind.TEXT, reason or "no reason given")
+        return f"not measured: the probe {view.probe} does not run ({why})"
     return section.note or _EMPTY.get(section.name, "nothing")
 
 
@@ -62,14 +63,14 @@ def cost(interval: Interval) -> dict[str, Any]:
     }
 
 
-def status(interval: Interval) -> str:
-    """Return the same in words."""
+def status(interval: Interval) -> tuple[str, ...]:
+    """Return the same in words, what matters most first."""
     found = cost(interval)
     up = found["probes"] - len(found["down"])
     words = f"{up} of {found['probes']} probes up"
     if found["down"]:
         words += f", DOWN: {' '.join(shown(Kind.TEXT, name) for name in sorted(found['down']))}"
-    return f"cpu {shown(Kind.SHARE, found['cpu'])}  rss {shown(Kind.BYTES, found['rss'])}  {words}"
+    return words, f"cpu {shown(Kind.SHARE, found['cpu'])}", f"rss {shown(Kind.BYTES, found['rss'])}"
 
 
 def as_document(view: View, interval: Interval, agent: str, sought: tuple[Section, ...]) -> dict[str, Any]:
