@@ -2,7 +2,7 @@
 
 import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -54,8 +54,7 @@ class _Entry(NamedTuple):
 
 def picture(state: State, seen: Seen, width: int, height: int) -> Picture:
     """Return a screen of exactly this size."""
-    sections = _sections(state, seen)
-    entries = _entries(state, seen, sections, width)
+    sections, entries = _tables(state, seen, width)
     room = max(1, height - _AROUND)
     # The first entry is a header, which has a line of its own.
     last = max(0, len(entries) - 1 - room)
@@ -83,7 +82,7 @@ def picture(state: State, seen: Seen, width: int, height: int) -> Picture:
 def plain(view: int, seen: Seen, width: int, sought: str = "") -> list[str]:
     """Return everything of a view as lines of text, for a file or a pipe."""
     state = State(view, sought=sought)
-    entries = _entries(state, seen, _sections(state, seen), width)
+    _, entries = _tables(state, seen, width)
     about = (Piece(f"netsre top: {VIEWS[view].name} of {_host(seen)}"),)
     lines = [about, *_head(state, seen, width)[1:], (), *(entry.line for entry in entries)]
     return ["".join(piece.text for piece in _cut(line, width)).rstrip() for line in lines]
@@ -91,38 +90,54 @@ def plain(view: int, seen: Seen, width: int, sought: str = "") -> list[str]:
 
 def chosen(state: State, interval: Interval) -> tuple[Section, ...]:
     """Return the tables of a view with the rows that are wanted, in the order that is wanted."""
+    key, turned = state.sort.get(state.view), state.view in state.backwards
     found = []
     for section in _built(state.view, interval):
-        rows = tables.arranged(section, state.sort.get(state.view), backwards=state.view in state.backwards)
-        kept = tables.wanted(rows, state.sought)
-        note = "no name has this text in it" if rows and not kept else section.note
-        found.append(Section(section.name, section.columns, kept, section.usual, note, section.together))
+        kept = replace(section, rows=tables.wanted(section.rows, state.sought))
+        if section.rows and not kept.rows:
+            kept = replace(kept, note="no name has this text in it")
+        found.append(replace(kept, rows=tables.arranged(kept, key, backwards=turned)))
     return tuple(found)
 
 
-@lru_cache(maxsize=len(VIEWS))
+@lru_cache(maxsize=1)
 def _built(view: int, interval: Interval) -> tuple[Section, ...]:
     """Return all rows of a view; keys ask for them again and again."""
     return VIEWS[view].sections(interval)
 
 
-def _sections(state: State, seen: Seen) -> tuple[Section, ...]:
-    return () if seen.interval is None else chosen(state, seen.interval)
+def _tables(state: State, seen: Seen, width: int) -> tuple[tuple[Section, ...], list[_Entry]]:
+    """Return the tables of a view, and all their lines."""
+    if seen.interval is None:
+        return (), []
+    turned = state.view in state.backwards
+    return _drawn(state.view, state.sort.get(state.view), turned, state.sought, seen.interval, width)
 
 
-def _entries(state: State, seen: Seen, sections: Sequence[Section], width: int) -> list[_Entry]:
+@lru_cache(maxsize=1)
+def _drawn(
+    view: int,
+    key: str | None,
+    turned: bool,  # noqa: FBT001
+    sought: str,
+    interval: Interval,
+    width: int,
+) -> tuple[tuple[Section, ...], list[_Entry]]:
+    """Do so by what they depend on; scrolling through thousands of rows works none of it out again."""
+    sort = {} if key is None else {view: key}
+    state = State(view, sort, frozenset({view} if turned else ()), sought)
+    sections = chosen(state, interval)
     entries: list[_Entry] = []
     for section in sections:
-        column = tables.column_of(section, state.sort.get(state.view))
+        column = tables.column_of(section, key)
         found = fitted(section, section.rows, column.key, width)
         if entries:
             entries.append(_Entry((), entries[-1].header))
         entries.append(_Entry(found.header, found.header, is_header=True))
         entries += [_Entry(line, found.header) for line in found.rows]
-        assert seen.interval is not None  # noqa: S101  without one there are no sections
-        note = section.note if section.rows else views.empty(section, VIEWS[state.view], seen.interval)
+        note = section.note if section.rows else views.empty(section, VIEWS[view], interval)
         entries += [_Entry((Piece(part, "dim"),), found.header) for part in textwrap.wrap(note, width)]
-    return entries
+    return sections, entries
 
 
 def _head(state: State, seen: Seen, width: int) -> list[Line]:

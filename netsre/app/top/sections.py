@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
 
-from netsre.app.top.values import Column, Rate, Value, Within, shown
+from netsre.app.top.values import Column, Rate, Value, Within
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +52,8 @@ def arranged(section: Section, key: str | None, *, backwards: bool) -> tuple[Row
     A section without that column stays as it usually is.
     """
     column = column_of(section, key)
-    rows = sorted(
-        section.rows, key=lambda row: [shown(c.kind, row.cells.get(c.key)) for c in section.columns]
-    )
+    words = [c.key for c in section.columns if c.is_text]
+    rows = sorted(section.rows, key=lambda row: [str(row.cells.get(word)) for word in words])
     for further in reversed(section.together):
         rows.sort(key=lambda row: _size(row.cells.get(further)), reverse=True)
     known = [row for row in rows if row.cells.get(column.key) is not None]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 from netsre import clock
@@ -63,6 +64,7 @@ def cost(interval: Interval) -> dict[str, Any]:
     }
 
 
+@lru_cache(maxsize=1)
 def status(interval: Interval) -> tuple[str, ...]:
     """Return the same in words, what matters most first."""
     found = cost(interval)
