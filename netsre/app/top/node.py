@@ -17,7 +17,7 @@ _TABLE_COLUMNS: Final = (
     Column("limit", "limit", Kind.COUNT, spare=5),
     Column("utilization", "full", Kind.SHARE, alarm=NEARLY_FULL),
     Column("growth_per_second", "grow/s", Kind.SPEED, spare=4),
-    Column("full_seconds", "full in", Kind.DURATION, spare=1),
+    Column("full_seconds", "full-in", Kind.DURATION, spare=1),
     Column("insert_failed", "insf/s", Kind.RATE, spare=2, alarm=ANY),
     Column("early_drops", "early/s", Kind.RATE, spare=3, alarm=ANY),
     Column("drops", "drop/s", Kind.RATE, alarm=ANY),

@@ -32,10 +32,10 @@ _TCP_COLUMNS: Final = (
     Column("data", "data", Kind.RATE, alarm=ANY),
     Column("syn", "syn", Kind.RATE, spare=2, alarm=ANY),
     Column("syn_ack", "synack", Kind.RATE, spare=4, alarm=ANY),
-    Column("reset_by_us", "rst us", Kind.RATE, spare=3),
-    Column("reset_by_peer", "rst peer", Kind.RATE, spare=1),
-    Column("rtt_p50", "rtt p50", Kind.WITHIN, spare=5),
-    Column("rtt_p99", "rtt p99", Kind.WITHIN),
+    Column("reset_by_us", "rst-us", Kind.RATE, spare=3),
+    Column("reset_by_peer", "rst-peer", Kind.RATE, spare=1),
+    Column("rtt_p50", "rtt-p50", Kind.WITHIN, spare=5),
+    Column("rtt_p99", "rtt-p99", Kind.WITHIN),
 )
 _TCP_NOTE: Final = (
     "per second: segments sent again (data, SYN, SYN-ACK) and resets (by us, by the peer); round trips of "

@@ -101,8 +101,8 @@ def test_a_picture_is_as_large_as_the_terminal(view: int, columns: int, lines: i
     ("view", "titles"),
     [
         (0, "source → destination att/s fail/s deny/s failed p50 p99 reason"),
-        (1, "this end → other end data syn synack rst us rst peer rtt p50 rtt p99"),
-        (2, "network namespace entries limit full grow/s full in insf/s early/s drop/s"),
+        (1, "this end → other end data syn synack rst-us rst-peer rtt-p50 rtt-p99"),
+        (2, "network namespace entries limit full grow/s full-in insf/s early/s drop/s"),
         (3, "hook reason network namespace rule packets/s"),
         (4, "map owner entries capacity full memory overfl/s"),
     ],
