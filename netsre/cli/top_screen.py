@@ -165,6 +165,8 @@ class _Screen:
                 self._terminal.take()
         while not self._reader.answers.empty():
             answer = self._reader.answers.get()
+            if isinstance(answer, Exception):
+                raise answer
             if answer.problem:
                 since = self._latest.silent_since or answer.at
                 self._latest = replace(self._latest, silent_since=since)

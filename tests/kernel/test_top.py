@@ -53,7 +53,8 @@ def told(agent: Running, view: str, work: Callable[[], object]) -> dict[str, Any
         work()
         assert process.poll() is None, "the interval was over before the work was done"
         said, complaints = process.communicate(timeout=60)
-    assert (process.returncode, complaints) == (0, "")
+    assert process.returncode == 0, complaints
+    assert complaints == ""
     document: dict[str, Any] = json.loads(said)
     return document
 

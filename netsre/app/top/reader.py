@@ -60,7 +60,8 @@ class Reader:
 
     def __init__(self, asking: Asking, interval: float, tell: Callable[[], None]) -> None:
         """Prepare; `tell` is called after each answer, in that thread."""
-        self.answers: SimpleQueue[Answer] = SimpleQueue()
+        self.answers: SimpleQueue[Answer | Exception] = SimpleQueue()
+        """An exception is a mistake of ours, and the last thing that comes."""
         self._asking = asking
         self._interval = interval
         self._tell = tell
@@ -79,5 +80,11 @@ class Reader:
         due = time.monotonic() + self._interval
         while not self._stopped.wait(max(0.0, due - time.monotonic())):
             due = max(due, time.monotonic() - self._interval) + self._interval
-            self.answers.put(self._asking.answer())
-            self._tell()
+            try:
+                self.answers.put(self._asking.answer())
+            # Raised where somebody sees it: a thread that ended would leave numbers that look alive.
+            except Exception as error:  # noqa: BLE001
+                self.answers.put(error)
+                return
+            finally:
+                self._tell()

@@ -90,11 +90,18 @@ def per_second(rate: Fraction) -> str:
     ):
         if size < limit:
             return f"{sign}{float(size / scale):.{digits}f}{unit}"
-    return f"{sign}{float(size / 1_000_000):.0f}M"
+    return f"{sign}{_rough(size)}"
+
+
+def count(value: Fraction) -> str:
+    """Return how many there are, whole."""
+    return f"{round(value):,}" if abs(value) < 10**12 else _rough(value)
 
 
 def share(value: Fraction) -> str:
     """Return a share in percent, cut and never rounded: only all of it is 100 %, only nothing 0 %."""
+    if abs(value) >= 10_000:
+        return f"{_rough(value * 100)} %"
     if 0 < value < Fraction(1, 1000):
         return "<0.1 %"
     tenths = int(value * 1000)
@@ -123,13 +130,19 @@ def size(value: Fraction) -> str:
     for limit, scale, unit in ((1 << 10, 1, "B"), (1 << 20, 1 << 10, "KiB"), (1 << 30, 1 << 20, "MiB")):
         if value < limit:
             return f"{float(value / scale):.{1 if scale > 1 and value < 10 * scale else 0}f} {unit}"
-    return f"{float(value / (1 << 30)):.1f} GiB"
+    gib = value / (1 << 30)
+    return f"{float(gib):.1f} GiB" if gib < 1_000_000 else f"{_rough(gib)} GiB"
+
+
+def _rough(value: Fraction) -> str:
+    """Return a number that nobody expects, as a power of ten; it may be more than a float holds."""
+    return f"{Decimal(value.numerator) / Decimal(value.denominator):.1e}"
 
 
 _NUMBERS: Final[Mapping[Kind, Callable[[Fraction], str]]] = MappingProxyType(
     {
         Kind.SPEED: per_second,
-        Kind.COUNT: lambda value: f"{round(value):,}",
+        Kind.COUNT: count,
         Kind.SHARE: share,
         Kind.BYTES: size,
         Kind.DURATION: duration,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from netsre.app.top import values
 from netsre.app.top.measuring import Meter, quantile
-from netsre.app.top.values import Kind, Within
+from netsre.app.top.values import Kind, Rate, Within
 from netsre.datapath.buckets import CONNECT_BOUNDS
 from netsre.model.samples import Series
 from tests.unit.app.top_readings import SECOND_NS, flow, scrape
@@ -148,6 +148,17 @@ def test_a_quantile_of_nothing_is_nothing() -> None:
 def test_numbers_are_short_and_say_what_they_are(kind: Kind, value: values.Value, text: str) -> None:
     """What is not nothing never reads as nothing, what is not all never as all."""
     assert values.shown(kind, value) == text
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False), st.sampled_from(list(Kind)))
+def test_no_number_is_too_large_for_a_cell(value: float, kind: Kind) -> None:
+    """Whatever an agent says fits, and nothing fails: also what a float cannot hold once it is divided."""
+    if kind in (Kind.NAME, Kind.TEXT, Kind.WITHIN):
+        return
+    amount = abs(value) if kind in (Kind.RATE, Kind.BYTES, Kind.DURATION) else value
+    held = Rate(Decimal(amount), Fraction(1, 10)) if kind is Kind.RATE else Fraction(amount)
+
+    assert 1 <= len(values.shown(kind, held)) <= 16
 
 
 def test_a_series_is_found_by_its_labels() -> None:
