@@ -135,7 +135,7 @@ def _drawn(
             entries.append(_Entry((), entries[-1].header))
         entries.append(_Entry(found.header, found.header, is_header=True))
         entries += [_Entry(line, found.header) for line in found.rows]
-        note = section.note if section.rows else views.empty(section, VIEWS[view], interval)
+        note = views.remark(section, interval)
         entries += [_Entry((Piece(part, "dim"),), found.header) for part in textwrap.wrap(note, width)]
     return sections, entries
 

@@ -139,6 +139,11 @@ def _probes(interval: Interval) -> Section:
     return Section("probes", _PROBE_COLUMNS, rows, "state")
 
 
+def up(interval: Interval) -> list[str]:
+    """Return the probes that run."""
+    return [found.get("probe", "") for found, value in interval.gauges(c.AGENT_PROBE_UP) if value]
+
+
 def down(interval: Interval) -> dict[str, str]:
     """Return the probes that do not run, and why."""
     return {

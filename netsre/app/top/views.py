@@ -20,36 +20,39 @@ class View:
 
     name: str
     sections: Callable[[Interval], tuple[Section, ...]]
-    probe: str
-    """What must run for it; empty where it does not depend on one."""
 
 
 VIEWS: Final = (
-    View("flows", traffic.flows, "flows"),
-    View("tcp", traffic.tcp, "tcp"),
-    View("conntrack", node.conntrack, ""),
-    View("drops", traffic.drops, "drops"),
-    View("bpf", node.bpf, ""),
+    View("flows", traffic.flows),
+    View("tcp", traffic.tcp),
+    View("conntrack", node.conntrack),
+    View("drops", traffic.drops),
+    View("bpf", node.bpf),
 )
 NAMES: Final = tuple(view.name for view in VIEWS)
+_PROBES: Final = {"flows": "flows", "tcp": "tcp", "drops": "drops", "benign": "drops", "maps": "maps"}
+"""What must run for a section."""
 _EMPTY: Final = {
     "flows": "no connection attempt was seen yet",
     "tcp": "nothing was sent again or reset, and no connection closed yet",
     "conntrack": "no connection table is tracked, or it cannot be read (netsre doctor)",
     "drops": "nothing was dropped",
     "benign": "nothing was freed",
-    "maps": "no maps are known: their probe does not run, or was asked a moment ago",
+    "programs": "the agent names no programs",
+    "maps": "no maps were seen yet",
     "probes": "the agent names no probes",
 }
 
 
-def empty(section: Section, view: View, interval: Interval) -> str:
-    """Say why a section has no rows: what is not measured is not nothing."""
-    reason = node.down(interval).get(view.probe)
-    if reason is not None:
-        why = shown(Kind.TEXT, reason or "no reason given")
-        return f"not measured: the probe {view.probe} does not run ({why})"
-    return section.note or _EMPTY.get(section.name, "nothing")
+def remark(section: Section, interval: Interval) -> str:
+    """Return what is to be said below the rows of a section; what is not measured is not nothing."""
+    probe = _PROBES.get(section.name)
+    if probe is not None and probe not in node.up(interval):
+        reason = node.down(interval).get(probe)
+        if reason is None:
+            return f"not measured: the agent runs without the probe {probe}"
+        return f"not measured: the probe {probe} does not run ({shown(Kind.TEXT, reason or 'no reason')})"
+    return section.note or ("" if section.rows else _EMPTY[section.name])
 
 
 def cost(interval: Interval) -> dict[str, Any]:
@@ -59,7 +62,7 @@ def cost(interval: Interval) -> dict[str, Any]:
         "version": next((found.get("version", "") for found, _ in interval.gauges(c.BUILD_INFO)), None),
         "cpu": None if used is None else used.per_second,
         "rss": interval.gauge(c.PROCESS_RSS, ()),
-        "probes": sum(1 for _ in interval.gauges(c.AGENT_PROBE_UP)),
+        "up": node.up(interval),
         "down": node.down(interval),
     }
 
@@ -68,8 +71,8 @@ def cost(interval: Interval) -> dict[str, Any]:
 def status(interval: Interval) -> tuple[str, ...]:
     """Return the same in words, what matters most first."""
     found = cost(interval)
-    up = found["probes"] - len(found["down"])
-    words = f"{up} of {found['probes']} probes up"
+    up, down = len(found["up"]), len(found["down"])
+    words = f"{up} of {up + down} probes up"
     if found["down"]:
         words += f", DOWN: {' '.join(shown(Kind.TEXT, name) for name in sorted(found['down']))}"
     return words, f"cpu {shown(Kind.SHARE, found['cpu'])}", f"rss {shown(Kind.BYTES, found['rss'])}"
@@ -89,6 +92,7 @@ def as_document(view: View, interval: Interval, agent: str, sought: tuple[Sectio
             "cpu_ratio": None if found["cpu"] is None else numbers.number(found["cpu"]),
             "rss_bytes": None if found["rss"] is None else numbers.number(found["rss"]),
         },
+        "probes_up": found["up"],
         "probes_down": found["down"],
         **{section.name: _rows(section) for section in sought},
     }

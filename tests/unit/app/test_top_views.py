@@ -172,10 +172,21 @@ def test_a_probe_that_is_down_stands_first_and_says_why() -> None:
     assert shown("bpf", found)[0].name == "probes"
     assert told("bpf", found)["probes"][0] == {"probe": "tcp", "state": "DOWN", "reason": "not_wanted\x1b[2J"}
     assert told("bpf", found)["probes_down"] == {"tcp": "not_wanted\x1b[2J"}
-    assert views.empty(section, tcp, found) == (
-        r"not measured: the probe tcp does not run (not_wanted\x1b[2J)"
-    )
+    assert views.remark(section, found) == r"not measured: the probe tcp does not run (not_wanted\x1b[2J)"
     assert views.status(found)[0] == "2 of 3 probes up, DOWN: tcp"
+
+
+def test_a_view_whose_probe_is_missing_does_not_say_that_nothing_happened() -> None:
+    """An agent may run without a probe; with other rows in the section that is said all the same."""
+    text = probes(("flows", "maps"))
+    blocked = line(c.DROPS, 3, hook="tc_ingress", reason="blocked_source", rule="a", netns="a")
+    found = interval(text, text + blocked)
+    remarks = {s.name: views.remark(s, found) for view in VIEWS for s in view.sections(found)}
+
+    assert remarks["tcp"] == "not measured: the agent runs without the probe tcp"
+    assert remarks["drops"] == remarks["benign"] == "not measured: the agent runs without the probe drops"
+    assert remarks["flows"] == "no connection attempt was seen yet"
+    assert told("drops", found)["probes_up"] == ["flows", "maps"]
 
 
 def test_the_cost_of_the_agent_is_told_with_every_view() -> None:
