@@ -20,7 +20,7 @@ from tests.machine import wait_until
 
 pytestmark = [pytest.mark.requires("nft", "ip", "netns")]
 
-_SECONDS = 6
+_SECONDS = 8
 """Longer than what the tests make in between takes."""
 
 
