@@ -70,8 +70,11 @@ class Terminal:
     @property
     def screen(self) -> list[str]:
         """The lines of the last complete picture."""
-        pictures = self.written.split(_HOME)
-        return _CONTROL.sub("", pictures[-1]).split("\n") if len(pictures) > 1 else []
+        written = self.written.split(_HOME)[1:]
+        pictures: list[list[str]] = [[], [], *(_CONTROL.sub("", one).split("\n") for one in written)]
+        # The last one may still be on its way. Of one on a smaller screen there is soon another.
+        before, last = pictures[-2:]
+        return last if len(last) >= len(before) else before
 
     @property
     def is_taken(self) -> bool:
