@@ -98,7 +98,6 @@ class AgentSettings:
     """Names of ends of connections, by those who run this node."""
     without: frozenset[str] = frozenset()
     """Probes that are not wanted, by name."""
-
     flow_log: FlowLogSettings | None = None
     """None for no log."""
     budget: float | None = None

@@ -105,9 +105,10 @@ def _attached(probe: Probe, module: Any, types: btf.TypeTable) -> _Reply:  # noq
             kind = _kind(program, types)
             code = module.dump_func(program.function.encode())
             loaded.append(programs.load(program.name, code, kind))
+        numbers = {program.name: _number(program) for program in probe.programs if program.category}
         for program, made in zip(probe.programs, loaded, strict=True):
             if not program.spare and not program.called:
-                attachments.append(_attach(program, made.fd))
+                attachments.append(tracepoints.attach_program(program, made.fd, numbers))
     except btf.BtfError as error:
         raise Failure("unknown_layout", str(error)) from error
     except (programs.LoadRefused, OSError) as error:
@@ -115,7 +116,7 @@ def _attached(probe: Probe, module: Any, types: btf.TypeTable) -> _Reply:  # noq
         raise Failure("load_failed", f"the kernel does not take the probe {probe.name}: {error}") from error
     reply = {
         "attached": len(attachments),
-        "tracepoints": {program.name: _number(program) for program in probe.programs if program.category},
+        "tracepoints": numbers,
         "enums": {name: _enumerators(types, name) for name in probe.enums},
         "verifier_seconds": sum(program.verifier_seconds for program in loaded),
         "verifier_instructions": sum(program.verifier_instructions for program in loaded),
@@ -137,12 +138,6 @@ def _kind(program: Program, types: btf.TypeTable) -> programs.Kind:
     if program.called:
         return programs.RAW_TRACEPOINT
     return programs.tracing(types.tracepoint(program.tracepoint))
-
-
-def _attach(program: Program, fd: int) -> int:
-    if not program.category:
-        return programs.attach_tracing(fd)
-    return tracepoints.attach(fd, _number(program))
 
 
 def _number(program: Program) -> int:

@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from netsre.adapters.bpf import tracepoints
 from netsre.adapters.bpf.filters import Template
 from netsre.adapters.bpf.programs import attach_tracing
 from netsre.adapters.bpf.syscalls import BpfMap, fdinfo
-from netsre.datapath.probes import FLOWS, PROBES, Probe, Program
+from netsre.adapters.bpf.tracepoints import attach_program
+from netsre.datapath.probes import FLOWS, PROBES, Probe
 from netsre.errors import EnvironmentUnfit
 
 _LOADER_TIMEOUT_SECONDS: Final = 30.0
@@ -105,16 +105,11 @@ class Session:
         try:
             for program in self.probe.programs:
                 if not program.spare and not program.called:
-                    self.attachment_fds.append(self._attached(program))
+                    fd = self.program_fds[program.name]
+                    self.attachment_fds.append(attach_program(program, fd, self.tracepoints))
         except OSError:
             self.detach()
             raise
-
-    def _attached(self, program: Program) -> int:
-        fd = self.program_fds[program.name]
-        if program.category:
-            return tracepoints.attach(fd, self.tracepoints[program.name])
-        return attach_tracing(fd)
 
     def close(self) -> None:
         """Detach the probe and free its maps."""
