@@ -37,7 +37,7 @@ from netsre.app.effects.service import EffectsService, EffectsSettings
 from netsre.app.sensors import Closing, Sensor
 from netsre.app.sensors.budget import BudgetSensor
 from netsre.app.sensors.conntrack import ConntrackSensor
-from netsre.app.sensors.drops import DropsSensor
+from netsre.app.sensors.counting import CounterSensor, Counting
 from netsre.app.sensors.flow_log import FlowLogSensor
 from netsre.app.sensors.flows import FlowSensor
 from netsre.app.sensors.loads import LoadSensor
@@ -45,12 +45,13 @@ from netsre.app.sensors.maps import MapSensor
 from netsre.app.sensors.pinned import PinnedTableSensor
 from netsre.app.sensors.places import Places
 from netsre.app.sensors.probes import ProbeSensor
-from netsre.app.sensors.tcp import TcpSensor
 from netsre.clock import SECOND, SystemClock
+from netsre.datapath.drops import DropKind
 from netsre.datapath.probes import DROPS, FLOWS, LOADS, PROBES, TCP, Probe
 from netsre.datapath.requirements import AGENT_CAPABILITIES
-from netsre.datapath.workloads import Workload
+from netsre.datapath.workloads import Names, Workload
 from netsre.errors import EnvironmentUnfit
+from netsre.metrics.node import put_drops, put_tcp
 from netsre.metrics.readings import Readings
 from netsre.metrics.share import CpuShare
 
@@ -232,9 +233,12 @@ def _sensors(
         if settings.flow_log is not None:
             yield _flow_log(settings.flow_log, flows, sensor, places)
     if isinstance(tcp := opened.get(TCP.name), Session):
-        yield TcpSensor(TcpProbe(tcp), places)
+        probe = TcpProbe(tcp)
+        yield CounterSensor(TCP.name, probe, Counting(places, probe.retire), put_tcp)
     if isinstance(drops := opened.get(DROPS.name), Session):
-        yield DropsSensor(DropsProbe(drops), places)
+        dropped = DropsProbe(drops)
+        counting = Counting[DropKind](places, dropped.retire, Names.of_places)
+        yield CounterSensor(DROPS.name, dropped, counting, put_drops)
     yield ConntrackSensor(places, settings.tables.top_sources)
     yield PinnedTableSensor(settings.tables.pinned)
     if isinstance(loads := opened.get(LOADS.name), Session):

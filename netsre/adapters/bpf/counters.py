@@ -7,10 +7,10 @@ Not thread safe; the agent calls it under one lock.
 import struct
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Generic
 
 from netsre.adapters.bpf.syscalls import BpfMap
-from netsre.datapath.attribution import Client
+from netsre.datapath.attribution import Client, Counted, Kind
 
 _SLOT: Final = struct.Struct("<I")
 _COUNT: Final = struct.Struct("<Q")
@@ -67,3 +67,34 @@ class CounterTable:
             for _, value in self.overflowed()
             for at in range(0, len(value), each)
         )
+
+
+class CounterProbe(Generic[Kind]):
+    """A probe all of whose counters are one table: what it has counted since it was attached."""
+
+    def __init__(
+        self,
+        table: CounterTable,
+        decode: Callable[[Iterable[tuple[bytes, bytes]]], Iterable[Counted[Kind]]],
+        decode_overflow: Callable[[Iterable[tuple[int, bytes]]], Iterable[Counted[Kind]]],
+    ) -> None:
+        """Read a table whose entries, and those of what found it full, mean what is decoded."""
+        self._table = table
+        self._decode = decode
+        self._decode_overflow = decode_overflow
+
+    def counts(self) -> list[Counted[Kind]]:
+        """Return every counter, those without a namespace too."""
+        return [*self.named(), *self._decode_overflow(self._table.overflowed())]
+
+    def named(self) -> list[Counted[Kind]]:
+        """Return the counters of namespaces: what is nobody's does not need to be looked at as often."""
+        return list(self._decode(self._table.entries()))
+
+    def retire(self, clients: Iterable[Client]) -> None:
+        """Forget the counters of clients that are gone."""
+        self._table.retire(clients)
+
+    def usage(self) -> Iterator[MapUsage]:
+        """Yield how full the table was when it was last read."""
+        return self._table.usage()

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final, Generic
 
 from netsre import conventions as c
-from netsre.adapters.bpf.counters import MapUsage
+from netsre.adapters.bpf.counters import CounterProbe, MapUsage
 from netsre.app.sensors.places import Places
 from netsre.datapath.attribution import Amount, Client, Counted, Kind, Totals
 from netsre.datapath.workloads import Names
@@ -54,6 +54,34 @@ class Counting(Generic[Kind]):
     def amounts(self) -> list[Amount[Kind]]:
         """Return the totals."""
         return self._totals.amounts()
+
+
+class CounterSensor(Generic[Kind]):
+    """Reads a probe all of whose counters are one table."""
+
+    def __init__(
+        self,
+        name: str,
+        probe: CounterProbe[Kind],
+        counting: Counting[Kind],
+        put: Callable[[Readings, Sequence[Amount[Kind]]], None],
+    ) -> None:
+        """Read a probe that is attached; `put` makes readings of its totals."""
+        self.name = name
+        self._probe = probe
+        self._counting = counting
+        self._put = put
+
+    def scan(self, now: float) -> None:
+        """Count while the names are known, and forget those that are gone."""
+        self._counting.count(self._probe.named(), now)
+        self._counting.forget_gone(now)
+
+    def read(self, readings: Readings, now: float) -> None:
+        """Add the totals, and how full the table is."""
+        self._counting.count(self._probe.counts(), now)
+        self._put(readings, self._counting.amounts())
+        put_usage(readings, self._probe.usage())
 
 
 def put_usage(readings: Readings, usages: Iterable[MapUsage]) -> None:
