@@ -14,18 +14,18 @@ def paths() -> Mapping[int, str]:
 
     A cgroup's id is the inode number of its directory (cgroup-v2.rst, "bpf_get_current_cgroup_id").
     """
-    root = _root()
-    if root is None:
+    top = root()
+    if top is None:
         return {}
     found: dict[int, str] = {}
-    for directory, _, _, descriptor in os.fwalk(root, onerror=None):
+    for directory, _, _, descriptor in os.fwalk(top, onerror=None):
         # Any bytes may be in a name; a label is text.
-        path = os.fsencode(directory).decode(errors="backslashreplace")[len(root) :].strip("/")
+        path = os.fsencode(directory).decode(errors="backslashreplace")[len(top) :].strip("/")
         found[os.fstat(descriptor).st_ino] = path
     return found
 
 
-def _root() -> str | None:
+def root() -> str | None:
     """Return where the unified hierarchy is mounted."""
     try:
         lines = _MOUNTS.read_text(encoding="utf-8", errors="surrogateescape").splitlines()

@@ -27,6 +27,10 @@ class Program(NamedTuple):
     """Of a tracepoint that is attached as perf does it, such as those of single system calls."""
     called: bool = False
     """A raw tracepoint's by its kind, attached to none: the reader runs it, with arguments of its own."""
+    cgroup: str = ""
+    """The hook of the root cgroup that it is attached to instead, such as `connect4`."""
+    first: bool = False
+    """Before the others at its hook of the cgroup, so that it sees what the process asked for."""
 
 
 @dataclass(frozen=True, slots=True)

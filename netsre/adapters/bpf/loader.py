@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from netsre.adapters.bpf import filters, programs, tracepoints
+from netsre.adapters.bpf import attaching, filters, programs, tracepoints
 from netsre.adapters.bpf.compiling import Failure, compile_files
 from netsre.adapters.bpf.programs import Loaded
 from netsre.datapath import block, btf
@@ -102,13 +102,13 @@ def _attached(probe: Probe, module: Any, types: btf.TypeTable) -> _Reply:  # noq
     attachments: list[int] = []
     try:
         for program in probe.programs:
-            kind = _kind(program, types)
+            kind = attaching.kind_of(program, types)
             code = module.dump_func(program.function.encode())
             loaded.append(programs.load(program.name, code, kind))
         numbers = {program.name: _number(program) for program in probe.programs if program.category}
         for program, made in zip(probe.programs, loaded, strict=True):
             if not program.spare and not program.called:
-                attachments.append(tracepoints.attach_program(program, made.fd, numbers))
+                attachments.append(attaching.attach_program(program, made.fd, numbers))
     except btf.BtfError as error:
         raise Failure("unknown_layout", str(error)) from error
     except (programs.LoadRefused, OSError) as error:
@@ -130,14 +130,6 @@ def _enumerators(types: btf.TypeTable, name: str) -> Mapping[int, str]:
         return types.enumerators(name)
     except btf.BtfError:
         return {}
-
-
-def _kind(program: Program, types: btf.TypeTable) -> programs.Kind:
-    if program.category:
-        return programs.TRACEPOINT
-    if program.called:
-        return programs.RAW_TRACEPOINT
-    return programs.tracing(types.tracepoint(program.tracepoint))
 
 
 def _number(program: Program) -> int:

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from netsre.adapters.bpf.attaching import attach_program
 from netsre.adapters.bpf.filters import Template
 from netsre.adapters.bpf.programs import attach_tracing
 from netsre.adapters.bpf.syscalls import BpfMap, fdinfo
-from netsre.adapters.bpf.tracepoints import attach_program
 from netsre.datapath.probes import FLOWS, PROBES, Probe
 from netsre.errors import EnvironmentUnfit
 

@@ -8,12 +8,8 @@ import fcntl
 import os
 import platform
 import struct
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
-
-from netsre.adapters.bpf.programs import attach_tracing
-from netsre.datapath.probes import Program
 
 _PLACES: Final = (Path("/sys/kernel/tracing"), Path("/sys/kernel/debug/tracing"))
 _NUMBERS: Final = {"x86_64": 298, "aarch64": 241, "riscv64": 241, "ppc64le": 319, "s390x": 331}
@@ -40,16 +36,6 @@ def number(category: str, name: str) -> int:
         if path.exists():
             return int(path.read_text(encoding="ascii"))
     raise FileNotFoundError(2, f"tracefs has no tracepoint {category}:{name}")
-
-
-def attach_program(program: Program, program_fd: int, numbers: Mapping[str, int]) -> int:
-    """Attach a loaded program where its description says; `numbers` has those of perf's, by program.
-
-    It stays as long as the returned descriptor is open.
-    """
-    if program.category:
-        return attach(program_fd, numbers[program.name])
-    return attach_tracing(program_fd)
 
 
 def attach(program_fd: int, tracepoint: int) -> int:
