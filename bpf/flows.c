@@ -45,7 +45,7 @@ BPF_PERCPU_HASH(flows, struct flow_key, struct flow_value, MAX_FLOWS);
 BPF_LPM_TRIE(workloads, struct workload_key, __u32, MAX_WORKLOADS);
 BPF_ARRAY(workload_rules, __u32, 1);
 /* Outcomes that found `flows` full: still counted, without detail. */
-BPF_PERCPU_ARRAY(flows_overflow, struct flow_value, FLOW_OUTCOMES);
+BPF_PERCPU_ARRAY(flows_overflow, struct flow_value, FLOW_ROLES *FLOW_OUTCOMES);
 /* Attempts that found `attempts` full: their outcome is counted, their latency is not known. */
 BPF_PERCPU_ARRAY(attempts_overflow, __u64, 1);
 
@@ -156,7 +156,7 @@ ALWAYS_INLINE void count(struct flow_key *key, __u64 ns)
 {
 	struct flow_value *value = flows.lookup(key);
 	struct flow_value first = {.count = 1, .sum_ns = ns};
-	int slot = key->outcome;
+	int slot = key->role * FLOW_OUTCOMES + key->outcome;
 
 	if (!value) {
 		/* Never over an entry that has come to be meanwhile: its count would be lost. */
@@ -246,7 +246,8 @@ ALWAYS_INLINE void flow_log_ends(const void *sk, const struct flow_key *key, __u
 	event->error = key->error;
 	event->destination = key->destination;
 	event->remote_known = 1;
-	event->pad = 0;
+	event->role = key->role;
+	event->pad[0] = event->pad[1] = event->pad[2] = 0;
 #ifdef OFF_INET_SPORT
 	/* The number in struct sock is gone by the time of a failure. Beyond struct sock only a cast leads. */
 	const void *tcp = bpf_skc_to_tcp_sock((void *)sk);
@@ -392,7 +393,8 @@ int flow_log_stalled(struct bpf_raw_tracepoint_args *ctx)
 	bpf_probe_read_kernel(&event->local_port, sizeof(event->local_port), sk + OFF_INET_SPORT);
 	event->local_port = __builtin_bswap16(event->local_port);
 #endif
-	event->pad = 0;
+	event->role = FLOW_TCP_CLIENT;
+	event->pad[0] = event->pad[1] = event->pad[2] = 0;
 	known = attempts.lookup(&key);
 	event->remote_known = known && known->start_ns == start_ns;
 	flow_log.ringbuf_submit(event, BPF_RB_NO_WAKEUP);

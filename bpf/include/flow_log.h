@@ -33,7 +33,8 @@ struct flow_event {
 	__u8 error;
 	__u8 destination;
 	__u8 remote_known; /* 0 when the socket was somebody else's by the time it was looked at. */
-	__u32 pad;
+	__u8 role;
+	__u8 pad[3];
 };
 
 /* A stalled attempt, as the reader asks for its event: the arguments of a raw tracepoint. */

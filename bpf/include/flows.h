@@ -6,13 +6,21 @@
 #ifndef NETSRE_FLOWS_H
 #define NETSRE_FLOWS_H
 
-/* How an attempt ended; the order is the index into the overflow array. */
+/* How an attempt ended. With the role it is the index into the overflow array: role * FLOW_OUTCOMES + outcome. */
 enum flow_outcome {
 	FLOW_DELIVERED = 0,
 	FLOW_FAILED = 1,
 	FLOW_STALLED = 2,
 	FLOW_DENIED = 3,
 	FLOW_OUTCOMES = 4,
+};
+
+/* Whose attempt it is: which end of it is here, and by what protocol. */
+enum flow_role {
+	FLOW_TCP_CLIENT = 0,
+	FLOW_UDP_CLIENT = 1,
+	FLOW_TCP_SERVER = 2,
+	FLOW_ROLES = 3,
 };
 
 /* As it stands in an IPv6 header; an IPv4 address is written as ::ffff:a.b.c.d. */
@@ -66,7 +74,8 @@ struct flow_key {
 	__u8 error;
 	__u8 destination;
 	__u8 bucket;
-	__u32 pad;
+	__u8 role;
+	__u8 pad[3];
 };
 
 struct flow_value {

@@ -17,8 +17,6 @@ from netsre.conventions import OTHER
 from netsre.datapath.flow_log import KINDS, UNKNOWN_ADDRESS, FlowEvent
 
 KIND: Final = "flow"
-DIRECTION: Final = "egress"
-PROTOCOL: Final = "tcp"
 VERDICTS: Final = ("allowed", "denied")
 TIME: Final = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{9}Z"
 TIME_BEGINS: Final = b'{"time":"'
@@ -44,10 +42,10 @@ def line(event: FlowEvent, src: str, dst: str, epoch_ns: int) -> bytes:
     local_port, remote_port = event.local_port or "null", event.remote_port or "null"
     remote = event.remote if event.remote_port else UNKNOWN_ADDRESS
     text = (
-        f'{{"time":"{rfc3339(epoch_ns + event.end_ns)}","kind":"{KIND}","direction":"{DIRECTION}",'
+        f'{{"time":"{rfc3339(epoch_ns + event.end_ns)}","kind":"{KIND}","direction":"{event.role.direction}",'
         f'"src":{{"name":{_quoted(src)},"ip":{_address(event.local)},"port":{local_port}}},'
         f'"dst":{{"name":{_quoted(dst)},"ip":{_address(remote)},'
-        f'"port":{remote_port}}},"protocol":"{PROTOCOL}","outcome":"{event.outcome}",'
+        f'"port":{remote_port}}},"protocol":"{event.role.protocol}","outcome":"{event.outcome}",'
         f'"reason":"{event.reason}","verdict":"{VERDICTS[denied]}","latency_seconds":{latency},'
         f'"sampling":{event.one_in}}}\n'
     )

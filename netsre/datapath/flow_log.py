@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from netsre.datapath import flows
-from netsre.datapath.flows import Attempt
+from netsre.datapath.flows import TCP_CLIENT, Attempt, Role
 
 PAGE_BYTES: Final = 4_096
 RING_BYTES: Final = 1 << 20
@@ -18,7 +18,7 @@ DEFINES: Final = {"FLOW_LOG_PAGES": RING_BYTES // PAGE_BYTES}
 """Preprocessor names that the flow probe's source needs for its log."""
 
 SWITCH: Final = struct.Struct("<II")
-EVENT: Final = struct.Struct("<QQQ16s16sIIIHHBBBB4x")
+EVENT: Final = struct.Struct("<QQQ16s16sIIIHHBBBBB3x")
 STALL: Final = struct.Struct("<QQQQQQQQ16s")
 
 KINDS: Final = ("delivered", "failed", "denied")
@@ -63,13 +63,14 @@ class FlowEvent:
     """Id of the client's cgroup; 0 when it is not known."""
     workload: int = 0
     """Number of the destination's name; 0 when it has none."""
+    role: Role = TCP_CLIENT
 
 
 def decode(raw: bytes | memoryview) -> FlowEvent:
     """Return the event of one record of the ring."""
     end_ns, start_ns, cgroup, local, remote, netns, workload, one_in, *rest = EVENT.unpack_from(raw)
     local_port, remote_port, *codes = rest
-    outcome, error, destination, remote_known = codes
+    outcome, error, destination, remote_known, role = codes
     return FlowEvent(
         end_ns,
         start_ns,
@@ -84,6 +85,7 @@ def decode(raw: bytes | memoryview) -> FlowEvent:
         one_in,
         cgroup,
         workload,
+        flows.role_of(role),
     )
 
 

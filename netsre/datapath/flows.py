@@ -35,10 +35,23 @@ DEFINES: Final = {
 
 ATTEMPT: Final = struct.Struct("<QQIIB7x16s")
 STALL_CLAIM: Final = struct.Struct("<QQ")
-FLOW_KEY: Final = struct.Struct("<QIIBBBB4x")
+FLOW_KEY: Final = struct.Struct("<QIIBBBBB3x")
 FLOW_VALUE: Final = struct.Struct("<QQ")
 DENIAL: Final = struct.Struct("<QQ")
 LAST_DENIAL: Final = struct.Struct("<Q")
+
+
+class Role(NamedTuple):
+    """Whose attempt it is: which end of it is here, and by what protocol."""
+
+    direction: str
+    protocol: str
+
+
+TCP_CLIENT: Final = Role("egress", "tcp")
+UDP_CLIENT: Final = Role("egress", "udp")
+TCP_SERVER: Final = Role("ingress", "tcp")
+ROLES: Final = (TCP_CLIENT, UDP_CLIENT, TCP_SERVER)
 
 _OUTCOMES: Final = ("delivered", "failed", "failed", "denied")
 _FIXED_REASONS: Final = {0: "none", 2: "stalled", 3: "blocked"}
@@ -72,6 +85,7 @@ class FlowKind(NamedTuple):
     reason: str
     destination: str
     bucket: int
+    role: Role = TCP_CLIENT
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +105,7 @@ class FlowCount:
     """Id of the client's cgroup; 0 when it is not known."""
     workload: int = 0
     """Number of the destination's name; 0 when it has none."""
+    role: Role = TCP_CLIENT
 
     @property
     def client(self) -> Client:
@@ -100,7 +115,7 @@ class FlowCount:
     def counted(self, names: Names) -> Counted[FlowKind]:
         """Return it as totals by name want it, with the name of where it went."""
         goal = names.destination(self.workload, self.destination)
-        kind = FlowKind(self.outcome, self.reason, goal, self.bucket)
+        kind = FlowKind(self.outcome, self.reason, goal, self.bucket, self.role)
         return Counted(self.client, kind, self.count, self.sum_ns)
 
 
@@ -128,6 +143,11 @@ def outcome_of(code: int) -> str:
     return _OUTCOMES[code]
 
 
+def role_of(code: int) -> Role:
+    """Return whose attempt it is."""
+    return ROLES[code]
+
+
 def code_of(destination: str) -> int:
     """Return the probe's number for where an attempt went."""
     return DESTINATIONS.index(destination)
@@ -150,7 +170,7 @@ def sum_per_cpu(value: bytes) -> tuple[int, int]:
 def decode_flows(entries: Iterable[tuple[bytes, bytes]]) -> Iterator[FlowCount]:
     """Turn the entries of the map `flows` into counters."""
     for key, value in entries:
-        cgroup, netns, workload, outcome, error, destination, bucket = FLOW_KEY.unpack(key)
+        cgroup, netns, workload, outcome, error, destination, bucket, role = FLOW_KEY.unpack(key)
         count, sum_ns = sum_per_cpu(value)
         yield FlowCount(
             netns,
@@ -162,6 +182,7 @@ def decode_flows(entries: Iterable[tuple[bytes, bytes]]) -> Iterator[FlowCount]:
             sum_ns,
             cgroup,
             workload,
+            ROLES[role],
         )
 
 
@@ -171,11 +192,12 @@ def client_of(key: bytes) -> Client:
     return Client(netns, cgroup)
 
 
-def decode_overflow(outcome: int, value: bytes) -> FlowCount:
+def decode_overflow(slot: int, value: bytes) -> FlowCount:
     """Turn a slot of `flows_overflow` into a counter without detail."""
+    role, outcome = divmod(slot, len(_OUTCOMES))
     count, _ = sum_per_cpu(value)
     reason = _FIXED_REASONS.get(outcome, OTHER)
-    return FlowCount(0, _OUTCOMES[outcome], reason, OTHER, UNKNOWN_BUCKET, count, 0)
+    return FlowCount(0, _OUTCOMES[outcome], reason, OTHER, UNKNOWN_BUCKET, count, 0, role=ROLES[role])
 
 
 def decode_attempts(entries: Iterable[tuple[bytes, bytes]]) -> tuple[list[Attempt], list[bytes], int]:

@@ -12,7 +12,6 @@ from netsre.datapath.flows import UNKNOWN_BUCKET, FlowKind
 from netsre.datapath.tcp import TcpKind
 from netsre.metrics.readings import Histogram, Readings
 
-_DIRECTION: Final = "egress"
 _PROTOCOL: Final = "tcp"
 _KERNEL: Final = "kernel"
 """The hook of what no program of ours dropped."""
@@ -25,7 +24,8 @@ def put_flows(readings: Readings, amounts: Sequence[Amount[FlowKind]]) -> None:
     """Add outcomes and connect latency from totals by name."""
 
     def ends(amount: Amount[FlowKind]) -> tuple[str, ...]:
-        return _DIRECTION, amount.name, amount.kind.destination, _PROTOCOL
+        role = amount.kind.role
+        return role.direction, amount.name, amount.kind.destination, role.protocol
 
     _put_sums(readings, c.FLOWS, (((a.kind.outcome, a.kind.reason, *ends(a)), a.count) for a in amounts))
     timed = (

@@ -130,10 +130,10 @@ class FlowProbe:
     def _overflowed(self) -> list[FlowCount]:
         table = self.session.maps["flows_overflow"]
         found = []
-        for outcome in range(table.capacity):
-            value = table.lookup(struct.pack("<I", outcome))
+        for slot in range(table.capacity):
+            value = table.lookup(struct.pack("<I", slot))
             if value is not None:
-                found.append(flows.decode_overflow(outcome, value))
+                found.append(flows.decode_overflow(slot, value))
         return [count for count in found if count.count]
 
     def _attempts_lost(self) -> int:

@@ -5,9 +5,11 @@ from typing import Final
 from netsre.app.schemas.parts import Schema
 from netsre.datapath import flow_lines
 from netsre.datapath.flow_log import KINDS
-from netsre.datapath.flows import REASONS
+from netsre.datapath.flows import REASONS, ROLES
 
 _DRAFT: Final = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
+_DIRECTIONS: Final = sorted({role.direction for role in ROLES})
+_PROTOCOLS: Final = sorted({role.protocol for role in ROLES})
 _PORT: Final[Schema] = {"type": ["integer", "null"], "minimum": 1, "maximum": 65_535}
 
 
@@ -31,10 +33,10 @@ def flow() -> Schema:
     keys: dict[str, Schema] = {
         "time": time,
         "kind": {"description": "What the line is about.", "const": flow_lines.KIND},
-        "direction": {"description": "Seen at the client.", "const": flow_lines.DIRECTION},
+        "direction": {"description": "Egress where this node is the client.", "enum": _DIRECTIONS},
         "src": _end("The client."),
         "dst": _end("Where it wanted to go."),
-        "protocol": {"description": "The transport.", "const": flow_lines.PROTOCOL},
+        "protocol": {"description": "The transport.", "enum": _PROTOCOLS},
         "outcome": {"description": "As netsre_flows_total has it.", "enum": list(KINDS)},
         "reason": {"description": "As netsre_flows_total has it.", "enum": sorted(REASONS)},
         "verdict": {

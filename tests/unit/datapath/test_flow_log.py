@@ -19,7 +19,7 @@ from netsre.datapath import flow_filter, flow_lines, flow_log
 from netsre.datapath.block import source_key
 from netsre.datapath.flow_filter import Wanted
 from netsre.datapath.flow_log import FlowEvent
-from netsre.datapath.flows import Attempt
+from netsre.datapath.flows import TCP_SERVER, Attempt
 
 _PROGRAM = """
 #include <stddef.h>
@@ -36,6 +36,7 @@ int main(void) {
   FIELD(flow_event, remote); FIELD(flow_event, netns); FIELD(flow_event, one_in);
   FIELD(flow_event, local_port); FIELD(flow_event, remote_port); FIELD(flow_event, outcome);
   FIELD(flow_event, error); FIELD(flow_event, destination); FIELD(flow_event, remote_known);
+  FIELD(flow_event, role);
   SIZE(flow_event);
   FIELD(flow_log_stall, sock); FIELD(flow_log_stall, start_ns); FIELD(flow_log_stall, end_ns);
   FIELD(flow_log_stall, netns); FIELD(flow_log_stall, outcome); FIELD(flow_log_stall, destination);
@@ -62,6 +63,7 @@ flow_event.outcome 72 1
 flow_event.error 73 1
 flow_event.destination 74 1
 flow_event.remote_known 75 1
+flow_event.role 76 1
 flow_event 80
 flow_log_stall.sock 0 8
 flow_log_stall.start_ns 8 8
@@ -107,16 +109,16 @@ def test_the_header_has_the_layout_that_the_reader_decodes(tmp_path: Path) -> No
 def test_an_event_is_decoded_field_by_field() -> None:
     """Distinct bytes in every field end where they belong."""
     local, remote = bytes(range(16)), bytes(range(16, 32))
-    raw = flow_log.EVENT.pack(9, 8, 17, local, remote, 7, 3, 6, 5, 4, 1, 111, 3, 1)
+    raw = flow_log.EVENT.pack(9, 8, 17, local, remote, 7, 3, 6, 5, 4, 1, 111, 3, 1, 2)
 
     assert flow_log.decode(raw) == FlowEvent(
-        9, 8, 7, "failed", "refused", "public", local, 5, remote, 4, 6, 17, 3
+        9, 8, 7, "failed", "refused", "public", local, 5, remote, 4, 6, 17, 3, TCP_SERVER
     )
 
 
 def test_the_other_end_of_a_socket_that_is_somebody_elses_is_not_known() -> None:
     """What stood there is in the bytes, and nowhere else."""
-    raw = flow_log.EVENT.pack(9, 8, 17, bytes(range(16)), bytes(range(16)), 7, 3, 1, 5, 4, 2, 0, 3, 0)
+    raw = flow_log.EVENT.pack(9, 8, 17, bytes(range(16)), bytes(range(16)), 7, 3, 1, 5, 4, 2, 0, 3, 0, 0)
     event = flow_log.decode(raw)
 
     assert (event.reason, event.local) == ("stalled", bytes(range(16)))

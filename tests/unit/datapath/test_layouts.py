@@ -29,7 +29,7 @@ int main(void) {
   FIELD(stall_claim, sock); FIELD(stall_claim, start_ns); SIZE(stall_claim);
   FIELD(flow_key, cgroup); FIELD(flow_key, netns); FIELD(flow_key, workload);
   FIELD(flow_key, outcome); FIELD(flow_key, error); FIELD(flow_key, destination);
-  FIELD(flow_key, bucket); SIZE(flow_key);
+  FIELD(flow_key, bucket); FIELD(flow_key, role); SIZE(flow_key);
   FIELD(denial, since_ns); FIELD(denial, until_ns); SIZE(denial);
   FIELD(drops, packets); FIELD(drops, bytes); SIZE(drops); SIZE(source); SIZE(source_address);
   FIELD(flow_value, count); FIELD(flow_value, sum_ns); SIZE(flow_value);
@@ -44,6 +44,8 @@ int main(void) {
   FIELD(load_failure, number_again); SIZE(load_failure);
   printf("outcomes %d %d %d %d %d\\n", FLOW_DELIVERED, FLOW_FAILED, FLOW_STALLED, FLOW_DENIED,
     FLOW_OUTCOMES);
+  printf("roles %d %d %d %d\\n", FLOW_TCP_CLIENT, FLOW_UDP_CLIENT, FLOW_TCP_SERVER,
+    FLOW_ROLES);
   FIELD(tcp_key, cgroup); FIELD(tcp_key, netns); FIELD(tcp_key, event);
   FIELD(tcp_key, detail); FIELD(tcp_key, direction); FIELD(tcp_key, destination); SIZE(tcp_key);
   FIELD(tcp_value, count); FIELD(tcp_value, sum_ns); SIZE(tcp_value);
@@ -81,6 +83,7 @@ flow_key.outcome 16 1
 flow_key.error 17 1
 flow_key.destination 18 1
 flow_key.bucket 19 1
+flow_key.role 20 1
 flow_key 24
 denial.since_ns 0 8
 denial.until_ns 8 8
@@ -121,6 +124,7 @@ load_failure.text 80 4096
 load_failure.number_again 4176 8
 load_failure 4184
 outcomes 0 1 2 3 4
+roles 0 1 2 3
 tcp_key.cgroup 0 8
 tcp_key.netns 8 4
 tcp_key.event 12 1
@@ -163,13 +167,13 @@ def test_the_header_has_the_layout_that_the_reader_decodes(tmp_path: Path) -> No
 
 def test_a_flow_key_is_decoded_field_by_field() -> None:
     """Distinct bytes in every field end where they belong; two CPUs' slots are added up."""
-    key = (17).to_bytes(8, "little") + bytes([0x78, 0x56, 0x34, 0x12, 5, 0, 0, 0, 1, 111, 2, 9, 0, 0, 0, 0])
+    key = (17).to_bytes(8, "little") + bytes([0x78, 0x56, 0x34, 0x12, 5, 0, 0, 0, 1, 111, 2, 9, 1, 0, 0, 0])
     value = flows.FLOW_VALUE.pack(3, 500) + flows.FLOW_VALUE.pack(4, 600)
 
     [count] = flows.decode_flows([(key, value)])
 
     kind = (0x12345678, "failed", "refused", "private", flows.UNKNOWN_BUCKET)
-    assert count == flows.FlowCount(*kind, 7, 1100, cgroup=17, workload=5)
+    assert count == flows.FlowCount(*kind, 7, 1100, cgroup=17, workload=5, role=flows.UDP_CLIENT)
     assert count.client == flows.client_of(key)
 
 
