@@ -19,8 +19,8 @@
  * Where the flow log is on, what is counted is also an event in a ring: all but the delivered attempts, and of
  * those one in so many. The ring wakes nobody, its reader comes by; an event that finds it full is counted as lost.
  *
- * Given by the loader: OFF_* (member offsets from this kernel's BTF), CONNECT_BUCKETS, STALL_NS, MAX_ATTEMPTS,
- * MAX_FLOWS, MAX_DENIED, MAX_WORKLOADS, WORKLOAD_BITS, FLOW_LOG_PAGES.
+ * Given by the loader: OFF_* (member offsets from this kernel's BTF), CONNECT_BUCKETS, STALL_NS, EARLY_TICKS,
+ * MAX_ATTEMPTS, MAX_FLOWS, MAX_DENIED, MAX_WORKLOADS, WORKLOAD_BITS, FLOW_LOG_PAGES.
  */
 #include <linux/types.h>
 
@@ -94,6 +94,9 @@ ALWAYS_INLINE void attempt_begins(const void *sk)
 
 	if (!is_tcp(sk))
 		return;
+	/* First: the clock waits for whatever is being read. */
+	fresh.start_ns = bpf_ktime_get_ns();
+	fresh.start_tick = bpf_jiffies64();
 	fresh.netns = netns_of(sk);
 	fresh.destination = destination_of(sk);
 	read_source(sk, &fresh.source);
@@ -107,10 +110,10 @@ ALWAYS_INLINE void attempt_begins(const void *sk)
 		known->workload = fresh.workload;
 		known->destination = fresh.destination;
 		known->source = fresh.source;
-		known->start_ns = bpf_ktime_get_ns();
+		known->start_tick = fresh.start_tick;
+		known->start_ns = fresh.start_ns;
 		return;
 	}
-	fresh.start_ns = bpf_ktime_get_ns();
 	if (attempts.update(&key, &fresh)) {
 		int slot = 0;
 		__u64 *lost = attempts_overflow.lookup(&slot);
@@ -130,6 +133,17 @@ ALWAYS_INLINE __u64 answered_ns(const void *sk)
 		return MEMBER(__u64, tcp, OFF_TCP_MSTAMP) * 1000;
 #endif
 	return bpf_ktime_get_ns();
+}
+
+/*
+ * The time of a failure, or 0 where it came early: the clock would be a quarter of what a refused attempt costs, and
+ * that it has not stalled the kernel's tick tells as well.
+ */
+ALWAYS_INLINE __u64 failed_ns(const struct attempt *known)
+{
+	__u32 ticks = (__u32)bpf_jiffies64() - known->start_tick;
+
+	return ticks <= EARLY_TICKS ? 0 : bpf_ktime_get_ns();
 }
 
 /* Why the attempt failed. A soft error is what the network said before the caller gave up. */
@@ -215,7 +229,7 @@ ALWAYS_INLINE struct flow_event *flow_log_room(__u8 outcome)
 	return NULL;
 }
 
-/* Emits what was just counted under a key, if it is to be logged. start_ns is 0 when it is not known. */
+/* Emits what was just counted under a key, if it is to be logged. Of both times 0 says that it is not known yet. */
 ALWAYS_INLINE void flow_log_ends(const void *sk, const struct flow_key *key, __u64 start_ns, __u64 end_ns)
 {
 	__u32 one_in = flow_log_wanted(key->outcome);
@@ -226,7 +240,7 @@ ALWAYS_INLINE void flow_log_ends(const void *sk, const struct flow_key *key, __u
 	event = flow_log_room(key->outcome);
 	if (!event)
 		return;
-	event->end_ns = end_ns;
+	event->end_ns = end_ns ? end_ns : bpf_ktime_get_ns();
 	event->start_ns = start_ns;
 	event->local.word[0] = MEMBER(__u32, sk, OFF_SKC_V6_RCV_SADDR);
 	event->local.word[1] = MEMBER(__u32, sk, OFF_SKC_V6_RCV_SADDR + 4);
@@ -270,7 +284,7 @@ ALWAYS_INLINE void unknown_ends(const void *sk, int answered)
 	else
 		key.error = error_of(sk);
 	count(&key, 0);
-	flow_log_ends(sk, &key, 0, bpf_ktime_get_ns());
+	flow_log_ends(sk, &key, 0, 0);
 }
 
 ALWAYS_INLINE void known_ends(const void *sk, int answered, struct attempt *known)
@@ -283,7 +297,7 @@ ALWAYS_INLINE void known_ends(const void *sk, int answered, struct attempt *know
 		.destination = known->destination,
 	};
 	struct stall_claim claim = {.sock = (__u64)sk, .start_ns = known->start_ns};
-	__u64 end = answered ? answered_ns(sk) : bpf_ktime_get_ns();
+	__u64 end = answered ? answered_ns(sk) : failed_ns(known);
 	/* Both clocks are cut to their own resolution: an answer may seem to come before its question. */
 	__u64 waited = end > claim.start_ns ? end - claim.start_ns : 0;
 

@@ -51,8 +51,9 @@ struct attempt {
 	__u64 cgroup;
 	__u32 netns;
 	__u32 workload;
+	__u32 start_tick; /* In jiffies, whose length only the kernel knows: 1 to 10 ms. */
 	__u8 destination;
-	__u8 pad[7];
+	__u8 pad[3];
 	struct source_address source;
 };
 

@@ -22,18 +22,22 @@ UNKNOWN_BUCKET: Final = 255
 """The bucket of an answered attempt whose beginning was not seen: counted, without a latency."""
 STALL_NS: Final = STALL_SECONDS * 1_000_000_000
 
+EARLY_TICKS: Final = 250
+"""Ticks of the kernel in which no attempt can have stalled: 0.25 to 2.5 s, at 1,000 to 100 a second."""
+
 DEFINES: Final = {
     "MAX_ATTEMPTS": MAX_ATTEMPTS,
     "MAX_FLOWS": MAX_FLOWS,
     "MAX_DENIED": MAX_DENIED,
     "STALL_NS": f"{STALL_NS}ULL",
+    "EARLY_TICKS": EARLY_TICKS,
     "UNKNOWN_BUCKET": UNKNOWN_BUCKET,
     "CONNECT_BUCKET_COUNT": len(CONNECT_BOUNDS),
     "EEXIST_CODE": errno.EEXIST,
 }
 """Preprocessor names that the probe's source needs, beside the member offsets."""
 
-ATTEMPT: Final = struct.Struct("<QQIIB7x16s")
+ATTEMPT: Final = struct.Struct("<QQII4xB3x16s")
 STALL_CLAIM: Final = struct.Struct("<QQ")
 FLOW_KEY: Final = struct.Struct("<QIIBBBBB3x")
 FLOW_VALUE: Final = struct.Struct("<QQ")

@@ -24,7 +24,7 @@ _PROGRAM = """
 #define SIZE(type) printf("%s %zu\\n", #type, sizeof(struct type))
 int main(void) {
   FIELD(attempt, start_ns); FIELD(attempt, cgroup); FIELD(attempt, netns); FIELD(attempt, workload);
-  FIELD(attempt, destination); FIELD(attempt, source); SIZE(attempt);
+  FIELD(attempt, start_tick); FIELD(attempt, destination); FIELD(attempt, source); SIZE(attempt);
   FIELD(workload_key, bits); FIELD(workload_key, port); FIELD(workload_key, address); SIZE(workload_key);
   FIELD(stall_claim, sock); FIELD(stall_claim, start_ns); SIZE(stall_claim);
   FIELD(flow_key, cgroup); FIELD(flow_key, netns); FIELD(flow_key, workload);
@@ -66,7 +66,8 @@ attempt.start_ns 0 8
 attempt.cgroup 8 8
 attempt.netns 16 4
 attempt.workload 20 4
-attempt.destination 24 1
+attempt.start_tick 24 4
+attempt.destination 28 1
 attempt.source 32 16
 attempt 48
 workload_key.bits 0 4
