@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from netsre.datapath.mounts import first_of_each
+
 _MOUNTS: Final = Path("/proc/self/mounts")
-_FIELDS: Final = 3
 
 
 def paths() -> Mapping[int, str]:
@@ -14,7 +15,7 @@ def paths() -> Mapping[int, str]:
 
     A cgroup's id is the inode number of its directory (cgroup-v2.rst, "bpf_get_current_cgroup_id").
     """
-    top = root()
+    top = _root()
     if top is None:
         return {}
     found: dict[int, str] = {}
@@ -25,11 +26,10 @@ def paths() -> Mapping[int, str]:
     return found
 
 
-def root() -> str | None:
+def _root() -> str | None:
     """Return where the unified hierarchy is mounted."""
     try:
-        lines = _MOUNTS.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+        text = _MOUNTS.read_text(encoding="utf-8", errors="surrogateescape")
     except OSError:
         return None
-    mounts = (line.split(" ") for line in lines)
-    return next((fields[1] for fields in mounts if len(fields) >= _FIELDS and fields[2] == "cgroup2"), None)
+    return first_of_each(text).get("cgroup2")

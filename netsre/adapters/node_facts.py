@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
+from netsre.datapath.mounts import first_of_each
 from netsre.datapath.requirements import AGENT_CAPABILITIES, NodeFacts, Refusal
 
 TOOLS: Final = ("conntrack", "ip", "nft", "prometheus-alertmanager", "promtool")
@@ -33,7 +34,7 @@ def gather(
 ) -> NodeFacts:
     """Look at this node. `attach` is called only with the capabilities that it needs."""
     tried = capabilities.issuperset(AGENT_CAPABILITIES)
-    mounts = _mounts()
+    mounts = first_of_each(_text("/proc/self/mounts") or "")
     binding, foreign = _bcc()
     return NodeFacts(
         kernel=platform.release(),
@@ -85,15 +86,6 @@ def _bcc() -> tuple[bool, str | None]:
     real = [place for place in places if (place / "libbcc.py").exists()]
     foreign = next((str(place) for place in places[1:] if place not in real), None)
     return bool(real), foreign
-
-
-def _mounts() -> dict[str, str]:
-    """Return the first mount point of every file system type."""
-    mounts: dict[str, str] = {}
-    for line in (_text("/proc/self/mounts") or "").splitlines():
-        _, place, kind, *_ = line.split(" ")
-        mounts.setdefault(kind, place)
-    return mounts
 
 
 def _configured(option: str, module: str) -> bool | None:

@@ -9,14 +9,16 @@ import errno
 import os
 import struct
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
-from netsre.adapters import cgroups
 from netsre.adapters.bpf import programs, tracepoints
 from netsre.adapters.bpf.syscalls import bpf
 from netsre.datapath.btf import TypeTable
+from netsre.datapath.mounts import first_of_each
 from netsre.datapath.probes import Program
 
+_MOUNTS: Final = Path("/proc/self/mounts")
 _LINK_CREATE: Final = 28
 _BEFORE: Final = 1 << 3
 """BPF_F_BEFORE, alone: before all others. Of cgroups since Linux 6.17."""
@@ -60,7 +62,7 @@ def attach_program(program: Program, program_fd: int, numbers: Mapping[str, int]
 
 def _attach_cgroup(program_fd: int, hook: int, flags: int) -> int:
     """Attach to the root of the unified hierarchy: below it, every process is, in whatever namespace."""
-    root = cgroups.root()
+    root = first_of_each(_MOUNTS.read_text(encoding="utf-8", errors="surrogateescape")).get("cgroup2")
     if root is None:
         raise FileNotFoundError(errno.ENOENT, "cgroup v2 is not mounted")
     directory = os.open(root, os.O_RDONLY | os.O_DIRECTORY)

@@ -13,8 +13,7 @@ class DropsProbe(CounterProbe[DropKind]):
 
     def __init__(self, session: Session) -> None:
         """Read through an open session."""
-        enums = session.enums
-        words = drops.reason_words(enums[drops.REASON_ENUM], enums[drops.SUBSYSTEM_ENUM])
+        words = drops.words_of(session.enums)
         super().__init__(
             CounterTable(session.maps["drop_counts"], session.maps["drop_overflow"], drops.client_of),
             partial(drops.decode_counts, words=words),

@@ -6,12 +6,13 @@ Not thread safe; the agent calls it under the lock of the probe.
 import struct
 import time
 from collections import Counter
+from functools import partial
 from typing import Final
 
 from netsre.adapters.bpf import syscalls
 from netsre.adapters.bpf.ring import Ring
 from netsre.adapters.bpf.session import Session
-from netsre.datapath import flow_log, flows
+from netsre.datapath import drops, flow_log, flows
 from netsre.datapath.flow_log import FlowEvent, Switch
 from netsre.datapath.flows import Attempt
 
@@ -29,6 +30,8 @@ class FlowLog:
         self._switch = session.maps["flow_log_switch"]
         self._lost = session.maps["flow_log_lost"]
         self._stalled_fd = session.program_fds[_STALLED]
+        self._decode = partial(flow_log.decode, words=drops.words_of(session.enums))
+        self._words = drops.words_of(session.enums)
         self._ring = Ring(session.maps["flow_log"])
         self._found: list[FlowEvent] = []
         self._stalls = 0
@@ -44,16 +47,16 @@ class FlowLog:
             syscalls.run_program(self._stalled_fd, flow_log.stall_arguments(attempt, now, denied=denied))
         except OSError:
             # Before Linux 5.10 a program cannot be called. Where the attempt went is then not known.
-            self._found.append(flow_log.stall_event(attempt, now, denied=denied))
+            self._found.append(flow_log.stall_event(attempt, now, self._words, denied=denied))
         self._stalls += 1
         if self._stalls % _STALLS == 0:
             # Whatever many were found at once: we are the ones who fill the ring, and who empty it.
-            self._found += self._ring.drain(flow_log.decode)
+            self._found += self._ring.drain(self._decode)
 
     def drain(self) -> list[FlowEvent]:
         """Return the events since the last time."""
         found, self._found = self._found, []
-        return [*found, *self._ring.drain(flow_log.decode)]
+        return [*found, *self._ring.drain(self._decode)]
 
     def lost(self) -> Counter[str]:
         """Return how many events found no room in the ring, by outcome, since the probe was attached."""

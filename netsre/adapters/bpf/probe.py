@@ -14,15 +14,13 @@ from netsre.adapters.bpf.denials import Denials
 from netsre.adapters.bpf.flow_log import FlowLog
 from netsre.adapters.bpf.session import Session
 from netsre.adapters.bpf.syscalls import MapFull
-from netsre.datapath import flows
+from netsre.datapath import drops, flows
 from netsre.datapath.attribution import Client
-from netsre.datapath.flows import UNKNOWN_BUCKET, Attempt, FlowCount
+from netsre.datapath.flows import Attempt, FlowCount
 from netsre.datapath.workloads import RULES, Workload, rules
 
 _IDLE_SHARE: Final = 0.75
 """Idle entries are removed when the table of attempts is fuller than this."""
-_STALLED: Final = ("failed", "stalled")
-_DENIED: Final = ("denied", "blocked")
 _CLAIMED: Final = struct.pack("<Q", 1)
 
 
@@ -37,6 +35,7 @@ class FlowProbe:
         self.log: FlowLog | None = None
         """Where stalled attempts are logged too; what the kernel counts it logs itself."""
         self.in_flight = 0
+        self._words = drops.words_of(session.enums)
         self._entries = {"attempts": 0, "stalls": 0, "flows": 0}
         # Counted here and not in the kernel: nobody but us notices that nothing happens.
         self._stalled: Counter[FlowCount] = Counter()
@@ -75,7 +74,7 @@ class FlowProbe:
                 return
             if claimed:
                 denied = self.denials.covers(attempt.source, attempt.start_ns)
-                self._stalled[_unanswered(attempt, *(_DENIED if denied else _STALLED))] += 1
+                self._stalled[flows.unanswered(attempt, self._words, denied=denied)] += 1
                 if self.log is not None:
                     self.log.stalled(attempt, denied=denied)
 
@@ -89,7 +88,7 @@ class FlowProbe:
 
     def counts(self) -> list[FlowCount]:
         """Return every counter: the kernel's, those without detail, and the stalled that we found."""
-        found = list(flows.decode_flows(self.session.maps["flows"].entries()))
+        found = list(flows.decode_flows(self.session.maps["flows"].entries(), self._words))
         self._entries["flows"] = len(found)
         found.extend(self._overflowed())
         found.extend(dataclasses.replace(kind, count=count) for kind, count in self._stalled.items())
@@ -139,12 +138,6 @@ class FlowProbe:
     def _attempts_lost(self) -> int:
         value = self.session.maps["attempts_overflow"].lookup(struct.pack("<I", 0)) or b""
         return sum(count for (count,) in struct.iter_unpack("<Q", value))
-
-
-def _unanswered(attempt: Attempt, outcome: str, reason: str) -> FlowCount:
-    """Return how an attempt without an answer is counted, none of them yet."""
-    ends = attempt.cgroup, attempt.workload
-    return FlowCount(attempt.netns, outcome, reason, attempt.destination, UNKNOWN_BUCKET, 0, 0, *ends)
 
 
 def _claim(attempt: Attempt) -> bytes:
