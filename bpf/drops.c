@@ -9,6 +9,8 @@
  * packet is queued in a socket, the kernel keeps something else in the place of the interface: it is taken for one
  * only if its namespace has a loopback interface that says that it is there.
  *
+ * Where the flow probe stands in the same text, an attempt to connect is told why its own packet was dropped.
+ *
  * What a TCP peer sends after its FIN can carry nothing: it is taken note of, and then freed as a drop without a
  * reason.
  *
@@ -19,6 +21,7 @@
 
 #include "common.h"
 #include "drops.h"
+#include "flows.h"
 #include "sockets.h"
 
 BPF_PERCPU_HASH(drop_counts, struct drop_key, __u64, MAX_DROP_COUNTS);
@@ -51,6 +54,21 @@ ALWAYS_INLINE int drop_ends_tcp(const void *sk)
 	}
 }
 
+/* Notes why a packet of a connection attempt never left: what such an attempt stalls by is known then. */
+ALWAYS_INLINE void drop_of_attempt(const void *sk, __u32 reason)
+{
+#ifdef FLOW_ATTEMPTS
+	__u64 key = (__u64)sk;
+	struct attempt *attempt;
+
+	if (MEMBER(__u8, sk, OFF_SKC_STATE) != TCP_SYN_SENT || reason == NOT_SPECIFIED || reason >= DROP_REASONS)
+		return;
+	attempt = attempts.lookup(&key);
+	if (attempt)
+		attempt->drop = reason;
+#endif
+}
+
 int kfree_skb(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct drop_key key = {.reason = ctx->args[2]};
@@ -70,8 +88,10 @@ int kfree_skb(struct bpf_raw_tracepoint_args *ctx)
 #endif
 	if (!key.netns) {
 		sk = (const void *)MEMBER(void *, skb, OFF_SKB_SK);
-		if (sk)
+		if (sk) {
 			key.netns = netns_of(sk);
+			drop_of_attempt(sk, key.reason);
+		}
 	}
 	if (!key.netns)
 		key.netns = drop_netns_of_device(skb);

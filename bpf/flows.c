@@ -35,6 +35,7 @@
  * again and again, and a store into a known entry costs a third of an insert and a delete. The reader removes
  * idle entries when the table fills up.
  */
+#define FLOW_ATTEMPTS 1 /* for the probes that come after this one in the same text */
 BPF_HASH(attempts, __u64, struct attempt, MAX_ATTEMPTS);
 BPF_HASH(stalls, struct stall_claim, __u64, MAX_ATTEMPTS);
 BPF_HASH(denied_sources, struct source_address, struct denial, MAX_DENIED);
@@ -110,6 +111,7 @@ ALWAYS_INLINE void attempt_begins(const void *sk)
 		known->workload = fresh.workload;
 		known->destination = fresh.destination;
 		known->source = fresh.source;
+		known->drop = 0;
 		known->start_tick = fresh.start_tick;
 		known->start_ns = fresh.start_ns;
 		return;
@@ -261,7 +263,8 @@ ALWAYS_INLINE void flow_log_ends(const void *sk, const struct flow_key *key, __u
 	event->destination = key->destination;
 	event->remote_known = 1;
 	event->role = key->role;
-	event->pad[0] = event->pad[1] = event->pad[2] = 0;
+	event->drop = key->drop;
+	event->pad = 0;
 #ifdef OFF_INET_SPORT
 	/* The number in struct sock is gone by the time of a failure. Beyond struct sock only a cast leads. */
 	const void *tcp = bpf_skc_to_tcp_sock((void *)sk);
@@ -309,7 +312,12 @@ ALWAYS_INLINE void known_ends(const void *sk, int answered, struct attempt *know
 		known->start_ns = 0;
 		if (refused == -EEXIST_CODE)
 			return;
-		key.outcome = is_denied(&known->source, claim.start_ns) ? FLOW_DENIED : FLOW_STALLED;
+		if (is_denied(&known->source, claim.start_ns)) {
+			key.outcome = FLOW_DENIED;
+		} else {
+			key.outcome = FLOW_STALLED;
+			key.drop = known->drop;
+		}
 		waited = 0;
 	} else if (answered) {
 		known->start_ns = 0;
@@ -408,7 +416,8 @@ int flow_log_stalled(struct bpf_raw_tracepoint_args *ctx)
 	event->local_port = __builtin_bswap16(event->local_port);
 #endif
 	event->role = FLOW_TCP_CLIENT;
-	event->pad[0] = event->pad[1] = event->pad[2] = 0;
+	event->drop = ctx->args[10];
+	event->pad = 0;
 	known = attempts.lookup(&key);
 	event->remote_known = known && known->start_ns == start_ns;
 	flow_log.ringbuf_submit(event, BPF_RB_NO_WAKEUP);

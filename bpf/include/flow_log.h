@@ -34,7 +34,8 @@ struct flow_event {
 	__u8 destination;
 	__u8 remote_known; /* 0 when the socket was somebody else's by the time it was looked at. */
 	__u8 role;
-	__u8 pad[3];
+	__u8 pad;
+	__u16 drop;
 };
 
 /* A stalled attempt, as the reader asks for its event: the arguments of a raw tracepoint. */
@@ -48,6 +49,7 @@ struct flow_log_stall {
 	__u64 outcome;
 	__u64 destination;
 	__u64 local[2]; /* As in struct log_address. */
+	__u64 drop;
 };
 
 #endif

@@ -53,7 +53,8 @@ struct attempt {
 	__u32 workload;
 	__u32 start_tick; /* In jiffies, whose length only the kernel knows: 1 to 10 ms. */
 	__u8 destination;
-	__u8 pad[3];
+	__u8 pad;
+	__u16 drop; /* Why the last packet of it was dropped here, by the kernel's number; 0 when none was. */
 	struct source_address source;
 };
 
@@ -76,7 +77,8 @@ struct flow_key {
 	__u8 destination;
 	__u8 bucket;
 	__u8 role;
-	__u8 pad[3];
+	__u8 pad;
+	__u16 drop; /* Of a stalled attempt: the kernel's number for why its packets were dropped here; else 0. */
 };
 
 struct flow_value {

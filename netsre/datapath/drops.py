@@ -81,6 +81,11 @@ def reason_words(reasons: Mapping[int, str], subsystems: Mapping[int, str]) -> d
     return words
 
 
+def words_of(enums: Mapping[str, Mapping[int, str]]) -> dict[int, str]:
+    """Return the words for this kernel's reasons, from its enumerations by name."""
+    return reason_words(enums[REASON_ENUM], enums[SUBSYSTEM_ENUM])
+
+
 def client_of(key: bytes) -> Client:
     """Return the namespace that an entry of the map `drop_counts` is of."""
     netns, _ = DROP_KEY.unpack(key)

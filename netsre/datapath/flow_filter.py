@@ -7,10 +7,11 @@ from typing import Final
 
 from netsre.datapath.flow_lines import TIME_BEGINS, End, FlowLine
 from netsre.datapath.flow_log import KINDS
-from netsre.datapath.flows import REASONS
+from netsre.datapath.flows import DROPPED, REASONS
 from netsre.model import literals
 
 _LAST_PORT: Final = 65_535
+_ANY_DROP: Final = "dropped"
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -56,7 +57,7 @@ class Wanted:
         return (
             line.time >= self.since
             and (self.outcomes is None or line.outcome in self.outcomes)
-            and (self.reasons is None or line.reason in self.reasons)
+            and (self.reasons is None or not self.reasons.isdisjoint(_named(line.reason)))
             and (self.port is None or line.dst.port == self.port)
             and (self.src is None or self.src.match(line.src))
             and (self.dst is None or self.dst.match(line.dst))
@@ -69,8 +70,14 @@ def outcomes(text: str) -> frozenset[str]:
 
 
 def reasons(text: str) -> frozenset[str]:
-    """Read `refused,stalled`; raises `ValueError` with what is known."""
-    return _words(text, REASONS, "a reason")
+    """Read `refused,stalled`; raises `ValueError` with what is known.
+
+    `dropped` is every drop, `dropped:netfilter_drop` those of one reason of the kernel's, by any word of its.
+    """
+    words = [word.strip() for word in text.split(",")]
+    own = [word for word in words if not (word.startswith(DROPPED) and word != DROPPED)]
+    known = _words(",".join(own), REASONS | {_ANY_DROP}, "a reason") if own else frozenset()
+    return known.union(words)
 
 
 def ends(text: str) -> Ends:
@@ -90,6 +97,11 @@ def port(text: str) -> int:
     if not (text.isascii() and text.isdigit()) or not 0 < int(text[:6]) <= _LAST_PORT:
         raise ValueError(f"{literals.shown(text)} is no port; write a number from 1 to {_LAST_PORT}")
     return int(text[:6])
+
+
+def _named(reason: str) -> frozenset[str]:
+    """Return the words that stand for a reason."""
+    return frozenset({reason, _ANY_DROP} if reason.startswith(DROPPED) else {reason})
 
 
 def _words(text: str, known: Iterable[str], what: str) -> frozenset[str]:

@@ -4,6 +4,7 @@ The layouts repeat `bpf/include/flow_log.h`; a test compiles that file and compa
 """
 
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -18,8 +19,8 @@ DEFINES: Final = {"FLOW_LOG_PAGES": RING_BYTES // PAGE_BYTES}
 """Preprocessor names that the flow probe's source needs for its log."""
 
 SWITCH: Final = struct.Struct("<II")
-EVENT: Final = struct.Struct("<QQQ16s16sIIIHHBBBBB3x")
-STALL: Final = struct.Struct("<QQQQQQQQ16s")
+EVENT: Final = struct.Struct("<QQQ16s16sIIIHHBBBBBxH")
+STALL: Final = struct.Struct("<QQQQQQQQ16sQ")
 
 KINDS: Final = ("delivered", "failed", "denied")
 """Every value of the label `kind`."""
@@ -66,17 +67,17 @@ class FlowEvent:
     role: Role = TCP_CLIENT
 
 
-def decode(raw: bytes | memoryview) -> FlowEvent:
-    """Return the event of one record of the ring."""
+def decode(raw: bytes | memoryview, words: Mapping[int, str]) -> FlowEvent:
+    """Return the event of one record of the ring; `words` are the kernel's reasons for drops."""
     end_ns, start_ns, cgroup, local, remote, netns, workload, one_in, *rest = EVENT.unpack_from(raw)
     local_port, remote_port, *codes = rest
-    outcome, error, destination, remote_known, role = codes
+    outcome, error, destination, remote_known, role, drop = codes
     return FlowEvent(
         end_ns,
         start_ns,
         netns,
         flows.outcome_of(outcome),
-        flows.reason_of(outcome, error),
+        flows.reason_of(outcome, error, drop, words),
         flows.destination_of(destination),
         local,
         local_port if remote_known else 0,
@@ -94,10 +95,10 @@ def stall_arguments(attempt: Attempt, end_ns: int, *, denied: bool) -> bytes:
     outcome = flows.OUTCOME_DENIED if denied else flows.OUTCOME_STALLED
     destination = flows.code_of(attempt.destination)
     times, ends = (attempt.start_ns, end_ns), (attempt.cgroup, attempt.netns, attempt.workload)
-    return STALL.pack(attempt.sock, *times, *ends, outcome, destination, attempt.source)
+    return STALL.pack(attempt.sock, *times, *ends, outcome, destination, attempt.source, attempt.drop)
 
 
-def stall_event(attempt: Attempt, end_ns: int, *, denied: bool) -> FlowEvent:
+def stall_event(attempt: Attempt, end_ns: int, words: Mapping[int, str], *, denied: bool) -> FlowEvent:
     """Return the same event as far as it is known without the kernel: not where the attempt went."""
     outcome = flows.OUTCOME_DENIED if denied else flows.OUTCOME_STALLED
     return FlowEvent(
@@ -105,7 +106,7 @@ def stall_event(attempt: Attempt, end_ns: int, *, denied: bool) -> FlowEvent:
         attempt.start_ns,
         attempt.netns,
         flows.outcome_of(outcome),
-        flows.reason_of(outcome, 0),
+        flows.reason_of(outcome, 0, attempt.drop, words),
         attempt.destination,
         attempt.source,
         0,

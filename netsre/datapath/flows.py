@@ -5,7 +5,7 @@ The layouts repeat `bpf/include/flows.h`; a test compiles that file and compares
 
 import errno
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -37,9 +37,9 @@ DEFINES: Final = {
 }
 """Preprocessor names that the probe's source needs, beside the member offsets."""
 
-ATTEMPT: Final = struct.Struct("<QQII4xB3x16s")
+ATTEMPT: Final = struct.Struct("<QQII4xBxH16s")
 STALL_CLAIM: Final = struct.Struct("<QQ")
-FLOW_KEY: Final = struct.Struct("<QIIBBBBB3x")
+FLOW_KEY: Final = struct.Struct("<QIIBBBBBxH")
 FLOW_VALUE: Final = struct.Struct("<QQ")
 DENIAL: Final = struct.Struct("<QQ")
 LAST_DENIAL: Final = struct.Struct("<Q")
@@ -79,7 +79,9 @@ _REASONS: Final = {
     errno.EPERM: "forbidden",
 }
 REASONS: Final = frozenset(_REASONS.values()) | {*_FIXED_REASONS.values(), "other"}
-"""Every value that the label `reason` can have, beside the marker for counts without detail."""
+"""Values of the label `reason`, beside the marker for counts without detail, and those of drops."""
+DROPPED: Final = "dropped:"
+"""What the reason of an attempt begins with whose packets this node drops; then comes the kernel's word."""
 
 
 class FlowKind(NamedTuple):
@@ -135,10 +137,18 @@ class Attempt:
     """16 bytes as in an IPv6 header; an IPv4 address is `::ffff:a.b.c.d`."""
     cgroup: int = 0
     workload: int = 0
+    drop: int = 0
+    """The kernel's number for why the last packet of it was dropped here; 0 when none was."""
 
 
-def reason_of(outcome: int, error: int) -> str:
-    """Return the word for why an attempt ended, from the probe's outcome and the socket's errno."""
+def reason_of(outcome: int, error: int, drop: int, words: Mapping[int, str]) -> str:
+    """Return the word for why an attempt ended, from the probe's outcome and the socket's errno.
+
+    One that stalled because this node drops its packets has the kernel's own reason for that, whose number
+    `words` tells.
+    """
+    if outcome == OUTCOME_STALLED and drop in words:
+        return DROPPED + words[drop]
     return _FIXED_REASONS.get(outcome) or _REASONS.get(error, "other")
 
 
@@ -171,15 +181,15 @@ def sum_per_cpu(value: bytes) -> tuple[int, int]:
     return count, total
 
 
-def decode_flows(entries: Iterable[tuple[bytes, bytes]]) -> Iterator[FlowCount]:
-    """Turn the entries of the map `flows` into counters."""
+def decode_flows(entries: Iterable[tuple[bytes, bytes]], words: Mapping[int, str]) -> Iterator[FlowCount]:
+    """Turn the entries of the map `flows` into counters; `words` are the kernel's reasons for drops."""
     for key, value in entries:
-        cgroup, netns, workload, outcome, error, destination, bucket, role = FLOW_KEY.unpack(key)
+        cgroup, netns, workload, outcome, error, destination, bucket, role, drop = FLOW_KEY.unpack(key)
         count, sum_ns = sum_per_cpu(value)
         yield FlowCount(
             netns,
             _OUTCOMES[outcome],
-            reason_of(outcome, error),
+            reason_of(outcome, error, drop, words),
             destination_of(destination),
             bucket if outcome == 0 else UNKNOWN_BUCKET,
             count,
@@ -209,14 +219,30 @@ def decode_attempts(entries: Iterable[tuple[bytes, bytes]]) -> tuple[list[Attemp
     waiting, idle, total = [], [], 0
     for key, value in entries:
         total += 1
-        start_ns, cgroup, netns, workload, destination, source = ATTEMPT.unpack(value)
+        start_ns, cgroup, netns, workload, destination, drop, source = ATTEMPT.unpack(value)
         if start_ns:
             (sock,) = struct.unpack("<Q", key)
             goal = destination_of(destination)
-            waiting.append(Attempt(sock, start_ns, netns, goal, source, cgroup, workload))
+            waiting.append(Attempt(sock, start_ns, netns, goal, source, cgroup, workload, drop))
         else:
             idle.append(key)
     return waiting, idle, total
+
+
+def unanswered(attempt: Attempt, words: Mapping[int, str], *, denied: bool) -> FlowCount:
+    """Return how an attempt without an answer is counted, none of them yet."""
+    outcome = OUTCOME_DENIED if denied else OUTCOME_STALLED
+    return FlowCount(
+        attempt.netns,
+        _OUTCOMES[outcome],
+        reason_of(outcome, 0, attempt.drop, words),
+        attempt.destination,
+        UNKNOWN_BUCKET,
+        0,
+        0,
+        attempt.cgroup,
+        attempt.workload,
+    )
 
 
 def stalled(attempts: Iterable[Attempt], now_ns: int) -> Iterator[Attempt]:

@@ -70,6 +70,7 @@ FLOWS: Final = Probe(
         **offsets.flow_defines(types),
         "CONNECT_BUCKETS": buckets.bucket_defines(),
     },
+    enums=(drops.REASON_ENUM, drops.SUBSYSTEM_ENUM),
 )
 
 TCP: Final = Probe(

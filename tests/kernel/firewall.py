@@ -19,3 +19,8 @@ def packets(namespace: str) -> dict[str, int]:
     listed.check_returncode()
     each = (entry["counter"] for entry in json.loads(listed.stdout)["nftables"] if "counter" in entry)
     return {counter["name"]: counter["packets"] for counter in each}
+
+
+def flush(namespace: str) -> None:
+    """Take counters and chains away again."""
+    namespaces.run(namespace, ["nft", "delete", "table", "inet", TABLE]).check_returncode()

@@ -343,7 +343,7 @@ def test_clearing_a_full_table_forgets_hardly_an_attempt_and_loses_none(
     clearings = 4
     for _ in range(clearings):
         for address in range(8, 8 * 52_000, 8):
-            table.insert(struct.pack("<Q", address), ATTEMPT.pack(0, 0, 0, 0, 0, bytes(16)))
+            table.insert(struct.pack("<Q", address), ATTEMPT.pack(0, 0, 0, 0, 0, 0, bytes(16)))
         probe.scan(time.monotonic_ns())
     os.close(tell)
     os.waitpid(pid, 0)

@@ -5,11 +5,12 @@ from typing import Final
 from netsre.app.schemas.parts import Schema
 from netsre.datapath import flow_lines
 from netsre.datapath.flow_log import KINDS
-from netsre.datapath.flows import REASONS, ROLES
+from netsre.datapath.flows import DROPPED, REASONS, ROLES
 
 _DRAFT: Final = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
 _DIRECTIONS: Final = sorted({role.direction for role in ROLES})
 _PROTOCOLS: Final = sorted({role.protocol for role in ROLES})
+_REASON: Final = f"^({'|'.join(sorted(REASONS))}|{DROPPED}[a-z0-9_]+)$"
 _PORT: Final[Schema] = {"type": ["integer", "null"], "minimum": 1, "maximum": 65_535}
 
 
@@ -38,7 +39,7 @@ def flow() -> Schema:
         "dst": _end("Where it wanted to go."),
         "protocol": {"description": "The transport.", "enum": _PROTOCOLS},
         "outcome": {"description": "As netsre_flows_total has it.", "enum": list(KINDS)},
-        "reason": {"description": "As netsre_flows_total has it.", "enum": sorted(REASONS)},
+        "reason": {"description": "As netsre_flows_total has it.", "type": "string", "pattern": _REASON},
         "verdict": {
             "description": "denied where netsre itself refused it; allowed where nothing of netsre's did.",
             "enum": list(flow_lines.VERDICTS),

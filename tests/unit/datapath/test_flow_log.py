@@ -1,5 +1,6 @@
 """Events of the flow log: their bytes against the C header, their lines, and which lines are wanted."""
 
+import dataclasses
 import ipaddress
 import json
 import re
@@ -36,11 +37,12 @@ int main(void) {
   FIELD(flow_event, remote); FIELD(flow_event, netns); FIELD(flow_event, one_in);
   FIELD(flow_event, local_port); FIELD(flow_event, remote_port); FIELD(flow_event, outcome);
   FIELD(flow_event, error); FIELD(flow_event, destination); FIELD(flow_event, remote_known);
-  FIELD(flow_event, role);
+  FIELD(flow_event, role); FIELD(flow_event, drop);
   SIZE(flow_event);
   FIELD(flow_log_stall, sock); FIELD(flow_log_stall, start_ns); FIELD(flow_log_stall, end_ns);
   FIELD(flow_log_stall, netns); FIELD(flow_log_stall, outcome); FIELD(flow_log_stall, destination);
-  FIELD(flow_log_stall, local); FIELD(flow_log_stall, cgroup); FIELD(flow_log_stall, workload);
+  FIELD(flow_log_stall, local); FIELD(flow_log_stall, drop);
+  FIELD(flow_log_stall, cgroup); FIELD(flow_log_stall, workload);
   SIZE(flow_log_stall);
   return 0;
 }
@@ -64,6 +66,7 @@ flow_event.error 73 1
 flow_event.destination 74 1
 flow_event.remote_known 75 1
 flow_event.role 76 1
+flow_event.drop 78 2
 flow_event 80
 flow_log_stall.sock 0 8
 flow_log_stall.start_ns 8 8
@@ -72,9 +75,10 @@ flow_log_stall.netns 32 8
 flow_log_stall.outcome 48 8
 flow_log_stall.destination 56 8
 flow_log_stall.local 64 16
+flow_log_stall.drop 80 8
 flow_log_stall.cgroup 24 8
 flow_log_stall.workload 40 8
-flow_log_stall 80
+flow_log_stall 88
 """
 REFUSED = FlowEvent(
     2_000_000_123,
@@ -103,36 +107,37 @@ def test_the_header_has_the_layout_that_the_reader_decodes(tmp_path: Path) -> No
     printed = subprocess.run([tmp_path / "layout"], capture_output=True, text=True, check=True).stdout
 
     assert printed == _EXPECTED
-    assert [each.size for each in (flow_log.SWITCH, flow_log.EVENT, flow_log.STALL)] == [8, 80, 80]
+    assert [each.size for each in (flow_log.SWITCH, flow_log.EVENT, flow_log.STALL)] == [8, 80, 88]
 
 
 def test_an_event_is_decoded_field_by_field() -> None:
     """Distinct bytes in every field end where they belong."""
     local, remote = bytes(range(16)), bytes(range(16, 32))
-    raw = flow_log.EVENT.pack(9, 8, 17, local, remote, 7, 3, 6, 5, 4, 1, 111, 3, 1, 2)
+    raw = flow_log.EVENT.pack(9, 8, 17, local, remote, 7, 3, 6, 5, 4, 1, 111, 3, 1, 2, 12)
 
-    assert flow_log.decode(raw) == FlowEvent(
+    assert flow_log.decode(raw, {}) == FlowEvent(
         9, 8, 7, "failed", "refused", "public", local, 5, remote, 4, 6, 17, 3, TCP_SERVER
     )
 
 
 def test_the_other_end_of_a_socket_that_is_somebody_elses_is_not_known() -> None:
     """What stood there is in the bytes, and nowhere else."""
-    raw = flow_log.EVENT.pack(9, 8, 17, bytes(range(16)), bytes(range(16)), 7, 3, 1, 5, 4, 2, 0, 3, 0, 0)
-    event = flow_log.decode(raw)
+    raw = flow_log.EVENT.pack(9, 8, 17, bytes(range(16)), bytes(range(16)), 7, 3, 1, 5, 4, 2, 0, 3, 0, 0, 12)
+    event = flow_log.decode(raw, {12: "netfilter_drop"})
 
-    assert (event.reason, event.local) == ("stalled", bytes(range(16)))
+    assert (event.reason, event.local) == ("dropped:netfilter_drop", bytes(range(16)))
     assert (event.local_port, event.remote, event.remote_port) == (0, bytes(16), 0)
 
 
 def test_the_kernel_is_asked_for_a_stall_in_the_order_of_the_header() -> None:
-    """Ten words: the two of the address as they stand in memory."""
-    attempt = Attempt(1, 2, 3, "private", bytes(range(16)), cgroup=17, workload=5)
+    """Eleven words: the two of the address as they stand in memory."""
+    attempt = Attempt(1, 2, 3, "private", bytes(range(16)), cgroup=17, workload=5, drop=12)
     asked = flow_log.stall_arguments(attempt, 4, denied=True)
     words = [int.from_bytes(asked[at : at + 8], "little") for at in range(0, 64, 8)]
 
     assert words == [1, 2, 4, 17, 3, 5, 3, 2]
-    assert asked[64:] == bytes(range(16))
+    assert asked[64:80] == bytes(range(16))
+    assert int.from_bytes(asked[80:], "little") == 12
 
 
 def test_a_line_says_everything_in_a_fixed_form() -> None:
@@ -254,6 +259,7 @@ def test_a_line_that_is_read_is_passed_on_in_plain_ascii() -> None:
         (Wanted(outcomes=flow_filter.outcomes("delivered")), False),
         (Wanted(reasons=flow_filter.reasons("stalled, refused")), True),
         (Wanted(reasons=flow_filter.reasons("stalled")), False),
+        (Wanted(reasons=flow_filter.reasons("dropped,dropped:netfilter_drop")), False),
         (Wanted(src=flow_filter.ends("lab")), True),
         (Wanted(src=flow_filter.ends("la*")), True),
         (Wanted(src=flow_filter.ends("b*")), False),
@@ -297,3 +303,21 @@ def test_a_wish_that_means_nothing_is_answered_with_what_does(
     with pytest.raises(ValueError) as error:  # noqa: PT011  its words are compared
         read(text)
     assert str(error.value).startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        ("dropped", True),
+        ("dropped:netfilter_drop", True),
+        ("stalled,dropped:neigh_failed,dropped:netfilter_drop", True),
+        ("dropped:neigh_failed", False),
+        ("stalled", False),
+    ],
+)
+def test_drops_are_wanted_by_the_kernels_word_or_all_together(text: str, match: bool) -> None:
+    """`dropped` is every word of the kernel's."""
+    event = dataclasses.replace(REFUSED, reason="dropped:netfilter_drop")
+    line = flow_lines.parse(flow_lines.line(event, "lab", "private", EPOCH).rstrip())
+
+    assert Wanted(reasons=flow_filter.reasons(text)).match(line) is match

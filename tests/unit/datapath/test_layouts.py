@@ -24,12 +24,13 @@ _PROGRAM = """
 #define SIZE(type) printf("%s %zu\\n", #type, sizeof(struct type))
 int main(void) {
   FIELD(attempt, start_ns); FIELD(attempt, cgroup); FIELD(attempt, netns); FIELD(attempt, workload);
-  FIELD(attempt, start_tick); FIELD(attempt, destination); FIELD(attempt, source); SIZE(attempt);
+  FIELD(attempt, start_tick); FIELD(attempt, destination); FIELD(attempt, drop);
+  FIELD(attempt, source); SIZE(attempt);
   FIELD(workload_key, bits); FIELD(workload_key, port); FIELD(workload_key, address); SIZE(workload_key);
   FIELD(stall_claim, sock); FIELD(stall_claim, start_ns); SIZE(stall_claim);
   FIELD(flow_key, cgroup); FIELD(flow_key, netns); FIELD(flow_key, workload);
   FIELD(flow_key, outcome); FIELD(flow_key, error); FIELD(flow_key, destination);
-  FIELD(flow_key, bucket); FIELD(flow_key, role); SIZE(flow_key);
+  FIELD(flow_key, bucket); FIELD(flow_key, role); FIELD(flow_key, drop); SIZE(flow_key);
   FIELD(denial, since_ns); FIELD(denial, until_ns); SIZE(denial);
   FIELD(drops, packets); FIELD(drops, bytes); SIZE(drops); SIZE(source); SIZE(source_address);
   FIELD(flow_value, count); FIELD(flow_value, sum_ns); SIZE(flow_value);
@@ -68,6 +69,7 @@ attempt.netns 16 4
 attempt.workload 20 4
 attempt.start_tick 24 4
 attempt.destination 28 1
+attempt.drop 30 2
 attempt.source 32 16
 attempt 48
 workload_key.bits 0 4
@@ -85,6 +87,7 @@ flow_key.error 17 1
 flow_key.destination 18 1
 flow_key.bucket 19 1
 flow_key.role 20 1
+flow_key.drop 22 2
 flow_key 24
 denial.since_ns 0 8
 denial.until_ns 8 8
@@ -171,7 +174,7 @@ def test_a_flow_key_is_decoded_field_by_field() -> None:
     key = (17).to_bytes(8, "little") + bytes([0x78, 0x56, 0x34, 0x12, 5, 0, 0, 0, 1, 111, 2, 9, 1, 0, 0, 0])
     value = flows.FLOW_VALUE.pack(3, 500) + flows.FLOW_VALUE.pack(4, 600)
 
-    [count] = flows.decode_flows([(key, value)])
+    [count] = flows.decode_flows([(key, value)], {})
 
     kind = (0x12345678, "failed", "refused", "private", flows.UNKNOWN_BUCKET)
     assert count == flows.FlowCount(*kind, 7, 1100, cgroup=17, workload=5, role=flows.UDP_CLIENT)
@@ -194,8 +197,17 @@ def test_a_flow_key_is_decoded_field_by_field() -> None:
 )
 def test_every_end_has_one_word(outcome: int, error: int, reason: str) -> None:
     """An errno without a word of its own is `other`; every word is in the published set."""
-    assert flows.reason_of(outcome, error) == reason
+    assert flows.reason_of(outcome, error, 0, {12: "netfilter_drop"}) == reason
     assert reason in flows.REASONS
+
+
+@pytest.mark.parametrize(
+    ("outcome", "drop", "reason"),
+    [(2, 12, "dropped:netfilter_drop"), (2, 13, "stalled"), (1, 12, "abandoned"), (3, 12, "blocked")],
+)
+def test_an_attempt_that_stalled_by_our_own_drops_says_so(outcome: int, drop: int, reason: str) -> None:
+    """By the kernel's word; a number without one, and any other outcome, has the reason that it had."""
+    assert flows.reason_of(outcome, 0, drop, {12: "netfilter_drop"}) == reason
 
 
 def test_attempts_are_told_apart_from_idle_entries() -> None:
@@ -203,13 +215,13 @@ def test_attempts_are_told_apart_from_idle_entries() -> None:
     source = bytes(range(16))
     waiting_key, idle_key = (5).to_bytes(8, "little"), (6).to_bytes(8, "little")
     entries = [
-        (waiting_key, flows.ATTEMPT.pack(1_000, 17, 77, 5, 3, source)),
-        (idle_key, flows.ATTEMPT.pack(0, 17, 77, 5, 3, source)),
+        (waiting_key, flows.ATTEMPT.pack(1_000, 17, 77, 5, 3, 12, source)),
+        (idle_key, flows.ATTEMPT.pack(0, 17, 77, 5, 3, 0, source)),
     ]
 
     waiting, idle, used = flows.decode_attempts(entries)
 
-    assert waiting == [flows.Attempt(5, 1_000, 77, "public", source, 17, 5)]
+    assert waiting == [flows.Attempt(5, 1_000, 77, "public", source, 17, 5, 12)]
     assert (idle, used) == ([idle_key], 2)
 
 
