@@ -19,7 +19,7 @@
  * Where the flow log is on, what is counted is also an event in a ring: all but the delivered attempts, and of
  * those one in so many. The ring wakes nobody, its reader comes by; an event that finds it full is counted as lost.
  *
- * Given by the loader: OFF_* (member offsets from this kernel's BTF), CONNECT_BUCKETS, STALL_NS, EARLY_TICKS,
+ * Given by the loader: OFF_* (member offsets from this kernel's BTF), CONNECT_BUCKET, STALL_NS, EARLY_TICKS,
  * MAX_ATTEMPTS, MAX_FLOWS, MAX_DENIED, MAX_WORKLOADS, WORKLOAD_BITS, FLOW_LOG_PAGES.
  */
 #include <linux/types.h>

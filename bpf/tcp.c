@@ -11,7 +11,7 @@
  * Who opened a connection is not written in a socket. But one that was accepted is a copy of the listening one,
  * with its backlog, and others never have any. Only a server that listens with a backlog of 0 is taken for a client.
  *
- * Given by the loader: OFF_*, CONNECT_BUCKETS, CONNECT_BUCKET_COUNT, MAX_TCP_COUNTS; SENT_RESETS_HAVE_REASONS
+ * Given by the loader: OFF_*, CONNECT_BUCKET, MAX_TCP_COUNTS; SENT_RESETS_HAVE_REASONS
  * where the kernel says why it sends a reset.
  */
 #include <linux/types.h>

@@ -32,7 +32,7 @@ enum tcp_direction {
 	TCP_DIRECTION_INGRESS = 2,
 };
 
-#define TCP_DETAILS 64
+#define TCP_DETAILS 128
 #define TCP_DETAIL_OTHER (TCP_DETAILS - 1)
 
 /* One counter: everything that is kept apart. cgroup and netns are of this end, destination the class of the other. */

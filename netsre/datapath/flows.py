@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from netsre.conventions import OTHER
 from netsre.datapath.attribution import Client, Counted
-from netsre.datapath.buckets import CONNECT_BOUNDS, STALL_SECONDS
+from netsre.datapath.buckets import STALL_SECONDS
 from netsre.datapath.workloads import Names
 
 MAX_ATTEMPTS: Final = 65_536
@@ -32,7 +32,6 @@ DEFINES: Final = {
     "STALL_NS": f"{STALL_NS}ULL",
     "EARLY_TICKS": EARLY_TICKS,
     "UNKNOWN_BUCKET": UNKNOWN_BUCKET,
-    "CONNECT_BUCKET_COUNT": len(CONNECT_BOUNDS),
     "EEXIST_CODE": errno.EEXIST,
 }
 """Preprocessor names that the probe's source needs, beside the member offsets."""
@@ -104,7 +103,7 @@ class FlowCount:
     reason: str
     destination: str
     bucket: int
-    """Index into `CONNECT_BOUNDS`, its length for +Inf, `UNKNOWN_BUCKET` without a latency."""
+    """Number of a cell (`datapath.buckets`), `UNKNOWN_BUCKET` without a latency."""
     count: int
     sum_ns: int
     cgroup: int = 0

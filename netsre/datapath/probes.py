@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from netsre.datapath import buckets, drops, flow_log, flows, loads, offsets, tcp, workloads
+from netsre.datapath import drops, flow_log, flows, loads, offsets, tcp, workloads
 from netsre.datapath.btf import TypeTable
 
 
@@ -45,7 +45,10 @@ class Probe:
     programs: tuple[Program, ...]
     """Attached, and so run, in this order."""
     defines: Callable[[TypeTable], Mapping[str, object]]
-    """Preprocessor names of its source; raises `BtfError` where this kernel lacks what it needs."""
+    """Preprocessor names of its source, beside those of `Cells`.
+
+    Raises `BtfError` where this kernel lacks what it needs.
+    """
     enums: tuple[str, ...] = ()
     """Enumerations of this kernel that its reader needs; one that the kernel lacks is empty."""
 
@@ -68,7 +71,6 @@ FLOWS: Final = Probe(
         **workloads.DEFINES,
         **flow_log.DEFINES,
         **offsets.flow_defines(types),
-        "CONNECT_BUCKETS": buckets.bucket_defines(),
     },
     enums=(drops.REASON_ENUM, drops.SUBSYSTEM_ENUM),
 )
@@ -84,11 +86,7 @@ TCP: Final = Probe(
         Program("netsre_rst_in", "tcp_receive_reset", "tcp_receive_reset"),
         Program("netsre_rtt", "tcp_round_trip", "inet_sock_set_state"),
     ),
-    defines=lambda types: {
-        **tcp.DEFINES,
-        **offsets.tcp_defines(types),
-        "CONNECT_BUCKETS": buckets.bucket_defines(),
-    },
+    defines=lambda types: {**tcp.DEFINES, **offsets.tcp_defines(types)},
     enums=(tcp.RESET_ENUM,),
 )
 
@@ -118,3 +116,6 @@ LOADS: Final = Probe(
 # Last: that its tracepoints are on is paid for by every system call of the node.
 PROBES: Final = (FLOWS, TCP, DROPS, LOADS)
 """Every probe of the agent."""
+
+NATIVE_HISTOGRAMS: Final = "native-histograms"
+"""What a loader is told beside their names, where times are to be counted for native histograms too."""

@@ -9,16 +9,15 @@ from typing import Final, NamedTuple
 
 from netsre.conventions import OTHER
 from netsre.datapath.attribution import Client, Counted
-from netsre.datapath.buckets import CONNECT_BOUNDS
 from netsre.datapath.flows import destination_of, sum_per_cpu
 
 MAX_TCP_COUNTS: Final = 8_192
-DEFINES: Final = {"MAX_TCP_COUNTS": MAX_TCP_COUNTS, "CONNECT_BUCKET_COUNT": len(CONNECT_BOUNDS)}
+DEFINES: Final = {"MAX_TCP_COUNTS": MAX_TCP_COUNTS}
 """Preprocessor names that the probe's source needs, beside the member offsets."""
 
 TCP_KEY: Final = struct.Struct("<QIBBBB")
 TCP_VALUE: Final = struct.Struct("<QQ")
-DETAILS: Final = 64
+DETAILS: Final = 128
 """Slots of one event in the map `tcp_overflow`."""
 
 RESET_ENUM: Final = "sk_rst_reason"
@@ -42,7 +41,7 @@ class TcpKind(NamedTuple):
     """Who opened the connection: this end (`egress`), the other (`ingress`), or nobody knows."""
     destination: str
     bucket: int
-    """Index into `CONNECT_BOUNDS`, its length for +Inf; 0 for what is not timed."""
+    """Number of a cell (`datapath.buckets`); 0 for what is not timed."""
 
 
 def reset_words(enumerators: Mapping[int, str]) -> dict[int, str]:

@@ -6,7 +6,7 @@ from typing import Final
 
 from netsre import conventions as c
 from netsre.datapath.attribution import Amount
-from netsre.datapath.buckets import CONNECT_BOUNDS
+from netsre.datapath.buckets import CLASSIC, CONNECT_BOUNDS, Cells
 from netsre.datapath.drops import DropKind
 from netsre.datapath.flows import UNKNOWN_BUCKET, FlowKind
 from netsre.datapath.tcp import TcpKind
@@ -16,12 +16,14 @@ _PROTOCOL: Final = "tcp"
 _KERNEL: Final = "kernel"
 """The hook of what no program of ours dropped."""
 
+_BOUNDS: Final = (*(f"{float(bound)!r}" for bound in CONNECT_BOUNDS), "+Inf")
+
 _Timed = Iterable[tuple[tuple[str, ...], int, int, int]]
-"""(labels, index of a bucket, how many, their sum in nanoseconds)"""
+"""(labels, number of a cell, how many, their sum in nanoseconds)"""
 
 
-def put_flows(readings: Readings, amounts: Sequence[Amount[FlowKind]]) -> None:
-    """Add outcomes and connect latency from totals by name."""
+def put_flows(readings: Readings, amounts: Sequence[Amount[FlowKind]], cells: Cells = CLASSIC) -> None:
+    """Add outcomes and connect latency, counted in these cells, from totals by name."""
 
     def ends(amount: Amount[FlowKind]) -> tuple[str, ...]:
         role = amount.kind.role
@@ -33,11 +35,11 @@ def put_flows(readings: Readings, amounts: Sequence[Amount[FlowKind]]) -> None:
         for a in amounts
         if a.kind.outcome == "delivered" and a.kind.bucket != UNKNOWN_BUCKET
     )
-    _put_histograms(readings, c.FLOW_CONNECT_SECONDS, timed)
+    _put_histograms(readings, c.FLOW_CONNECT_SECONDS, timed, cells)
 
 
-def put_tcp(readings: Readings, amounts: Sequence[Amount[TcpKind]]) -> None:
-    """Add what was sent again, resets and round-trip times from totals by name."""
+def put_tcp(readings: Readings, amounts: Sequence[Amount[TcpKind]], cells: Cells = CLASSIC) -> None:
+    """Add what was sent again, resets and round-trip times, counted in these cells, from totals by name."""
     by = {"reset_sent": "us", "reset_received": "peer"}
     timed = []
     for amount in amounts:
@@ -49,7 +51,7 @@ def put_tcp(readings: Readings, amounts: Sequence[Amount[TcpKind]]) -> None:
             readings.put(c.TCP_RETRANSMITS, (kind.detail, *ends), amount.count)
         else:
             readings.put(c.TCP_RESETS, (by[kind.event], kind.detail, *ends), amount.count)
-    _put_histograms(readings, c.FLOW_RTT_SECONDS, timed)
+    _put_histograms(readings, c.FLOW_RTT_SECONDS, timed, cells)
 
 
 def put_drops(readings: Readings, amounts: Sequence[Amount[DropKind]]) -> None:
@@ -70,20 +72,12 @@ def _put_sums(readings: Readings, metric: str, counts: Iterable[tuple[tuple[str,
         readings.put(metric, labels, total)
 
 
-def _put_histograms(readings: Readings, metric: str, timed: _Timed) -> None:
-    buckets: dict[tuple[str, ...], list[int]] = {}
+def _put_histograms(readings: Readings, metric: str, timed: _Timed, cells: Cells) -> None:
+    counts: dict[tuple[str, ...], list[int]] = {}
     sums: dict[tuple[str, ...], int] = defaultdict(int)
-    for labels, bucket, count, sum_ns in timed:
-        buckets.setdefault(labels, [0] * (len(CONNECT_BOUNDS) + 1))[bucket] += count
+    for labels, cell, count, sum_ns in timed:
+        counts.setdefault(labels, [0] * cells.number)[cell] += count
         sums[labels] += sum_ns
-    for labels, by_bucket in sorted(buckets.items()):
-        readings.put_histogram(metric, labels, _cumulate(by_bucket, sums[labels]))
-
-
-def _cumulate(counts: list[int], sum_ns: int) -> Histogram:
-    running, cumulative = 0, []
-    for count in counts:
-        running += count
-        cumulative.append(running)
-    bounds = (*(f"{float(bound)!r}" for bound in CONNECT_BOUNDS), "+Inf")
-    return Histogram(bounds, tuple(cumulative), sum_ns / 1e9)
+    for labels, by_cell in sorted(counts.items()):
+        shape = Histogram(_BOUNDS, cells.cumulative(by_cell), sums[labels] / 1e9, cells.native(by_cell))
+        readings.put_histogram(metric, labels, shape)

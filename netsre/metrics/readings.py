@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from netsre.datapath.buckets import Native
 from netsre.metrics.registry import REGISTRY
 
 Labels = Mapping[str, str]
@@ -16,6 +17,8 @@ class Histogram:
     bounds: tuple[str, ...]
     cumulative: tuple[int, ...]
     sum_seconds: float
+    native: Native | None = None
+    """Its buckets as a native histogram; None where it is none."""
 
 
 @dataclass(slots=True)

@@ -4,8 +4,9 @@ It hands what it made to the agent over a Unix socket and exits, so that the ser
 compiler in memory. Run as
 `python -P -m netsre.adapters.bpf.loader SOCKET_FD SOURCE_DIRECTORY PARENT_PID PART…`; bcc finds its headers
 through BCC_KERNEL_SOURCE, which the agent sets to the shim. A part is the name of a probe: it hands over the
-descriptors of its maps, programs and attachments, or says why there are none. Or it is `block`, alone: it
-hands over instructions, after it has tried them.
+descriptors of its maps, programs and attachments, or says why there are none; with `native-histograms` among
+them, times are counted for those too. Or it is `block`, alone: it hands over instructions, after it has tried
+them.
 """
 
 import ctypes
@@ -22,7 +23,8 @@ from netsre.adapters.bpf import attaching, filters, programs, tracepoints
 from netsre.adapters.bpf.compiling import Failure, compile_files
 from netsre.adapters.bpf.programs import Loaded
 from netsre.datapath import block, btf
-from netsre.datapath.probes import PROBES, Probe, Program
+from netsre.datapath.buckets import CLASSIC, CLASSIC_AND_NATIVE, Cells
+from netsre.datapath.probes import NATIVE_HISTOGRAMS, PROBES, Probe, Program
 
 _VMLINUX: Final = Path("/sys/kernel/btf/vmlinux")
 _PR_SET_PDEATHSIG: Final = 1
@@ -48,14 +50,14 @@ def _types() -> btf.TypeTable:
         raise Failure("unknown_layout", str(error)) from error
 
 
-def _load_probes(source: Path, probes: Sequence[Probe]) -> _Reply:
+def _load_probes(source: Path, probes: Sequence[Probe], cells: Cells) -> _Reply:
     """Load and attach what can be, each probe by itself."""
     types = _types()
     defines: dict[str, Mapping[str, object]] = {}
     replies: dict[str, Mapping[str, Any]] = {}
     for probe in probes:
         try:
-            defines[probe.name] = probe.defines(types)
+            defines[probe.name] = {**probe.defines(types), **cells.defines()}
         except btf.BtfError as error:
             replies[probe.name] = _refusal(Failure("unknown_layout", str(error)))
     fds: list[int] = []
@@ -191,7 +193,9 @@ def main(arguments: Sequence[str]) -> None:
         if parts == ["block"]:
             description, fds = _load_block(source)
         else:
-            description, fds = _load_probes(source, [probe for probe in PROBES if probe.name in parts])
+            cells = CLASSIC_AND_NATIVE if NATIVE_HISTOGRAMS in parts else CLASSIC
+            wanted = [probe for probe in PROBES if probe.name in parts]
+            description, fds = _load_probes(source, wanted, cells)
     except Failure as failure:
         channel.sendall(json.dumps(_refusal(failure)).encode())
         os._exit(1)

@@ -19,7 +19,8 @@ from netsre.adapters.bpf.attaching import attach_program
 from netsre.adapters.bpf.filters import Template
 from netsre.adapters.bpf.programs import attach_tracing
 from netsre.adapters.bpf.syscalls import BpfMap, fdinfo
-from netsre.datapath.probes import FLOWS, PROBES, Probe
+from netsre.datapath.buckets import CLASSIC, Cells
+from netsre.datapath.probes import FLOWS, NATIVE_HISTOGRAMS, PROBES, Probe
 from netsre.errors import EnvironmentUnfit
 
 _LOADER_TIMEOUT_SECONDS: Final = 30.0
@@ -123,23 +124,34 @@ def _runs(program_fd: int) -> Runs:
     return Runs(*(int(info.get(key, "0")) for key in ("run_cnt", "run_time_ns", "recursion_misses")))
 
 
-def open_session(source: Path, timeout: float = _LOADER_TIMEOUT_SECONDS, probe: Probe = FLOWS) -> Session:
+def open_session(
+    source: Path,
+    timeout: float = _LOADER_TIMEOUT_SECONDS,
+    probe: Probe = FLOWS,
+    cells: Cells = CLASSIC,
+) -> Session:
     """Load and attach one probe from the C files below `source`, within `timeout` seconds.
 
     Raises `ProbeUnfit` with the reason and the next step when this node cannot run it.
     """
-    opened = open_sessions(source, (probe,), timeout)[probe.name]
+    opened = open_sessions(source, (probe,), timeout, cells)[probe.name]
     if isinstance(opened, ProbeUnfit):
         raise opened
     return opened
 
 
 def open_sessions(
-    source: Path, probes: Sequence[Probe] = PROBES, timeout: float = _LOADER_TIMEOUT_SECONDS
+    source: Path,
+    probes: Sequence[Probe] = PROBES,
+    timeout: float = _LOADER_TIMEOUT_SECONDS,
+    cells: Cells = CLASSIC,
 ) -> Mapping[str, Session | ProbeUnfit]:
-    """Load and attach probes; return each by name, or why this node cannot run it."""
+    """Load and attach probes, which count times in these cells; return each by name, or why it cannot run."""
+    parts = [probe.name for probe in probes]
+    if cells.is_native:
+        parts.append(NATIVE_HISTOGRAMS)
     try:
-        with _loading(source, [probe.name for probe in probes], timeout) as answer:
+        with _loading(source, parts, timeout) as answer:
             document, fds, complaint = answer()
     except ProbeUnfit as unfit:
         return {probe.name: unfit for probe in probes}

@@ -37,7 +37,8 @@ def test_every_detail_has_a_word() -> None:
 def test_what_found_the_table_full_keeps_event_and_detail() -> None:
     """A slot of the overflow is a counter of nobody."""
     value = tcp.TCP_VALUE.pack(5, 0)
-    slots = [(0 * 64 + 1, value), (1 * 64 + 12, value), (1 * 64 + 63, value), (3 * 64 + 16, value)]
+    at = tcp.DETAILS
+    slots = [(1, value), (at + 12, value), (2 * at - 1, value), (3 * at + 16, value)]
 
     found = list(tcp.decode_overflow(slots, _WORDS))
 
