@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import Final
@@ -46,6 +47,7 @@ from netsre.app.sensors.pinned import PinnedTableSensor
 from netsre.app.sensors.places import Places
 from netsre.app.sensors.probes import ProbeSensor
 from netsre.clock import SECOND, SystemClock
+from netsre.datapath.buckets import CLASSIC, CLASSIC_AND_NATIVE, Cells
 from netsre.datapath.drops import DropKind
 from netsre.datapath.probes import DROPS, FLOWS, LOADS, PROBES, TCP, Probe
 from netsre.datapath.requirements import AGENT_CAPABILITIES
@@ -103,11 +105,18 @@ class AgentSettings:
     """None for no log."""
     budget: float | None = None
     """Share of one core that everything may take; None for no limit."""
+    native_histograms: bool = False
+    """Count times for native histograms too, and serve these to who asks for protobuf."""
 
     @property
     def wants_statistics(self) -> bool:
         """Whether run-time statistics are to be on: without them nobody knows what programs cost."""
         return self.run_statistics or self.budget is not None
+
+    @property
+    def cells(self) -> Cells:
+        """Return what times are counted in."""
+        return CLASSIC_AND_NATIVE if self.native_histograms else CLASSIC
 
     @property
     def wanted(self) -> tuple[Probe, ...]:
@@ -119,9 +128,16 @@ class Agent:
     """Everything the agent reads, behind one lock."""
 
     def __init__(
-        self, probes: ProbeSensor, sensors: Sequence[Sensor], changes: EffectsService, started: float
+        self,
+        probes: ProbeSensor,
+        sensors: Sequence[Sensor],
+        changes: EffectsService,
+        started: float,
+        *,
+        may_be_protobuf: bool = False,
     ) -> None:
         """Serve what these read; `started` is seconds since the Unix epoch."""
+        self._may_be_protobuf = may_be_protobuf
         self._changes = changes
         self._started = started
         self._lock = threading.Lock()
@@ -164,7 +180,7 @@ class Agent:
             began = time.monotonic()
             readings = self._read(began)
             self._collect_seconds = time.monotonic() - began
-        body, content_type = exposition.render(readings, accept)
+        body, content_type = exposition.render(readings, accept, may_be_protobuf=self._may_be_protobuf)
         return Reply(HTTPStatus.OK, body, content_type)
 
     def ready(self, accept: str) -> Reply:
@@ -228,13 +244,14 @@ def _sensors(
     """Yield what reads this node: the probes that there are, and all that needs none."""
     places = Places(settings.workloads)
     if flows is not None:
-        sensor = FlowSensor(flows, places)
+        sensor = FlowSensor(flows, places, settings.cells)
         yield sensor
         if settings.flow_log is not None:
             yield _flow_log(settings.flow_log, flows, sensor, places)
     if isinstance(tcp := opened.get(TCP.name), Session):
         probe = TcpProbe(tcp)
-        yield CounterSensor(TCP.name, probe, Counting(places, probe.retire), put_tcp)
+        put = partial(put_tcp, cells=settings.cells)
+        yield CounterSensor(TCP.name, probe, Counting(places, probe.retire), put)
     if isinstance(drops := opened.get(DROPS.name), Session):
         dropped = DropsProbe(drops)
         counting = Counting[DropKind](places, dropped.retire, Names.of_places)
@@ -273,7 +290,7 @@ def run(settings: AgentSettings, *, announce: Callable[[str], None]) -> None:
     statistics_fd = _run_statistics(announce) if settings.wants_statistics else None
     # Two compilers side by side take hardly longer than one.
     with _filters(settings) as filters:
-        opened = open_sessions(settings.programs, settings.wanted)
+        opened = open_sessions(settings.programs, settings.wanted, cells=settings.cells)
         probes = ProbeSensor(opened)
         for line in probes.absent:
             announce(f"not measured: {line}")
@@ -283,7 +300,7 @@ def run(settings: AgentSettings, *, announce: Callable[[str], None]) -> None:
     changes = EffectsService(settings.effects, blocks, no_blocks)
     sensors = (*_sensors(probe, opened, settings), *_budget(settings, probes))
     privileges.limit_capabilities(AGENT_CAPABILITIES)
-    agent = Agent(probes, sensors, changes, started)
+    agent = Agent(probes, sensors, changes, started, may_be_protobuf=settings.native_histograms)
     server.routes = agent.routes()
     server.local_paths = frozenset({FAILED_LOADS})
     stop = threading.Event()

@@ -3,29 +3,16 @@
 import logging
 import pathlib
 import sys
-from fractions import Fraction
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from netsre import conventions
 from netsre.cli import options
-from netsre.datapath.probes import PROBES
-from netsre.model import literals
 
 if TYPE_CHECKING:
     from netsre.app.agent import AgentSettings
-
-
-_ALL_CORES: Final = 64
-"""The largest share that is no mistake."""
-
-
-def _share(text: str) -> Fraction:
-    share = literals.parse_percent(text)
-    if not 0 < share <= _ALL_CORES:
-        raise ValueError(f"{literals.shown(text)} is outside 0% to {_ALL_CORES:.0%}; write one such as 1%")
-    return share
+    from netsre.app.effects.service import EffectsSettings
 
 
 @click.command()
@@ -74,19 +61,10 @@ def _share(text: str) -> Fraction:
     metavar="DIR",
     help="Where temporary changes are written down.  [default: /run/netsre/effects]",
 )
-@click.option(
-    "--cpu-budget",
-    metavar="SHARE",
-    callback=options.parsed(_share),
-    help="Share of one core that the agent may take, such as 1%; above it gives up probes.  [default: any]",
-)
+@options.CPU_BUDGET
 @click.option("--workloads", multiple=True, metavar="PATH", help="Files that name ends of connections.")
-@click.option(
-    "--without",
-    type=click.Choice([probe.name for probe in PROBES]),
-    multiple=True,
-    help="A probe to leave out; may be given several times.",
-)
+@options.WITHOUT
+@options.NATIVE_HISTOGRAMS
 @click.option(
     "--flow-log",
     type=click.Path(dir_okay=False, path_type=pathlib.Path),
@@ -119,26 +97,23 @@ def _settings(  # noqa: PLR0913
     control: pathlib.Path | None,
     control_user: str | None,
     effects: pathlib.Path | None,
-    cpu_budget: Fraction | None,
+    cpu_budget: str | None,
     workloads: tuple[str, ...],
     without: tuple[str, ...],
+    native_histograms: bool,
     flow_log: pathlib.Path | None,
     flow_log_size: int,
     flow_log_sampling: int,
 ) -> "AgentSettings":
     """Return how to run the agent; a file that cannot be used is refused here, before anything begins."""
-    from netsre.adapters import privileges  # noqa: PLC0415
     from netsre.adapters.endpoints import Endpoint  # noqa: PLC0415
     from netsre.app import agent as app  # noqa: PLC0415
     from netsre.app import workloads as app_workloads  # noqa: PLC0415
-    from netsre.app.effects import ledger  # noqa: PLC0415
-    from netsre.app.effects.service import EffectsSettings  # noqa: PLC0415
     from netsre.app.resources import directory  # noqa: PLC0415
     from netsre.app.sensors.pinned import CILIUM  # noqa: PLC0415
 
     where = Endpoint.parse(listen, "--listen", conventions.AGENT_PORT)
-    user = privileges.find_user(control_user) if control_user is not None else None
-    changes = EffectsSettings(control, user, effects or ledger.DIRECTORY)
+    changes = _effects(control, control_user, effects)
     tables = app.TableSettings(pinned_tables or CILIUM, top_sources)
     sources, named = programs or directory("bpf"), app_workloads.read(workloads)
     log = app.FlowLogSettings(flow_log, flow_log_size, flow_log_sampling) if flow_log is not None else None
@@ -147,5 +122,18 @@ def _settings(  # noqa: PLR0913
         workloads=named,
         without=frozenset(without),
         flow_log=log,
-        budget=None if cpu_budget is None else float(cpu_budget),
+        budget=None if cpu_budget is None else float(options.share(cpu_budget)),
+        native_histograms=native_histograms,
     )
+
+
+def _effects(
+    control: pathlib.Path | None, control_user: str | None, directory: pathlib.Path | None
+) -> "EffectsSettings":
+    """Return what may be changed on request, and by whom."""
+    from netsre.adapters import privileges  # noqa: PLC0415
+    from netsre.app.effects import ledger  # noqa: PLC0415
+    from netsre.app.effects.service import EffectsSettings  # noqa: PLC0415
+
+    user = privileges.find_user(control_user) if control_user is not None else None
+    return EffectsSettings(control, user, directory or ledger.DIRECTORY)

@@ -1,15 +1,19 @@
 """Options that several commands have."""
 
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
 
 import click
 
+from netsre.datapath.probes import PROBES
 from netsre.model import literals
 
 _LEAST_LOG: Final = 1 << 20
 _MOST_LOG: Final = 1 << 40
+_ALL_CORES: Final = 64
+"""The largest share that is no mistake."""
 
 SLOS: Final = click.option(
     "--slos",
@@ -57,4 +61,38 @@ FLOW_LOG_SAMPLING: Final = click.option(
     show_default=True,
     metavar="N",
     help="Log 1 in N delivered attempts, 0 for none; what failed or was denied is always logged.",
+)
+
+
+def share(text: str) -> Fraction:
+    """Return a share of one core; raises `ValueError`."""
+    found = literals.parse_percent(text)
+    if not 0 < found <= _ALL_CORES:
+        raise ValueError(f"{literals.shown(text)} is outside 0% to {_ALL_CORES:.0%}; write one such as 1%")
+    return found
+
+
+def _checked_share(text: str) -> str:
+    share(text)
+    return text
+
+
+CPU_BUDGET: Final = click.option(
+    "--cpu-budget",
+    metavar="SHARE",
+    callback=parsed(_checked_share),
+    help="Share of one core that the agent may take, such as 1%; above it gives up probes.  [default: any]",
+)
+
+WITHOUT: Final = click.option(
+    "--without",
+    type=click.Choice([probe.name for probe in PROBES]),
+    multiple=True,
+    help="A probe to leave out; may be given several times.",
+)
+
+NATIVE_HISTOGRAMS: Final = click.option(
+    "--native-histograms",
+    is_flag=True,
+    help="Count latencies for native histograms too, and serve these to a Prometheus that asks for them.",
 )

@@ -51,6 +51,8 @@ class Native(NamedTuple):
     """How many took no longer than the zero threshold."""
     buckets: Mapping[int, int]
     """How many are in each bucket by its number, ascending; empty ones are left out."""
+    schema: int = NATIVE_SCHEMA
+    zero_threshold: float = ZERO_THRESHOLD
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import pytest
 
+from netsre.adapters.protobuf import CONTENT_TYPE
 from netsre.app import service_levels
 from netsre.cli import main
 from netsre.clock import SystemClock, Timestamp
@@ -116,7 +117,7 @@ class Target:
         """Answer a scrape of `/NAME`."""
         story = STORIES[handler.path.strip("/")]
         body = story[min(self.step, len(story) - 1)] + protobuf.gauge("step", {}, self.step)
-        says(body, Content_Type=protobuf.CONTENT_TYPE)(handler, {})
+        says(body, Content_Type=CONTENT_TYPE)(handler, {})
 
 
 def configuration(port: int) -> str:

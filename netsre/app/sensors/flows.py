@@ -7,6 +7,7 @@ from netsre import conventions as c
 from netsre.adapters.bpf.probe import FlowProbe
 from netsre.app.sensors.counting import Counting, put_usage
 from netsre.app.sensors.places import Places
+from netsre.datapath.buckets import CLASSIC, Cells
 from netsre.datapath.flows import FlowKind
 from netsre.datapath.sampling import Totals
 from netsre.metrics.node import put_flows
@@ -18,8 +19,9 @@ class FlowSensor:
 
     name = "flows"
 
-    def __init__(self, probe: FlowProbe, places: Places) -> None:
-        """Read a probe that is attached."""
+    def __init__(self, probe: FlowProbe, places: Places, cells: Cells = CLASSIC) -> None:
+        """Read a probe that is attached, and counts times in these cells."""
+        self._cells = cells
         probe.name_destinations(places.names.workloads)
         self._probe = probe
         self._places = places
@@ -36,7 +38,7 @@ class FlowSensor:
     def read(self, readings: Readings, now: float) -> None:
         """Add outcomes and latencies, and how full the maps are."""
         self._count(now)
-        put_flows(readings, self._counting.amounts())
+        put_flows(readings, self._counting.amounts(), self._cells)
         readings.put(c.FLOW_ATTEMPTS_IN_FLIGHT, (), self._probe.in_flight)
         put_usage(readings, self._probe.usage())
 
