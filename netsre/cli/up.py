@@ -186,6 +186,9 @@ def _width(title: str, cells: Sequence[str]) -> int:
 @click.option("--slos", multiple=True, metavar="PATH", help="SLO files.  [default: those shipped]")
 @click.option("--runbooks", multiple=True, metavar="PATH", help="Runbook files.  [default: those shipped]")
 @click.option("--workloads", multiple=True, metavar="PATH", help="Files that name ends of connections.")
+@options.CPU_BUDGET
+@options.WITHOUT
+@options.NATIVE_HISTOGRAMS
 @click.option("--external-url", metavar="URL", help="Where people reach the page, for links in alerts.")
 @click.option("--config", metavar="FILE", help="A file with any of these (kind: Controller).")
 @click.option("--user", help="Account of the controller and the lab.  [default: netsre, else nobody]")
@@ -205,7 +208,7 @@ def up(  # noqa: PLR0913
     config: str | None,
     user: str | None,
     interval: str | None,
-    **log: Any,
+    **of_agent: Any,
 ) -> None:
     """Run agent, controller and page on this node; Ctrl-C leaves the node as it was.
 
@@ -228,8 +231,20 @@ def up(  # noqa: PLR0913
     alertmanager = _alertmanager(alertmanager_listen, asked=with_alertmanager)
     # Before anything begins: the agent would come up, and end again.
     read_workloads(workloads)
-    account = service_user(found.user)
-    _run(app.UpOptions(with_lab, agent, account, found, alertmanager, workloads, _flow_log(**log)))
+    who = service_user(found.user)
+    _run(app.UpOptions(with_lab, agent, who, found, alertmanager, workloads, *_asked_of_agent(**of_agent)))
+
+
+def _asked_of_agent(
+    *, cpu_budget: str | None, without: tuple[str, ...], native_histograms: bool, **log: Any
+) -> tuple[FlowLogOptions | None, tuple[str, ...]]:
+    """Return how the flow log is to be kept, and options that are handed on to the agent as they are."""
+    measuring = (
+        *(() if cpu_budget is None else ("--cpu-budget", cpu_budget)),
+        *(word for name in without for word in ("--without", name)),
+        *(("--native-histograms",) if native_histograms else ()),
+    )
+    return _flow_log(**log), measuring
 
 
 def _flow_log(

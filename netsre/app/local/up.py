@@ -58,6 +58,8 @@ class UpOptions:
     """Files that name ends of connections."""
     flow_log: FlowLogOptions | None = None
     """None for no flow log."""
+    measuring: tuple[str, ...] = ()
+    """Options that are the agent's own: what it measures, and what that may cost."""
 
     @property
     def data_dir(self) -> Path:
@@ -212,7 +214,8 @@ def _start(options: UpOptions, supervisor: Supervisor, network: lab.Lab | None, 
     listen = ("--listen", str(options.agent_listen))
     named = [word for path in options.workloads for word in ("--workloads", str(Path(path).absolute()))]
     log = () if options.flow_log is None else options.flow_log.for_agent(options.data_dir)
-    supervisor.start(Program(AGENT, (*netsre, AGENT, *listen, *control, *who, *named, *log, *parent)))
+    agent = (*netsre, AGENT, *listen, *control, *who, *named, *log, *options.measuring, *parent)
+    supervisor.start(Program(AGENT, agent))
     home = {"HOME": str(options.data_dir)}
     if options.alertmanager is not None:
         # Before the controller, which then never finds it missing.
