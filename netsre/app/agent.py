@@ -35,7 +35,7 @@ from netsre.adapters.flow_log.background import FlowLogWriter
 from netsre.adapters.flow_log.writing import FlowLogFile
 from netsre.app.effects.host import within
 from netsre.app.effects.service import EffectsService, EffectsSettings
-from netsre.app.sensors import Closing, Sensor
+from netsre.app.sensors import Closing, Lacking, Sensor
 from netsre.app.sensors.budget import BudgetSensor
 from netsre.app.sensors.conntrack import ConntrackSensor
 from netsre.app.sensors.counting import CounterSensor, Counting
@@ -184,12 +184,14 @@ class Agent:
         return Reply(HTTPStatus.OK, body, content_type)
 
     def ready(self, accept: str) -> Reply:
-        """Say whether every probe is attached, and what is missing."""
+        """Say whether connections are measured, which is what this is for, and all that is missing."""
         del accept
-        missing = self._probes.absent
-        if not missing:
-            return Reply(HTTPStatus.OK, b"ready\n")
-        return Reply(HTTPStatus.SERVICE_UNAVAILABLE, "".join(f"{line}\n" for line in missing).encode())
+        lacking = [line for sensor in self._sensors if isinstance(sensor, Lacking) for line in sensor.lacks]
+        missing = [*self._probes.absent, *lacking, *self._changes.lacks, *self._probes.left_out]
+        is_ready = self._probes.may_measure(FLOWS.name)
+        lines = ["ready", *missing] if is_ready else missing
+        status = HTTPStatus.OK if is_ready else HTTPStatus.SERVICE_UNAVAILABLE
+        return Reply(status, "".join(f"{line}\n" for line in lines).encode())
 
     def failed_loads(self, accept: str) -> Reply:
         """Return the last BPF programs that the kernel refused to whomever, and what the verifier said."""
@@ -291,7 +293,7 @@ def run(settings: AgentSettings, *, announce: Callable[[str], None]) -> None:
     # Two compilers side by side take hardly longer than one.
     with _filters(settings) as filters:
         opened = open_sessions(settings.programs, settings.wanted, cells=settings.cells)
-        probes = ProbeSensor(opened)
+        probes = ProbeSensor(opened, settings.without)
         for line in probes.absent:
             announce(f"not measured: {line}")
         flows = opened.get(FLOWS.name)

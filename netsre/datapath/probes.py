@@ -51,6 +51,8 @@ class Probe:
     """
     enums: tuple[str, ...] = ()
     """Enumerations of this kernel that its reader needs; one that the kernel lacks is empty."""
+    loss: str = ""
+    """What it costs to be without it, in half a sentence."""
 
 
 FLOWS: Final = Probe(
@@ -66,6 +68,7 @@ FLOWS: Final = Probe(
         Program("netsre_flows_b", "inet_sock_set_state_again", "inet_sock_set_state", spare=True),
         Program("netsre_flow_log", "flow_log_stalled", "", called=True),
     ),
+    loss="connections are neither counted nor timed, and blocks are not told from failures",
     defines=lambda types: {
         **flows.DEFINES,
         **workloads.DEFINES,
@@ -88,6 +91,7 @@ TCP: Final = Probe(
     ),
     defines=lambda types: {**tcp.DEFINES, **offsets.tcp_defines(types)},
     enums=(tcp.RESET_ENUM,),
+    loss="segments sent again, resets and round-trip times are not counted",
 )
 
 DROPS: Final = Probe(
@@ -97,6 +101,7 @@ DROPS: Final = Probe(
     programs=(Program("netsre_drops", "kfree_skb", "kfree_skb"),),
     defines=lambda types: {**drops.DEFINES, **offsets.drop_defines(types)},
     enums=(drops.REASON_ENUM, drops.SUBSYSTEM_ENUM),
+    loss="what the kernel drops is not counted",
 )
 
 LOADS: Final = Probe(
@@ -111,6 +116,7 @@ LOADS: Final = Probe(
         Program("netsre_loads_b", "load_ends", "sys_exit_bpf", category="syscalls"),
     ),
     defines=loads.defines,
+    loss="program loads of others are not counted, and what the verifier said is not kept",
 )
 
 # Last: that its tracepoints are on is paid for by every system call of the node.

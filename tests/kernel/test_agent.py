@@ -58,7 +58,9 @@ def test_scripted_attempts_arrive_on_the_wire_by_outcome_in_both_families(agent:
 def test_every_metric_of_the_agent_is_served_with_the_registrys_labels(tmp_path: Path) -> None:
     """Nothing promised is missing, and nothing is served that is not promised."""
     options = ("--control", str(tmp_path / "agent.sock"), "--effects", str(tmp_path / "effects"))
-    with attempts.place() as place, running(*options, "--cpu-budget", "1000%") as agent:
+    # Of loads the agent's own are served nevertheless.
+    more = ("--cpu-budget", "1000%", "--without", "loads")
+    with attempts.place() as place, running(*options, *more) as agent:
         place.run(lambda: attempts.accepted(socket.AF_INET, 1))
         place.run(lambda: attempts.failing(socket.AF_INET, attempts.REFUSED_PORT, 1))
         with attempts.waiting(place, socket.AF_INET, 1):
@@ -169,17 +171,21 @@ def test_without_what_blocks_the_flow_probe_is_served(tmp_path: Path) -> None:
     options = ("--control", str(tmp_path / "agent.sock"), "--effects", str(tmp_path / "effects"))
     with attempts.place() as place, running(*options, "--programs", str(broken)) as agent:
         place.run(lambda: attempts.accepted(socket.AF_INET))
-        samples, outcomes = agent.samples(), agent.outcomes(place.name)
+        samples, outcomes, ready = agent.samples(), agent.outcomes(place.name), agent.get("/readyz")
 
     failed = (("owner", "netsre"), ("reason", "compile_failed"), ("result", "error"), ("type", "sched_cls"))
     assert samples[(c.AGENT_PROBE_UP, (("probe", "block"), ("reason", "compile_failed")))] == 0
     assert samples[(c.AGENT_PROBE_UP, (("probe", "flows"), ("reason", "")))] == 1
     assert samples[(c.BPF_PROGRAM_LOADS, failed)] == 1
+    assert ready[0] == 200
+    assert ready[1].startswith("ready\n")
+    assert "\nblock: compile_failed: bcc could not compile block.c: " in ready[1]
+    assert ready[1].endswith("; no source can be blocked\n")
     assert outcomes == {("delivered", "none"): attempts.COUNT}
 
 
 def test_one_probe_that_is_broken_is_named_and_the_others_are_served(tmp_path: Path) -> None:
-    """Down in /metrics with the reason, one line of /readyz, and everything else as ever."""
+    """Down in /metrics with the reason, a line of /readyz, which is ready, and everything else as ever."""
     broken = tmp_path / "bpf"
     shutil.copytree(directory("bpf"), broken)
     (broken / "tcp.c").write_text("this is not C\n", encoding="ascii")
@@ -197,9 +203,10 @@ def test_one_probe_that_is_broken_is_named_and_the_others_are_served(tmp_path: P
     assert outcomes == {("failed", "refused"): attempts.COUNT}
     assert samples[(c.DROPS, tuple(sorted(dropped.items())))] == attempts.COUNT
     assert not any(name.startswith("netsre_tcp_") for name, _ in samples)
-    assert (status, ready.count("\n")) == (503, 1)
-    assert ready.startswith("tcp: compile_failed: bcc could not compile tcp.c: ")
+    assert (status, ready.count("\n")) == (200, 2)
+    assert ready.startswith("ready\ntcp: compile_failed: bcc could not compile tcp.c: ")
     assert "tcp.c:1" in ready
+    assert ready.endswith("; segments sent again, resets and round-trip times are not counted\n")
 
 
 def test_tcp_and_drops_arrive_on_the_wire_by_the_name_of_the_namespace(agent: Running) -> None:
@@ -226,6 +233,24 @@ def test_tcp_and_drops_arrive_on_the_wire_by_the_name_of_the_namespace(agent: Ru
     assert (sent, seen) == (attempts.COUNT, attempts.COUNT)
     assert timed == [attempts.COUNT, attempts.COUNT]
     assert dropped == attempts.COUNT
+
+
+def test_what_was_left_out_on_request_keeps_nobody_waiting() -> None:
+    """Not even connections: who starts an agent without them knows what it is for."""
+    with running("--without", "flows", "--without", "drops") as agent:
+        status, ready = agent.get("/readyz")
+        samples = agent.samples()
+
+    assert status == 200
+    assert [line.split(";")[0] for line in ready.splitlines()] == [
+        "ready",
+        "drops: not_wanted: left out with --without",
+        "flows: not_wanted: left out with --without",
+    ]
+    assert [labels for name, labels in samples if name == c.AGENT_PROBE_LEFT_OUT] == [
+        (("probe", "drops"),),
+        (("probe", "flows"),),
+    ]
 
 
 def test_without_a_working_probe_the_rest_is_served(tmp_path: Path) -> None:

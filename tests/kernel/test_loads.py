@@ -256,8 +256,15 @@ def test_without_the_probe_the_agent_goes_on() -> None:
 
     owners = {dict(labels)["owner"] for name, labels in samples if name == c.BPF_PROGRAM_LOADS}
     assert owners == {c.OWNER}
-    assert (ready, status) == ((200, "ready\n"), 404)
-    assert (c.AGENT_PROBE_UP, (("probe", "loads"), ("reason", ""))) not in samples
+    said = (
+        "ready\nloads: not_wanted: left out with --without; program loads of others are not counted, "
+        "and what the verifier said is not kept\n"
+    )
+    assert (ready, status) == ((200, said), 404)
+    assert samples[c.AGENT_PROBE_LEFT_OUT, (("probe", "loads"),)] == 1
+    up = [dict(labels)["probe"] for name, labels in samples if name == c.AGENT_PROBE_UP]
+    assert "flows" in up
+    assert "loads" not in up
 
 
 @pytest.mark.requires("unshare", "setpriv")

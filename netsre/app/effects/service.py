@@ -123,6 +123,12 @@ class EffectsService:
         elif self._absence is not None:
             _put_absence(readings, self._absence.reason)
 
+    @property
+    def lacks(self) -> list[str]:
+        """Say whether sources cannot be blocked, and why."""
+        absence = self._absence
+        return [] if absence is None else [f"block: {absence.reason}: {absence}; no source can be blocked"]
+
     def close(self) -> None:
         """Take no more commands, and put everything back."""
         if self._server is not None:

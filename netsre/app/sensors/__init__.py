@@ -22,6 +22,15 @@ class Sensor(Protocol):
 
 
 @runtime_checkable
+class Lacking(Protocol):
+    """A sensor that can read less than it could."""
+
+    @property
+    def lacks(self) -> list[str]:
+        """Return a line about each thing that is missing: its name, a reason, and what it costs."""
+
+
+@runtime_checkable
 class Closing(Protocol):
     """A sensor that has something to finish."""
 

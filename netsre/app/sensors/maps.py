@@ -58,6 +58,12 @@ class MapSensor:
                 self._works = (self._looking(), self._searching())
                 raise
 
+    @property
+    def lacks(self) -> list[str]:
+        """Say whether the maps of others may not be looked at."""
+        loss = "CAP_SYS_ADMIN is missing; the maps of others are not shown"
+        return [f"{PROBE}: {NOT_PERMITTED}: {loss}"] if self._refused else []
+
     def read(self, readings: Readings, now: float) -> None:
         """Add what is known of the maps, except what another sensor has said of ours already."""
         del now

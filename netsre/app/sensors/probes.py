@@ -1,12 +1,15 @@
 """The agent's own probes: which are attached, what they cost, and what the verifier said of them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from netsre import conventions as c
 from netsre.adapters.bpf.session import ProbeUnfit, Session
+from netsre.datapath.probes import PROBES
 from netsre.metrics.readings import Readings
 
+NOT_WANTED: Final = "not_wanted"
+"""The reason of a probe that was left out on request."""
 SHED: Final = "shed"
 """The reason of a probe that was given up to keep to the budget."""
 _PROGRAM_TYPE: Final = "tracing"
@@ -17,9 +20,10 @@ class ProbeSensor:
 
     name = "probes"
 
-    def __init__(self, opened: Mapping[str, Session | ProbeUnfit]) -> None:
-        """Speak of probes by name, those that could not be attached too."""
+    def __init__(self, opened: Mapping[str, Session | ProbeUnfit], left_out: Iterable[str] = ()) -> None:
+        """Speak of probes by name: those that could not be attached too, and those that nobody wants."""
         self._opened = opened
+        self._left_out = sorted(left_out)
         self.given_up: dict[str, str] = {}
         """Probes that are attached no more to save their cost, and why."""
 
@@ -37,17 +41,28 @@ class ProbeSensor:
             else:
                 readings.put(c.AGENT_PROBE_UP, (name, ""), 1)
                 self._put_runs(readings, session)
+        for name in self._left_out:
+            readings.put(c.AGENT_PROBE_LEFT_OUT, (name,), 1)
         self._put_loads(readings)
 
     @property
     def absent(self) -> list[str]:
         """Return a line about each probe that could not be attached, or is not any more."""
         unfit = [
-            f"{name}: {session.reason}: {session}"
+            _line(name, session.reason, str(session))
             for name, session in self._opened.items()
             if isinstance(session, ProbeUnfit)
         ]
-        return [*unfit, *(f"{name}: {SHED}: the agent took {why}" for name, why in self.given_up.items())]
+        return [*unfit, *(_line(name, SHED, f"the agent took {why}") for name, why in self.given_up.items())]
+
+    @property
+    def left_out(self) -> list[str]:
+        """Return a line about each probe that nobody wants."""
+        return [_line(name, NOT_WANTED, "left out with --without") for name in self._left_out]
+
+    def may_measure(self, name: str) -> bool:
+        """Tell whether a probe is what was asked for: attached, or left out."""
+        return self.is_attached(name) or name in self._left_out
 
     def is_attached(self, name: str) -> bool:
         """Tell whether a probe measures now."""
@@ -98,3 +113,9 @@ class ProbeSensor:
             readings.put(
                 c.BPF_VERIFIER_INSTRUCTIONS, what, sum(one.verifier_instructions for one in sessions)
             )
+
+
+def _line(name: str, reason: str, why: str) -> str:
+    """Say what is missing, why, and what that costs."""
+    loss = next((probe.loss for probe in PROBES if probe.name == name), "")
+    return f"{name}: {reason}: {why}" + (f"; {loss}" if loss else "")

@@ -136,7 +136,11 @@ def _probes(interval: Interval) -> Section:
         )
         for found, value in interval.gauges(c.AGENT_PROBE_UP)
     )
-    return Section("probes", _PROBE_COLUMNS, rows, "state")
+    left_out = tuple(
+        Row({}, {"probe": found.get("probe", ""), "state": "left out", "reason": "not_wanted"})
+        for found, _ in interval.gauges(c.AGENT_PROBE_LEFT_OUT)
+    )
+    return Section("probes", _PROBE_COLUMNS, (*rows, *left_out), "state")
 
 
 def up(interval: Interval) -> list[str]:

@@ -176,6 +176,16 @@ def test_a_probe_that_is_down_stands_first_and_says_why() -> None:
     assert views.status(found)[0] == "2 of 3 probes up, DOWN: tcp"
 
 
+def test_a_probe_that_was_left_out_is_listed_and_is_not_down() -> None:
+    """It counts neither as up nor as down: somebody wanted it so."""
+    text = probes(("flows",)) + line(c.AGENT_PROBE_LEFT_OUT, 1, probe="loads")
+    found = interval(text, text)
+
+    assert told("bpf", found)["probes"][0] == {"probe": "loads", "state": "left out", "reason": "not_wanted"}
+    assert told("bpf", found)["probes_down"] == {}
+    assert views.status(found)[0] == "1 of 1 probes up"
+
+
 def test_a_view_whose_probe_is_missing_does_not_say_that_nothing_happened() -> None:
     """An agent may run without a probe; with other rows in the section that is said all the same."""
     text = probes(("flows", "maps"))
