@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping
 
-from netsre.adapters import protobuf
+from netsre.adapters.exposition import protobuf
 from netsre.datapath.buckets import Native
 from netsre.metrics.readings import Histogram
 

@@ -12,9 +12,8 @@ from typing import Any, Final
 import pytest
 
 from netsre import conventions as c
-from netsre.adapters import protobuf
 from netsre.adapters.agent_server import AgentServer, Reply, Route
-from netsre.adapters.exposition import render
+from netsre.adapters.exposition import protobuf, render
 from netsre.datapath.attribution import Amount
 from netsre.datapath.buckets import CLASSIC_AND_NATIVE
 from netsre.datapath.flows import UNKNOWN_BUCKET, FlowKind

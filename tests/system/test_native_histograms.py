@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import pytest
 
-from netsre.adapters.protobuf import CONTENT_TYPE
+from netsre.adapters.exposition.protobuf import CONTENT_TYPE
 from netsre.app import service_levels
 from netsre.cli import main
 from netsre.clock import SystemClock, Timestamp

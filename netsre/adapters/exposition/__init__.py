@@ -9,7 +9,7 @@ from prometheus_client.core import Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from netsre.adapters import protobuf
+from netsre.adapters.exposition import protobuf
 from netsre.metrics.readings import Readings
 from netsre.metrics.registry import REGISTRY
 
