@@ -381,6 +381,7 @@ int inet_sock_set_state_again(struct bpf_raw_tracepoint_args *ctx)
 /*
  * Emits the event of an attempt that the reader found stalled and counted: called by it, attached to nothing. The
  * address of a socket is all that it has, so the rest is copied with care, and holds only if the attempt waits still.
+ * Of an attempt that never began it does nothing: so is found out whether the kernel counts runs.
  */
 int flow_log_stalled(struct bpf_raw_tracepoint_args *ctx)
 {
@@ -390,7 +391,7 @@ int flow_log_stalled(struct bpf_raw_tracepoint_args *ctx)
 	struct flow_event *event;
 	struct attempt *known;
 
-	if (!flow_log_wanted(outcome))
+	if (!start_ns || !flow_log_wanted(outcome))
 		return 0;
 	event = flow_log_room(outcome);
 	if (!event)

@@ -26,7 +26,7 @@ class Program(NamedTuple):
     category: str = ""
     """Of a tracepoint that is attached as perf does it, such as those of single system calls."""
     called: bool = False
-    """A raw tracepoint's by its kind, attached to none: the reader runs it, with arguments of its own."""
+    """A raw tracepoint's by its kind, attached to none: the reader runs it; with zeros it does nothing."""
     cgroup: str = ""
     """The hook of the root cgroup that it is attached to instead, such as `connect4`."""
     first: bool = False

@@ -18,13 +18,15 @@ from typing import Any, Final, NamedTuple
 from netsre.adapters.bpf.attaching import attach_program
 from netsre.adapters.bpf.filters import Template
 from netsre.adapters.bpf.programs import attach_tracing
-from netsre.adapters.bpf.syscalls import BpfMap, fdinfo
+from netsre.adapters.bpf.syscalls import BpfMap, fdinfo, run_program
 from netsre.datapath.buckets import CLASSIC, Cells
 from netsre.datapath.probes import FLOWS, NATIVE_HISTOGRAMS, PROBES, Probe
 from netsre.errors import EnvironmentUnfit
 
 _LOADER_TIMEOUT_SECONDS: Final = 30.0
 _MESSAGE_BYTES: Final = 65536
+_NO_ARGUMENTS: Final = bytes(12 * 8)
+"""As many as a raw tracepoint can have."""
 _DESCRIPTORS: Final = 253
 """The kernel passes no more in one message."""
 _COMPLAINT_BYTES: Final = 1 << 20
@@ -75,6 +77,23 @@ class Session:
     def run_statistics(self) -> dict[str, Runs]:
         """Return what the kernel counted of each program; runs and their time only while it is told to."""
         return {name: _runs(fd) for name, fd in self.program_fds.items()}
+
+    def are_runs_counted(self) -> bool | None:
+        """Tell whether the kernel's run-time statistics are on, for whomever; None where nobody can know.
+
+        Its switch in /proc does not say it: who holds a descriptor of BPF_ENABLE_STATS has them on too. So a
+        program is run that does nothing, and looked at. Before Linux 5.10 none can be.
+        """
+        called = next((program.name for program in self.probe.programs if program.called), None)
+        if called is None:
+            return None
+        fd = self.program_fds[called]
+        before = _runs(fd).runs
+        try:
+            run_program(fd, _NO_ARGUMENTS)
+        except OSError:
+            return None
+        return _runs(fd).runs > before
 
     @property
     def attached(self) -> int:

@@ -5,7 +5,7 @@ from typing import Final
 
 from netsre import conventions as c
 from netsre.adapters.bpf.session import ProbeUnfit, Session
-from netsre.datapath.probes import PROBES
+from netsre.datapath.probes import FLOWS, PROBES
 from netsre.metrics.readings import Readings
 
 NOT_WANTED: Final = "not_wanted"
@@ -41,6 +41,10 @@ class ProbeSensor:
             else:
                 readings.put(c.AGENT_PROBE_UP, (name, ""), 1)
                 self._put_runs(readings, session)
+        flows = self._opened.get(FLOWS.name)
+        counted = flows.are_runs_counted() if isinstance(flows, Session) else None
+        if counted is not None:
+            readings.put(c.BPF_RUN_STATISTICS, (), int(counted))
         for name in self._left_out:
             readings.put(c.AGENT_PROBE_LEFT_OUT, (name,), 1)
         self._put_loads(readings)
