@@ -16,12 +16,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.request import Request, urlopen
 
 import pytest
 
 import netsre
 from netsre.adapters import namespaces, processes
 from netsre.adapters.control.node import AgentNode
+from netsre.adapters.exposition import protobuf
 from netsre.clock import MINUTE
 from netsre.model.effects import Limit
 from netsre.runbook.actions.contract import NodeUnreachable
@@ -387,6 +389,35 @@ def test_service_levels_of_ones_own_take_the_place_of_those_shipped(data_dir: pa
         given = dict(itertools.pairwise(arguments))
         assert (given["--external-url"], given["--node"]) == ("http://page.example", "rack-7")
         running.stop()
+
+
+def test_what_the_agent_measures_and_may_cost_is_handed_on_to_it(data_dir: pathlib.Path) -> None:
+    """Its own options, as it takes them itself; the controller reads the text of the same agent as ever."""
+    options = ("--without", "loads", "--without", "drops", "--cpu-budget", "1000%", "--native-histograms")
+    with up(data_dir, *options) as running:
+        live(running)
+        _, text = get(running.agent_listen, "/metrics")
+        found = text.splitlines()
+        assert [line for line in found if line.startswith("netsre_agent_probe_left_out{")] == [
+            'netsre_agent_probe_left_out{probe="drops"} 1.0',
+            'netsre_agent_probe_left_out{probe="loads"} 1.0',
+        ]
+        assert "netsre_agent_budget_ratio 10.0" in found
+        asked = Request(
+            f"http://127.0.0.1:{running.agent_listen}/metrics", headers={"Accept": protobuf.CONTENT_TYPE}
+        )
+        with urlopen(asked, timeout=5) as answer:  # noqa: S310  # our own server
+            assert answer.headers["Content-Type"] == protobuf.CONTENT_TYPE
+        running.stop()
+
+
+@pytest.mark.parametrize("share", ["0%", "6401%", "much"])
+def test_a_budget_that_is_none_is_refused_before_anything_is_made(data_dir: pathlib.Path, share: str) -> None:
+    """With the words of the agent, which would otherwise end as soon as it began."""
+    with up(data_dir, "--cpu-budget", share) as refused:
+        assert refused.wait() == 2
+        assert "Invalid value for '--cpu-budget'" in refused.printed
+    assert not data_dir.exists()
 
 
 @pytest.mark.parametrize("option", ["--slos", "--runbooks"])
