@@ -12,13 +12,12 @@ import pytest
 
 from netsre.adapters import namespaces, processes
 from netsre.adapters.bpf.drops import DropsProbe
-from netsre.adapters.bpf.session import Session, open_session
+from netsre.adapters.bpf.session import Session
 from netsre.adapters.bpf.syscalls import MapFull
 from netsre.adapters.namespaces import Address, End
-from netsre.app.resources import directory
 from netsre.datapath.attribution import Client
 from netsre.datapath.drops import BENIGN, DROP_KEY, REASON_ENUM, TCP_END, reason_words
-from netsre.datapath.probes import DROPS
+from netsre.datapath.probes import DROPS, Probe
 from tests.kernel import attempts, firewall, netstat, tracefs
 from tests.kernel.attempts import COUNT, LOOPBACK, Place
 from tests.machine import wait_until
@@ -31,28 +30,15 @@ _SENT = 100
 
 
 @pytest.fixture
-def session(place: Place) -> Iterator[Session]:
-    """Attach a probe of this test's own, and detach it afterwards.
-
-    Not before the namespace is there: its number may have been that of another one until then.
-    """
-    del place
-    session = open_session(directory("bpf"), probe=DROPS)
-    yield session
-    session.close()
+def attached() -> Probe:
+    """Name the probe that each test gets."""
+    return DROPS
 
 
 @pytest.fixture
 def probe(session: Session) -> DropsProbe:
     """Return the reader of the probe."""
     return DropsProbe(session)
-
-
-@pytest.fixture
-def place() -> Iterator[Place]:
-    """Make a namespace of this test's own: its inode tells our packets from all others."""
-    with attempts.place() as made:
-        yield made
 
 
 def dropped(probe: DropsProbe, inode: int) -> dict[str, int]:

@@ -30,13 +30,6 @@ def agent() -> Iterator[Running]:
         yield one
 
 
-@pytest.fixture
-def place() -> Iterator[Place]:
-    """Make a namespace to connect in."""
-    with attempts.place() as made:
-        yield made
-
-
 def seen(agent: Running, place: Place) -> tuple[float, bool]:
     """Return what the agent says of statistics, and whether connections were counted as runs."""
     runs = c.BPF_RUNS, (("program", "netsre_flows"),)

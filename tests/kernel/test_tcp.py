@@ -13,12 +13,11 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from netsre.adapters import namespaces
-from netsre.adapters.bpf.session import Session, open_session
+from netsre.adapters.bpf.session import Session
 from netsre.adapters.bpf.syscalls import MapFull
 from netsre.adapters.bpf.tcp import TcpProbe
-from netsre.app.resources import directory
 from netsre.datapath.buckets import CONNECT_BOUNDS
-from netsre.datapath.probes import TCP
+from netsre.datapath.probes import TCP, Probe
 from netsre.datapath.tcp import TCP_KEY
 from tests.kernel import attempts, firewall, netstat, tracefs
 from tests.kernel.attempts import COUNT, LOOPBACK, Place
@@ -35,28 +34,15 @@ _UNACKED_OFFSET, _RTT_OFFSET = 24, 68
 
 
 @pytest.fixture
-def session(place: Place) -> Iterator[Session]:
-    """Attach a probe of this test's own, and detach it afterwards.
-
-    Not before the namespace is there: its number may have been that of another one until then.
-    """
-    del place
-    session = open_session(directory("bpf"), probe=TCP)
-    yield session
-    session.close()
+def attached() -> Probe:
+    """Name the probe that each test gets."""
+    return TCP
 
 
 @pytest.fixture
 def probe(session: Session) -> TcpProbe:
     """Return the reader of the probe."""
     return TcpProbe(session)
-
-
-@pytest.fixture
-def place() -> Iterator[Place]:
-    """Make a namespace of this test's own: its inode tells our connections from all others."""
-    with attempts.place() as made:
-        yield made
 
 
 def port_of(place: Place) -> int:
