@@ -11,6 +11,7 @@ import platform
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -191,6 +192,11 @@ class BpfMap:
 
     def entries(self) -> Iterator[tuple[bytes, bytes]]:
         """Yield every (key, value), read in batches; values of per-CPU maps hold all CPUs' slots."""
+        for keys, values in self.batches():
+            yield from zip(split(keys, self.key_size), split(values, self.stride), strict=True)
+
+    def batches(self) -> Iterator[tuple[bytes, bytes]]:
+        """Yield every entry, many at a time: their keys in a row, and their values in the same order."""
         batch = min(self.capacity, 8192)
         cursor: ctypes.Array[ctypes.c_char] | None = None
         while True:
@@ -209,18 +215,10 @@ class BpfMap:
                     raise
                 finished = True  # The end of the map, with a valid count.
             (count,) = struct.unpack_from("<I", attributes, 32)
-            yield from self._pairs(keys.raw, values.raw, count)
+            yield keys.raw[: count * self.key_size], values.raw[: count * self.stride]
             if finished:
                 return
             cursor = following
-
-    def _pairs(self, keys: bytes, values: bytes, count: int) -> Iterator[tuple[bytes, bytes]]:
-        key_size, stride = self.key_size, self.stride
-        for index in range(count):
-            yield (
-                keys[index * key_size : (index + 1) * key_size],
-                values[index * stride : (index + 1) * stride],
-            )
 
     def _element(
         self,
@@ -230,6 +228,11 @@ class BpfMap:
     ) -> ctypes.Array[ctypes.c_char]:
         packed = struct.pack("<IIQQQ", self.fd, 0, ctypes.addressof(key), _address(value), flags)
         return ctypes.create_string_buffer(packed, len(packed))
+
+
+def split(joined: bytes, size: int) -> Iterator[bytes]:
+    """Yield pieces of one size."""
+    return chain.from_iterable(struct.iter_unpack(f"{size}s", joined))
 
 
 def _address(buffer: ctypes.Array[ctypes.c_char] | None) -> int:

@@ -1,12 +1,13 @@
 """Counts of a probe by the name of whose they are, and how full its maps are."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, Generic
 
 from netsre import conventions as c
 from netsre.adapters.bpf.counters import CounterProbe, MapUsage
 from netsre.app.sensors.places import Places
-from netsre.datapath.attribution import Amount, Client, Counted, Kind, Totals
+from netsre.datapath.attribution import Amount, Client, Counted, Kind, Reading, Totals
 from netsre.datapath.workloads import Names
 from netsre.metrics.readings import Readings
 
@@ -32,12 +33,16 @@ class Counting(Generic[Kind]):
 
     def count(self, counts: Sequence[Counted[Kind]], now: float) -> None:
         """Add what the probe counted since the last time to the totals by name."""
-        strangers = self._totals.strangers(counts, self._places.names)
-        if not self._places.refresh(now, unknown=bool(strangers)):
+        self.take(self._totals.reading(counts), now)
+
+    def take(self, reading: Reading[Kind], now: float) -> None:
+        """Add the same of a probe that keeps counters."""
+        strangers = self._totals.strangers(reading, self._places.names)
+        if not self._places.refresh(now, unknown=bool(strangers)) and strangers:
             # Counted under another name they would stay there: the next look is half a second away.
-            counts = [counted for counted in counts if counted.client not in strangers]
+            reading = reading.without(strangers)
         names = self._given(self._places.names)
-        active = self._totals.add(counts, names)
+        active = self._totals.take(reading, names)
         living = [client for client in self._seen if names.knows(*client)]
         self._seen |= dict.fromkeys((*living, *active), now)
 
@@ -54,6 +59,10 @@ class Counting(Generic[Kind]):
     def amounts(self) -> list[Amount[Kind]]:
         """Return the totals."""
         return self._totals.amounts()
+
+    def sums(self, word: Callable[[Kind], str]) -> Counter[str]:
+        """Return the totals of all names together, by a word about what is counted."""
+        return self._totals.sums(word)
 
 
 class CounterSensor(Generic[Kind]):

@@ -47,12 +47,8 @@ class FlowSensor:
         return Totals(now, self._ended["delivered"], self._ended["failed"])
 
     def _count(self, now: float) -> None:
-        names = self._places.names
-        counts = self._probe.counts()
-        outcomes = Counter[str]()
-        for count in counts:
-            outcomes[count.outcome] += count.count
-        # Only what is more than before: the counters of clients that are gone leave.
+        self._counting.take(self._probe.reading(), now)
+        outcomes = self._counting.sums(lambda kind: kind.outcome)
+        # Only what is more than before: the totals of clients that are gone leave.
         self._ended += outcomes - self._counted
         self._counted = outcomes
-        self._counting.count([flow.counted(names) for flow in counts], now)

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from netsre.conventions import OTHER
-from netsre.datapath.attribution import MOST_NAMES, Client, Counted, Totals
+from netsre.datapath.attribution import MOST_NAMES, Client, Counted, Counter, Reading, Totals
 from netsre.datapath.flows import UNKNOWN_BUCKET, FlowCount, FlowKind
 from netsre.datapath.workloads import Names, Workload
 
@@ -139,8 +139,30 @@ def test_a_cgroup_that_nobody_knew_is_looked_for_until_its_counts_were_read() ->
     totals = Totals[FlowKind]()
     names = Names({7: "host"}, {1: ""})
     counts = [Counted(Client(7, 11), FlowKind("failed", "refused", "private", UNKNOWN_BUCKET), 1)]
-    strangers = totals.strangers(counts, names)
+    strangers = totals.strangers(totals.reading(counts), names)
     totals.add(counts, names)
 
     assert strangers == {Client(7, 11)}
-    assert not totals.strangers(counts, names)
+    assert not totals.strangers(totals.reading(counts), names)
+
+
+def test_a_counter_goes_where_its_name_goes_and_counts_what_is_new() -> None:
+    """The same object in each reading: what it had under its old name stays there."""
+    totals, counter = Totals[FlowKind](), Counter(Client(7), _failed(7, 0).kind)
+    active = [
+        totals.take(Reading([counter], [count], [0]), Names({7: name}))
+        for count, name in ((3, "old"), (3, "new"), (5, "new"), (1, "new"), (0, "new"))
+    ]
+
+    assert _by_name(totals) == {"old": 3, "new": 2 + 1}
+    assert [bool(clients) for clients in active] == [True, False, True, True, False]
+
+
+def test_a_total_that_was_dropped_is_not_counted_into_any_more() -> None:
+    """A counter that outlives the total of its name finds the new one, and the reader sees it."""
+    totals, counter = Totals[FlowKind](), Counter(Client(7), _failed(7, 0).kind)
+    totals.take(Reading([counter], [3], [0]), Names({7: "pod"}))
+    totals.forget(frozenset(), [])
+    totals.take(Reading([counter], [5], [0]), Names({7: "pod"}))
+
+    assert _by_name(totals) == {"pod": 2}
