@@ -9,12 +9,12 @@ import os
 import platform
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Final
 
 from bench import (
+    agent_limits,
     agent_process,
     engine_scale,
     kernel_cost,
@@ -27,26 +27,10 @@ from bench import (
     tracepoint_cost,
     webhook,
 )
+from bench.lines import Line
 from netsre import __version__
 
 _PAGE: Final = Path(__file__).parent.parent / "docs" / "benchmarks.md"
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One row of the page."""
-
-    what: str
-    figure: str
-    baseline: str
-    budget: str
-    met: bool | None
-    """None where nothing is budgeted."""
-
-    def row(self) -> str:
-        """Return the row as Markdown."""
-        verdict = {True: "met", False: "**missed**", None: ""}[self.met]
-        return f"| {self.what} | {self.figure} | {self.baseline} | {self.budget} | {verdict} |"
 
 
 def kernel_lines(costs: Sequence[kernel_cost.Cost]) -> list[Line]:
@@ -348,6 +332,7 @@ def main() -> None:
     lines += table_lines(table_cost.measure())
     _say("measuring the agent's process …")
     lines += agent_lines(agent_process.measure())
+    lines += agent_limits.lines(_say)
     _say("measuring the webhook …")
     lines += webhook_lines(webhook.measure())
     lines += _service_level_lines()
