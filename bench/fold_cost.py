@@ -81,7 +81,8 @@ class _Known(Places):
 def measure() -> FoldCost:
     """Fill a map, read it again and again, and take it away."""
     with _maps() as maps:
-        sensor = FlowSensor(FlowProbe(Session(FLOWS, maps, {}, [], 0.0, 0, {}, {})), _Known())
+        enums: dict[str, dict[int, str]] = {name: {} for name in FLOWS.enums}
+        sensor = FlowSensor(FlowProbe(Session(FLOWS, maps, {}, [], 0.0, 0, enums, {})), _Known())
         keys = b"".join(_keys())
         _fill(maps["flows"], keys, 1)
         _once(sensor)
@@ -110,13 +111,14 @@ def _once(sensor: FlowSensor) -> float:
 
 def _keys() -> Iterator[bytes]:
     """Yield as many keys as there is room for: latencies and failures of each client."""
+    fields = len(flows.FLOW_KEY.unpack(bytes(flows.FLOW_KEY.size)))
     for client in range(_CLIENTS):
         for number in range(_EACH):
             failure = number - (_EACH - len(_FAILURES))
             outcome, error, bucket = (0, 0, number) if failure < 0 else (1, _FAILURES[failure], 0)
-            yield flows.FLOW_KEY.pack(
-                1_000 + client, _NETNS, 0, outcome, error, 1 + client // _NAMES % 2, bucket, 0
-            )
+            place = 1 + client // _NAMES % 2
+            known = (1_000 + client, _NETNS, 0, outcome, error, place, bucket)
+            yield flows.FLOW_KEY.pack(*known, *(0,) * (fields - len(known)))
 
 
 def _fill(table: BpfMap, keys: bytes, count: int) -> None:
