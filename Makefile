@@ -35,24 +35,24 @@ lint: dev-packages .venv/.dev ## layout, types, import law, generated files, the
 	@echo "lint: ruff" && $(BIN)/ruff check --quiet . && $(BIN)/ruff format --quiet --check .
 	@echo "lint: types" && $(BIN)/mypy --no-error-summary $(wildcard netsre tests tools bench migrations)
 	@echo "lint: import law" && said=$$($(BIN)/lint-imports) || { echo "$$said"; false; }
-	@echo "lint: layout of bpf/" && $(MAKE) check-bpf-format
+	@echo "lint: layout of C" && $(MAKE) check-bpf-format
 	@echo "lint: generated files" && $(BIN)/netsre generate dashboards --check
 	@$(BIN)/netsre generate schemas --out docs/schema --check
 	@$(BIN)/python tools/metrics_page.py --check
 	@echo "lint: the wheel, installed elsewhere" && $(BIN)/python tools/check_wheel.py
 
 check-bpf-format:
-	@if command -v clang-format >/dev/null; then find bpf -name '*.[ch]' -exec clang-format --dry-run -Werror {} +; \
+	@if command -v clang-format >/dev/null; then find bpf bench -name '*.[ch]' -exec clang-format --dry-run -Werror {} +; \
 	else echo "skipped: no clang-format on this machine"; test "$${CI:-}" != true; fi
 
 format: .venv/.dev ## lay out Python and C as lint wants them
 	@$(BIN)/ruff check --quiet --fix . ; $(BIN)/ruff format --quiet .
-	@find bpf -name '*.[ch]' -exec clang-format -i {} +
+	@find bpf bench -name '*.[ch]' -exec clang-format -i {} +
 
 bench: dev-packages .venv/.run ## what netsre costs on this machine
 	@$(BIN)/python -m bench.run
 
-soak: packages .venv/.run ## the same for long, with things dying on the way
+soak: dev-packages .venv/.run ## the same for long, with things dying on the way
 	@$(BIN)/python -m bench.soak $(SOAK_ARGS)
 
 all: lint test ## what must pass before a change lands

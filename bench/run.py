@@ -5,17 +5,14 @@ all the same, because the speed of a shared machine is not a test.
 """
 
 import datetime
-import os
-import platform
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from statistics import median
-from typing import Final
 
 from bench import (
     agent_limits,
     agent_process,
+    agent_soak_page,
     engine_scale,
     kernel_cost,
     load_cost,
@@ -27,10 +24,10 @@ from bench import (
     tracepoint_cost,
     webhook,
 )
+from bench.agent_soak_page import PAGE
 from bench.lines import Line
+from bench.machine import machine
 from netsre import __version__
-
-_PAGE: Final = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 
 
 def kernel_lines(costs: Sequence[kernel_cost.Cost]) -> list[Line]:
@@ -259,24 +256,6 @@ def loop_lines(figures: Sequence[loop.LoopFigures]) -> list[Line]:
     return lines
 
 
-def _machine() -> str:
-    model = next(
-        (
-            line.split(":", 1)[1].strip()
-            for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-            if line.startswith("model name")
-        ),
-        platform.machine(),
-    )
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    clock = Path("/sys/devices/system/clocksource/clocksource0/current_clocksource")
-    return (
-        f"{model}, {os.cpu_count()} CPUs (virtual, shared), {memory:.0f} GiB, "
-        f"Linux {platform.release()}, clock {clock.read_text(encoding='ascii').strip()}, "
-        f"Python {platform.python_version()}"
-    )
-
-
 def page(lines: Sequence[Line], machine: str, day: datetime.date) -> str:
     """Return the whole page."""
     rows = "\n".join(line.row() for line in lines)
@@ -338,10 +317,11 @@ def main() -> None:
     lines += _service_level_lines()
     _say("measuring the loop, in drills …")
     lines += loop_lines(loop.measure())
-    text = page(lines, _machine(), datetime.datetime.now(tz=datetime.UTC).date())
-    _PAGE.write_text(text, encoding="utf-8")
+    text = page(lines, machine(), datetime.datetime.now(tz=datetime.UTC).date())
+    text += "".join(f"\n{section}" for section in filter(None, [agent_soak_page.kept()]))
+    PAGE.write_text(text, encoding="utf-8")
     print(text)
-    _say(f"wrote {_PAGE}")
+    _say(f"wrote {PAGE}")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,9 @@ After every death: the survivors end or recover by themselves, a sweep leaves no
 whole. The result goes to docs/soak.md with its date; the exit code is 1 when any round failed. Rounds and
 seed: `make soak SOAK_ARGS="--starts 200 --drills 84 --seed 7"`. 42 drills are every victim at every stage
 once; nothing else may use the connection tables meanwhile.
+
+Before that, the agent alone runs under full load for ten minutes; its result is a section of
+docs/benchmarks.md. By itself: `make soak SOAK_ARGS="--starts 0 --drills 0"`.
 """
 
 import argparse
@@ -22,7 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from bench import drill_rounds
+from bench import agent_soak, agent_soak_page, drill_rounds
 from bench.lab_process import (
     END_SECONDS,
     START_SECONDS,
@@ -32,6 +35,7 @@ from bench.lab_process import (
     up,
     wait,
 )
+from bench.machine import machine
 from netsre.clock import SystemClock, rfc3339
 
 _PAGE: Final = Path(__file__).parent.parent / "docs" / "soak.md"
@@ -118,10 +122,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--starts", type=int, default=100)
     parser.add_argument("--drills", type=int, default=42)
+    parser.add_argument("--agent-minutes", type=float, default=10.0)
     parser.add_argument("--seed", type=int, default=20261123)
     options = parser.parse_args()
     # A soak that is ended ends its netsre too.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    held = not options.agent_minutes or _agent_holds(options.agent_minutes * 60)
     campaigns = _campaigns(options.starts, options.drills)
     began = time.monotonic()
     for campaign in campaigns:
@@ -138,8 +144,18 @@ def main() -> int:
                 _PAGE.write_text(_report(campaigns, options.seed, time.monotonic() - began), encoding="utf-8")
         finally:
             shutil.rmtree(directory)
-    print(f"wrote {_PAGE}")
-    return 1 if any(campaign.failures for campaign in campaigns) else 0
+        if campaign.rounds:
+            print(f"wrote {_PAGE}")
+    return 1 if not held or any(campaign.failures for campaign in campaigns) else 0
+
+
+def _agent_holds(seconds: float) -> bool:
+    """Soak the agent alone, keep what was found, and tell whether all of it was as it must be."""
+    found = agent_soak.measure(seconds, lambda what: print(what, flush=True))
+    today = datetime.datetime.now(tz=datetime.UTC).date()
+    agent_soak_page.keep(agent_soak_page.section(found, machine(), today))
+    print(f"agent: {'held' if found.held else 'did not hold'}; wrote {agent_soak_page.PAGE}", flush=True)
+    return found.held
 
 
 def _play(campaign: Campaign, directory: Path, dice: random.Random) -> None:

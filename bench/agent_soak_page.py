@@ -1,0 +1,84 @@
+"""What a soak of the agent found, as a section of docs/benchmarks.md that `make bench` leaves as it is."""
+
+import datetime
+from pathlib import Path
+from typing import Final
+
+from bench.agent_soak import Outcome
+
+PAGE: Final = Path(__file__).parent.parent / "docs" / "benchmarks.md"
+_TITLE: Final = "## Soak of the agent"
+
+
+def kept() -> str:
+    """Return the section as it stands in the page, empty where there is none."""
+    text = PAGE.read_text(encoding="utf-8") if PAGE.exists() else ""
+    _, title, rest = text.partition(f"\n{_TITLE}")
+    return title + rest
+
+
+def keep(section: str) -> None:
+    """Put a section into the page, in place of the one that is there."""
+    text = PAGE.read_text(encoding="utf-8")
+    before, _, _ = text.partition(f"\n{_TITLE}")
+    PAGE.write_text(f"{before.rstrip()}\n\n{section}", encoding="utf-8")
+
+
+def section(found: Outcome, machine: str, day: datetime.date) -> str:
+    """Return what was found."""
+    rows = "\n".join(f"| {what} | {figure} | {verdict} |" for what, figure, verdict in _rows(found))
+    counts = "\n".join(
+        f"| {what} | {made} | {count} | {'exact' if made == count else '**off**'} |"
+        for what, made, count in (
+            (what, made, found.counted[what]) for what, made in sorted(found.made.items())
+        )
+    )
+    return f"""{_TITLE}
+
+Written by `make soak` on {day.isoformat()}. Do not edit.
+
+{found.seconds / 60:.0f} minutes, {found.connects} connection attempts in two network namespaces of its own, a flow log,
+and a scrape of {found.series} series every five seconds.
+
+Machine: {machine}.
+
+| what | figure | |
+|---|---|---|
+{rows}
+
+What was made, by the generators' own count and the kernel's (`/proc/net/snmp`), and what the agent has of it:
+
+| what | made | counted | |
+|---|---|---|---|
+{counts}
+"""
+
+
+def _rows(found: Outcome) -> list[tuple[str, str, str]]:
+    first, last = found.settled[0], found.settled[-1]
+    slope, error = found.slope(lambda moment: moment.resident)
+    minutes = (last.seconds - first.seconds) / 60
+    cpu = (last.cpu_seconds - first.cpu_seconds) / (last.seconds - first.seconds)
+    held = {True: "held", False: "**did not hold**"}
+    full = ", ".join(f"{name} {count}" for name, count in sorted(found.overflows.items())) or "none"
+    return [
+        ("memory of all processes, begin and end", f"{_mib(first.resident)}, {_mib(last.resident)}", ""),
+        (
+            f"memory, slope over the last {minutes:.0f} minutes",
+            f"{slope * 60 / 1024:+.2f} KiB a minute, standard error {error * 60 / 1024:.2f}",
+            held[found.flat],
+        ),
+        (
+            "open descriptors and memory of maps, begin and end",
+            f"{first.descriptors} and {_mib(first.map_bytes)}, {last.descriptors} and {_mib(last.map_bytes)}",
+            held[found.steady],
+        ),
+        ("processor", f"{cpu:.1%} of a core", ""),
+        ("runs that the kernel left out", str(found.missed), ""),
+        ("maps that were found full", full, ""),
+        ("events for the flow log, of which lost", f"{found.events}, {found.lost}", ""),
+    ]
+
+
+def _mib(number: int) -> str:
+    return f"{number / 2**20:.1f} MiB"
