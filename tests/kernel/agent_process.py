@@ -1,12 +1,13 @@
 """The agent as a process, for tests that read what it serves and end it in every way."""
 
 import contextlib
+import os
 import signal
 import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -55,11 +56,13 @@ class Running:
         return found
 
 
-def start(*options: str) -> Running:
-    """Start an agent on a free port and wait until it says where it serves."""
-    address = f"127.0.0.1:{free_port()}"
+def start(*options: str, address: str = "", environment: Mapping[str, str] | None = None) -> Running:
+    """Start an agent, on a free port if none is given, and wait until it says where it serves."""
+    address = address or f"127.0.0.1:{free_port()}"
     command = [sys.executable, "-m", "netsre", "agent", "--listen", address, *options]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, env={**os.environ, **(environment or {})}
+    )
     assert process.stderr is not None
     for line in process.stderr:
         if "agent serves" in line:
@@ -68,9 +71,11 @@ def start(*options: str) -> Running:
 
 
 @contextlib.contextmanager
-def running(*options: str) -> Iterator[Running]:
+def running(
+    *options: str, address: str = "", environment: Mapping[str, str] | None = None
+) -> Iterator[Running]:
     """Run an agent, and end it if the test did not."""
-    agent = start(*options)
+    agent = start(*options, address=address, environment=environment)
     try:
         yield agent
     finally:

@@ -44,8 +44,8 @@ class Cgroup:
 
 def hierarchy() -> pathlib.Path:
     """Return where the unified hierarchy is mounted."""
-    mounts = pathlib.Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()
-    return next(pathlib.Path(line.split()[1]) for line in mounts if line.split()[2] == "cgroup2")
+    mounts = pathlib.Path("/proc/self/mounts").read_text(errors="surrogateescape").split("\n")
+    return next(pathlib.Path(line.split(" ")[1]) for line in mounts if line.split(" ")[2:3] == ["cgroup2"])
 
 
 @contextlib.contextmanager

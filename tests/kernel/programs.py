@@ -5,6 +5,8 @@ import ctypes
 import os
 import pathlib
 import struct
+from collections import Counter
+from dataclasses import dataclass
 from typing import Final
 
 from netsre.adapters.bpf import syscalls
@@ -13,6 +15,8 @@ from tests.machine import wait_until
 _NEXT_ID: Final = 11
 """The bpf(2) command that walks over the ids of all loaded programs."""
 _DESCRIPTOR_OF_ID: Final = 13
+_DESCRIPTOR_OF_MAP: Final = 14
+_DESCRIPTOR_OF_LINK: Final = 30
 _INFO_OF_DESCRIPTOR: Final = 15
 _NAME: Final = slice(64, 80)
 """Where `struct bpf_prog_info` has the program's name."""
@@ -57,16 +61,42 @@ def _name(program: int) -> str:
     return info.raw[_NAME].rstrip(b"\0").decode()
 
 
-def held_by(pid: int) -> frozenset[int]:
-    """Return the ids of the programs that a process has descriptors of; none when it is gone."""
-    found = set()
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Ids of what a process has descriptors of."""
+
+    programs: frozenset[int] = frozenset()
+    maps: frozenset[int] = frozenset()
+    links: frozenset[int] = frozenset()
+
+    @property
+    def left(self) -> "Held":
+        """Return what of it is still in the kernel."""
+        return Held(
+            _existing(self.programs, _DESCRIPTOR_OF_ID),
+            _existing(self.maps, _DESCRIPTOR_OF_MAP),
+            _existing(self.links, _DESCRIPTOR_OF_LINK),
+        )
+
+
+def held_by_process(pid: int) -> Held:
+    """Return everything of BPF that a process has descriptors of; nothing when it is gone."""
+    found = Counter[tuple[str, int]]()
     with contextlib.suppress(OSError):
         for entry in pathlib.Path(f"/proc/{pid}/fdinfo").iterdir():
             # A descriptor may be closed meanwhile, and one always is: that of this very listing.
             with contextlib.suppress(OSError):
                 lines = entry.read_text(encoding="ascii").splitlines()
-                found |= {int(line.split()[1]) for line in lines if line.startswith("prog_id:")}
-    return frozenset(found)
+                words = (line.split() for line in lines if "_id:" in line)
+                found.update((word, int(number)) for word, number in words)
+    return Held(
+        *(frozenset(n for word, n in found if word == kind) for kind in ("prog_id:", "map_id:", "link_id:"))
+    )
+
+
+def held_by(pid: int) -> frozenset[int]:
+    """Return the ids of the programs that a process has descriptors of; none when it is gone."""
+    return held_by_process(pid).programs
 
 
 def held_by_others() -> frozenset[int]:
@@ -81,8 +111,14 @@ def freed(ids: frozenset[int]) -> bool:
 
 
 def _is_loaded(program: int) -> bool:
-    descriptor = _open(program)
-    if descriptor is None:
-        return False
-    os.close(descriptor)
-    return True
+    return bool(_existing(frozenset({program}), _DESCRIPTOR_OF_ID))
+
+
+def _existing(ids: frozenset[int], command: int) -> frozenset[int]:
+    """Return those of which the kernel still gives out a descriptor."""
+    found = set()
+    for each in ids:
+        with contextlib.suppress(FileNotFoundError):
+            os.close(syscalls.bpf(command, ctypes.create_string_buffer(struct.pack("<III", each, 0, 0))))
+            found.add(each)
+    return frozenset(found)
