@@ -41,7 +41,7 @@ class FlowSensor:
         put_usage(readings, self._probe.usage())
 
     def ended(self, now: float) -> Totals:
-        """Return how many attempts were delivered, and failed, until they were last counted."""
+        """Return how many attempts of clients here were delivered, and failed, until they were last counted."""
         return Totals(now, self._ended["delivered"], self._ended["failed"])
 
     def _count(self, now: float) -> None:
@@ -49,7 +49,9 @@ class FlowSensor:
         counts = self._probe.counts()
         outcomes = Counter[str]()
         for count in counts:
-            outcomes[count.outcome] += count.count
+            # A scan of closed ports is no failure of anybody here.
+            if count.role.direction == "egress":
+                outcomes[count.outcome] += count.count
         # Only what is more than before: the counters of clients that are gone leave.
         self._ended += outcomes - self._counted
         self._counted = outcomes
