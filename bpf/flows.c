@@ -19,8 +19,8 @@
  *
  * At a server a connection is accepted when its socket goes from SYN_RECV to ESTABLISHED. If its client is here too, that
  * one was answered before and has counted it. Both know the connection by the two numbers that its ends began to count
- * bytes from, whatever addresses were translated between them. So whoever counts it leaves these 64 bits in `connections`,
- * and whoever finds them there counts nothing: a connection is one flow, also for two programs.
+ * bytes from, whatever addresses were translated between them. So whoever counts it leaves them in `connections`, and
+ * whoever finds them there counts nothing: a connection is one flow, also for two programs.
  *
  * A SYN to a port where nobody listens waits in `refusals`, until the reader counts it a second later. If its client is
  * here, that one hears of it at once, counts it, and takes it away.
@@ -317,35 +317,35 @@ ALWAYS_INLINE void flow_log_ends(const void *sk, const struct flow_key *key, __u
 	flow_log.ringbuf_submit(event, BPF_RB_NO_WAKEUP);
 }
 
-/* What both ends of a new connection know it by: from where the client, and then the server, counts its bytes. */
-ALWAYS_INLINE __u64 connection_of(const void *sk, int here_is_client)
+/*
+ * Says whether a new connection was counted, and has it remembered in any case, in the place of the oldest of its set.
+ * Each end knows from where it, and from where the other, counts its bytes.
+ */
+ALWAYS_INLINE int counted_before(const void *sk, int here_is_client)
 {
 	const void *tcp = bpf_skc_to_tcp_sock((void *)sk);
-	__u64 ours, theirs;
+	struct connection_set *set;
+	__u32 ours, theirs, server, next;
+	int slot;
 
 	if (!tcp)
 		return 0;
 	ours = MEMBER(__u32, tcp, OFF_TCP_SND_UNA);
 	theirs = MEMBER(__u32, tcp, OFF_TCP_RCV_NXT);
-	return here_is_client ? ours << 32 | theirs : theirs << 32 | ours;
-}
-
-/* Says whether a connection was counted, and has it remembered in any case, in the place of the oldest of its set. */
-ALWAYS_INLINE int counted_before(__u64 connection)
-{
-	int slot = (connection ^ connection >> 32) & (CONNECTION_SETS - 1);
-	struct connection_set *set = connections.lookup(&slot);
-	__u64 next;
-
+	server = here_is_client ? theirs : ours;
+	slot = (ours ^ theirs) & (CONNECTION_SETS - 1);
+	set = connections.lookup(&slot);
 	if (!set)
 		return 0;
 #pragma unroll
 	for (int way = 0; way < CONNECTION_WAYS; way++)
-		if (MEMBER(__u64, &set->id[way], 0) == connection)
+		if (MEMBER(__u32, &set->server[way], 0) == server)
 			return 1;
-	next = MEMBER(__u64, &set->next, 0);
-	*(volatile __u64 *)&set->id[next & (CONNECTION_WAYS - 1)] = connection;
-	*(volatile __u64 *)&set->next = next + 1;
+	next = MEMBER(__u32, &set->next, 0);
+	if (next >= CONNECTION_WAYS)
+		next = 0;
+	*(volatile __u32 *)&set->server[next] = server;
+	*(volatile __u32 *)&set->next = next + 1;
 	return 0;
 }
 
@@ -375,7 +375,7 @@ ALWAYS_INLINE void unknown_ends(const void *sk, int answered)
 		return;
 	if (answered) {
 		key.bucket = UNKNOWN_BUCKET;
-		counted_before(connection_of(sk, 1));
+		counted_before(sk, 1);
 	} else {
 		key.error = error_of(sk);
 		take_refusal(sk, 0);
@@ -399,7 +399,7 @@ ALWAYS_INLINE void known_ends(const void *sk, int answered, struct attempt *know
 	__u64 waited = end > claim.start_ns ? end - claim.start_ns : 0;
 
 	if (answered)
-		counted_before(connection_of(sk, 1));
+		counted_before(sk, 1);
 	else
 		take_refusal(sk, claim.start_ns);
 	if (waited >= STALL_NS) {
@@ -441,32 +441,24 @@ ALWAYS_INLINE int was_accepted(const void *sk)
 	return !MEMBER(void *, sk, OFF_SK_SOCKET) || MEMBER(__u32, sk, OFF_SK_MAX_ACK_BACKLOG);
 }
 
-ALWAYS_INLINE int same_address(const struct source_address *one, const struct source_address *other)
-{
-	return one->word[0] == other->word[0] && one->word[1] == other->word[1] && one->word[2] == other->word[2] &&
-	       one->word[3] == other->word[3];
-}
-
 /* A socket that has come to ESTABLISHED out of SYN_RECV. */
 ALWAYS_INLINE void accepted(const void *sk)
 {
 	struct flow_key key = {.outcome = FLOW_DELIVERED, .bucket = UNKNOWN_BUCKET, .role = FLOW_TCP_SERVER};
-	struct source_address local, remote;
+	struct source_address remote;
 
 	if (!is_tcp(sk) || !was_accepted(sk))
 		return;
+	/* No other kernel has a loopback address to come from: its client counts it, or was missed. */
 	key.destination = destination_of(sk);
-	read_source(sk, &local);
-	read_remote(sk, &remote);
-	/* What talks to itself has its client here, also where nobody saw that one being answered. */
-	if (key.destination == DST_LOOPBACK || same_address(&local, &remote))
-		return;
-	if (counted_before(connection_of(sk, 0)))
+	if (key.destination == DST_LOOPBACK || counted_before(sk, 0))
 		return;
 	key.cgroup = cgroup_of(sk);
 	key.netns = netns_of(sk);
-	if (any_workloads())
+	if (any_workloads()) {
+		read_remote(sk, &remote);
 		key.workload = workload_named(&remote, 0);
+	}
 	count(&key, 0);
 	flow_log_ends(sk, &key, 0, answered_ns(sk));
 }
@@ -595,6 +587,12 @@ ALWAYS_INLINE int read_ends(const void *network, struct refusal *found)
 	return 1;
 }
 
+ALWAYS_INLINE int same_address(const struct source_address *one, const struct source_address *other)
+{
+	return one->word[0] == other->word[0] && one->word[1] == other->word[1] && one->word[2] == other->word[2] &&
+	       one->word[3] == other->word[3];
+}
+
 ALWAYS_INLINE void remember_refusal(__u32 sequence, struct refusal *found)
 {
 	struct refusal_key key = {.sequence = sequence};
@@ -640,7 +638,7 @@ int flow_refused(struct bpf_raw_tracepoint_args *ctx)
 		return 0;
 	if (!read_ends(head + MEMBER(__u16, skb, OFF_SKB_NETWORK_HEADER), &found))
 		return 0;
-	if (found.destination == DST_LOOPBACK || same_address(&found.local, &found.remote))
+	if (found.destination == DST_LOOPBACK)
 		return 0;
 	found.at_ns = bpf_ktime_get_ns();
 	found.netns = MEMBER(__u32, MEMBER(void *, MEMBER(void *, skb, OFF_SKB_DEV), OFF_DEV_NET), OFF_NET_INUM);

@@ -87,11 +87,14 @@ struct flow_value {
 	__u64 sum_ns;
 };
 
-/* Connections that were counted lately, by their numbers. A connection always falls into the same set. */
-#define CONNECTION_WAYS 8
+/*
+ * Connections that were counted lately. Both numbers of a connection say which set is its own; in it stands the
+ * server's, which another one of that set has once in four billion.
+ */
+#define CONNECTION_WAYS 7
 struct connection_set {
-	__u64 next;
-	__u64 id[CONNECTION_WAYS];
+	__u32 next;
+	__u32 server[CONNECTION_WAYS];
 };
 
 /*

@@ -1,7 +1,7 @@
 """A TCP client that is no socket of this kernel: to the probe it is as far away as one on another machine.
 
 It speaks by a raw socket. The kernel below it knows nothing of its connections and would reset them, so a rule
-drops the resets that leave its address.
+drops the resets that leave its address and are not its own.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ from netsre.adapters import namespaces
 from tests.kernel import firewall
 
 _HEADER: Final = struct.Struct("!HHIIBBHHH")
-_FIN, _SYN, _RST, _ACK = 0x01, 0x02, 0x04, 0x10
+_SYN, _RST, _ACK = 0x02, 0x04, 0x10
 _WORD_BYTES: Final = 4
 _CHECKSUM_AT: Final = 16
 _IPV6_CHECKSUM: Final = 7
@@ -87,6 +87,13 @@ class RemoteClient:
         """Give up a handshake."""
         self._send(half.port, half.server_port, half.sequence + 1, 0, _RST)
 
+    def meet(self, here: int, there: int) -> None:
+        """Open a connection with one who opens it as well: a SYN was sent to a port of ours, and we send one."""
+        asked, sequence = self._answer(here, there), secrets.randbits(32)
+        self.ask(here, there, sequence)
+        self._answer(here, there)
+        self._send(here, there, sequence + 1, asked.sequence + 1, _ACK)
+
     def _send(self, here: int, there: int, sequence: int, acknowledged: int, flags: int) -> None:
         length = _HEADER.size // _WORD_BYTES << 4
         numbers = sequence & 0xFFFFFFFF, acknowledged & 0xFFFFFFFF
@@ -122,7 +129,7 @@ def remote_client(namespace: str, own: str, server: str) -> Iterator[RemoteClien
     chain = f"silent-{own.replace(':', '-').replace('.', '-')}"
     address = f"{'ip6' if family == socket.AF_INET6 else 'ip'} saddr {own}"
     hook = "type filter hook output priority 0;"
-    firewall.load(namespace, f"chain {chain} {{ {hook} {address} tcp flags & rst == rst drop; }}")
+    firewall.load(namespace, f"chain {chain} {{ {hook} {address} meta mark 0 tcp flags & rst == rst drop; }}")
 
     def raw() -> socket.socket:
         return socket.socket(family, socket.SOCK_RAW, socket.IPPROTO_TCP)
@@ -132,5 +139,6 @@ def remote_client(namespace: str, own: str, server: str) -> Iterator[RemoteClien
         wire.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
         if family == socket.AF_INET6:
             wire.setsockopt(socket.IPPROTO_IPV6, _IPV6_CHECKSUM, _CHECKSUM_AT)
+        wire.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, 1)
         wire.bind((own, 0))
         yield RemoteClient(wire, own, server)

@@ -123,11 +123,11 @@ def test_the_second_program_is_attached_when_the_first_misses_a_run() -> None:
         session = open_session(directory("bpf"))
         probe = FlowProbe(session)
         probe.scan(time.monotonic_ns())
-        assert session.attached == (2 if session.missed_runs() else 1)
+        assert session.reinforced == bool(session.missed_runs())
         _storm(server, client)
         probe.scan(time.monotonic_ns())
-        missed, attached = session.missed_runs(), session.attached
+        missed, reinforced = session.missed_runs(), session.reinforced
         session.close()
 
     assert missed
-    assert attached == 2
+    assert reinforced
