@@ -17,10 +17,10 @@
  * interrupted and runs. Whichever comes first ends the attempt and leaves nothing to the other. There is no
  * third level: packets do not interrupt packets. The reader attaches the second when the first missed a run.
  *
- * At a server a connection is accepted when its socket goes from SYN_RECV to ESTABLISHED. If its client is here too, that
- * one was answered before and has counted it. Both know the connection by the two numbers that its ends began to count
- * bytes from, whatever addresses were translated between them. So whoever counts it leaves them in `connections`, and
- * whoever finds them there counts nothing: a connection is one flow, also for two programs.
+ * At a server a connection is accepted when its socket goes from SYN_RECV to ESTABLISHED. If its client is here too,
+ * that one was answered before and has counted it. Both know the connection by the two numbers that its ends began to
+ * count bytes from, whatever addresses were translated between them. So whoever counts it leaves them in `connections`,
+ * and whoever finds them there counts nothing: a connection is one flow, also for two programs.
  *
  * A SYN to a port where nobody listens waits in `refusals`, until the reader counts it a second later. If its client is
  * here, that one hears of it at once, counts it, and takes it away.
@@ -607,7 +607,8 @@ ALWAYS_INLINE void remember_refusal(__u32 sequence, struct refusal *found)
 		    same_address(&known->remote, &found->remote) && same_address(&known->local, &found->local))
 			return; /* The same attempt asks again. */
 		/* Clients that all begin at one number are scanners, and none of them is a socket of this kernel. */
-		key.another = (found->remote_port << 16 | found->local_port) ^ found->remote.word[3] ^ found->local.word[3];
+		key.another =
+			(found->remote_port << 16 | found->local_port) ^ found->remote.word[3] ^ found->local.word[3];
 		key.another |= 1;
 		failed = refusals.insert(&key, found);
 	}

@@ -179,9 +179,7 @@ class Refusal:
     def kind(self) -> FlowCount:
         """Return how it is counted, none of them yet."""
         ends = 0, self.workload, TCP_SERVER
-        return FlowCount(
-            self.netns, _OUTCOMES[1], "refused", self.destination, UNKNOWN_BUCKET, 0, 0, *ends
-        )
+        return FlowCount(self.netns, _OUTCOMES[1], "refused", self.destination, UNKNOWN_BUCKET, 0, 0, *ends)
 
 
 def reason_of(outcome: int, error: int, drop: int, words: Mapping[int, str]) -> str:

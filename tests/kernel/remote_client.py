@@ -1,6 +1,6 @@
-"""A TCP client that is no socket of this kernel: to the probe it is as far away as one on another machine.
+"""A TCP client that is no socket of this kernel: to the probe it is as one on another machine.
 
-It speaks by a raw socket. The kernel below it knows nothing of its connections and would reset them, so a rule
+It speaks by a raw socket. The kernel below it knows nothing of its connections and would reset them: a rule
 drops the resets that leave its address and are not its own.
 """
 
@@ -88,7 +88,7 @@ class RemoteClient:
         self._send(half.port, half.server_port, half.sequence + 1, 0, _RST)
 
     def meet(self, here: int, there: int) -> None:
-        """Open a connection with one who opens it as well: a SYN was sent to a port of ours, and we send one."""
+        """Open a connection with one who opens it as well, and has sent its SYN to a port of ours."""
         asked, sequence = self._answer(here, there), secrets.randbits(32)
         self.ask(here, there, sequence)
         self._answer(here, there)
@@ -116,7 +116,7 @@ class RemoteClient:
 
 
 def _checksum(data: bytes) -> int:
-    total = sum(word for (word,) in struct.iter_unpack("!H", data))
+    total: int = sum(word for (word,) in struct.iter_unpack("!H", data))
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
     return ~total & 0xFFFF

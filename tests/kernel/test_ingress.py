@@ -1,4 +1,4 @@
-"""What a server's node counts: clients elsewhere once, clients on the node not again, whatever lies between."""
+"""What a server's node counts: clients elsewhere once, and clients on the node not again."""
 
 import contextlib
 import errno
@@ -107,7 +107,7 @@ def site(request: pytest.FixtureRequest) -> Iterator[Site]:
 
 @pytest.fixture(params=[False, True], ids=["one-program", "both-programs"])
 def probe(request: pytest.FixtureRequest, site: Site) -> Iterator[FlowProbe]:
-    """Attach a probe of this test's own after the namespaces are there, with and without its second program."""
+    """Attach a probe of this test's own after the namespaces are there, also with its second program."""
     del site
     session = open_session(directory("bpf"))
     if request.param:
@@ -405,7 +405,9 @@ def test_a_client_has_the_name_of_its_network_and_not_of_a_port_there(probe: Flo
     network = ip_network(f"{site.far}/{length}", strict=False)
     probe.name_destinations(
         [
-            Workload("database", (ip_network(f"{site.far}/{network.max_prefixlen}"),), tuple(range(1, 2_000))),
+            Workload(
+                "database", (ip_network(f"{site.far}/{network.max_prefixlen}"),), tuple(range(1, 2_000))
+            ),
             Workload("office", (network,)),
         ]
     )

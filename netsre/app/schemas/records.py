@@ -33,7 +33,10 @@ def flow() -> Schema:
     keys: dict[str, Schema] = {
         "time": time,
         "kind": {"description": "What the line is about.", "const": flow_lines.KIND},
-        "direction": {"description": "egress where the client is on this node, ingress where it is elsewhere.", "enum": list(DIRECTIONS)},
+        "direction": {
+            "description": "egress where the client is on this node, ingress where it is elsewhere.",
+            "enum": list(DIRECTIONS),
+        },
         "src": _end("The client."),
         "dst": _end("Where it wanted to go."),
         "protocol": {"description": "The transport.", "enum": _PROTOCOLS},

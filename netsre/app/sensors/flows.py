@@ -41,7 +41,7 @@ class FlowSensor:
         put_usage(readings, self._probe.usage())
 
     def ended(self, now: float) -> Totals:
-        """Return how many attempts of clients here were delivered, and failed, until they were last counted."""
+        """Return how many attempts of clients here were delivered, and failed, until the last count."""
         return Totals(now, self._ended["delivered"], self._ended["failed"])
 
     def _count(self, now: float) -> None:
