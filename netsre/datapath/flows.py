@@ -21,7 +21,7 @@ MAX_DENIED: Final = 1_024
 MAX_REFUSALS: Final = 8_192
 """Refused SYNs of a second."""
 CONNECTION_SETS: Final = 8_192
-"""Times eight connections that are remembered; a power of two."""
+"""Times seven connections that are remembered; a power of two."""
 UNKNOWN_BUCKET: Final = 255
 """The bucket of an answered attempt whose beginning was not seen: counted, without a latency."""
 STALL_NS: Final = STALL_SECONDS * 1_000_000_000
