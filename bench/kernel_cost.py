@@ -33,9 +33,9 @@ class Cost:
     what: str
     changes_per_connection: float
     probe_ns: float
-    """Of all programs of the probe together."""
+    """Of the probe's program on this tracepoint."""
     empty_ns: float
-    """Of the empty program, run as often as the probe's."""
+    """Of the empty program."""
 
     @property
     def added_ns(self) -> float:
@@ -102,10 +102,10 @@ def _connect(address: tuple[str, int]) -> None:
             client.recv(1)
 
 
-def _together(session: Session) -> tuple[int, int]:
-    """Return (runs, nanoseconds) of all programs of the probe."""
-    figures = session.run_statistics().values()
-    return sum(each.runs for each in figures), sum(each.nanoseconds for each in figures)
+def _figures(session: Session) -> tuple[int, int]:
+    """Return (runs, nanoseconds) of the program that every state change runs."""
+    figures = next(iter(session.run_statistics().values()))
+    return figures.runs, figures.nanoseconds
 
 
 def _cost(
@@ -117,15 +117,14 @@ def _cost(
 ) -> Cost:
     probe_ns, empty_ns, changes = [], [], []
     for _ in range(_ROUNDS):
-        before = (*_together(session), *empty.run_statistics())
+        before = (*_figures(session), *empty.run_statistics())
         for _ in range(_CONNECTIONS):
             connect()
-        after = (*_together(session), *empty.run_statistics())
+        after = (*_figures(session), *empty.run_statistics())
         between()
         runs, time_ns, empty_runs, empty_time_ns = (b - a for a, b in zip(before, after, strict=True))
-        programs = session.attached
-        probe_ns.append(time_ns / runs * programs)
-        empty_ns.append(empty_time_ns / empty_runs * programs)
-        changes.append(runs / programs / _CONNECTIONS)
+        probe_ns.append(time_ns / runs)
+        empty_ns.append(empty_time_ns / empty_runs)
+        changes.append(runs / _CONNECTIONS)
     median = statistics.median
     return Cost(what, median(changes), median(probe_ns), median(empty_ns))

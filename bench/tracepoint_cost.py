@@ -1,4 +1,4 @@
-"""What each program of the TCP and drops probes costs, beside an empty program on the same tracepoint.
+"""What each program of the flow, TCP and drops probes costs, beside an empty program on the same tracepoint.
 
 As for the flow probe: both are attached at once and see the same events. Traffic and loss are in a namespace
 of its own; what others on this machine do meanwhile is in the figures of both programs.
@@ -17,7 +17,7 @@ from bench.kernel_cost import Empty
 from netsre.adapters.bpf import syscalls
 from netsre.adapters.bpf.session import Session, open_session
 from netsre.app.resources import directory
-from netsre.datapath.probes import DROPS, TCP, Probe
+from netsre.datapath.probes import DROPS, FLOWS, TCP, Probe
 from tests.kernel import attempts, firewall
 from tests.kernel.attempts import Place
 
@@ -63,6 +63,7 @@ def _cases(place: Place) -> list[tuple[Probe, str, str, Callable[[], None]]]:
         return lambda: place.run(work)
 
     return [
+        (FLOWS, "netsre_flows_in", "a closed port", within(_refused)),
         (TCP, "netsre_retrans", "a SYN sent again", within(lambda: _wait(attempts.DROPPED_PORT))),
         (TCP, "netsre_synack", "a SYN-ACK sent again", within(_wait_for_server)),
         (TCP, "netsre_rst_out", "a closed port", within(_refused)),

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 /*
- * Connection attempts of every TCP client on this kernel, by outcome and connect latency.
+ * Connection attempts of every TCP client on this kernel, by outcome and connect latency; and of clients elsewhere,
+ * those that a server here accepts, or that nobody here listens for.
  *
  * On the tracepoint inet_sock_set_state. An attempt begins when a socket enters SYN_SENT and ends when it
  * leaves it: to ESTABLISHED (or SYN_RECV, a simultaneous open) it was answered, to CLOSE it failed and sk_err
@@ -16,11 +17,20 @@
  * interrupted and runs. Whichever comes first ends the attempt and leaves nothing to the other. There is no
  * third level: packets do not interrupt packets. The reader attaches the second when the first missed a run.
  *
+ * At a server a connection is accepted when its socket goes from SYN_RECV to ESTABLISHED. If its client is here too,
+ * that one was answered before and has counted it. Both know the connection by the two numbers that its ends began to
+ * count bytes from, whatever addresses were translated between them. So whoever counts it leaves them in `connections`,
+ * and whoever finds them there counts nothing: a connection is one flow, also for two programs.
+ *
+ * A SYN to a port where nobody listens waits in `refusals`, until the reader counts it a second later. If its client is
+ * here, that one hears of it at once, counts it, and takes it away.
+ *
  * Where the flow log is on, what is counted is also an event in a ring: all but the delivered attempts, and of
  * those one in so many. The ring wakes nobody, its reader comes by; an event that finds it full is counted as lost.
  *
  * Given by the loader: OFF_* (member offsets from this kernel's BTF), CONNECT_BUCKET, STALL_NS, EARLY_TICKS,
- * MAX_ATTEMPTS, MAX_FLOWS, MAX_DENIED, MAX_WORKLOADS, WORKLOAD_BITS, FLOW_LOG_PAGES.
+ * MAX_ATTEMPTS, MAX_FLOWS, MAX_DENIED, MAX_WORKLOADS, WORKLOAD_BITS, MAX_REFUSALS, CONNECTION_SETS,
+ * FLOW_LOG_PAGES.
  */
 #include <linux/types.h>
 
@@ -29,6 +39,9 @@
 #include "flow_log.h"
 #include "flows.h"
 #include "sockets.h"
+
+#define TCP_HEADER_SYN 0x02
+#define TCP_HEADER_ACK 0x10
 
 /*
  * Entries stay after the attempt has ended, with start_ns 0: the kernel hands out the same socket addresses
@@ -50,6 +63,14 @@ BPF_PERCPU_ARRAY(flows_overflow, struct flow_value, FLOW_ROLES *FLOW_OUTCOMES);
 /* Attempts that found `attempts` full: their outcome is counted, their latency is not known. */
 BPF_PERCPU_ARRAY(attempts_overflow, __u64, 1);
 
+/* Not a hash: a store here costs a tenth of an insert, and what is old leaves by itself. */
+BPF_ARRAY(connections, struct connection_set, CONNECTION_SETS);
+BPF_HASH(refusals, struct refusal_key, struct refusal, MAX_REFUSALS);
+/* The latest of them: mostly older than an attempt that fails, and then there is none to be taken away. */
+BPF_ARRAY(last_refusal_ns, __u64, 1);
+/* Refused SYNs that found `refusals` full: not counted, as nobody knows whether their client does. */
+BPF_PERCPU_ARRAY(refusals_overflow, __u64, 1);
+
 BPF_ARRAY(flow_log_switch, struct flow_log_switch, 1);
 BPF_RINGBUF_OUTPUT(flow_log, FLOW_LOG_PAGES);
 /* Events that found no room, by outcome. */
@@ -64,27 +85,48 @@ ALWAYS_INLINE void read_source(const void *sk, struct source_address *source)
 	source->word[3] = MEMBER(__u32, sk, OFF_SKC_V6_RCV_SADDR + 12);
 }
 
-/* The number of the name of where an attempt goes; 0 for none. A name for the port goes before one for all. */
-ALWAYS_INLINE __u32 workload_of(const void *sk)
+ALWAYS_INLINE void read_remote(const void *sk, struct source_address *remote)
 {
-	struct workload_key key = {.bits = WORKLOAD_BITS};
+	remote->word[0] = MEMBER(__u32, sk, OFF_SKC_V6_DADDR);
+	remote->word[1] = MEMBER(__u32, sk, OFF_SKC_V6_DADDR + 4);
+	remote->word[2] = MEMBER(__u32, sk, OFF_SKC_V6_DADDR + 8);
+	remote->word[3] = MEMBER(__u32, sk, OFF_SKC_V6_DADDR + 12);
+}
+
+ALWAYS_INLINE int any_workloads(void)
+{
 	int slot = 0;
 	__u32 *rules = workload_rules.lookup(&slot);
-	__u32 *found;
 
-	if (!rules || !*rules)
-		return 0;
-	key.port = MEMBER(__u16, sk, OFF_SKC_DPORT);
-	key.address[0] = MEMBER(__u32, sk, OFF_SKC_V6_DADDR);
-	key.address[1] = MEMBER(__u32, sk, OFF_SKC_V6_DADDR + 4);
-	key.address[2] = MEMBER(__u32, sk, OFF_SKC_V6_DADDR + 8);
-	key.address[3] = MEMBER(__u32, sk, OFF_SKC_V6_DADDR + 12);
-	found = workloads.lookup(&key);
-	if (!found) {
+	return rules && *rules;
+}
+
+/* The number of the name of an end; 0 for none. A name for the port, if there is one, goes before one for all. */
+ALWAYS_INLINE __u32 workload_named(const struct source_address *end, __u16 port)
+{
+	struct workload_key key = {
+		.bits = WORKLOAD_BITS,
+		.port = port,
+		.address = {end->word[0], end->word[1], end->word[2], end->word[3]},
+	};
+	__u32 *found = workloads.lookup(&key);
+
+	if (!found && port) {
 		key.port = 0;
 		found = workloads.lookup(&key);
 	}
 	return found ? *found : 0;
+}
+
+/* Of where an attempt goes. */
+ALWAYS_INLINE __u32 workload_of(const void *sk)
+{
+	struct source_address remote;
+
+	if (!any_workloads())
+		return 0;
+	read_remote(sk, &remote);
+	return workload_named(&remote, MEMBER(__u16, sk, OFF_SKC_DPORT));
 }
 
 ALWAYS_INLINE void attempt_begins(const void *sk)
@@ -275,6 +317,55 @@ ALWAYS_INLINE void flow_log_ends(const void *sk, const struct flow_key *key, __u
 	flow_log.ringbuf_submit(event, BPF_RB_NO_WAKEUP);
 }
 
+/*
+ * Says whether a new connection was counted, and has it remembered in any case, in the place of the oldest of its set.
+ * Each end knows from where it, and from where the other, counts its bytes.
+ */
+ALWAYS_INLINE int counted_before(const void *sk, int here_is_client)
+{
+	const void *tcp = bpf_skc_to_tcp_sock((void *)sk);
+	struct connection_set *set;
+	__u32 ours, theirs, server, next;
+	int slot;
+
+	if (!tcp)
+		return 0;
+	ours = MEMBER(__u32, tcp, OFF_TCP_SND_UNA);
+	theirs = MEMBER(__u32, tcp, OFF_TCP_RCV_NXT);
+	server = here_is_client ? theirs : ours;
+	slot = (ours ^ theirs) & (CONNECTION_SETS - 1);
+	set = connections.lookup(&slot);
+	if (!set)
+		return 0;
+#pragma unroll
+	for (int way = 0; way < CONNECTION_WAYS; way++)
+		if (MEMBER(__u32, &set->server[way], 0) == server)
+			return 1;
+	next = MEMBER(__u32, &set->next, 0);
+	if (next >= CONNECTION_WAYS)
+		next = 0;
+	*(volatile __u32 *)&set->server[next] = server;
+	*(volatile __u32 *)&set->next = next + 1;
+	return 0;
+}
+
+/* A client here failed: if it was refused by this kernel, then nobody else is to count that. */
+ALWAYS_INLINE void take_refusal(const void *sk, __u64 start_ns)
+{
+	struct refusal_key key = {};
+	int slot = 0;
+	__u64 *last_ns = last_refusal_ns.lookup(&slot);
+	const void *tcp;
+
+	if (!last_ns || start_ns > *last_ns)
+		return;
+	tcp = bpf_skc_to_tcp_sock((void *)sk);
+	if (!tcp)
+		return;
+	key.sequence = MEMBER(__u32, tcp, OFF_TCP_SND_UNA);
+	refusals.delete(&key);
+}
+
 /* An attempt whose beginning was not seen: its outcome is counted, in nobody's namespace, without a latency. */
 ALWAYS_INLINE void unknown_ends(const void *sk, int answered)
 {
@@ -282,10 +373,13 @@ ALWAYS_INLINE void unknown_ends(const void *sk, int answered)
 
 	if (!is_tcp(sk))
 		return;
-	if (answered)
+	if (answered) {
 		key.bucket = UNKNOWN_BUCKET;
-	else
+		counted_before(sk, 1);
+	} else {
 		key.error = error_of(sk);
+		take_refusal(sk, 0);
+	}
 	count(&key, 0);
 	flow_log_ends(sk, &key, 0, 0);
 }
@@ -304,6 +398,10 @@ ALWAYS_INLINE void known_ends(const void *sk, int answered, struct attempt *know
 	/* Both clocks are cut to their own resolution: an answer may seem to come before its question. */
 	__u64 waited = end > claim.start_ns ? end - claim.start_ns : 0;
 
+	if (answered)
+		counted_before(sk, 1);
+	else
+		take_refusal(sk, claim.start_ns);
 	if (waited >= STALL_NS) {
 		__u64 one = 1;
 		long refused = stalls.insert(&claim, &one);
@@ -334,6 +432,37 @@ ALWAYS_INLINE void known_ends(const void *sk, int answered, struct attempt *know
 	flow_log_ends(sk, &key, claim.start_ns, end);
 }
 
+/*
+ * Says whether a socket came out of a listening one. No process has one of these before it is established, but where
+ * the first data came with the SYN; they are a copy of the listening one with its backlog, and no other has any.
+ */
+ALWAYS_INLINE int was_accepted(const void *sk)
+{
+	return !MEMBER(void *, sk, OFF_SK_SOCKET) || MEMBER(__u32, sk, OFF_SK_MAX_ACK_BACKLOG);
+}
+
+/* A socket that has come to ESTABLISHED out of SYN_RECV. */
+ALWAYS_INLINE void accepted(const void *sk)
+{
+	struct flow_key key = {.outcome = FLOW_DELIVERED, .bucket = UNKNOWN_BUCKET, .role = FLOW_TCP_SERVER};
+	struct source_address remote;
+
+	if (!is_tcp(sk) || !was_accepted(sk))
+		return;
+	/* No other kernel has a loopback address to come from: its client counts it, or was missed. */
+	key.destination = destination_of(sk);
+	if (key.destination == DST_LOOPBACK || counted_before(sk, 0))
+		return;
+	key.cgroup = cgroup_of(sk);
+	key.netns = netns_of(sk);
+	if (any_workloads()) {
+		read_remote(sk, &remote);
+		key.workload = workload_named(&remote, 0);
+	}
+	count(&key, 0);
+	flow_log_ends(sk, &key, 0, answered_ns(sk));
+}
+
 int inet_sock_set_state(struct bpf_raw_tracepoint_args *ctx)
 {
 	int oldstate = ctx->args[1];
@@ -348,6 +477,8 @@ int inet_sock_set_state(struct bpf_raw_tracepoint_args *ctx)
 		attempt_begins(sk);
 		return 0;
 	}
+	if (oldstate == TCP_SYN_RECV && newstate == TCP_ESTABLISHED)
+		accepted(sk);
 	if (oldstate != TCP_SYN_SENT)
 		return 0;
 	known = attempts.lookup(&key);
@@ -359,19 +490,19 @@ int inet_sock_set_state(struct bpf_raw_tracepoint_args *ctx)
 	return 0;
 }
 
-/* Ends the attempts that the first program could not. What neither knows is left to the first alone. */
+/* Does for the first program what that could not. An end whose beginning neither knows is left to the first alone. */
 int inet_sock_set_state_again(struct bpf_raw_tracepoint_args *ctx)
 {
 	int oldstate = ctx->args[1];
 	int newstate = ctx->args[2];
-	const void *sk;
+	const void *sk = ARGUMENT(ctx, 0);
+	__u64 key = (__u64)sk;
 	struct attempt *known;
-	__u64 key;
 
+	if (oldstate == TCP_SYN_RECV && newstate == TCP_ESTABLISHED)
+		accepted(sk);
 	if (oldstate != TCP_SYN_SENT)
 		return 0;
-	sk = ARGUMENT(ctx, 0);
-	key = (__u64)sk;
 	known = attempts.lookup(&key);
 	if (known && known->start_ns)
 		known_ends(sk, newstate == TCP_ESTABLISHED || newstate == TCP_SYN_RECV, known);
@@ -422,5 +553,104 @@ int flow_log_stalled(struct bpf_raw_tracepoint_args *ctx)
 	known = attempts.lookup(&key);
 	event->remote_known = known && known->start_ns == start_ns;
 	flow_log.ringbuf_submit(event, BPF_RB_NO_WAKEUP);
+	return 0;
+}
+
+struct refused_segment {
+	__u16 source;
+	__u16 destination;
+	__u32 sequence;
+	__u32 acknowledged;
+	__u8 length;
+	__u8 flags;
+	__u16 window;
+};
+
+/* Reads whom a packet is from and for; 0 for what is neither IPv4 nor IPv6. */
+ALWAYS_INLINE int read_ends(const void *network, struct refusal *found)
+{
+	__u32 pair[2];
+	__u8 first = 0;
+
+	bpf_probe_read_kernel(&first, sizeof(first), network);
+	if (first >> 4 == 6) {
+		bpf_probe_read_kernel(&found->remote, sizeof(found->remote), network + 8);
+		bpf_probe_read_kernel(&found->local, sizeof(found->local), network + 24);
+		found->destination = destination_v6(found->remote.word);
+		return 1;
+	}
+	if (first >> 4 != 4 || bpf_probe_read_kernel(pair, sizeof(pair), network + 12))
+		return 0;
+	found->remote.word[2] = found->local.word[2] = __builtin_bswap32(0xffff);
+	found->remote.word[3] = pair[0];
+	found->local.word[3] = pair[1];
+	found->destination = destination_v4(pair[0]);
+	return 1;
+}
+
+ALWAYS_INLINE int same_address(const struct source_address *one, const struct source_address *other)
+{
+	return one->word[0] == other->word[0] && one->word[1] == other->word[1] && one->word[2] == other->word[2] &&
+	       one->word[3] == other->word[3];
+}
+
+ALWAYS_INLINE void remember_refusal(__u32 sequence, struct refusal *found)
+{
+	struct refusal_key key = {.sequence = sequence};
+	struct refusal *known;
+	int slot = 0;
+	long failed = refusals.insert(&key, found);
+	__u64 *lost;
+
+	if (failed == -EEXIST_CODE) {
+		known = refusals.lookup(&key);
+		if (known && known->remote_port == found->remote_port && known->local_port == found->local_port &&
+		    same_address(&known->remote, &found->remote) && same_address(&known->local, &found->local))
+			return; /* The same attempt asks again. */
+		/* Clients that all begin at one number are scanners, and none of them is a socket of this kernel. */
+		key.another =
+			(found->remote_port << 16 | found->local_port) ^ found->remote.word[3] ^ found->local.word[3];
+		key.another |= 1;
+		failed = refusals.insert(&key, found);
+	}
+	if (!failed || failed == -EEXIST_CODE)
+		return;
+	lost = refusals_overflow.lookup(&slot);
+	if (lost)
+		__sync_fetch_and_add(lost, 1);
+}
+
+/* A reset is sent. Where there is no socket, and it answers a SYN, an attempt is refused. */
+int flow_refused(struct bpf_raw_tracepoint_args *ctx)
+{
+	const void *sk = ARGUMENT(ctx, 0);
+	const void *skb = ARGUMENT(ctx, 1);
+	struct refused_segment segment = {};
+	struct refusal found = {};
+	const void *head;
+	int slot = 0;
+	__u64 *last_ns;
+
+	if (sk || !skb)
+		return 0;
+	head = (const void *)MEMBER(__u64, skb, OFF_SKB_HEAD);
+	if (bpf_probe_read_kernel(&segment, sizeof(segment), head + MEMBER(__u16, skb, OFF_SKB_TRANSPORT_HEADER)))
+		return 0;
+	if ((segment.flags & (TCP_HEADER_SYN | TCP_HEADER_ACK)) != TCP_HEADER_SYN)
+		return 0;
+	if (!read_ends(head + MEMBER(__u16, skb, OFF_SKB_NETWORK_HEADER), &found))
+		return 0;
+	if (found.destination == DST_LOOPBACK)
+		return 0;
+	found.at_ns = bpf_ktime_get_ns();
+	found.netns = MEMBER(__u32, MEMBER(void *, MEMBER(void *, skb, OFF_SKB_DEV), OFF_DEV_NET), OFF_NET_INUM);
+	found.local_port = __builtin_bswap16(segment.destination);
+	found.remote_port = __builtin_bswap16(segment.source);
+	if (any_workloads())
+		found.workload = workload_named(&found.remote, 0);
+	last_ns = last_refusal_ns.lookup(&slot);
+	if (last_ns)
+		*(volatile __u64 *)last_ns = found.at_ns;
+	remember_refusal(__builtin_bswap32(segment.sequence), &found);
 	return 0;
 }

@@ -65,8 +65,9 @@ struct stall_claim {
 };
 
 /*
- * One counter: everything that is kept apart. cgroup is the client's, workload the number of the destination's
- * name, both 0 when there is none; error is an errno, 0 when the kernel gave none.
+ * One counter: everything that is kept apart. cgroup and netns are of the end that is here, workload is the number
+ * of the other end's name, both 0 when there is none; destination is the class of the other end's address; error is
+ * an errno, 0 when the kernel gave none.
  */
 struct flow_key {
 	__u64 cgroup;
@@ -84,6 +85,38 @@ struct flow_key {
 struct flow_value {
 	__u64 count;
 	__u64 sum_ns;
+};
+
+/*
+ * Connections that were counted lately. Both numbers of a connection say which set is its own; in it stands the
+ * server's, which another one of that set has once in four billion.
+ */
+#define CONNECTION_WAYS 7
+struct connection_set {
+	__u32 next;
+	__u32 server[CONNECTION_WAYS];
+};
+
+/*
+ * A SYN that this kernel refused, by its sequence number; `another` is 0 but for one that differs from an earlier
+ * one with the same number.
+ */
+struct refusal_key {
+	__u32 sequence;
+	__u32 another;
+};
+
+/* Ports are in host order. */
+struct refusal {
+	__u64 at_ns;
+	struct source_address local;
+	struct source_address remote;
+	__u32 netns;
+	__u32 workload; /* The number of the client's name; 0 for none. */
+	__u16 local_port;
+	__u16 remote_port;
+	__u8 destination; /* The class of the client's address. */
+	__u8 pad[3];
 };
 
 #endif

@@ -13,7 +13,7 @@ from rich.text import Text
 from netsre.cli.options import parsed
 from netsre.datapath import flow_filter
 from netsre.datapath.flow_filter import Wanted
-from netsre.datapath.flow_lines import FlowLine
+from netsre.datapath.flow_lines import End, FlowLine
 from netsre.model import literals
 
 if TYPE_CHECKING:
@@ -47,6 +47,12 @@ _SHORTEST_NAME: Final = 8
     "--reason", metavar="R", callback=parsed(flow_filter.reasons), help="Only these, such as refused,stalled."
 )
 @click.option(
+    "--direction",
+    metavar="D",
+    callback=parsed(flow_filter.directions),
+    help="Only of clients here (egress), or elsewhere (ingress).",
+)
+@click.option(
     "--src",
     metavar="X",
     callback=parsed(flow_filter.ends),
@@ -75,6 +81,8 @@ _SHORTEST_NAME: Final = 8
 def flows(*, follow: bool, as_json: bool, file: Path | None, last: int | None, **asked: Any) -> None:
     """Show connection attempts: all that failed or were denied, some that were delivered.
 
+    The end on this node comes first: → of a client here, ← of one elsewhere to a server here.
+
     For `xN` a line stands for N delivered attempts; netsre_flows_total counts all of them.
     """
     from netsre.app import flows as app  # noqa: PLC0415  --help needs none of it
@@ -84,7 +92,8 @@ def flows(*, follow: bool, as_json: bool, file: Path | None, last: int | None, *
     if last is None and asked["since"] is None and not asked["everything"]:
         last = _USUAL_LAST
     since, since_seconds = app.since(asked["since"])
-    wanted = Wanted(asked["outcome"], asked["reason"], asked["src"], asked["dst"], asked["port"], since)
+    what = asked["outcome"], asked["reason"], asked["direction"]
+    wanted = Wanted(*what, asked["src"], asked["dst"], asked["port"], since)
     found = app.Flows(file or app.find(), wanted, since_seconds)
     try:
         _show(found, last, follow=follow, as_json=as_json)
@@ -120,11 +129,16 @@ def rows(line: FlowLine, width: int) -> Iterator[Text]:
     Nothing of it but the name of a network namespace is ever cut, and that with a mark.
     """
     outcome = line.outcome if line.outcome == "delivered" else f"{line.outcome} {line.reason}"
+    here, arrow, there = (
+        (line.dst, "←", line.src) if line.direction == "ingress" else (line.src, "→", line.dst)
+    )
     row = Text(f"{literals.printable(line.time)[11:23]:<12}  ")
     row.append(f"{literals.printable(outcome):<18}", style=_STYLES[line.outcome])
     row.append(f"  {_after(line):>8}  ")
-    name = literals.printable(line.src.name)
-    to = f" → {_destination(line)}{f' x{line.sampling}' if line.sampling > 1 else ''}"
+    name = literals.printable(here.name)
+    if arrow == "←" and here.port is not None:
+        name += f":{here.port}"
+    to = f" {arrow} {_address(there)}{f' x{line.sampling}' if line.sampling > 1 else ''}"
     room = width - _INDENT - cell_len(to)
     if cell_len(name) <= room:
         yield row.append(name + to)
@@ -135,11 +149,11 @@ def rows(line: FlowLine, width: int) -> Iterator[Text]:
         yield Text(f"{'':<12} {to}")
 
 
-def _destination(line: FlowLine) -> str:
-    if line.dst.ip is None or line.dst.port is None:
-        return f"{literals.printable(line.dst.name)}, address not known"
-    host = f"[{line.dst.ip}]" if line.dst.ip.version == 6 else str(line.dst.ip)
-    return f"{host}:{line.dst.port}"
+def _address(end: End) -> str:
+    if end.ip is None or end.port is None:
+        return f"{literals.printable(end.name)}, address not known"
+    host = f"[{end.ip}]" if end.ip.version == 6 else str(end.ip)
+    return f"{host}:{end.port}"
 
 
 def _shortened(name: str, width: int) -> str:

@@ -9,6 +9,8 @@ from netsre.model.levels import Matcher
 
 _CALM: Final = (Step(0, panels.BLUE),)
 _OURS: Final = Matcher("owner", "=", c.OWNER)
+_EGRESS: Final = Matcher("direction", "=", "egress")
+_INGRESS: Final = Matcher("direction", "=", "ingress")
 _NONE_IS_GOOD: Final = (Step(0, panels.GREEN), Step(1, panels.VERMILION))
 
 AGENT_CPU_LIMIT: Final = 0.05
@@ -17,18 +19,18 @@ AGENT_CPU_LIMIT: Final = 0.05
 
 def flows() -> Section:
     """Return the row of connection attempts."""
-    row = (_attempts(), _failures(), _failing_peers(), _connect_time())
+    row = (_attempts(), _failures(), _failing_peers(), _connect_time(), _from_elsewhere(), _servers())
     return Section("flows", "Connections", row)
 
 
 def _attempts() -> Panel:
-    by_outcome = promql.aggregate("sum", ("outcome",), promql.rate(promql.agent(c.FLOWS)))
+    by_outcome = promql.aggregate("sum", ("outcome",), promql.rate(promql.agent(c.FLOWS, _EGRESS)))
     return Panel(
         "flows/attempts",
         "timeseries",
         "Connection attempts by outcome",
-        "Every attempt ends in one outcome. Failures that grow while the total stays are a fault; a total "
-        "that falls means that clients cannot even try.",
+        "Of clients on the node. Every attempt ends in one outcome. Failures that grow while the total stays "
+        "are a fault; a total that falls means that clients cannot even try.",
         (Query(by_outcome, "{{outcome}}"),),
         width=6,
         steps=_CALM,
@@ -39,7 +41,7 @@ def _attempts() -> Panel:
 
 
 def _failures() -> Panel:
-    failed = promql.agent(c.FLOWS, Matcher("outcome", "=", "failed"))
+    failed = promql.agent(c.FLOWS, _EGRESS, Matcher("outcome", "=", "failed"))
     by_reason = promql.aggregate("sum", ("reason",), promql.rate(failed))
     return Panel(
         "flows/failures",
@@ -56,7 +58,7 @@ def _failures() -> Panel:
 
 
 def _failing_peers() -> Panel:
-    failed = promql.agent(c.FLOWS, Matcher("outcome", "=", "failed"))
+    failed = promql.agent(c.FLOWS, _EGRESS, Matcher("outcome", "=", "failed"))
     by_peer = promql.aggregate("sum", ("src", "dst"), promql.rate(failed))
     return Panel(
         "flows/peers",
@@ -80,6 +82,38 @@ def _connect_time() -> Panel:
         "Median and slowest hundredth. A step by about 1 s is a lost SYN that was sent again.",
         tuple(Query(promql.quantile(q, (), buckets), name) for q, name in (("0.5", "p50"), ("0.99", "p99"))),
         width=6,
+        steps=_CALM,
+        lowest=0,
+    )
+
+
+def _from_elsewhere() -> Panel:
+    taken = promql.aggregate("sum", ("outcome", "reason"), promql.rate(promql.agent(c.FLOWS, _INGRESS)))
+    return Panel(
+        "flows/ingress",
+        "timeseries",
+        "Connections from other nodes",
+        "Of clients elsewhere. failed refused: they ask for a port where nobody listens, be it that a server "
+        "is down or that somebody scans ports. A fall of delivered: they no longer get here, or do not come.",
+        (Query(taken, "{{outcome}} {{reason}}"),),
+        width=12,
+        steps=_CALM,
+        lowest=0,
+        names=(("delivered none", panels.BLUE), ("failed refused", panels.VERMILION)),
+        stacked=True,
+    )
+
+
+def _servers() -> Panel:
+    by_server = promql.aggregate("sum", ("dst",), promql.rate(promql.agent(c.FLOWS, _INGRESS)))
+    return Panel(
+        "flows/servers",
+        "timeseries",
+        "Connections from other nodes by server",
+        "The five workloads of the node that most is asked of. Refused ones have no process: they are those "
+        "of the network namespace.",
+        (Query(promql.top(5, by_server), "{{dst}}"),),
+        width=12,
         steps=_CALM,
         lowest=0,
     )

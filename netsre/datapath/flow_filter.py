@@ -7,7 +7,7 @@ from typing import Final
 
 from netsre.datapath.flow_lines import TIME_BEGINS, End, FlowLine
 from netsre.datapath.flow_log import KINDS
-from netsre.datapath.flows import DROPPED, REASONS
+from netsre.datapath.flows import DIRECTIONS, DROPPED, REASONS
 from netsre.model import literals
 
 _LAST_PORT: Final = 65_535
@@ -37,6 +37,7 @@ class Wanted:
 
     outcomes: frozenset[str] | None = None
     reasons: frozenset[str] | None = None
+    directions: frozenset[str] | None = None
     src: Ends | None = None
     dst: Ends | None = None
     port: int | None = None
@@ -58,6 +59,7 @@ class Wanted:
             line.time >= self.since
             and (self.outcomes is None or line.outcome in self.outcomes)
             and (self.reasons is None or not self.reasons.isdisjoint(_named(line.reason)))
+            and (self.directions is None or line.direction in self.directions)
             and (self.port is None or line.dst.port == self.port)
             and (self.src is None or self.src.match(line.src))
             and (self.dst is None or self.dst.match(line.dst))
@@ -78,6 +80,11 @@ def reasons(text: str) -> frozenset[str]:
     own = [word for word in words if not (word.startswith(DROPPED) and word != DROPPED)]
     known = _words(",".join(own), REASONS | {_ANY_DROP}, "a reason") if own else frozenset()
     return known.union(words)
+
+
+def directions(text: str) -> frozenset[str]:
+    """Read `ingress`; raises `ValueError` with what is known."""
+    return _words(text, DIRECTIONS, "a direction")
 
 
 def ends(text: str) -> Ends:

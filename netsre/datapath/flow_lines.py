@@ -8,13 +8,14 @@ import functools
 import ipaddress
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
 
 from netsre.conventions import OTHER
 from netsre.datapath.flow_log import KINDS, UNKNOWN_ADDRESS, FlowEvent
+from netsre.datapath.flows import DIRECTIONS
 
 KIND: Final = "flow"
 VERDICTS: Final = ("allowed", "denied")
@@ -39,13 +40,14 @@ def line(event: FlowEvent, src: str, dst: str, epoch_ns: int) -> bytes:
     # By hand: a general encoder takes three times as long, and a storm of failures is when it matters.
     denied = event.outcome == "denied"
     latency = _seconds(max(0, event.end_ns - event.start_ns)) if event.start_ns else "null"
-    local_port, remote_port = event.local_port or "null", event.remote_port or "null"
     remote = event.remote if event.remote_port else UNKNOWN_ADDRESS
+    here, there = (event.local, event.local_port or "null"), (remote, event.remote_port or "null")
+    (source, source_port), (goal, goal_port) = event.role.from_to(here, there)
     text = (
         f'{{"time":"{rfc3339(epoch_ns + event.end_ns)}","kind":"{KIND}","direction":"{event.role.direction}",'
-        f'"src":{{"name":{_quoted(src)},"ip":{_address(event.local)},"port":{local_port}}},'
-        f'"dst":{{"name":{_quoted(dst)},"ip":{_address(remote)},'
-        f'"port":{remote_port}}},"protocol":"{event.role.protocol}","outcome":"{event.outcome}",'
+        f'"src":{{"name":{_quoted(src)},"ip":{_address(source)},"port":{source_port}}},'
+        f'"dst":{{"name":{_quoted(dst)},"ip":{_address(goal)},"port":{goal_port}}},'
+        f'"protocol":"{event.role.protocol}","outcome":"{event.outcome}",'
         f'"reason":"{event.reason}","verdict":"{VERDICTS[denied]}","latency_seconds":{latency},'
         f'"sampling":{event.one_in}}}\n'
     )
@@ -97,6 +99,7 @@ class FlowLine:
     text: str
     """As it stands in the file; plain ASCII, whatever stood there."""
     time: str
+    direction: str
     src: End
     dst: End
     outcome: str
@@ -124,9 +127,10 @@ def parse(raw: bytes) -> FlowLine:
     return FlowLine(
         text=_plain(text.strip()),
         time=time,
+        direction=_known(_text(found, "direction"), DIRECTIONS, "direction"),
         src=_end(found.get("src")),
         dst=_end(found.get("dst")),
-        outcome=_known_outcome(_text(found, "outcome")),
+        outcome=_known(_text(found, "outcome"), KINDS, "outcome"),
         reason=_text(found, "reason"),
         latency=None if latency is None else Decimal(latency),
         sampling=_whole(found, "sampling", 1 << 32),
@@ -144,9 +148,9 @@ def _no_number(text: str) -> float:
     raise ValueError(f"{text} is no number")
 
 
-def _known_outcome(text: str) -> str:
-    if text not in KINDS:
-        raise ValueError("its outcome is none")
+def _known(text: str, known: Iterable[str], what: str) -> str:
+    if text not in known:
+        raise ValueError(f"its {what} is none")
     return text
 
 

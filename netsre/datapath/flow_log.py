@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from netsre.datapath import flows
-from netsre.datapath.flows import TCP_CLIENT, Attempt, Role
+from netsre.datapath.flows import TCP_CLIENT, Attempt, Refusal, Role
 
 PAGE_BYTES: Final = 4_096
 RING_BYTES: Final = 1 << 20
@@ -47,7 +47,7 @@ class FlowEvent:
     start_ns: int
     """0 when the beginning was not seen."""
     netns: int
-    """Inode number of the client's network namespace; 0 when it is not known."""
+    """Inode number of the network namespace of the end that is here; 0 when it is not known."""
     outcome: str
     reason: str
     destination: str
@@ -61,9 +61,9 @@ class FlowEvent:
     one_in: int
     """It stands for so many of its kind."""
     cgroup: int = 0
-    """Id of the client's cgroup; 0 when it is not known."""
+    """Id of the cgroup of the end that is here; 0 when it is not known."""
     workload: int = 0
-    """Number of the destination's name; 0 when it has none."""
+    """Number of the other end's name; 0 when it has none."""
     role: Role = TCP_CLIENT
 
 
@@ -115,4 +115,24 @@ def stall_event(attempt: Attempt, end_ns: int, words: Mapping[int, str], *, deni
         1,
         attempt.cgroup,
         attempt.workload,
+    )
+
+
+def refused_event(refusal: Refusal) -> FlowEvent:
+    """Return the event of an attempt that was refused here; it had its answer at once."""
+    kind = refusal.kind
+    return FlowEvent(
+        refusal.at_ns,
+        0,
+        kind.netns,
+        kind.outcome,
+        kind.reason,
+        kind.destination,
+        refusal.local,
+        refusal.local_port,
+        refusal.remote,
+        refusal.remote_port,
+        1,
+        workload=kind.workload,
+        role=kind.role,
     )

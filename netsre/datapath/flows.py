@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial, reduce
 from operator import add
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 from netsre.conventions import OTHER
 from netsre.datapath.attribution import Client, Counted, Counter
@@ -21,6 +21,10 @@ MAX_ATTEMPTS: Final = 65_536
 MAX_FLOWS: Final = 16_384
 MAX_DENIED: Final = 1_024
 """Sources that are blocked, or were a moment ago."""
+MAX_REFUSALS: Final = 8_192
+"""Refused SYNs of a second."""
+CONNECTION_SETS: Final = 8_192
+"""Times seven connections that are remembered; a power of two."""
 UNKNOWN_BUCKET: Final = 255
 """The bucket of an answered attempt whose beginning was not seen: counted, without a latency."""
 STALL_NS: Final = STALL_SECONDS * 1_000_000_000
@@ -32,6 +36,8 @@ DEFINES: Final = {
     "MAX_ATTEMPTS": MAX_ATTEMPTS,
     "MAX_FLOWS": MAX_FLOWS,
     "MAX_DENIED": MAX_DENIED,
+    "MAX_REFUSALS": MAX_REFUSALS,
+    "CONNECTION_SETS": CONNECTION_SETS,
     "STALL_NS": f"{STALL_NS}ULL",
     "EARLY_TICKS": EARLY_TICKS,
     "UNKNOWN_BUCKET": UNKNOWN_BUCKET,
@@ -45,6 +51,11 @@ FLOW_KEY: Final = struct.Struct("<QIIBBBBBxH")
 FLOW_VALUE: Final = struct.Struct("<QQ")
 DENIAL: Final = struct.Struct("<QQ")
 LAST_DENIAL: Final = struct.Struct("<Q")
+REFUSAL: Final = struct.Struct("<Q16s16sIIHHB3x")
+REFUSAL_NS: Final = 1_000_000_000
+"""How long a refused SYN waits for its client to turn out to be here."""
+
+End = TypeVar("End")
 
 
 class Role(NamedTuple):
@@ -53,11 +64,17 @@ class Role(NamedTuple):
     direction: str
     protocol: str
 
+    def from_to(self, here: End, there: End) -> tuple[End, End]:
+        """Return the source and the destination: the client is the source, wherever it is."""
+        return (there, here) if self.direction == "ingress" else (here, there)
+
 
 TCP_CLIENT: Final = Role("egress", "tcp")
 UDP_CLIENT: Final = Role("egress", "udp")
 TCP_SERVER: Final = Role("ingress", "tcp")
 ROLES: Final = (TCP_CLIENT, UDP_CLIENT, TCP_SERVER)
+DIRECTIONS: Final = tuple(sorted({role.direction for role in ROLES}))
+"""Every value of the label `direction`."""
 
 _OUTCOMES: Final = ("delivered", "failed", "failed", "denied")
 _FIXED_REASONS: Final = {0: "none", 2: "stalled", 3: "blocked"}
@@ -92,6 +109,7 @@ class FlowKind(NamedTuple):
     outcome: str
     reason: str
     destination: str
+    """The name of the other end."""
     bucket: int
     role: Role = TCP_CLIENT
 
@@ -101,7 +119,7 @@ class FlowCount:
     """One counter of the probe, summed over CPUs."""
 
     netns: int
-    """Inode number of the client's network namespace; 0 when it is not known."""
+    """Inode number of the network namespace of the end that is here; 0 when it is not known."""
     outcome: str
     reason: str
     destination: str
@@ -110,18 +128,18 @@ class FlowCount:
     count: int
     sum_ns: int
     cgroup: int = 0
-    """Id of the client's cgroup; 0 when it is not known."""
+    """Id of the cgroup of the end that is here; 0 when it is not known."""
     workload: int = 0
-    """Number of the destination's name; 0 when it has none."""
+    """Number of the other end's name; 0 when it has none."""
     role: Role = TCP_CLIENT
 
     @property
     def client(self) -> Client:
-        """Return who connects."""
+        """Return the end that is here."""
         return Client(self.netns, self.cgroup)
 
     def counted(self, names: Names) -> Counted[FlowKind]:
-        """Return it as totals by name want it, with the name of where it went."""
+        """Return it as totals by name want it, with the name of the other end."""
         return Counted(self.client, self._kind(names), self.count, self.sum_ns)
 
     def counter(self, names: Names) -> Counter[FlowKind]:
@@ -147,6 +165,29 @@ class Attempt:
     workload: int = 0
     drop: int = 0
     """The kernel's number for why the last packet of it was dropped here; 0 when none was."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A SYN that was refused, as nobody here listens for it."""
+
+    at_ns: int
+    """By CLOCK_MONOTONIC."""
+    local: bytes
+    """16 bytes as in an IPv6 header; an IPv4 address is `::ffff:a.b.c.d`."""
+    remote: bytes
+    netns: int
+    workload: int
+    local_port: int
+    remote_port: int
+    destination: str
+    """The class of the client's address."""
+
+    @property
+    def kind(self) -> FlowCount:
+        """Return how it is counted, none of them yet."""
+        ends = 0, self.workload, TCP_SERVER
+        return FlowCount(self.netns, _OUTCOMES[1], "refused", self.destination, UNKNOWN_BUCKET, 0, 0, *ends)
 
 
 def reason_of(outcome: int, error: int, drop: int, words: Mapping[int, str]) -> str:
@@ -264,6 +305,15 @@ def unanswered(attempt: Attempt, words: Mapping[int, str], *, denied: bool) -> F
         attempt.cgroup,
         attempt.workload,
     )
+
+
+def refused(entries: Iterable[tuple[bytes, bytes]], now_ns: int) -> Iterator[tuple[bytes, Refusal]]:
+    """Yield the entries of the map `refusals` that nobody here took away in time, with their keys."""
+    for key, value in entries:
+        at_ns, local, remote, netns, workload, local_port, remote_port, destination = REFUSAL.unpack(value)
+        if now_ns - at_ns >= REFUSAL_NS:
+            ends = local, remote, netns, workload, local_port, remote_port
+            yield key, Refusal(at_ns, *ends, destination_of(destination))
 
 
 def stalled(attempts: Iterable[Attempt], now_ns: int) -> Iterator[Attempt]:

@@ -22,9 +22,23 @@ _DEVICE: Final[_Members] = MappingProxyType(
     {"OFF_SKB_DEV": ("sk_buff", "dev"), "OFF_DEV_NET": ("net_device", "nd_net.net")}
 )
 
+_PACKET: Final[_Members] = MappingProxyType(
+    {
+        **_DEVICE,
+        "OFF_SKB_HEAD": ("sk_buff", "head"),
+        "OFF_SKB_NETWORK_HEADER": ("sk_buff", "network_header"),
+        "OFF_SKB_TRANSPORT_HEADER": ("sk_buff", "transport_header"),
+    }
+)
+
 _FLOWS: Final[_Members] = MappingProxyType(
     {
         **_SOCKET,
+        **_PACKET,
+        "OFF_SK_SOCKET": ("sock", "sk_socket"),
+        "OFF_SK_MAX_ACK_BACKLOG": ("sock", "sk_max_ack_backlog"),
+        "OFF_TCP_SND_UNA": ("tcp_sock", "snd_una"),
+        "OFF_TCP_RCV_NXT": ("tcp_sock", "rcv_nxt"),
         "OFF_SKC_DPORT": ("sock_common", "skc_dport"),
         "OFF_SKC_V6_RCV_SADDR": ("sock_common", "skc_v6_rcv_saddr"),
         "OFF_SK_ERR": ("sock", "sk_err"),
@@ -51,13 +65,10 @@ _CGROUP: Final[_Members] = MappingProxyType(
 _TCP: Final[_Members] = MappingProxyType(
     {
         **_SOCKET,
-        **_DEVICE,
+        **_PACKET,
         "OFF_SKC_STATE": ("sock_common", "skc_state"),
         "OFF_SK_MAX_ACK_BACKLOG": ("sock", "sk_max_ack_backlog"),
         "OFF_TCP_SRTT": ("tcp_sock", "srtt_us"),
-        "OFF_SKB_HEAD": ("sk_buff", "head"),
-        "OFF_SKB_NETWORK_HEADER": ("sk_buff", "network_header"),
-        "OFF_SKB_TRANSPORT_HEADER": ("sk_buff", "transport_header"),
     }
 )
 

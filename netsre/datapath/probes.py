@@ -61,11 +61,13 @@ FLOWS: Final = Probe(
     maps=(
         *("attempts", "stalls", "denied_sources", "last_denial_ns", "workloads", "workload_rules"),
         *("flows", "flows_overflow", "attempts_overflow"),
+        *("connections", "refusals", "last_refusal_ns", "refusals_overflow"),
         *("flow_log_switch", "flow_log", "flow_log_lost"),
     ),
     programs=(
         Program("netsre_flows", "inet_sock_set_state", "inet_sock_set_state"),
         Program("netsre_flows_b", "inet_sock_set_state_again", "inet_sock_set_state", spare=True),
+        Program("netsre_flows_in", "flow_refused", "tcp_send_reset"),
         Program("netsre_flow_log", "flow_log_stalled", "", called=True),
     ),
     loss="connections are neither counted nor timed, and blocks are not told from failures",

@@ -27,7 +27,7 @@ def put_flows(readings: Readings, amounts: Sequence[Amount[FlowKind]], cells: Ce
 
     def ends(amount: Amount[FlowKind]) -> tuple[str, ...]:
         role = amount.kind.role
-        return role.direction, amount.name, amount.kind.destination, role.protocol
+        return role.direction, *role.from_to(amount.name, amount.kind.destination), role.protocol
 
     _put_sums(readings, c.FLOWS, (((a.kind.outcome, a.kind.reason, *ends(a)), a.count) for a in amounts))
     timed = (

@@ -32,7 +32,8 @@ _FLOW = ("direction", "src", "dst", "protocol")
 _TABLE = ("table", "netns")
 
 _METRICS: Final = (
-    Metric(c.FLOWS, "counter", "Connection attempts by outcome; one outcome per attempt.",
+    Metric(c.FLOWS, "counter",
+           "Attempts by outcome, one each: egress by clients on the node, ingress by clients elsewhere.",
            ("outcome", "reason", *_FLOW), "agent"),
     Metric(c.FLOW_CONNECT_SECONDS, "histogram", "Time from the first SYN to an established connection.",
            _FLOW, "agent", "seconds"),
@@ -122,7 +123,7 @@ _METRICS: Final = (
            "BPF maps of the kernel by whether their entries are counted, not yet, or never change (fixed).",
            ("entries",), "agent"),
     Metric(c.BPF_MAP_OVERFLOWS, "counter",
-           "Updates that found a BPF map full; the event was still counted, with less detail.",
+           "Updates that found a BPF map full; counted with less detail, of refusals not at all.",
            ("map",), "agent"),
     Metric(c.AGENT_PROBE_UP, "gauge", "1 while a probe is attached and read, 0 with the reason otherwise.",
            ("probe", "reason"), "agent"),

@@ -145,7 +145,7 @@ print(json.dumps({n: f"{s.reason}: {s}" if isinstance(s, ProbeUnfit) else "" for
     ("tracepoint", "down"),
     [
         ("inet_sock_set_state", {"flows", "tcp"}),
-        ("tcp_send_reset", {"tcp"}),
+        ("tcp_send_reset", {"flows", "tcp"}),
         ("tcp_retransmit_synack", {"tcp"}),
         ("kfree_skb", {"drops"}),
     ],

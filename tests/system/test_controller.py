@@ -73,7 +73,7 @@ class Agent:
 
     def text(self) -> str:
         """Return the counters as Prometheus text."""
-        flow = 'netsre_flows_total{direction="out",src="a",dst="b",protocol="tcp",'
+        flow = 'netsre_flows_total{direction="egress",src="a",dst="b",protocol="tcp",'
         return (
             f"process_start_time_seconds {self.started}\n"
             f'{flow}outcome="delivered",reason="none"}} {self.delivered}\n'

@@ -16,6 +16,7 @@ from netsre.cli import main
 from netsre.datapath import flow_lines
 from netsre.datapath.block import source_key
 from netsre.datapath.flow_log import FlowEvent
+from netsre.datapath.flows import TCP_SERVER
 from tests.machine import wait_until
 
 NOW: Final = time.time_ns()
@@ -41,7 +42,9 @@ DENIED: Final = dataclasses.replace(REFUSED, outcome="denied", reason="blocked",
 
 def log(path: pathlib.Path, *events: FlowEvent, netns: str = "host") -> pathlib.Path:
     """Write a log."""
-    lines = [flow_lines.line(event, netns, event.destination, 0) for event in events]
+    lines = [
+        flow_lines.line(event, *event.role.from_to(netns, event.destination), epoch_ns=0) for event in events
+    ]
     assert FlowLogFile(path, 8 << 20).append(lines).lines == len(events)
     return path
 
@@ -73,6 +76,25 @@ def test_a_person_sees_a_table_of_eighty_columns(
         "failed refused       1.23 ms  host → 10.0.0.2:443",
         "failed stalled        3.00 s  host → [2001:db8:1:2:3:4:5:6]:443",
         "denied blocked             -  host → 10.0.0.2:22",
+    ]
+
+
+def test_what_comes_from_elsewhere_has_its_arrow_the_other_way(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The end that is here comes first, with the port that was asked for; the client's address is whole."""
+    taken = dataclasses.replace(USUAL, role=TCP_SERVER, local_port=443, remote_port=40_112, start_ns=0)
+    far = dataclasses.replace(
+        taken, remote=source_key("2001:db8:1:2:3:4:5:6"), outcome="failed", reason="refused", one_in=1
+    )
+    path = log(tmp_path / "flows.jsonl", REFUSED, taken, far)
+    code, shown, _ = run(capsys, "--file", path, "--direction", "ingress")
+
+    assert code == 0
+    assert [line[14:] for line in shown[1:]] == [
+        "delivered                  -  host:443 ← 10.0.0.2:40112 x100",
+        "failed refused             -  host:443",
+        "← [2001:db8:1:2:3:4:5:6]:40112",
     ]
 
 

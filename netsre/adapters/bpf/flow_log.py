@@ -14,7 +14,7 @@ from netsre.adapters.bpf.ring import Ring
 from netsre.adapters.bpf.session import Session
 from netsre.datapath import drops, flow_log, flows
 from netsre.datapath.flow_log import FlowEvent, Switch
-from netsre.datapath.flows import Attempt
+from netsre.datapath.flows import Attempt, Refusal
 
 _STALLED: Final = "netsre_flow_log"
 _ONLY: Final = bytes(4)
@@ -35,9 +35,11 @@ class FlowLog:
         self._ring = Ring(session.maps["flow_log"])
         self._found: list[FlowEvent] = []
         self._stalls = 0
+        self._on = False
 
     def switch(self, wanted: Switch) -> None:
         """Say what is emitted from now on."""
+        self._on = wanted.on
         self._switch.put(_ONLY, wanted.packed())
 
     def stalled(self, attempt: Attempt, *, denied: bool) -> None:
@@ -52,6 +54,11 @@ class FlowLog:
         if self._stalls % _STALLS == 0:
             # Whatever many were found at once: we are the ones who fill the ring, and who empty it.
             self._found += self._ring.drain(self._decode)
+
+    def refused(self, refusal: Refusal) -> None:
+        """Take down the event of an attempt that was refused here, and counted."""
+        if self._on:
+            self._found.append(flow_log.refused_event(refusal))
 
     def drain(self) -> list[FlowEvent]:
         """Return the events since the last time."""

@@ -1,4 +1,4 @@
-"""The reader of the flow probe: counts, stalled attempts, and the care of its tables.
+"""The reader of the flow probe: counts, stalled and refused attempts, and the care of its tables.
 
 Not thread safe; the agent calls it under one lock.
 """
@@ -33,18 +33,18 @@ class FlowProbe:
         self.denials = Denials(session.maps["denied_sources"], session.maps["last_denial_ns"])
         """The sources that are blocked: whoever blocks keeps them in step."""
         self.log: FlowLog | None = None
-        """Where stalled attempts are logged too; what the kernel counts it logs itself."""
+        """Where what is counted here is logged too; what the kernel counts it logs itself."""
         self.in_flight = 0
         self._words = drops.words_of(session.enums)
         self._goals = Names({})
         self._counters = Counters[bytes | FlowCount, FlowKind](self._counter)
-        self._entries = {"attempts": 0, "stalls": 0, "flows": 0}
+        self._entries = {"attempts": 0, "stalls": 0, "flows": 0, "refusals": 0}
         # Counted here and not in the kernel: nobody but us notices that nothing happens.
-        self._stalled: collections.Counter[FlowCount] = collections.Counter()
+        self._noticed: collections.Counter[FlowCount] = collections.Counter()
         self._unclaimed = 0
 
     def scan(self, now_ns: int) -> None:
-        """Count attempts that became stalled; call it about twice a second.
+        """Count attempts that became stalled, and those that were refused here; call it about twice a second.
 
         The order matters. Claims are listed before attempts are read, and only listed claims are removed:
         a claim that the kernel side made after our reading cannot be removed and made a second time by us.
@@ -64,6 +64,18 @@ class FlowProbe:
             self._remove_idle(idle)
         self.in_flight = len(waiting)
         self._entries |= {"attempts": used, "stalls": len(claims)}
+        self._count_refused(now_ns)
+
+    def _count_refused(self, now_ns: int) -> None:
+        refusals = self.session.maps["refusals"]
+        waiting = list(refusals.entries())
+        self._entries["refusals"] = len(waiting)
+        for key, refusal in flows.refused(waiting, now_ns):
+            # Whoever removes it counts it: its client may be here after all, and late.
+            if refusals.delete(key):
+                self._noticed[refusal.kind] += 1
+                if self.log is not None:
+                    self.log.refused(refusal)
 
     def _count_stalled(self, attempts: Iterable[Attempt]) -> None:
         stalls = self.session.maps["stalls"]
@@ -76,7 +88,7 @@ class FlowProbe:
                 return
             if claimed:
                 denied = self.denials.covers(attempt.source, attempt.start_ns)
-                self._stalled[flows.unanswered(attempt, self._words, denied=denied)] += 1
+                self._noticed[flows.unanswered(attempt, self._words, denied=denied)] += 1
                 if self.log is not None:
                     self.log.stalled(attempt, denied=denied)
 
@@ -89,7 +101,7 @@ class FlowProbe:
                 attempts.delete(key)
 
     def counts(self) -> list[FlowCount]:
-        """Return every counter: the kernel's, those without detail, and the stalled that we found."""
+        """Return every counter: the kernel's, those without detail, and what we noticed ourselves."""
         found = list(flows.decode_flows(self.session.maps["flows"].entries(), self._words))
         return [*found, *self._without_entries()]
 
@@ -108,7 +120,7 @@ class FlowProbe:
 
     def _without_entries(self) -> Iterator[FlowCount]:
         yield from self._overflowed()
-        for kind, count in self._stalled.items():
+        for kind, count in self._noticed.items():
             yield dataclasses.replace(kind, count=count)
 
     def _counter(self, key: bytes | FlowCount) -> Counter[FlowKind]:
@@ -125,9 +137,9 @@ class FlowProbe:
             if flows.client_of(key) in gone:
                 table.delete(key)
         self._counters.retire(gone)
-        for kind in list(self._stalled):
+        for kind in list(self._noticed):
             if kind.client in gone:
-                del self._stalled[kind]
+                del self._noticed[kind]
 
     def name_destinations(self, workloads: Iterable[Workload]) -> None:
         """Have destinations counted by these names from now on; asked once, before anything is counted."""
@@ -141,7 +153,8 @@ class FlowProbe:
         """Yield how full each table was when it was last read."""
         overflows = {
             "flows": sum(count.count for count in self._overflowed()),
-            "attempts": self._attempts_lost(),
+            "attempts": self._lost("attempts_overflow"),
+            "refusals": self._lost("refusals_overflow"),
             "stalls": self._unclaimed,
             "denied_sources": self.denials.refused,
         }
@@ -158,8 +171,8 @@ class FlowProbe:
                 found.append(flows.decode_overflow(slot, value))
         return [count for count in found if count.count]
 
-    def _attempts_lost(self) -> int:
-        value = self.session.maps["attempts_overflow"].lookup(struct.pack("<I", 0)) or b""
+    def _lost(self, name: str) -> int:
+        value = self.session.maps[name].lookup(struct.pack("<I", 0)) or b""
         return sum(count for (count,) in struct.iter_unpack("<Q", value))
 
 

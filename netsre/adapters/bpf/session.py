@@ -97,7 +97,7 @@ class Session:
 
     @property
     def attached(self) -> int:
-        """How many programs every state change runs."""
+        """How many programs are attached now."""
         return len(self.attachment_fds)
 
     def missed_runs(self) -> int:

@@ -181,14 +181,16 @@ class BpfMap:
                 raise MapFull(*error.args) from error
             raise
 
-    def delete(self, key: bytes) -> None:
-        """Remove a key; one that is gone already is no error."""
+    def delete(self, key: bytes) -> bool:
+        """Remove a key; return whether we were the one to remove it."""
         keys = ctypes.create_string_buffer(key, len(key))
         try:
             bpf(_MAP_DELETE_ELEM, self._element(keys, None, 0))
         except OSError as error:
             if error.errno != errno.ENOENT:
                 raise
+            return False
+        return True
 
     def entries(self) -> Iterator[tuple[bytes, bytes]]:
         """Yield every (key, value), read in batches; values of per-CPU maps hold all CPUs' slots."""

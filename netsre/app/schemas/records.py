@@ -5,10 +5,9 @@ from typing import Final
 from netsre.app.schemas.parts import Schema
 from netsre.datapath import flow_lines
 from netsre.datapath.flow_log import KINDS
-from netsre.datapath.flows import DROPPED, REASONS, ROLES
+from netsre.datapath.flows import DIRECTIONS, DROPPED, REASONS, ROLES
 
 _DRAFT: Final = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
-_DIRECTIONS: Final = sorted({role.direction for role in ROLES})
 _PROTOCOLS: Final = sorted({role.protocol for role in ROLES})
 _REASON: Final = f"^({'|'.join(sorted(REASONS))}|{DROPPED}[a-z0-9_]+)$"
 _PORT: Final[Schema] = {"type": ["integer", "null"], "minimum": 1, "maximum": 65_535}
@@ -34,7 +33,10 @@ def flow() -> Schema:
     keys: dict[str, Schema] = {
         "time": time,
         "kind": {"description": "What the line is about.", "const": flow_lines.KIND},
-        "direction": {"description": "Egress where this node is the client.", "enum": _DIRECTIONS},
+        "direction": {
+            "description": "egress where the client is on this node, ingress where it is elsewhere.",
+            "enum": list(DIRECTIONS),
+        },
         "src": _end("The client."),
         "dst": _end("Where it wanted to go."),
         "protocol": {"description": "The transport.", "enum": _PROTOCOLS},

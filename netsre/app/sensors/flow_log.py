@@ -89,6 +89,6 @@ class FlowLogSensor:
 
 
 def _ends(event: FlowEvent, names: Names) -> tuple[str, str]:
-    """Return the names of both ends."""
-    source = names.source(event.netns, event.cgroup)
-    return source, names.destination(event.workload, event.destination)
+    """Return the names of the source and the destination."""
+    here = names.source(event.netns, event.cgroup)
+    return event.role.from_to(here, names.destination(event.workload, event.destination))

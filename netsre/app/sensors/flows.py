@@ -43,12 +43,17 @@ class FlowSensor:
         put_usage(readings, self._probe.usage())
 
     def ended(self, now: float) -> Totals:
-        """Return how many attempts were delivered, and failed, until they were last counted."""
+        """Return how many attempts of clients here were delivered, and failed, until the last count."""
         return Totals(now, self._ended["delivered"], self._ended["failed"])
 
     def _count(self, now: float) -> None:
         self._counting.take(self._probe.reading(), now)
-        outcomes = self._counting.sums(lambda kind: kind.outcome)
+        # A scan of closed ports is no failure of anybody here.
+        outcomes = self._counting.sums(_word)
         # Only what is more than before: the totals of clients that are gone leave.
         self._ended += outcomes - self._counted
         self._counted = outcomes
+
+
+def _word(kind: FlowKind) -> str:
+    return kind.outcome if kind.role.direction == "egress" else kind.role.direction

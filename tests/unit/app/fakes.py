@@ -63,7 +63,7 @@ class Source:
         """Return the counters, or raise."""
         if self.down is not None:
             raise SourceUnreachable(self.down)
-        base = {"direction": "out", "src": "a", "dst": "b", "protocol": "tcp"}
+        base = {"direction": "egress", "src": "a", "dst": "b", "protocol": "tcp"}
         ok = Series("netsre_flows_total", labels({**base, "outcome": "delivered", "reason": "none"}))
         bad = Series("netsre_flows_total", labels({**base, "outcome": "failed", "reason": "refused"}))
         values = {ok: Decimal(self.delivered), bad: Decimal(self.failed), **self.gauges}

@@ -157,6 +157,16 @@ def test_a_line_says_everything_in_a_fixed_form() -> None:
     assert read.text == line.decode().rstrip("\n")
 
 
+def test_a_line_from_elsewhere_has_the_client_as_its_source() -> None:
+    """Whoever is here is the destination; what is not known of a client is null all the same."""
+    event = dataclasses.replace(REFUSED, role=TCP_SERVER, local_port=443, remote_port=40_000, start_ns=0)
+    read = flow_lines.parse(flow_lines.line(event, "private", "web", EPOCH).rstrip(b"\n"))
+
+    assert (read.direction, read.latency) == ("ingress", None)
+    assert read.src == flow_lines.End("private", ipaddress.ip_address("10.0.0.2"), 40_000)
+    assert read.dst == flow_lines.End("web", ipaddress.ip_address("10.0.0.1"), 443)
+
+
 EVENTS = (
     REFUSED,
     FlowEvent(1, 0, 0, "failed", "abandoned", OTHER, source_key("::1"), 0, bytes(16), 0, 1),
@@ -260,6 +270,8 @@ def test_a_line_that_is_read_is_passed_on_in_plain_ascii() -> None:
         (Wanted(reasons=flow_filter.reasons("stalled, refused")), True),
         (Wanted(reasons=flow_filter.reasons("stalled")), False),
         (Wanted(reasons=flow_filter.reasons("dropped,dropped:netfilter_drop")), False),
+        (Wanted(directions=flow_filter.directions("egress,ingress")), True),
+        (Wanted(directions=flow_filter.directions("ingress")), False),
         (Wanted(src=flow_filter.ends("lab")), True),
         (Wanted(src=flow_filter.ends("la*")), True),
         (Wanted(src=flow_filter.ends("b*")), False),
@@ -276,7 +288,7 @@ def test_a_line_that_is_read_is_passed_on_in_plain_ascii() -> None:
     ],
 )
 def test_a_line_is_wanted_by_what_it_says(wanted: Wanted, match: bool) -> None:
-    """By outcome, reason, either end, port and time."""
+    """By outcome, reason, direction, either end, port and time."""
     assert (
         wanted.match(flow_lines.parse(flow_lines.line(REFUSED, "lab", "private", EPOCH).rstrip(b"\n")))
         is match

@@ -31,6 +31,9 @@ int main(void) {
   FIELD(flow_key, outcome); FIELD(flow_key, error); FIELD(flow_key, destination);
   FIELD(flow_key, bucket); FIELD(flow_key, role); FIELD(flow_key, drop); SIZE(flow_key);
   FIELD(denial, since_ns); FIELD(denial, until_ns); SIZE(denial);
+  FIELD(refusal, at_ns); FIELD(refusal, local); FIELD(refusal, remote); FIELD(refusal, netns);
+  FIELD(refusal, workload); FIELD(refusal, local_port); FIELD(refusal, remote_port);
+  FIELD(refusal, destination); SIZE(refusal);
   FIELD(drops, packets); FIELD(drops, bytes); SIZE(drops); SIZE(source); SIZE(source_address);
   FIELD(flow_value, count); FIELD(flow_value, sum_ns); SIZE(flow_value);
   FIELD(load_reader, device); FIELD(load_reader, inode); FIELD(load_reader, process); SIZE(load_reader);
@@ -91,6 +94,15 @@ flow_key 24
 denial.since_ns 0 8
 denial.until_ns 8 8
 denial 16
+refusal.at_ns 0 8
+refusal.local 8 16
+refusal.remote 24 16
+refusal.netns 40 4
+refusal.workload 44 4
+refusal.local_port 48 2
+refusal.remote_port 50 2
+refusal.destination 52 1
+refusal 56
 drops.packets 0 8
 drops.bytes 8 8
 drops 16
@@ -161,7 +173,7 @@ def test_the_header_has_the_layout_that_the_reader_decodes(tmp_path: Path) -> No
     assert printed == _EXPECTED
     layouts = (flows.ATTEMPT, flows.STALL_CLAIM, flows.FLOW_KEY, flows.FLOW_VALUE, flows.DENIAL, block.DROPS)
     assert [layout.size for layout in layouts] == [48, 16, 24, 16, 16, 16]
-    assert workloads.WORKLOAD_KEY.size == 24
+    assert (workloads.WORKLOAD_KEY.size, flows.REFUSAL.size) == (24, 56)
     assert block.SOURCE_BYTES == 16
     assert [layout.size for layout in (tcp.TCP_KEY, tcp.TCP_VALUE, drops.DROP_KEY)] == [16, 16, 8]
     assert (tcp.DETAILS, drops.TCP_END) == (128, 511)

@@ -109,8 +109,9 @@ def test_a_ratio_reads_into_its_selectors() -> None:
     indicator = flow_success().indicator
 
     assert isinstance(indicator, RatioIndicator)
-    assert indicator.bad == Selector("netsre_flows_total", (Matcher("outcome", "=", "failed"),))
-    assert str(indicator.total) == 'netsre_flows_total{outcome=~"delivered|failed"}'
+    ends = Matcher("direction", "=", "egress")
+    assert indicator.bad == Selector("netsre_flows_total", (ends, Matcher("outcome", "=", "failed")))
+    assert str(indicator.total) == 'netsre_flows_total{direction="egress",outcome=~"delivered|failed"}'
 
 
 def test_the_workbook_policy_has_the_factors_of_the_book() -> None:
