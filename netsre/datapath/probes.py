@@ -46,6 +46,8 @@ class Probe:
     """Attached, and so run, in this order."""
     defines: Callable[[TypeTable], Mapping[str, object]]
     """Preprocessor names of its source; raises `BtfError` where this kernel lacks what it needs."""
+    shared: tuple[str, ...] = ()
+    """Files that it needs before its own, and that are there once for all probes that need them."""
     enums: tuple[str, ...] = ()
     """Enumerations of this kernel that its reader needs; one that the kernel lacks is empty."""
 
@@ -70,6 +72,7 @@ FLOWS: Final = Probe(
         **offsets.flow_defines(types),
         "CONNECT_BUCKETS": buckets.bucket_defines(),
     },
+    shared=("attempts.c",),
 )
 
 TCP: Final = Probe(
