@@ -76,7 +76,7 @@ def decode(raw: bytes | memoryview) -> FlowEvent:
         start_ns,
         netns,
         flows.outcome_of(outcome),
-        flows.reason_of(outcome, error),
+        flows.reason_of(outcome, error, flows.role_of(role)),
         flows.destination_of(destination),
         local,
         local_port if remote_known else 0,

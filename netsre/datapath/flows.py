@@ -56,6 +56,8 @@ ROLES: Final = (TCP_CLIENT, UDP_CLIENT, TCP_SERVER)
 _OUTCOMES: Final = ("delivered", "failed", "failed", "denied")
 _FIXED_REASONS: Final = {0: "none", 2: "stalled", 3: "blocked"}
 """Of outcomes that say themselves why."""
+_UNANSWERED: Final = "unanswered"
+"""The word for `stalled` where no answer may have been meant to come."""
 DESTINATIONS: Final = (OTHER, "loopback", "private", "public")
 """Classes of addresses."""
 OUTCOME_STALLED: Final = 2
@@ -74,7 +76,7 @@ _REASONS: Final = {
     errno.EACCES: "forbidden",
     errno.EPERM: "forbidden",
 }
-REASONS: Final = frozenset(_REASONS.values()) | {*_FIXED_REASONS.values(), "other"}
+REASONS: Final = frozenset(_REASONS.values()) | {*_FIXED_REASONS.values(), _UNANSWERED, "other"}
 """Every value that the label `reason` can have, beside the marker for counts without detail."""
 
 
@@ -133,8 +135,10 @@ class Attempt:
     workload: int = 0
 
 
-def reason_of(outcome: int, error: int) -> str:
+def reason_of(outcome: int, error: int, role: Role = TCP_CLIENT) -> str:
     """Return the word for why an attempt ended, from the probe's outcome and the socket's errno."""
+    if outcome == OUTCOME_STALLED and role == UDP_CLIENT:
+        return _UNANSWERED
     return _FIXED_REASONS.get(outcome) or _REASONS.get(error, "other")
 
 
@@ -175,7 +179,7 @@ def decode_flows(entries: Iterable[tuple[bytes, bytes]]) -> Iterator[FlowCount]:
         yield FlowCount(
             netns,
             _OUTCOMES[outcome],
-            reason_of(outcome, error),
+            reason_of(outcome, error, ROLES[role]),
             destination_of(destination),
             bucket if outcome == 0 else UNKNOWN_BUCKET,
             count,
@@ -196,7 +200,7 @@ def decode_overflow(slot: int, value: bytes) -> FlowCount:
     """Turn a slot of `flows_overflow` into a counter without detail."""
     role, outcome = divmod(slot, len(_OUTCOMES))
     count, _ = sum_per_cpu(value)
-    reason = _FIXED_REASONS.get(outcome, OTHER)
+    reason = reason_of(outcome, 0, ROLES[role]) if outcome in _FIXED_REASONS else OTHER
     return FlowCount(0, _OUTCOMES[outcome], reason, OTHER, UNKNOWN_BUCKET, count, 0, role=ROLES[role])
 
 

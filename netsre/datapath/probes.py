@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from netsre.datapath import buckets, drops, flow_log, flows, loads, offsets, tcp, workloads
+from netsre.datapath import buckets, drops, flow_log, flows, loads, offsets, tcp, udp, workloads
 from netsre.datapath.btf import TypeTable
 
 
@@ -94,6 +94,32 @@ TCP: Final = Probe(
     enums=(tcp.RESET_ENUM,),
 )
 
+UDP: Final = Probe(
+    "udp",
+    "udp.c",
+    maps=(
+        *("denied_sources", "last_denial_ns", "workloads", "workload_rules", "flow_log_switch"),
+        *("udp_sockets", "udp_peers", "udp_stalls", "udp_counts", "udp_counts_overflow", "udp_unseen"),
+        *("udp_log", "udp_log_lost"),
+    ),
+    programs=(
+        # First what sees the end of a call: what a hook notes at its beginning is never left over.
+        Program("netsre_udp_sent", "udp_sent", "sock_send_length"),
+        Program("netsre_udp_got", "udp_received", "sock_recv_length"),
+        Program("netsre_udp_err", "udp_told", "inet_sk_error_report"),
+        *(Program(f"netsre_{hook}", f"udp_{hook}", "", cgroup=hook) for hook in ("sendmsg4", "sendmsg6")),
+        *(Program(f"netsre_{hook}", f"udp_{hook}", "", cgroup=hook) for hook in ("recvmsg4", "recvmsg6")),
+        Program("netsre_udp_end", "udp_released", "", cgroup="sock_release"),
+    ),
+    defines=lambda types: {
+        **udp.DEFINES,
+        **workloads.DEFINES,
+        **offsets.udp_defines(types),
+        "CONNECT_BUCKETS": buckets.bucket_defines(),
+    },
+    shared=("attempts.c",),
+)
+
 DROPS: Final = Probe(
     "drops",
     "drops.c",
@@ -118,5 +144,5 @@ LOADS: Final = Probe(
 )
 
 # Last: that its tracepoints are on is paid for by every system call of the node.
-PROBES: Final = (FLOWS, TCP, DROPS, LOADS)
+PROBES: Final = (FLOWS, TCP, UDP, DROPS, LOADS)
 """Every probe of the agent."""
