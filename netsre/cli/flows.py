@@ -58,6 +58,18 @@ _SHORTEST_NAME: Final = 8
     callback=parsed(flow_filter.ends),
     help="Only to this address, network, or class (loopback, private, public).",
 )
+@click.option(
+    "--protocol",
+    metavar="P",
+    callback=parsed(flow_filter.protocols),
+    help="Only these: tcp, udp; with commas.",
+)
+@click.option(
+    "--direction",
+    metavar="D",
+    callback=parsed(flow_filter.directions),
+    help="Only these: egress (this node asks), ingress (it is asked).",
+)
 @click.option("--port", metavar="P", callback=parsed(flow_filter.port), help="Only to this port.")
 @click.option(
     "--since",
@@ -84,7 +96,8 @@ def flows(*, follow: bool, as_json: bool, file: Path | None, last: int | None, *
     if last is None and asked["since"] is None and not asked["everything"]:
         last = _USUAL_LAST
     since, since_seconds = app.since(asked["since"])
-    wanted = Wanted(asked["outcome"], asked["reason"], asked["src"], asked["dst"], asked["port"], since)
+    ends = asked["src"], asked["dst"], asked["port"]
+    wanted = Wanted(asked["outcome"], asked["reason"], *ends, since, asked["direction"], asked["protocol"])
     found = app.Flows(file or app.find(), wanted, since_seconds)
     try:
         _show(found, last, follow=follow, as_json=as_json)
@@ -139,7 +152,9 @@ def _destination(line: FlowLine) -> str:
     if line.dst.ip is None or line.dst.port is None:
         return f"{literals.printable(line.dst.name)}, address not known"
     host = f"[{line.dst.ip}]" if line.dst.ip.version == 6 else str(line.dst.ip)
-    return f"{host}:{line.dst.port}"
+    return (
+        f"{host}:{line.dst.port}{'' if line.protocol == 'tcp' else f' {literals.printable(line.protocol)}'}"
+    )
 
 
 def _shortened(name: str, width: int) -> str:

@@ -7,7 +7,7 @@ from typing import Final
 
 from netsre.datapath.flow_lines import TIME_BEGINS, End, FlowLine
 from netsre.datapath.flow_log import KINDS
-from netsre.datapath.flows import REASONS
+from netsre.datapath.flows import REASONS, ROLES
 from netsre.model import literals
 
 _LAST_PORT: Final = 65_535
@@ -42,6 +42,8 @@ class Wanted:
     """Of the destination."""
     since: str = ""
     """An RFC 3339 time as lines have it: in this form the earlier time is the lesser text."""
+    directions: frozenset[str] | None = None
+    protocols: frozenset[str] | None = None
 
     def may_match(self, raw: bytes) -> bool:
         """Say whether a line may be wanted, before it is read: in a large log that is most of the work."""
@@ -57,6 +59,8 @@ class Wanted:
             line.time >= self.since
             and (self.outcomes is None or line.outcome in self.outcomes)
             and (self.reasons is None or line.reason in self.reasons)
+            and (self.directions is None or line.direction in self.directions)
+            and (self.protocols is None or line.protocol in self.protocols)
             and (self.port is None or line.dst.port == self.port)
             and (self.src is None or self.src.match(line.src))
             and (self.dst is None or self.dst.match(line.dst))
@@ -71,6 +75,16 @@ def outcomes(text: str) -> frozenset[str]:
 def reasons(text: str) -> frozenset[str]:
     """Read `refused,stalled`; raises `ValueError` with what is known."""
     return _words(text, REASONS, "a reason")
+
+
+def directions(text: str) -> frozenset[str]:
+    """Read `egress`; raises `ValueError` with what is known."""
+    return _words(text, {role.direction for role in ROLES}, "a direction")
+
+
+def protocols(text: str) -> frozenset[str]:
+    """Read `tcp,udp`; raises `ValueError` with what is known."""
+    return _words(text, {role.protocol for role in ROLES}, "a protocol")
 
 
 def ends(text: str) -> Ends:

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from netsre.conventions import OTHER
 from netsre.datapath.flow_log import KINDS, UNKNOWN_ADDRESS, FlowEvent
+from netsre.datapath.flows import TCP_CLIENT
 
 KIND: Final = "flow"
 VERDICTS: Final = ("allowed", "denied")
@@ -105,6 +106,8 @@ class FlowLine:
     """Seconds from the first packet to the outcome."""
     sampling: int
     """It stands for so many of its outcome."""
+    direction: str = TCP_CLIENT.direction
+    protocol: str = TCP_CLIENT.protocol
 
 
 def parse(raw: bytes) -> FlowLine:
@@ -130,6 +133,9 @@ def parse(raw: bytes) -> FlowLine:
         reason=_text(found, "reason"),
         latency=None if latency is None else Decimal(latency),
         sampling=_whole(found, "sampling", 1 << 32),
+        # Older lines have neither, and are of connections of TCP clients.
+        direction=_text({"direction": TCP_CLIENT.direction, **found}, "direction"),
+        protocol=_text({"protocol": TCP_CLIENT.protocol, **found}, "protocol"),
     )
 
 

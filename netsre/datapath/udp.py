@@ -1,7 +1,7 @@
 """The UDP probe's maps: their sizes, the bytes they hold, and what the bytes mean.
 
-The layouts repeat `bpf/include/udp.h`; a test compiles that file and compares. What is counted is decoded as for
-TCP (`netsre.datapath.flows`).
+The layouts repeat `bpf/include/udp.h`; a test compiles that file and compares. What is counted is decoded as
+for TCP (`netsre.datapath.flows`).
 """
 
 import errno

@@ -1,4 +1,4 @@
-"""Scripted exchanges over UDP in a network namespace of the test, and an independent count of their packets."""
+"""Scripted exchanges over UDP in a namespace of the test, and an independent count of their packets."""
 
 import contextlib
 import ctypes

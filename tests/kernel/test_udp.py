@@ -238,7 +238,12 @@ def test_the_kernel_counts_what_the_reader_did_not_see_and_a_late_answer_changes
 ) -> None:
     """After the limit: closed, answered, sent again; before the reader looks, and after it has."""
     held: list[tuple[socket.socket, Address]] = []
-    with serving(place, family, answer=lambda server, data, peer: held.append((server, peer))):
+
+    def hold(server: socket.socket, data: bytes, peer: Address) -> None:
+        del data
+        held.append((server, peer))
+
+    with serving(place, family, answer=hold):
         clients = [connected(place, family, ECHO_PORT) for _ in range(4 * COUNT)]
         for client in clients:
             client.send(b"x")
@@ -408,7 +413,7 @@ def test_a_server_that_is_met_in_the_middle_is_found_out_by_strangers(
         server.bind(target(family, ECHO_PORT))
         clients = [open_socket(place, family) for _ in range(4)]
         for client in clients:
-            client.bind((target(family, 0)))
+            client.bind(target(family, 0))
         server.sendto(b"x", clients[0].getsockname()[:2])
         for client in clients[1:]:
             client.sendto(b"x", target(family, ECHO_PORT))

@@ -29,6 +29,8 @@ _CLAIMED: Final = struct.pack("<Q", 1)
 class FlowProbe:
     """What the flow probe has counted since it was attached."""
 
+    protocol: Final = "tcp"
+
     def __init__(self, session: Session) -> None:
         """Read through an open session."""
         self.session = session

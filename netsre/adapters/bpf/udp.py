@@ -36,6 +36,8 @@ _Entries = list[tuple[bytes, bytes]]
 class UdpProbe:
     """What the UDP probe has counted since it was attached."""
 
+    protocol: Final = "udp"
+
     def __init__(self, session: Session, denials: Denials | None = None) -> None:
         """Read through an open session; `denials` are those of the flow probe, where there is one."""
         self.session = session

@@ -9,7 +9,7 @@ T0 = 1_767_225_600
 
 def flows(outcome: str, **more: str) -> str:
     """Return the series of connections with an outcome, on node `n1` unless somebody says otherwise."""
-    labels = {"job": "netsre", "node": "n1", "outcome": outcome, **more}
+    labels = {"job": "netsre", "node": "n1", "outcome": outcome, "protocol": "tcp", **more}
     pairs = ",".join(f'{name}="{value}"' for name, value in sorted(labels.items()) if value)
     return f"netsre_flows_total{{{pairs}}}"
 

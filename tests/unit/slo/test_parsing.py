@@ -95,6 +95,7 @@ def test_the_shipped_files_read_as_designed() -> None:
         ("policy-compile", Fraction(99, 100), 30 * clock.DAY, ("node",)),
         ("policy-correctness", Fraction(9999, 10_000), 30 * clock.DAY, ("node",)),
         ("probes-up", Fraction(999, 1000), 30 * clock.DAY, ("node",)),
+        ("udp-answered", Fraction(99, 100), 30 * clock.DAY, ("node",)),
     ]
     assert [policy.name for policy in found.policies] == ["guide", "low-traffic", "workbook"]
 
@@ -109,8 +110,9 @@ def test_a_ratio_reads_into_its_selectors() -> None:
     indicator = flow_success().indicator
 
     assert isinstance(indicator, RatioIndicator)
-    assert indicator.bad == Selector("netsre_flows_total", (Matcher("outcome", "=", "failed"),))
-    assert str(indicator.total) == 'netsre_flows_total{outcome=~"delivered|failed"}'
+    tcp = Matcher("protocol", "=", "tcp")
+    assert indicator.bad == Selector("netsre_flows_total", (tcp, Matcher("outcome", "=", "failed")))
+    assert str(indicator.total) == 'netsre_flows_total{protocol="tcp",outcome=~"delivered|failed"}'
 
 
 def test_the_workbook_policy_has_the_factors_of_the_book() -> None:
