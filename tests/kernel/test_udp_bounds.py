@@ -189,7 +189,7 @@ def test_errors_that_come_later_are_of_the_attempt_that_they_are_about(probe: Ud
 def test_attempts_of_a_blocked_source_are_denied_and_no_answer_is_missed_elsewhere(
     probe: UdpProbe, place: Place, family: socket.AddressFamily
 ) -> None:
-    """A connected socket knows its address: our own program drops, the reader and the end of a socket find it."""
+    """A connected socket knows its address: our program drops it, the reader and its end find it."""
     until = time.clock_gettime_ns(time.CLOCK_BOOTTIME) + 60 * 10**9
     blocks = Blocks(open_templates(directory("bpf")), namespaces.inside, probe.denials)
     try:
