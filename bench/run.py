@@ -13,6 +13,7 @@ from bench import (
     agent_limits,
     agent_process,
     agent_soak_page,
+    datagram_cost,
     engine_scale,
     kernel_cost,
     load_cost,
@@ -55,6 +56,20 @@ def tracepoint_lines(costs: Sequence[tracepoint_cost.ProgramCost]) -> list[Line]
             None,
         )
         for cost in costs
+    ]
+
+
+def datagram_lines(costs: Sequence[tracepoint_cost.ProgramCost], send: datagram_cost.SendCost) -> list[Line]:
+    """Return the rows on the UDP probe."""
+    return [
+        *tracepoint_lines(costs),
+        Line(
+            "probe of UDP: a send of one byte over TCP, by any process",
+            f"{send.added_ns:.0f} ns added ({send.added_ns / send.send_ns:.1%})",
+            f"without it {send.send_ns:.0f} ns",
+            "",
+            None,
+        ),
     ]
 
 
@@ -303,6 +318,8 @@ def main() -> None:
     lines = kernel_lines(kernel_cost.measure())
     _say("measuring the TCP and drops probes in the kernel …")
     lines += tracepoint_lines(tracepoint_cost.measure())
+    _say("measuring the UDP probe in the kernel …")
+    lines += datagram_lines(*datagram_cost.measure())
     _say("measuring the probe of program loads …")
     lines += load_lines(load_cost.measure())
     _say("measuring the programs that drop blocked sources …")

@@ -22,6 +22,7 @@ from tests.kernel import attempts, firewall
 from tests.kernel.attempts import Place
 
 _ROUNDS: Final = 5
+_OF_HOOKS: Final = "sock_send_length"
 _PACKETS: Final = 5_000
 _CONNECTIONS: Final = 1_000
 _LOST: Final = 400
@@ -53,7 +54,7 @@ def measure() -> list[ProgramCost]:
         drop = f"tcp sport {_PORT} tcp flags & (syn|ack) == syn|ack drop;"
         firewall.load(place.name, f"chain loss {{ type filter hook input priority -10; {drop} }}")
         for probe, program, what, work in _cases(place):
-            costs.append(_cost(probe, program, what, work))
+            costs.append(cost(probe, program, what, work))
     os.close(statistics_fd)
     return costs
 
@@ -106,8 +107,9 @@ def _datagrams() -> None:
             sender.sendto(b"", ("127.0.0.1", _PORT))
 
 
-def _cost(probe: Probe, program: str, what: str, work: Callable[[], None]) -> ProgramCost:
-    [tracepoint] = [each.tracepoint for each in probe.programs if each.name == program]
+def cost(probe: Probe, program: str, what: str, work: Callable[[], None]) -> ProgramCost:
+    """Return what one program costs while something happens; of a hook, beside a program on sends."""
+    [tracepoint] = [each.tracepoint or _OF_HOOKS for each in probe.programs if each.name == program]
     session, empty = open_session(directory("bpf"), probe=probe), Empty(tracepoint)
     program_ns: list[float] = []
     empty_ns: list[float] = []

@@ -29,8 +29,7 @@
  * those one in so many. The ring wakes nobody, its reader comes by; an event that finds it full is counted as lost.
  *
  * Given by the loader: OFF_* (member offsets from this kernel's BTF), CONNECT_BUCKET, STALL_NS, EARLY_TICKS,
- * MAX_ATTEMPTS, MAX_FLOWS, MAX_DENIED, MAX_WORKLOADS, WORKLOAD_BITS, MAX_REFUSALS, CONNECTION_SETS,
- * FLOW_LOG_PAGES.
+ * MAX_ATTEMPTS, MAX_FLOWS, MAX_REFUSALS, CONNECTION_SETS, FLOW_LOG_PAGES. Compiled behind attempts.c.
  */
 #include <linux/types.h>
 
@@ -51,13 +50,7 @@
 #define FLOW_ATTEMPTS 1 /* for the probes that come after this one in the same text */
 BPF_HASH(attempts, __u64, struct attempt, MAX_ATTEMPTS);
 BPF_HASH(stalls, struct stall_claim, __u64, MAX_ATTEMPTS);
-BPF_HASH(denied_sources, struct source_address, struct denial, MAX_DENIED);
-/* The latest end of them all: mostly long past or 0, and then nothing has to be looked up. */
-BPF_ARRAY(last_denial_ns, __u64, 1);
 BPF_PERCPU_HASH(flows, struct flow_key, struct flow_value, MAX_FLOWS);
-/* Names of destinations by address and port, and how many there are: mostly none, and then none is looked up. */
-BPF_LPM_TRIE(workloads, struct workload_key, __u32, MAX_WORKLOADS);
-BPF_ARRAY(workload_rules, __u32, 1);
 /* Outcomes that found `flows` full: still counted, without detail. */
 BPF_PERCPU_ARRAY(flows_overflow, struct flow_value, FLOW_ROLES *FLOW_OUTCOMES);
 /* Attempts that found `attempts` full: their outcome is counted, their latency is not known. */
@@ -71,7 +64,6 @@ BPF_ARRAY(last_refusal_ns, __u64, 1);
 /* Refused SYNs that found `refusals` full: not counted, as nobody knows whether their client does. */
 BPF_PERCPU_ARRAY(refusals_overflow, __u64, 1);
 
-BPF_ARRAY(flow_log_switch, struct flow_log_switch, 1);
 BPF_RINGBUF_OUTPUT(flow_log, FLOW_LOG_PAGES);
 /* Events that found no room, by outcome. */
 BPF_PERCPU_ARRAY(flow_log_lost, __u64, FLOW_OUTCOMES);
@@ -93,15 +85,7 @@ ALWAYS_INLINE void read_remote(const void *sk, struct source_address *remote)
 	remote->word[3] = MEMBER(__u32, sk, OFF_SKC_V6_DADDR + 12);
 }
 
-ALWAYS_INLINE int any_workloads(void)
-{
-	int slot = 0;
-	__u32 *rules = workload_rules.lookup(&slot);
-
-	return rules && *rules;
-}
-
-/* The number of the name of an end; 0 for none. A name for the port, if there is one, goes before one for all. */
+/* The number of the name of an end; 0 for none. */
 ALWAYS_INLINE __u32 workload_named(const struct source_address *end, __u16 port)
 {
 	struct workload_key key = {
@@ -109,13 +93,8 @@ ALWAYS_INLINE __u32 workload_named(const struct source_address *end, __u16 port)
 		.port = port,
 		.address = {end->word[0], end->word[1], end->word[2], end->word[3]},
 	};
-	__u32 *found = workloads.lookup(&key);
 
-	if (!found && port) {
-		key.port = 0;
-		found = workloads.lookup(&key);
-	}
-	return found ? *found : 0;
+	return workload_at(&key);
 }
 
 /* Of where an attempt goes. */
@@ -123,7 +102,7 @@ ALWAYS_INLINE __u32 workload_of(const void *sk)
 {
 	struct source_address remote;
 
-	if (!any_workloads())
+	if (!workloads_are_named())
 		return 0;
 	read_remote(sk, &remote);
 	return workload_named(&remote, MEMBER(__u16, sk, OFF_SKC_DPORT));
@@ -226,37 +205,6 @@ ALWAYS_INLINE void count(struct flow_key *key, __u64 ns)
 		value = flows_overflow.lookup(&slot);
 	if (value)
 		add(value, ns);
-}
-
-/* Says whether an attempt began while its source was blocked. */
-ALWAYS_INLINE int is_denied(struct source_address *source, __u64 start_ns)
-{
-	struct denial *denial;
-	int slot = 0;
-	__u64 *last_ns = last_denial_ns.lookup(&slot);
-
-	if (!last_ns || start_ns >= *last_ns)
-		return 0;
-	denial = denied_sources.lookup(source);
-	return denial && denial->since_ns <= start_ns && start_ns < denial->until_ns;
-}
-
-/* Says for how many attempts of this outcome an event is to stand; 0 when this one gets none. */
-ALWAYS_INLINE __u32 flow_log_wanted(__u8 outcome)
-{
-	int slot = 0;
-	struct flow_log_switch *wanted = flow_log_switch.lookup(&slot);
-	__u32 one_in;
-
-	if (!wanted || !wanted->on)
-		return 0;
-	if (outcome != FLOW_DELIVERED)
-		return 1;
-	/* Read once: the reader may change it meanwhile, and an event must carry what it was drawn by. */
-	one_in = *(volatile __u32 *)&wanted->one_in;
-	if (one_in <= 1)
-		return one_in;
-	return ((__u64)bpf_get_prandom_u32() * one_in) >> 32 ? 0 : one_in;
 }
 
 ALWAYS_INLINE struct flow_event *flow_log_room(__u8 outcome)
@@ -455,7 +403,7 @@ ALWAYS_INLINE void accepted(const void *sk)
 		return;
 	key.cgroup = cgroup_of(sk);
 	key.netns = netns_of(sk);
-	if (any_workloads()) {
+	if (workloads_are_named()) {
 		read_remote(sk, &remote);
 		key.workload = workload_named(&remote, 0);
 	}
@@ -646,7 +594,7 @@ int flow_refused(struct bpf_raw_tracepoint_args *ctx)
 	found.netns = MEMBER(__u32, MEMBER(void *, MEMBER(void *, skb, OFF_SKB_DEV), OFF_DEV_NET), OFF_NET_INUM);
 	found.local_port = __builtin_bswap16(segment.destination);
 	found.remote_port = __builtin_bswap16(segment.source);
-	if (any_workloads())
+	if (workloads_are_named())
 		found.workload = workload_named(&found.remote, 0);
 	last_ns = last_refusal_ns.lookup(&slot);
 	if (last_ns)

@@ -31,6 +31,7 @@ from netsre.adapters.bpf.loads import LoadProbe
 from netsre.adapters.bpf.probe import FlowProbe
 from netsre.adapters.bpf.session import ProbeUnfit, Session, open_sessions, opening_templates
 from netsre.adapters.bpf.tcp import TcpProbe
+from netsre.adapters.bpf.udp import UdpProbe
 from netsre.adapters.flow_log.background import FlowLogWriter
 from netsre.adapters.flow_log.writing import FlowLogFile
 from netsre.app.effects.host import within
@@ -49,7 +50,7 @@ from netsre.app.sensors.probes import ProbeSensor
 from netsre.clock import SECOND, SystemClock
 from netsre.datapath.buckets import CLASSIC, CLASSIC_AND_NATIVE, Cells
 from netsre.datapath.drops import DropKind
-from netsre.datapath.probes import DROPS, FLOWS, LOADS, PROBES, TCP, Probe
+from netsre.datapath.probes import DROPS, FLOWS, LOADS, PROBES, TCP, UDP, Probe
 from netsre.datapath.requirements import AGENT_CAPABILITIES
 from netsre.datapath.workloads import Names, Workload
 from netsre.errors import EnvironmentUnfit
@@ -245,11 +246,14 @@ def _sensors(
 ) -> Iterator[Sensor]:
     """Yield what reads this node: the probes that there are, and all that needs none."""
     places = Places(settings.workloads)
+    datagrams = _datagrams(flows, opened)
     if flows is not None:
         sensor = FlowSensor(flows, places, settings.cells)
         yield sensor
         if settings.flow_log is not None:
-            yield _flow_log(settings.flow_log, flows, sensor, places)
+            yield _flow_log(settings.flow_log, flows, datagrams, sensor, places)
+    if datagrams is not None:
+        yield FlowSensor(datagrams, places)
     if isinstance(tcp := opened.get(TCP.name), Session):
         probe = TcpProbe(tcp)
         put = partial(put_tcp, cells=settings.cells)
@@ -266,18 +270,33 @@ def _sensors(
     yield MapSensor()
 
 
+def _datagrams(flows: FlowProbe | None, opened: Mapping[str, Session | ProbeUnfit]) -> UdpProbe | None:
+    session = opened.get(UDP.name)
+    if not isinstance(session, Session):
+        return None
+    return UdpProbe(session, None if flows is None else flows.denials)
+
+
 def _budget(settings: AgentSettings, probes: ProbeSensor) -> tuple[Sensor, ...]:
     return () if settings.budget is None else (BudgetSensor(settings.budget, probes, _log.warning),)
 
 
 def _flow_log(
-    settings: FlowLogSettings, flows: FlowProbe, sensor: FlowSensor, places: Places
+    settings: FlowLogSettings,
+    flows: FlowProbe,
+    datagrams: UdpProbe | None,
+    sensor: FlowSensor,
+    places: Places,
 ) -> FlowLogSensor:
     """Begin a flow log; its directory is opened now, while we may."""
     writer = FlowLogWriter(FlowLogFile(settings.path.absolute(), settings.most_bytes), _log.warning)
     writer.open()
-    flows.log = FlowLog(flows.session)
-    return FlowLogSensor(flows.log, writer, places, one_in=settings.one_in, ended=sensor.ended, say=_log.info)
+    logs = [FlowLog(flows.session)]
+    flows.log = logs[0]
+    if datagrams is not None:
+        datagrams.log = FlowLog(datagrams.session, "udp_log")
+        logs.append(datagrams.log)
+    return FlowLogSensor(logs, writer, places, one_in=settings.one_in, ended=sensor.ended, say=_log.info)
 
 
 def run(settings: AgentSettings, *, announce: Callable[[str], None]) -> None:

@@ -64,6 +64,18 @@ _SHORTEST_NAME: Final = 8
     callback=parsed(flow_filter.ends),
     help="Only to this address, network, or class (loopback, private, public).",
 )
+@click.option(
+    "--protocol",
+    metavar="P",
+    callback=parsed(flow_filter.protocols),
+    help="Only these: tcp, udp; with commas.",
+)
+@click.option(
+    "--direction",
+    metavar="D",
+    callback=parsed(flow_filter.directions),
+    help="Only these: egress (this node asks), ingress (it is asked).",
+)
 @click.option("--port", metavar="P", callback=parsed(flow_filter.port), help="Only to this port.")
 @click.option(
     "--since",
@@ -92,8 +104,8 @@ def flows(*, follow: bool, as_json: bool, file: Path | None, last: int | None, *
     if last is None and asked["since"] is None and not asked["everything"]:
         last = _USUAL_LAST
     since, since_seconds = app.since(asked["since"])
-    what = asked["outcome"], asked["reason"], asked["direction"]
-    wanted = Wanted(*what, asked["src"], asked["dst"], asked["port"], since)
+    ends = asked["src"], asked["dst"], asked["port"]
+    wanted = Wanted(asked["outcome"], asked["reason"], *ends, since, asked["direction"], asked["protocol"])
     found = app.Flows(file or app.find(), wanted, since_seconds)
     try:
         _show(found, last, follow=follow, as_json=as_json)
@@ -138,7 +150,8 @@ def rows(line: FlowLine, width: int) -> Iterator[Text]:
     name = literals.printable(here.name)
     if arrow == "←" and here.port is not None:
         name += f":{here.port}"
-    to = f" {arrow} {_address(there)}{f' x{line.sampling}' if line.sampling > 1 else ''}"
+    protocol = "" if line.protocol == "tcp" else f" {line.protocol}"
+    to = f" {arrow} {_address(there)}{protocol}{f' x{line.sampling}' if line.sampling > 1 else ''}"
     room = width - _INDENT - cell_len(to)
     if cell_len(name) <= room:
         yield row.append(name + to)

@@ -13,18 +13,24 @@ _EGRESS: Final = Matcher("direction", "=", "egress")
 _INGRESS: Final = Matcher("direction", "=", "ingress")
 _NONE_IS_GOOD: Final = (Step(0, panels.GREEN), Step(1, panels.VERMILION))
 
+_TCP: Final = Matcher("protocol", "=", "tcp")
+_UDP: Final = Matcher("protocol", "=", "udp")
+_CLIENTS: Final = (_EGRESS, _TCP)
+"""Connections that clients on the node open."""
+
 AGENT_CPU_LIMIT: Final = 0.05
 """Share of a core that an agent may use for long."""
 
 
 def flows() -> Section:
     """Return the row of connection attempts."""
-    row = (_attempts(), _failures(), _failing_peers(), _connect_time(), _from_elsewhere(), _servers())
+    clients = (_attempts(), _failures(), _failing_peers(), _connect_time())
+    row = (*clients, _from_elsewhere(), _servers(), _datagrams())
     return Section("flows", "Connections", row)
 
 
 def _attempts() -> Panel:
-    by_outcome = promql.aggregate("sum", ("outcome",), promql.rate(promql.agent(c.FLOWS, _EGRESS)))
+    by_outcome = promql.aggregate("sum", ("outcome",), promql.rate(promql.agent(c.FLOWS, *_CLIENTS)))
     return Panel(
         "flows/attempts",
         "timeseries",
@@ -41,7 +47,7 @@ def _attempts() -> Panel:
 
 
 def _failures() -> Panel:
-    failed = promql.agent(c.FLOWS, _EGRESS, Matcher("outcome", "=", "failed"))
+    failed = promql.agent(c.FLOWS, *_CLIENTS, Matcher("outcome", "=", "failed"))
     by_reason = promql.aggregate("sum", ("reason",), promql.rate(failed))
     return Panel(
         "flows/failures",
@@ -58,7 +64,7 @@ def _failures() -> Panel:
 
 
 def _failing_peers() -> Panel:
-    failed = promql.agent(c.FLOWS, _EGRESS, Matcher("outcome", "=", "failed"))
+    failed = promql.agent(c.FLOWS, *_CLIENTS, Matcher("outcome", "=", "failed"))
     by_peer = promql.aggregate("sum", ("src", "dst"), promql.rate(failed))
     return Panel(
         "flows/peers",
@@ -74,7 +80,7 @@ def _failing_peers() -> Panel:
 
 
 def _connect_time() -> Panel:
-    buckets = promql.agent(f"{c.FLOW_CONNECT_SECONDS}_bucket")
+    buckets = promql.agent(f"{c.FLOW_CONNECT_SECONDS}_bucket", _TCP)
     return Panel(
         "flows/latency",
         "timeseries",
@@ -116,6 +122,23 @@ def _servers() -> Panel:
         width=12,
         steps=_CALM,
         lowest=0,
+    )
+
+
+def _datagrams() -> Panel:
+    by_end = promql.aggregate("sum", ("outcome", "reason"), promql.rate(promql.agent(c.FLOWS, _UDP)))
+    return Panel(
+        "flows/udp",
+        "timeseries",
+        "UDP: what was asked, by how it ended",
+        "unanswered: silence for 3 s, which is right for syslog or statsd and wrong for DNS. refused: nobody "
+        "listens there. abandoned: the client closed its socket first.",
+        (Query(by_end, "{{outcome}} {{reason}}"),),
+        width=24,
+        height=6,
+        steps=_CALM,
+        lowest=0,
+        stacked=True,
     )
 
 

@@ -82,8 +82,8 @@ def reason_words(reasons: Mapping[int, str], subsystems: Mapping[int, str]) -> d
 
 
 def words_of(enums: Mapping[str, Mapping[int, str]]) -> dict[int, str]:
-    """Return the words for this kernel's reasons, from its enumerations by name."""
-    return reason_words(enums[REASON_ENUM], enums[SUBSYSTEM_ENUM])
+    """Return the words for this kernel's reasons, from its enumerations by name; none without them."""
+    return reason_words(enums.get(REASON_ENUM, {}), enums.get(SUBSYSTEM_ENUM, {}))
 
 
 def client_of(key: bytes) -> Client:

@@ -7,7 +7,7 @@ from typing import Final
 
 from netsre.datapath.flow_lines import TIME_BEGINS, End, FlowLine
 from netsre.datapath.flow_log import KINDS
-from netsre.datapath.flows import DIRECTIONS, DROPPED, REASONS
+from netsre.datapath.flows import DIRECTIONS, DROPPED, PROTOCOLS, REASONS
 from netsre.model import literals
 
 _LAST_PORT: Final = 65_535
@@ -37,13 +37,14 @@ class Wanted:
 
     outcomes: frozenset[str] | None = None
     reasons: frozenset[str] | None = None
-    directions: frozenset[str] | None = None
     src: Ends | None = None
     dst: Ends | None = None
     port: int | None = None
     """Of the destination."""
     since: str = ""
     """An RFC 3339 time as lines have it: in this form the earlier time is the lesser text."""
+    directions: frozenset[str] | None = None
+    protocols: frozenset[str] | None = None
 
     def may_match(self, raw: bytes) -> bool:
         """Say whether a line may be wanted, before it is read: in a large log that is most of the work."""
@@ -60,6 +61,7 @@ class Wanted:
             and (self.outcomes is None or line.outcome in self.outcomes)
             and (self.reasons is None or not self.reasons.isdisjoint(_named(line.reason)))
             and (self.directions is None or line.direction in self.directions)
+            and (self.protocols is None or line.protocol in self.protocols)
             and (self.port is None or line.dst.port == self.port)
             and (self.src is None or self.src.match(line.src))
             and (self.dst is None or self.dst.match(line.dst))
@@ -85,6 +87,11 @@ def reasons(text: str) -> frozenset[str]:
 def directions(text: str) -> frozenset[str]:
     """Read `ingress`; raises `ValueError` with what is known."""
     return _words(text, DIRECTIONS, "a direction")
+
+
+def protocols(text: str) -> frozenset[str]:
+    """Read `tcp,udp`; raises `ValueError` with what is known."""
+    return _words(text, PROTOCOLS, "a protocol")
 
 
 def ends(text: str) -> Ends:

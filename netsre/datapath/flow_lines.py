@@ -15,9 +15,11 @@ from typing import Any, Final
 
 from netsre.conventions import OTHER
 from netsre.datapath.flow_log import KINDS, UNKNOWN_ADDRESS, FlowEvent
-from netsre.datapath.flows import DIRECTIONS
+from netsre.datapath.flows import DIRECTIONS, PROTOCOLS, TCP_CLIENT
 
 KIND: Final = "flow"
+_OLDER: Final = {"direction": TCP_CLIENT.direction, "protocol": TCP_CLIENT.protocol}
+"""What a line is about that does not say it."""
 VERDICTS: Final = ("allowed", "denied")
 TIME: Final = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{9}Z"
 TIME_BEGINS: Final = b'{"time":"'
@@ -99,7 +101,6 @@ class FlowLine:
     text: str
     """As it stands in the file; plain ASCII, whatever stood there."""
     time: str
-    direction: str
     src: End
     dst: End
     outcome: str
@@ -108,6 +109,8 @@ class FlowLine:
     """Seconds from the first packet to the outcome."""
     sampling: int
     """It stands for so many of its outcome."""
+    direction: str = TCP_CLIENT.direction
+    protocol: str = TCP_CLIENT.protocol
 
 
 def parse(raw: bytes) -> FlowLine:
@@ -127,13 +130,14 @@ def parse(raw: bytes) -> FlowLine:
     return FlowLine(
         text=_plain(text.strip()),
         time=time,
-        direction=_known(_text(found, "direction"), DIRECTIONS, "direction"),
         src=_end(found.get("src")),
         dst=_end(found.get("dst")),
         outcome=_known(_text(found, "outcome"), KINDS, "outcome"),
         reason=_text(found, "reason"),
         latency=None if latency is None else Decimal(latency),
         sampling=_whole(found, "sampling", 1 << 32),
+        direction=_known(_text({**_OLDER, **found}, "direction"), DIRECTIONS, "direction"),
+        protocol=_known(_text({**_OLDER, **found}, "protocol"), PROTOCOLS, "protocol"),
     )
 
 

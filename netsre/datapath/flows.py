@@ -74,11 +74,14 @@ UDP_CLIENT: Final = Role("egress", "udp")
 TCP_SERVER: Final = Role("ingress", "tcp")
 ROLES: Final = (TCP_CLIENT, UDP_CLIENT, TCP_SERVER)
 DIRECTIONS: Final = tuple(sorted({role.direction for role in ROLES}))
+PROTOCOLS: Final = tuple(sorted({role.protocol for role in ROLES}))
 """Every value of the label `direction`."""
 
 _OUTCOMES: Final = ("delivered", "failed", "failed", "denied")
 _FIXED_REASONS: Final = {0: "none", 2: "stalled", 3: "blocked"}
 """Of outcomes that say themselves why."""
+_UNANSWERED: Final = "unanswered"
+"""The word for `stalled` where no answer may have been meant to come."""
 DESTINATIONS: Final = (OTHER, "loopback", "private", "public")
 """Classes of addresses."""
 OUTCOME_STALLED: Final = 2
@@ -97,7 +100,7 @@ _REASONS: Final = {
     errno.EACCES: "forbidden",
     errno.EPERM: "forbidden",
 }
-REASONS: Final = frozenset(_REASONS.values()) | {*_FIXED_REASONS.values(), "other"}
+REASONS: Final = frozenset(_REASONS.values()) | {*_FIXED_REASONS.values(), _UNANSWERED, "other"}
 """Values of the label `reason`, beside the marker for counts without detail, and those of drops."""
 DROPPED: Final = "dropped:"
 """What the reason of an attempt begins with whose packets this node drops; then comes the kernel's word."""
@@ -190,7 +193,7 @@ class Refusal:
         return FlowCount(self.netns, _OUTCOMES[1], "refused", self.destination, UNKNOWN_BUCKET, 0, 0, *ends)
 
 
-def reason_of(outcome: int, error: int, drop: int, words: Mapping[int, str]) -> str:
+def reason_of(outcome: int, error: int, role: Role, drop: int, words: Mapping[int, str]) -> str:
     """Return the word for why an attempt ended, from the probe's outcome and the socket's errno.
 
     One that stalled because this node drops its packets has the kernel's own reason for that, whose number
@@ -198,6 +201,8 @@ def reason_of(outcome: int, error: int, drop: int, words: Mapping[int, str]) -> 
     """
     if outcome == OUTCOME_STALLED and drop in words:
         return DROPPED + words[drop]
+    if outcome == OUTCOME_STALLED and role == UDP_CLIENT:
+        return _UNANSWERED
     return _FIXED_REASONS.get(outcome) or _REASONS.get(error, "other")
 
 
@@ -251,7 +256,7 @@ def decode_flow(key: bytes, words: Mapping[int, str], count: int = 0, sum_ns: in
     return FlowCount(
         netns,
         _OUTCOMES[outcome],
-        reason_of(outcome, error, drop, words),
+        reason_of(outcome, error, ROLES[role], drop, words),
         destination_of(destination),
         bucket if outcome == 0 else UNKNOWN_BUCKET,
         count,
@@ -272,7 +277,7 @@ def decode_overflow(slot: int, value: bytes) -> FlowCount:
     """Turn a slot of `flows_overflow` into a counter without detail."""
     role, outcome = divmod(slot, len(_OUTCOMES))
     count, _ = sum_per_cpu(value)
-    reason = _FIXED_REASONS.get(outcome, OTHER)
+    reason = reason_of(outcome, 0, ROLES[role], 0, {}) if outcome in _FIXED_REASONS else OTHER
     return FlowCount(0, _OUTCOMES[outcome], reason, OTHER, UNKNOWN_BUCKET, count, 0, role=ROLES[role])
 
 
@@ -297,7 +302,7 @@ def unanswered(attempt: Attempt, words: Mapping[int, str], *, denied: bool) -> F
     return FlowCount(
         attempt.netns,
         _OUTCOMES[outcome],
-        reason_of(outcome, 0, attempt.drop, words),
+        reason_of(outcome, 0, TCP_CLIENT, attempt.drop, words),
         attempt.destination,
         UNKNOWN_BUCKET,
         0,

@@ -72,6 +72,22 @@ _TCP: Final[_Members] = MappingProxyType(
     }
 )
 
+_UDP: Final[_Members] = MappingProxyType(
+    {
+        **_SOCKET,
+        "OFF_SKC_DPORT": ("sock_common", "skc_dport"),
+        "OFF_SKC_NUM": ("sock_common", "skc_num"),
+        "OFF_SKC_RCV_SADDR": ("sock_common", "skc_rcv_saddr"),
+        "OFF_SKC_V6_RCV_SADDR": ("sock_common", "skc_v6_rcv_saddr"),
+        "OFF_SKC_STATE": ("sock_common", "skc_state"),
+        "OFF_SK_TYPE": ("sock", "sk_type"),
+        "OFF_SK_ERR": ("sock", "sk_err"),
+        "OFF_SK_SHUTDOWN": ("sock", "sk_shutdown"),
+        "OFF_SK_SOCKET": ("sock", "sk_socket"),
+        "OFF_SOCKET_FILE": ("socket", "file"),
+    }
+)
+
 _DROPS: Final[_Members] = MappingProxyType(
     {
         **_SOCKET,
@@ -102,6 +118,11 @@ def tcp_defines(types: btf.TypeTable) -> Mapping[str, int]:
     if types.arguments("tcp_send_reset") > 2:
         defines["SENT_RESETS_HAVE_REASONS"] = 1
     return defines
+
+
+def udp_defines(types: btf.TypeTable) -> Mapping[str, int]:
+    """Return the same for the UDP probe."""
+    return _offsets(types, _UDP) | _where_there(types, _CGROUP)
 
 
 def drop_defines(types: btf.TypeTable) -> Mapping[str, int]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from netsre.datapath import drops, flow_log, flows, loads, offsets, tcp, workloads
+from netsre.datapath import drops, flow_log, flows, loads, offsets, tcp, udp, workloads
 from netsre.datapath.btf import TypeTable
 
 
@@ -49,6 +49,8 @@ class Probe:
 
     Raises `BtfError` where this kernel lacks what it needs.
     """
+    shared: tuple[str, ...] = ()
+    """Files that it needs before its own, and that are there once for all probes that need them."""
     enums: tuple[str, ...] = ()
     """Enumerations of this kernel that its reader needs; one that the kernel lacks is empty."""
     loss: str = ""
@@ -78,6 +80,7 @@ FLOWS: Final = Probe(
         **offsets.flow_defines(types),
     },
     enums=(drops.REASON_ENUM, drops.SUBSYSTEM_ENUM),
+    shared=("attempts.c",),
 )
 
 TCP: Final = Probe(
@@ -94,6 +97,31 @@ TCP: Final = Probe(
     defines=lambda types: {**tcp.DEFINES, **offsets.tcp_defines(types)},
     enums=(tcp.RESET_ENUM,),
     loss="segments sent again, resets and round-trip times are not counted",
+)
+
+UDP: Final = Probe(
+    "udp",
+    "udp.c",
+    maps=(
+        *("denied_sources", "last_denial_ns", "workloads", "workload_rules", "flow_log_switch"),
+        *("udp_sockets", "udp_peers", "udp_stalls", "udp_counts", "udp_counts_overflow", "udp_unseen"),
+        *("udp_log", "udp_log_lost"),
+    ),
+    programs=(
+        # First what sees the end of a call: what a hook notes at its beginning is never left over.
+        Program("netsre_udp_sent", "udp_sent", "sock_send_length"),
+        Program("netsre_udp_got", "udp_received", "sock_recv_length"),
+        Program("netsre_udp_err", "udp_told", "inet_sk_error_report"),
+        *(Program(f"netsre_{hook}", f"udp_{hook}", "", cgroup=hook) for hook in ("sendmsg4", "sendmsg6")),
+        *(Program(f"netsre_{hook}", f"udp_{hook}", "", cgroup=hook) for hook in ("recvmsg4", "recvmsg6")),
+        Program("netsre_udp_end", "udp_released", "", cgroup="sock_release"),
+    ),
+    defines=lambda types: {
+        **udp.DEFINES,
+        **workloads.DEFINES,
+        **offsets.udp_defines(types),
+    },
+    shared=("attempts.c",),
 )
 
 DROPS: Final = Probe(
@@ -122,7 +150,7 @@ LOADS: Final = Probe(
 )
 
 # Last: that its tracepoints are on is paid for by every system call of the node.
-PROBES: Final = (FLOWS, TCP, DROPS, LOADS)
+PROBES: Final = (FLOWS, TCP, UDP, DROPS, LOADS)
 """Every probe of the agent."""
 
 NATIVE_HISTOGRAMS: Final = "native-histograms"

@@ -37,7 +37,11 @@ class Cgroup:
 
     def connect(self, place: Place, family: socket.AddressFamily, port: int, count: int) -> None:
         """Connect from inside of it to a port of a namespace: refused below 9100, accepted above."""
-        words = [sys.executable, "-c", _CONNECT, str(int(family)), LOOPBACK[family], str(port), str(count)]
+        self.run(place, _CONNECT, str(int(family)), LOOPBACK[family], str(port), str(count))
+
+    def run(self, place: Place, program: str, *arguments: str) -> None:
+        """Run a program in Python inside of it, in a namespace."""
+        words = [sys.executable, "-c", program, *arguments]
         enter = f'echo $$ > "{self.directory}/cgroup.procs"; exec "$@"'
         namespaces.run(place.name, ["sh", "-c", enter, "sh", *words]).check_returncode()
 

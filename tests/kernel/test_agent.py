@@ -165,7 +165,7 @@ def test_without_what_blocks_the_flow_probe_is_served(tmp_path: Path) -> None:
     """Programs that do not compile: blocking is down with the reason, and flows are counted as ever."""
     broken = tmp_path / "bpf"
     broken.mkdir()
-    for name in ("include", "shim", "flows.c"):
+    for name in ("include", "shim", "attempts.c", "flows.c"):
         (broken / name).symlink_to(directory("bpf") / name)
     (broken / "block.c").write_text("this is not C\n", encoding="ascii")
     options = ("--control", str(tmp_path / "agent.sock"), "--effects", str(tmp_path / "effects"))
@@ -198,7 +198,7 @@ def test_one_probe_that_is_broken_is_named_and_the_others_are_served(tmp_path: P
     dropped = {"hook": "kernel", "netns": place.name, "reason": "no_socket", "rule": ""}
     assert up.pop((("probe", "tcp"), ("reason", "compile_failed"))) == 0
     assert up == {
-        (("probe", name), ("reason", "")): 1 for name in ("block", "drops", "flows", "loads", "maps")
+        (("probe", name), ("reason", "")): 1 for name in ("block", "drops", "flows", "loads", "maps", "udp")
     }
     assert outcomes == {("failed", "refused"): attempts.COUNT}
     assert samples[(c.DROPS, tuple(sorted(dropped.items())))] == attempts.COUNT

@@ -303,7 +303,12 @@ def test_while_failures_are_above_usual_more_is_drawn_and_each_event_says_by_wha
     totals = Totals(0.0, 0, 0)
     writer = FlowLogWriter(FlowLogFile(tmp_path / "flows.jsonl", 8 << 20), said.append)
     sensor = FlowLogSensor(
-        log_of(probe), writer, Places(), one_in=10, ended=lambda now: totals._replace(at=now), say=said.append
+        [log_of(probe)],
+        writer,
+        Places(),
+        one_in=10,
+        ended=lambda now: totals._replace(at=now),
+        say=said.append,
     )
     for now in range(100):
         totals = Totals(0.0, 100 * now, 0)

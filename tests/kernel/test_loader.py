@@ -20,7 +20,7 @@ _PROBE = "from netsre.adapters.bpf.session import open_session; import pathlib, 
 
 
 def _sources(place: Path, text: str) -> Path:
-    for name in ("include", "shim"):
+    for name in ("include", "shim", "attempts.c"):
         (place / name).symlink_to(directory("bpf") / name)
     (place / "flows.c").write_text(text, encoding="ascii")
     return place

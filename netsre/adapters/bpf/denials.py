@@ -22,15 +22,22 @@ class _Denial:
 
 
 class Denials:
-    """The blocked sources, here and in the kernel's maps. One thread changes it, another may ask."""
+    """The blocked sources, here and in the kernel's maps. One thread changes it, another may ask.
+
+    Every probe that asks has both maps. They are the same, unless those probes were compiled apart.
+    """
 
     def __init__(self, table: BpfMap, last: BpfMap) -> None:
         """Keep both maps in step: the sources, and the latest end of them all."""
-        self._table = table
-        self._last = last
+        self._tables = [(table, last)]
         self.refused = 0
         """How often the map had no room for one more."""
         self._denials: dict[bytes, _Denial] = {}
+
+    def also(self, table: BpfMap, last: BpfMap) -> "Denials":
+        """Keep the maps of another probe in step from now on; asked before any source is blocked."""
+        self._tables.append((table, last))
+        return self
 
     def begin(self, source: bytes, now_ns: int, until_ns: int) -> None:
         """Note that a source is blocked from now on, or longer than it was; raises `MapFull`."""
@@ -47,7 +54,8 @@ class Denials:
         """Forget the sources of which nothing can fail any more that began while they were blocked."""
         for source, denial in list(self._denials.items()):
             if denial.until_ns + _LINGER_NS <= now_ns:
-                self._table.delete(source)
+                for table, _ in self._tables:
+                    table.delete(source)
                 del self._denials[source]
 
     def covers(self, source: bytes, start_ns: int) -> bool:
@@ -61,10 +69,12 @@ class Denials:
 
     def _set(self, source: bytes, denial: _Denial) -> None:
         try:
-            self._table.put(source, DENIAL.pack(denial.since_ns, denial.until_ns))
+            for table, _ in self._tables:
+                table.put(source, DENIAL.pack(denial.since_ns, denial.until_ns))
         except MapFull:
             self.refused += 1
             raise
         self._denials[source] = denial
         latest = max(each.until_ns for each in self._denials.values())
-        self._last.put(bytes(4), LAST_DENIAL.pack(latest))
+        for _, last in self._tables:
+            last.put(bytes(4), LAST_DENIAL.pack(latest))

@@ -1,4 +1,4 @@
-"""The flow log's side of the flow probe: its switch, its ring, and the events of stalled attempts.
+"""The flow log's side of a probe of attempts: its switch, its ring, and the events of stalled attempts.
 
 Not thread safe; the agent calls it under the lock of the probe.
 """
@@ -23,16 +23,16 @@ _STALLS: Final = 4_096
 
 
 class FlowLog:
-    """The events of attempts that came to an outcome."""
+    """The events of attempts that came to an outcome, of one probe."""
 
-    def __init__(self, session: Session) -> None:
-        """Read through an open session of the flow probe; nothing is emitted before it is switched on."""
+    def __init__(self, session: Session, ring: str = "flow_log") -> None:
+        """Read a ring of an open session; nothing is emitted before it is switched on."""
         self._switch = session.maps["flow_log_switch"]
-        self._lost = session.maps["flow_log_lost"]
-        self._stalled_fd = session.program_fds[_STALLED]
-        self._decode = partial(flow_log.decode, words=drops.words_of(session.enums))
+        self._lost = session.maps[f"{ring}_lost"]
+        self._stalled_fd = session.program_fds.get(_STALLED, -1)
         self._words = drops.words_of(session.enums)
-        self._ring = Ring(session.maps["flow_log"])
+        self._decode = partial(flow_log.decode, words=self._words)
+        self._ring = Ring(session.maps[ring])
         self._found: list[FlowEvent] = []
         self._stalls = 0
         self._on = False
@@ -59,6 +59,11 @@ class FlowLog:
         """Take down the event of an attempt that was refused here, and counted."""
         if self._on:
             self._found.append(flow_log.refused_event(refusal))
+
+    def add(self, event: FlowEvent) -> None:
+        """Add an event that nobody emits: of an attempt about which the reader knows everything."""
+        if self._on:
+            self._found.append(event)
 
     def drain(self) -> list[FlowEvent]:
         """Return the events since the last time."""

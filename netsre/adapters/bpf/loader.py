@@ -87,8 +87,9 @@ def _compiled(
     if not probes:
         return {}
     every = {name: value for probe in probes for name, value in defines[probe.name].items()}
+    files = dict.fromkeys(file for probe in probes for file in probe.shared)
     try:
-        module = compile_files(source, [probe.source for probe in probes], every)
+        module = compile_files(source, [*files, *(probe.source for probe in probes)], every)
     except Failure as failure:
         if len(probes) == 1:
             return {probes[0].name: failure}

@@ -3,44 +3,38 @@
 Not thread safe; the agent calls it under one lock.
 """
 
-import collections
-import dataclasses
 import struct
 from collections.abc import Iterable, Iterator
 from typing import Final
 
 from netsre.adapters.bpf.counters import MapUsage
 from netsre.adapters.bpf.denials import Denials
+from netsre.adapters.bpf.flow_counts import FlowCounts
 from netsre.adapters.bpf.flow_log import FlowLog
 from netsre.adapters.bpf.session import Session
-from netsre.adapters.bpf.syscalls import MapFull, split
-from netsre.datapath import drops, flows
-from netsre.datapath.attribution import Client, Counter, Counters, Reading
-from netsre.datapath.flows import Attempt, FlowCount, FlowKind
-from netsre.datapath.workloads import RULES, Names, Workload, rules
+from netsre.adapters.bpf.syscalls import MapFull
+from netsre.datapath import flows
+from netsre.datapath.flows import Attempt
 
 _IDLE_SHARE: Final = 0.75
 """Idle entries are removed when the table of attempts is fuller than this."""
 _CLAIMED: Final = struct.pack("<Q", 1)
 
 
-class FlowProbe:
+class FlowProbe(FlowCounts):
     """What the flow probe has counted since it was attached."""
+
+    protocol: Final = "tcp"
 
     def __init__(self, session: Session) -> None:
         """Read through an open session."""
-        self.session = session
+        super().__init__(session, "flows")
         self.denials = Denials(session.maps["denied_sources"], session.maps["last_denial_ns"])
         """The sources that are blocked: whoever blocks keeps them in step."""
         self.log: FlowLog | None = None
         """Where what is counted here is logged too; what the kernel counts it logs itself."""
         self.in_flight = 0
-        self._words = drops.words_of(session.enums)
-        self._goals = Names({})
-        self._counters = Counters[bytes | FlowCount, FlowKind](self._counter)
-        self._entries = {"attempts": 0, "stalls": 0, "flows": 0, "refusals": 0}
-        # Counted here and not in the kernel: nobody but us notices that nothing happens.
-        self._noticed: collections.Counter[FlowCount] = collections.Counter()
+        self._entries = {"attempts": 0, "stalls": 0, "refusals": 0}
         self._unclaimed = 0
 
     def scan(self, now_ns: int) -> None:
@@ -73,7 +67,7 @@ class FlowProbe:
         for key, refusal in flows.refused(waiting, now_ns):
             # Whoever removes it counts it: its client may be here after all, and late.
             if refusals.delete(key):
-                self._noticed[refusal.kind] += 1
+                self._notice(refusal.kind)
                 if self.log is not None:
                     self.log.refused(refusal)
 
@@ -88,7 +82,7 @@ class FlowProbe:
                 return
             if claimed:
                 denied = self.denials.covers(attempt.source, attempt.start_ns)
-                self._noticed[flows.unanswered(attempt, self._words, denied=denied)] += 1
+                self._notice(flows.unanswered(attempt, self._words, denied=denied))
                 if self.log is not None:
                     self.log.stalled(attempt, denied=denied)
 
@@ -100,59 +94,10 @@ class FlowProbe:
             if value is not None and not flows.ATTEMPT.unpack(value)[0]:
                 attempts.delete(key)
 
-    def counts(self) -> list[FlowCount]:
-        """Return every counter: the kernel's, those without detail, and what we noticed ourselves."""
-        found = list(flows.decode_flows(self.session.maps["flows"].entries(), self._words))
-        return [*found, *self._without_entries()]
-
-    def reading(self) -> Reading[FlowKind]:
-        """Return the same for totals by name: a full table is read twice a second, so as fast as can be."""
-        table, found = self.session.maps["flows"], Reading[FlowKind]([], [], [])
-        for keys, values in table.batches():
-            counts, sums_ns = flows.sums_per_cpu(values, len(keys) // table.key_size)
-            found.counters.extend(map(self._counters.__getitem__, split(keys, table.key_size)))
-            found.counts.extend(counts)
-            found.sums_ns.extend(sums_ns)
-        self._entries["flows"] = len(found.counters)
-        for count in self._without_entries():
-            found.put(self._counters[dataclasses.replace(count, count=0)], count.count, count.sum_ns)
-        return found
-
-    def _without_entries(self) -> Iterator[FlowCount]:
-        yield from self._overflowed()
-        for kind, count in self._noticed.items():
-            yield dataclasses.replace(kind, count=count)
-
-    def _counter(self, key: bytes | FlowCount) -> Counter[FlowKind]:
-        flow = flows.decode_flow(key, self._words) if isinstance(key, bytes) else key
-        return flow.counter(self._goals)
-
-    def retire(self, clients: Iterable[Client]) -> None:
-        """Forget the counters of clients that are gone, so that they cannot fill the table."""
-        gone = frozenset(clients)
-        if not gone:
-            return
-        table = self.session.maps["flows"]
-        for key, _ in list(table.entries()):
-            if flows.client_of(key) in gone:
-                table.delete(key)
-        self._counters.retire(gone)
-        for kind in list(self._noticed):
-            if kind.client in gone:
-                del self._noticed[kind]
-
-    def name_destinations(self, workloads: Iterable[Workload]) -> None:
-        """Have destinations counted by these names from now on; asked once, before anything is counted."""
-        self._goals = Names({}, {}, tuple(workloads))
-        entries = rules(self._goals.workloads)
-        for key, value in entries:
-            self.session.maps["workloads"].put(key, value)
-        self.session.maps["workload_rules"].put(bytes(4), RULES.pack(len(entries)))
-
     def usage(self) -> Iterator[MapUsage]:
         """Yield how full each table was when it was last read."""
+        yield from super().usage()
         overflows = {
-            "flows": sum(count.count for count in self._overflowed()),
             "attempts": self._lost("attempts_overflow"),
             "refusals": self._lost("refusals_overflow"),
             "stalls": self._unclaimed,
@@ -161,15 +106,6 @@ class FlowProbe:
         for name, entries in (self._entries | {"denied_sources": len(self.denials)}).items():
             table = self.session.maps[name]
             yield MapUsage(name, entries, table.capacity, table.memory(), overflows[name])
-
-    def _overflowed(self) -> list[FlowCount]:
-        table = self.session.maps["flows_overflow"]
-        found = []
-        for slot in range(table.capacity):
-            value = table.lookup(struct.pack("<I", slot))
-            if value is not None:
-                found.append(flows.decode_overflow(slot, value))
-        return [count for count in found if count.count]
 
     def _lost(self, name: str) -> int:
         value = self.session.maps[name].lookup(struct.pack("<I", 0)) or b""

@@ -5,10 +5,9 @@ from typing import Final
 from netsre.app.schemas.parts import Schema
 from netsre.datapath import flow_lines
 from netsre.datapath.flow_log import KINDS
-from netsre.datapath.flows import DIRECTIONS, DROPPED, REASONS, ROLES
+from netsre.datapath.flows import DIRECTIONS, DROPPED, PROTOCOLS, REASONS
 
 _DRAFT: Final = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
-_PROTOCOLS: Final = sorted({role.protocol for role in ROLES})
 _REASON: Final = f"^({'|'.join(sorted(REASONS))}|{DROPPED}[a-z0-9_]+)$"
 _PORT: Final[Schema] = {"type": ["integer", "null"], "minimum": 1, "maximum": 65_535}
 
@@ -39,7 +38,7 @@ def flow() -> Schema:
         },
         "src": _end("The client."),
         "dst": _end("Where it wanted to go."),
-        "protocol": {"description": "The transport.", "enum": _PROTOCOLS},
+        "protocol": {"description": "The transport.", "enum": list(PROTOCOLS)},
         "outcome": {"description": "As netsre_flows_total has it.", "enum": list(KINDS)},
         "reason": {"description": "As netsre_flows_total has it.", "type": "string", "pattern": _REASON},
         "verdict": {

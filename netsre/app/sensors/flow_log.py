@@ -1,7 +1,7 @@
 """The flow log: from the kernel's ring to lines on disk, and how much of it was meant and lost."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from netsre import conventions as c
@@ -20,13 +20,13 @@ _CLOSE_SECONDS: Final = 2.0
 
 
 class FlowLogSensor:
-    """Reads the events of the flow probe, as many as are wanted now, and has them written."""
+    """Reads the events of the probes of attempts, as many as are wanted now, and has them written."""
 
     name = "flow_log"
 
     def __init__(
         self,
-        log: FlowLog,
+        logs: Sequence[FlowLog],
         writer: FlowLogWriter,
         places: Places,
         *,
@@ -35,21 +35,21 @@ class FlowLogSensor:
         say: Callable[[str], None],
     ) -> None:
         """Log one in so many delivered attempts as a rule, more of them by what `ended` counts."""
-        self._log = log
+        self._logs = logs
         self._writer = writer
         self._places = places
         self._ended = ended
         self._say = say
         self._sampling = Sampling(one_in)
         self._taken: Counter[str] = Counter()
-        self._log.switch(Switch(on=True, one_in=one_in))
+        self._switch(Switch(on=True, one_in=one_in))
 
     def scan(self, now: float) -> None:
         """Take out the events, and see whether more of them are wanted."""
         self._take()
         before = self._sampling.one_in
         if self._sampling.turn(self._ended(now)) and self._sampling.one_in != before:
-            self._log.switch(Switch(on=True, one_in=self._sampling.one_in))
+            self._switch(Switch(on=True, one_in=self._sampling.one_in))
             self._say(
                 f"flow log: 1 in {self._sampling.one_in} delivered attempts from now on, "
                 f"before 1 in {before}: {self._sampling.reason}"
@@ -59,7 +59,7 @@ class FlowLogSensor:
         """Add what was meant for the log, what of it was lost, and the share that is meant for it."""
         del now
         # What is lost first: it must never be more than what there was.
-        full, unwritten = self._log.lost(), self._writer.lost()
+        full, unwritten = sum((log.lost() for log in self._logs), Counter[str]()), self._writer.lost()
         self._take()
         one_in = self._sampling.one_in
         for kind in KINDS:
@@ -70,13 +70,18 @@ class FlowLogSensor:
 
     def close(self) -> None:
         """Write what there is, and end."""
-        self._log.switch(Switch(on=False, one_in=0))
+        self._switch(Switch(on=False, one_in=0))
         self._take()
         self._writer.close(_CLOSE_SECONDS)
-        self._log.close()
+        for log in self._logs:
+            log.close()
+
+    def _switch(self, wanted: Switch) -> None:
+        for log in self._logs:
+            log.switch(wanted)
 
     def _take(self) -> None:
-        events = self._log.drain()
+        events = [event for log in self._logs for event in log.drain()]
         if not events:
             return
         names = self._places.names

@@ -1,10 +1,11 @@
-"""Connection attempts: counts of the flow probe, by the names of both ends."""
+"""Attempts of clients: counts of the probe of TCP or of that of UDP, by the names of both ends."""
 
 import time
 from collections import Counter
 
 from netsre import conventions as c
 from netsre.adapters.bpf.probe import FlowProbe
+from netsre.adapters.bpf.udp import UdpProbe
 from netsre.app.sensors.counting import Counting, put_usage
 from netsre.app.sensors.places import Places
 from netsre.datapath.buckets import CLASSIC, Cells
@@ -15,14 +16,14 @@ from netsre.metrics.readings import Readings
 
 
 class FlowSensor:
-    """Reads the flow probe."""
+    """Reads a probe of attempts. The two have no series in common, and each its own bound on names."""
 
-    name = "flows"
-
-    def __init__(self, probe: FlowProbe, places: Places, cells: Cells = CLASSIC) -> None:
+    def __init__(self, probe: FlowProbe | UdpProbe, places: Places, cells: Cells = CLASSIC) -> None:
         """Read a probe that is attached, and counts times in these cells."""
+        self.name = probe.session.probe.name
         self._cells = cells
         probe.name_destinations(places.names.workloads)
+        self._protocol = probe.protocol
         self._probe = probe
         self._places = places
         self._counting = Counting[FlowKind](places, probe.retire)
@@ -39,7 +40,7 @@ class FlowSensor:
         """Add outcomes and latencies, and how full the maps are."""
         self._count(now)
         put_flows(readings, self._counting.amounts(), self._cells)
-        readings.put(c.FLOW_ATTEMPTS_IN_FLIGHT, (), self._probe.in_flight)
+        readings.put(c.FLOW_ATTEMPTS_IN_FLIGHT, (self._protocol,), self._probe.in_flight)
         put_usage(readings, self._probe.usage())
 
     def ended(self, now: float) -> Totals:

@@ -15,6 +15,8 @@ from netsre.slo import exact
 
 _MEDIAN: Final = Fraction(1, 2)
 _P99: Final = Fraction(99, 100)
+_TCP: Final = "tcp"
+"""The protocol that goes without saying."""
 _ARROWS: Final = {"egress": "→", "ingress": "←"}
 
 _FLOW_COLUMNS: Final = (
@@ -83,31 +85,31 @@ _Pairs = dict[tuple[str, ...], _Pair]
 
 
 def flows(interval: Interval) -> tuple[Section, ...]:
-    """Return one row for each source and destination: attempts, how they ended, how long they took."""
+    """Return one row for each source, destination and protocol: attempts, how they ended, latency."""
     pairs: _Pairs = defaultdict(_Pair)
     for labels, count in interval.increases(c.FLOWS):
-        pair, outcome = pairs[_ends(labels)], labels.get("outcome", "")
+        pair, outcome = pairs[_flow_ends(labels)], labels.get("outcome", "")
         pair.add("attempts", count)
         pair.add(outcome, count)
         if outcome != "delivered":
             pair.reasons[labels.get("reason", "")] += count
     for labels, bound, count in interval.buckets(c.FLOW_CONNECT_SECONDS):
-        pairs[_ends(labels)].timed(bound, count)
+        pairs[_flow_ends(labels)].timed(bound, count)
     rows = tuple(_flow_row(interval, ends, pair) for ends, pair in pairs.items())
     return (Section("flows", _FLOW_COLUMNS, rows, "attempts", together=("failed", "attempts")),)
 
 
 def _flow_row(interval: Interval, ends: tuple[str, ...], pair: _Pair) -> Row:
-    source, destination = ends
+    source, destination, protocol = ends
     answered = Fraction(exact.add(pair.counts["delivered"], pair.counts["failed"]))
     cells = pair.rates(interval, "attempts", "failed", "denied") | {
-        "name": f"{source} → {destination}",
+        "name": f"{source} → {destination}{'' if protocol == _TCP else f' {protocol}'}",
         "failed_share": Fraction(pair.counts["failed"]) / answered if answered else None,
         "connect_p50": quantile(pair.buckets, _MEDIAN),
         "connect_p99": quantile(pair.buckets, _P99),
         "reason": pair.reason,
     }
-    return Row({"src": source, "dst": destination}, cells)
+    return Row({"src": source, "dst": destination, "protocol": protocol}, cells)
 
 
 def tcp(interval: Interval) -> tuple[Section, ...]:
@@ -153,6 +155,10 @@ def _lost(interval: Interval, metric: str, keys: tuple[str, ...]) -> tuple[Row, 
         Row({}, {**{key: labels.get(key, "") for key in keys}, "packets": interval.rate(count)})
         for labels, count in interval.increases(metric)
     )
+
+
+def _flow_ends(labels: Mapping[str, str]) -> tuple[str, str, str]:
+    return *_ends(labels), labels.get("protocol", _TCP)
 
 
 def _ends(labels: Mapping[str, str]) -> tuple[str, str]:

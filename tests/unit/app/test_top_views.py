@@ -38,6 +38,7 @@ def test_flows_are_told_by_source_and_destination() -> None:
     assert rows[0] == {
         "src": "a",
         "dst": "b",
+        "protocol": "tcp",
         "attempts": 44,
         "attempts_per_second": 22,
         "failed": 10,

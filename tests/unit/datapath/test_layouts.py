@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from netsre.app.resources import directory
-from netsre.datapath import block, drops, flows, loads, tcp, workloads
+from netsre.datapath import block, drops, flow_log, flows, loads, tcp, udp, workloads
 
 _PROGRAM = """
 #include <stddef.h>
@@ -18,6 +18,7 @@ _PROGRAM = """
 #include "flows.h"
 #include "loads.h"
 #include "tcp.h"
+#include "udp.h"
 #define FIELD(type, field) printf("%s.%s %zu %zu\\n", #type, #field, offsetof(struct type, field), \\
     sizeof(((struct type *)0)->field))
 #define SIZE(type) printf("%s %zu\\n", #type, sizeof(struct type))
@@ -58,6 +59,13 @@ int main(void) {
     TCP_EVENT_RTT, TCP_EVENTS);
   printf("details %d %d %d %d %d %d\\n", TCP_RETRANSMIT_DATA, TCP_RETRANSMIT_SYN, TCP_RETRANSMIT_SYN_ACK,
     TCP_RESET_REFUSED, TCP_RESET_BROKEN, TCP_DETAILS);
+  FIELD(udp_conversation, start_ns); FIELD(udp_conversation, answered_ns); FIELD(udp_conversation, error_ns);
+  FIELD(udp_conversation, cgroup); FIELD(udp_conversation, local); FIELD(udp_conversation, remote);
+  FIELD(udp_conversation, netns); FIELD(udp_conversation, workload); FIELD(udp_conversation, remote_port);
+  FIELD(udp_conversation, local_port); FIELD(udp_conversation, destination); SIZE(udp_conversation);
+  FIELD(udp_peer, cookie); FIELD(udp_peer, address); FIELD(udp_peer, port); SIZE(udp_peer);
+  FIELD(udp_socket, first); FIELD(udp_socket, role); FIELD(udp_socket, peers); SIZE(udp_socket);
+  printf("sides %d %d\\n", UDP_CLIENT, UDP_SERVER);
   printf("directions %d %d %d\\n", TCP_DIRECTION_OTHER, TCP_DIRECTION_EGRESS, TCP_DIRECTION_INGRESS);
   printf("destinations %d %d %d %d\\n", DST_OTHER, DST_LOOPBACK, DST_PRIVATE, DST_PUBLIC);
   return 0;
@@ -156,6 +164,27 @@ drop_key 8
 tcp_end 511
 events 0 1 2 3 4
 details 0 1 2 0 1 128
+udp_conversation.start_ns 0 8
+udp_conversation.answered_ns 8 8
+udp_conversation.error_ns 16 8
+udp_conversation.cgroup 24 8
+udp_conversation.local 32 16
+udp_conversation.remote 48 16
+udp_conversation.netns 64 4
+udp_conversation.workload 68 4
+udp_conversation.remote_port 72 2
+udp_conversation.local_port 74 2
+udp_conversation.destination 76 1
+udp_conversation 88
+udp_peer.cookie 0 8
+udp_peer.address 8 16
+udp_peer.port 24 2
+udp_peer 32
+udp_socket.first 0 88
+udp_socket.role 136 1
+udp_socket.peers 137 1
+udp_socket 144
+sides 0 1
 directions 0 1 2
 destinations 0 1 2 3
 """
@@ -177,6 +206,7 @@ def test_the_header_has_the_layout_that_the_reader_decodes(tmp_path: Path) -> No
     assert block.SOURCE_BYTES == 16
     assert [layout.size for layout in (tcp.TCP_KEY, tcp.TCP_VALUE, drops.DROP_KEY)] == [16, 16, 8]
     assert (tcp.DETAILS, drops.TCP_END) == (128, 511)
+    assert [one.size for one in (udp.CONVERSATION, udp.PEER, udp.SOCKET)] == [88, 32, 144]
     assert [one.size for one in (loads.READER, loads.KEY, loads.VALUE, loads.FAILURE)] == [24, 24, 32, 4184]
 
 
@@ -190,6 +220,50 @@ def test_a_flow_key_is_decoded_field_by_field() -> None:
     kind = (0x12345678, "failed", "refused", "private", flows.UNKNOWN_BUCKET)
     assert count == flows.FlowCount(*kind, 7, 1100, cgroup=17, workload=5, role=flows.UDP_CLIENT)
     assert count.client == flows.client_of(key)
+
+
+def test_a_conversation_is_decoded_field_by_field() -> None:
+    """Distinct bytes in every field end where they belong, whether it is the first of its socket or not."""
+    local, remote = bytes(range(16)), bytes(range(16, 32))
+    raw = udp.CONVERSATION.pack(
+        7, 8, 9, 17, local, remote, 77, 5, (53).to_bytes(2, "big"), 4242, 2, 1, 1, 111, 1
+    )
+    whole = udp.SOCKET.pack(raw, bytes(32), 1, 0, 0, 1, 2, 0)
+    ends = (local, 4242, remote, 53)
+
+    talk = udp.decode((3).to_bytes(8, "little"), whole)
+
+    assert talk == udp.Conversation(3, 7, 77, "private", *ends, cgroup=17, workload=5)
+    assert talk == udp.decode(udp.PEER.pack(3, remote, b"\0\x35"), raw)
+    assert (udp.latest(raw), udp.is_open(raw)) == (9, True)
+    assert (udp.is_client(whole), udp.has_one_peer(whole)) == (False, False)
+    assert talk.claim == flows.STALL_CLAIM.pack(3, 7)
+    event = talk.event("failed", "unanswered", 99)
+    assert event == flow_log.FlowEvent(
+        99, 7, 77, "failed", "unanswered", "private", *ends, 1, 17, 5, flows.UDP_CLIENT
+    )
+
+
+@pytest.mark.parametrize(
+    ("start", "answered", "error", "idle"),
+    [(0, 0, 0, True), (1, 0, 0, False), (0, 2, 0, False), (0, 1, 2, False), (0, 1, 1, True)],
+)
+def test_a_conversation_is_idle_when_nothing_was_heard_for_as_long_as_one_lasts(
+    start: int, answered: int, error: int, *, idle: bool
+) -> None:
+    """What is open never is."""
+    now = 1 + udp.CONVERSATION_NS + 1
+    rest = (0, bytes(16), bytes(16), 0, 0, b"\0\0", 0, 0, 0, 0, 0, 0)
+
+    assert udp.is_idle(udp.CONVERSATION.pack(start, answered, error, *rest), now) is idle
+
+
+def test_silence_over_udp_has_a_word_of_its_own() -> None:
+    """Nobody has to answer there: no sum of `stalled` has it by mistake."""
+    assert flows.reason_of(2, 0, flows.UDP_CLIENT, 0, {}) == "unanswered"
+    assert flows.reason_of(2, 0, flows.TCP_CLIENT, 0, {}) == "stalled"
+    slot = flows.ROLES.index(flows.UDP_CLIENT) * 4 + 2
+    assert flows.decode_overflow(slot, flows.FLOW_VALUE.pack(1, 0)).reason == "unanswered"
 
 
 @pytest.mark.parametrize(
@@ -208,7 +282,7 @@ def test_a_flow_key_is_decoded_field_by_field() -> None:
 )
 def test_every_end_has_one_word(outcome: int, error: int, reason: str) -> None:
     """An errno without a word of its own is `other`; every word is in the published set."""
-    assert flows.reason_of(outcome, error, 0, {12: "netfilter_drop"}) == reason
+    assert flows.reason_of(outcome, error, flows.TCP_CLIENT, 0, {12: "netfilter_drop"}) == reason
     assert reason in flows.REASONS
 
 
@@ -218,7 +292,7 @@ def test_every_end_has_one_word(outcome: int, error: int, reason: str) -> None:
 )
 def test_an_attempt_that_stalled_by_our_own_drops_says_so(outcome: int, drop: int, reason: str) -> None:
     """By the kernel's word; a number without one, and any other outcome, has the reason that it had."""
-    assert flows.reason_of(outcome, 0, drop, {12: "netfilter_drop"}) == reason
+    assert flows.reason_of(outcome, 0, flows.TCP_CLIENT, drop, {12: "netfilter_drop"}) == reason
 
 
 def test_attempts_are_told_apart_from_idle_entries() -> None:

@@ -95,6 +95,7 @@ def test_the_shipped_files_read_as_designed() -> None:
         ("policy-compile", Fraction(99, 100), 30 * clock.DAY, ("node",)),
         ("policy-correctness", Fraction(9999, 10_000), 30 * clock.DAY, ("node",)),
         ("probes-up", Fraction(999, 1000), 30 * clock.DAY, ("node",)),
+        ("udp-answered", Fraction(99, 100), 30 * clock.DAY, ("node",)),
     ]
     assert [policy.name for policy in found.policies] == ["guide", "low-traffic", "workbook"]
 
@@ -109,9 +110,11 @@ def test_a_ratio_reads_into_its_selectors() -> None:
     indicator = flow_success().indicator
 
     assert isinstance(indicator, RatioIndicator)
-    ends = Matcher("direction", "=", "egress")
-    assert indicator.bad == Selector("netsre_flows_total", (ends, Matcher("outcome", "=", "failed")))
-    assert str(indicator.total) == 'netsre_flows_total{direction="egress",outcome=~"delivered|failed"}'
+    ends = Matcher("direction", "=", "egress"), Matcher("protocol", "=", "tcp")
+    assert indicator.bad == Selector("netsre_flows_total", (*ends, Matcher("outcome", "=", "failed")))
+    assert str(indicator.total) == (
+        'netsre_flows_total{direction="egress",protocol="tcp",outcome=~"delivered|failed"}'
+    )
 
 
 def test_the_workbook_policy_has_the_factors_of_the_book() -> None:
