@@ -70,12 +70,6 @@ _SHORTEST_NAME: Final = 8
     callback=parsed(flow_filter.protocols),
     help="Only these: tcp, udp; with commas.",
 )
-@click.option(
-    "--direction",
-    metavar="D",
-    callback=parsed(flow_filter.directions),
-    help="Only these: egress (this node asks), ingress (it is asked).",
-)
 @click.option("--port", metavar="P", callback=parsed(flow_filter.port), help="Only to this port.")
 @click.option(
     "--since",
