@@ -28,6 +28,7 @@ from netsre.adapters.bpf.filters import Template
 from netsre.adapters.bpf.flow_log import FlowLog
 from netsre.adapters.bpf.loads import LoadProbe
 from netsre.adapters.bpf.probe import FlowProbe
+from netsre.adapters.bpf.services import ServiceProbe
 from netsre.adapters.bpf.session import ProbeUnfit, Session, open_sessions, opening_templates
 from netsre.adapters.bpf.tcp import TcpProbe
 from netsre.adapters.flow_log.background import FlowLogWriter
@@ -45,9 +46,10 @@ from netsre.app.sensors.maps import MapSensor
 from netsre.app.sensors.pinned import PinnedTableSensor
 from netsre.app.sensors.places import Places
 from netsre.app.sensors.probes import ProbeSensor
+from netsre.app.sensors.services import ServiceSensor
 from netsre.clock import SECOND, SystemClock
 from netsre.datapath.drops import DropKind
-from netsre.datapath.probes import DROPS, FLOWS, LOADS, PROBES, TCP, Probe
+from netsre.datapath.probes import DROPS, FLOWS, LOADS, PROBES, SERVICES, TCP, Probe
 from netsre.datapath.requirements import AGENT_CAPABILITIES
 from netsre.datapath.workloads import Names, Workload
 from netsre.errors import EnvironmentUnfit
@@ -223,7 +225,10 @@ class Agent:
 
 
 def _sensors(
-    flows: FlowProbe | None, opened: Mapping[str, Session | ProbeUnfit], settings: AgentSettings
+    flows: FlowProbe | None,
+    opened: Mapping[str, Session | ProbeUnfit],
+    probes: ProbeSensor,
+    settings: AgentSettings,
 ) -> Iterator[Sensor]:
     """Yield what reads this node: the probes that there are, and all that needs none."""
     places = Places(settings.workloads)
@@ -241,6 +246,8 @@ def _sensors(
         yield CounterSensor(DROPS.name, dropped, counting, put_drops)
     yield ConntrackSensor(places, settings.tables.top_sources)
     yield PinnedTableSensor(settings.tables.pinned)
+    if isinstance(services := opened.get(SERVICES.name), Session):
+        yield ServiceSensor(ServiceProbe(services), probes, settings.tables.pinned, settings.workloads)
     if isinstance(loads := opened.get(LOADS.name), Session):
         yield LoadSensor(LoadProbe(loads))
     # After all that speak of maps of ours.
@@ -281,7 +288,7 @@ def run(settings: AgentSettings, *, announce: Callable[[str], None]) -> None:
         probe = FlowProbe(flows) if isinstance(flows, Session) else None
         blocks, no_blocks = _blocks(filters, probe, announce)
     changes = EffectsService(settings.effects, blocks, no_blocks)
-    sensors = (*_sensors(probe, opened, settings), *_budget(settings, probes))
+    sensors = (*_sensors(probe, opened, probes, settings), *_budget(settings, probes))
     privileges.limit_capabilities(AGENT_CAPABILITIES)
     agent = Agent(probes, sensors, changes, started)
     server.routes = agent.routes()

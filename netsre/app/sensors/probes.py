@@ -9,6 +9,8 @@ from netsre.metrics.readings import Readings
 
 SHED: Final = "shed"
 """The reason of a probe that was given up to keep to the budget."""
+NOT_NEEDED: Final = "not_needed"
+"""What stands beside 1 for a probe that would be attached if there were anything to measure."""
 _PROGRAM_TYPE: Final = "tracing"
 
 
@@ -22,6 +24,8 @@ class ProbeSensor:
         self._opened = opened
         self.given_up: dict[str, str] = {}
         """Probes that are attached no more to save their cost, and why."""
+        self.refused: dict[str, ProbeUnfit] = {}
+        """Probes that the kernel did not take when they came to be needed."""
 
     def scan(self, now: float) -> None:
         """Do nothing: the kernel counts."""
@@ -34,8 +38,11 @@ class ProbeSensor:
                 readings.put(c.AGENT_PROBE_UP, (name, session.reason), 0)
             elif name in self.given_up:
                 readings.put(c.AGENT_PROBE_UP, (name, SHED), 0)
+            elif name in self.refused:
+                readings.put(c.AGENT_PROBE_UP, (name, self.refused[name].reason), 0)
             else:
-                readings.put(c.AGENT_PROBE_UP, (name, ""), 1)
+                idle = session.probe.on_demand and not session.attached
+                readings.put(c.AGENT_PROBE_UP, (name, NOT_NEEDED if idle else ""), 1)
                 self._put_runs(readings, session)
         self._put_loads(readings)
 
@@ -44,7 +51,7 @@ class ProbeSensor:
         """Return a line about each probe that could not be attached, or is not any more."""
         unfit = [
             f"{name}: {session.reason}: {session}"
-            for name, session in self._opened.items()
+            for name, session in (*self._opened.items(), *self.refused.items())
             if isinstance(session, ProbeUnfit)
         ]
         return [*unfit, *(f"{name}: {SHED}: the agent took {why}" for name, why in self.given_up.items())]
