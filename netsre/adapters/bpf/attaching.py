@@ -21,7 +21,7 @@ from netsre.datapath.probes import Program
 
 _MOUNTS: Final = Path("/proc/self/mounts")
 _LINK_CREATE: Final = 28
-_FIRST: Final = 1 << 3 | 1 << 6
+FIRST: Final = 1 << 3 | 1 << 6
 """BPF_F_BEFORE and BPF_F_PREORDER, with none named: before all others of this cgroup, and before those of the
 cgroups below it, which else come first. Of links since Linux 6.17."""
 _QUERY: Final = 16
@@ -60,7 +60,7 @@ def attach_program(program: Program, program_fd: int, numbers: Mapping[str, int]
     Raises `OSError`.
     """
     if program.cgroup:
-        return _attach_cgroup(program_fd, _HOOKS[program.cgroup].attach_type, _FIRST if program.first else 0)
+        return _attach_cgroup(program_fd, _HOOKS[program.cgroup].attach_type, FIRST if program.first else 0)
     if program.category:
         return tracepoints.attach(program_fd, numbers[program.name])
     return programs.attach_tracing(program_fd)
