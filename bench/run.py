@@ -22,6 +22,7 @@ from bench import (
     loop,
     packet_cost,
     prometheus_scale,
+    service_cost,
     slo_baseline,
     table_cost,
     tracepoint_cost,
@@ -70,6 +71,20 @@ def tracepoint_lines(costs: Sequence[tracepoint_cost.ProgramCost]) -> list[Line]
             f"{cost.program} in the kernel, per event: {cost.what}",
             f"{cost.added_ns:.0f} ns added ({cost.program_ns:.0f} ns as the kernel counts)",
             f"empty program {cost.empty_ns:.0f} ns",
+            "",
+            None,
+        )
+        for cost in costs
+    ]
+
+
+def service_lines(costs: Sequence[service_cost.ServiceCost]) -> list[Line]:
+    """Return the rows on the probe of connections to services."""
+    return [
+        Line(
+            f"probe of connections to services, per connect(): {cost.what}",
+            f"{cost.added_ns:.0f} ns added ({cost.probe_ns:.0f} ns as the kernel counts)",
+            f"empty programs {cost.empty_ns:.0f} ns",
             "",
             None,
         )
@@ -340,6 +355,8 @@ def main() -> None:
     lines = kernel_lines(kernel_cost.measure())
     _say("measuring the TCP and drops probes in the kernel …")
     lines += tracepoint_lines(tracepoint_cost.measure())
+    _say("measuring the probe of connections to services …")
+    lines += service_lines(service_cost.measure())
     _say("measuring the probe of program loads …")
     lines += load_lines(load_cost.measure())
     _say("measuring the programs that drop blocked sources …")
