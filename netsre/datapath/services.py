@@ -4,8 +4,8 @@ The layouts repeat `bpf/include/services.h`; a test compiles that file and compa
 """
 
 import struct
-from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final, NamedTuple
 
@@ -131,35 +131,41 @@ class ServiceTotals:
         self._read: Mapping[bytes, int] = {}
         """What the kernel said last."""
         self._overflowed = dict.fromkeys(PATHS, 0)
-        self._totals: dict[str, dict[str, int]] = defaultdict(lambda: dict.fromkeys(PATHS, 0))
+        self._names: dict[Service, str] = {}
+        """Of the services that were connected to."""
+        self._totals: dict[str, dict[str, int]] = {}
 
     def add(self, counts: Collection[ServiceCount], overflowed: Mapping[str, int]) -> None:
         """Add what is new since the last reading; `overflowed` is what was counted by path alone."""
-        for key, service, path, count in counts:
+        for key, service, path, connections in counts:
             last = self._read.get(key, 0)
             # Lower than before: the service went and came back, and was counted anew.
-            self._add(name(service, self._workloads), path, count - last if count >= last else count)
+            more = connections - last if connections >= last else connections
+            self._add(self._name(service), path, more)
         self._read = {count.key: count.connections for count in counts}
-        for path, count in overflowed.items():
-            self._add(OTHER, path, count - self._overflowed[path])
+        for path, connections in overflowed.items():
+            if connections > self._overflowed[path]:
+                self._add(OTHER, path, connections - self._overflowed[path])
         self._overflowed |= overflowed
 
-    def _add(self, called: str, path: str, more: int) -> None:
-        if not more:
-            return
-        if called not in self._totals and len(self._totals.keys() - {OTHER}) >= MOST_NAMES:
-            called = OTHER
-        self._totals[called][path] += more
-
-    def keep(self, living: Iterable[Service]) -> None:
+    def keep(self, living: AbstractSet[Service]) -> None:
         """Forget the names of services that are gone."""
-        names = {name(service, self._workloads) for service in living}
-        if names:
-            names.add(OTHER)
-        for called in self._totals.keys() - names:
-            del self._totals[called]
+        self._names = {service: called for service, called in self._names.items() if service in living}
+        left = {*self._names.values(), *([OTHER] if living else [])}
+        self._totals = {called: by_path for called, by_path in self._totals.items() if called in left}
 
     def amounts(self) -> Iterator[tuple[str, str, int]]:
         """Yield (name, path, connections): of whatever was connected to, each path."""
         for called, by_path in sorted(self._totals.items()):
-            yield from ((called, path, count) for path, count in by_path.items())
+            yield from ((called, path, connections) for path, connections in by_path.items())
+
+    def _name(self, service: Service) -> str:
+        """Return what a service is counted as from its first connection on."""
+        if service not in self._names:
+            called = name(service, self._workloads)
+            many = len(self._totals.keys() - {OTHER}) >= MOST_NAMES and called not in self._totals
+            self._names[service] = OTHER if many else called
+        return self._names[service]
+
+    def _add(self, called: str, path: str, more: int) -> None:
+        self._totals.setdefault(called, dict.fromkeys(PATHS, 0))[path] += more

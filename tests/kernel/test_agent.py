@@ -191,6 +191,7 @@ def test_one_probe_that_is_broken_is_named_and_the_others_are_served(tmp_path: P
     up = {labels: value for (name, labels), value in samples.items() if name == c.AGENT_PROBE_UP}
     dropped = {"hook": "kernel", "netns": place.name, "reason": "no_socket", "rule": ""}
     assert up.pop((("probe", "tcp"), ("reason", "compile_failed"))) == 0
+    assert up.pop((("probe", "services"), ("reason", "not_needed"))) == 1
     assert up == {
         (("probe", name), ("reason", "")): 1 for name in ("block", "drops", "flows", "loads", "maps")
     }

@@ -1,7 +1,10 @@
 """Where services are known from: maps of Cilium's shape that the test pinned, and what people wrote."""
 
+import json
 import pathlib
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterable
 from ipaddress import ip_address, ip_network
 from typing import Final
@@ -240,3 +243,22 @@ def test_the_agent_counts_services_that_people_wrote_down(tmp_path: pathlib.Path
     assert quiet[c.AGENT_PROBE_UP, (("probe", "services"), ("reason", "not_needed"))] == 1
     assert c.LB_CONNECTIONS not in {name for name, _ in quiet}
     assert (served, labels) == ({"bpf": 0, "other": 46}, {"shop"})
+
+
+_DOCTOR: Final = """
+import json
+from netsre.app.doctor import try_probes
+print(json.dumps({name: unfit and [unfit.reason, unfit.message] for name, unfit in try_probes().items()}))
+"""
+
+
+@pytest.mark.requires("unshare")
+def test_a_node_that_cannot_attach_it_is_told_so_beforehand() -> None:
+    """Without the unified hierarchy there is no hook; the doctor names that, and the way to mend it."""
+    hidden = f'umount "{hierarchy()}" && exec "$0" -c "$1"'
+    command = ["unshare", "--mount", "sh", "-c", hidden, sys.executable, _DOCTOR]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+
+    reason, message = json.loads(done.stdout)["services"]
+    assert reason == "no_cgroup2"
+    assert "mount -t cgroup2" in message

@@ -1,6 +1,8 @@
 """Connections to services, exactly, by what balanced them: beside what nftables counted of each."""
 
 import contextlib
+import errno
+import socket
 import struct
 import threading
 from collections import Counter
@@ -16,6 +18,7 @@ from netsre.app.resources import directory
 from netsre.datapath import services
 from netsre.datapath.probes import SERVICES
 from netsre.datapath.services import Service
+from tests.kernel.attempts import DROPPED_PORT
 from tests.kernel.balancer import Balancer
 from tests.kernel.cgroups import cgroup, hierarchy
 from tests.kernel.service_traffic import (
@@ -156,6 +159,33 @@ def test_a_refused_connect_is_none_and_leaves_nothing_behind() -> None:
 
     assert found == Counter()
     assert waiting == []
+
+
+def test_a_call_that_begins_nothing_new_is_not_counted() -> None:
+    """To ask again while a connection is under way is none; to give another address to a UDP socket is one."""
+    silent = {
+        Service(BALANCED[version], DROPPED_PORT, protocol) for version in (4, 6) for protocol in (TCP, UDP)
+    }
+    with site() as there, probing(frozenset(silent)) as probe:
+
+        def connect() -> None:
+            for family, version in ((socket.AF_INET, 4), (socket.AF_INET6, 6)):
+                where = (str(BALANCED[version]), DROPPED_PORT)
+                with socket.socket(family) as client:
+                    client.setblocking(False)
+                    said = [client.connect_ex(where) for _ in range(3)]
+                    assert said == [errno.EINPROGRESS, errno.EALREADY, errno.EALREADY]
+                with socket.socket(family, socket.SOCK_DGRAM) as client:
+                    client.connect(where)
+                    client.connect(where)
+                    client.send(b"x")
+                with socket.socket(family, socket.SOCK_DGRAM) as client:
+                    client.sendto(b"x", where)
+
+        there.place.run(connect)
+        found = counted(probe)
+
+    assert found == Counter({(one, "other"): 1 if one.protocol == TCP else 2 for one in silent})
 
 
 def test_moving_the_programs_loses_and_doubles_nothing() -> None:

@@ -96,12 +96,12 @@ class ServiceProbe:
 
         Whoever attaches one later comes to stand behind ours, unless it asks for another place.
         """
+        hooks = {program.cgroup for program in self.session.probe.programs}
+        orders = {hook: attaching.order(hook) for hook in hooks}
         for program in self.session.probe.programs:
-            ids = attaching.order(program.cgroup)
-            ours = self._program_ids[program.name]
-            if program.first:
-                ids.reverse()
-            beyond = ids[ids.index(ours) + 1 :] if ours in ids else None
+            ids, ours = orders[program.cgroup], self._program_ids[program.name]
+            inwards = ids[::-1] if program.first else ids
+            beyond = inwards[inwards.index(ours) + 1 :] if ours in ids else None
             if beyond is None or any(map(_may_change, beyond)):
                 self.session.move(program.name)
 

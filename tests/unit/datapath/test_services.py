@@ -100,9 +100,9 @@ def test_names_of_services_that_are_gone_are_forgotten() -> None:
     """Its series ends, and others may have its place; those without a name go with the last."""
     found = ServiceTotals(())
     found.add([counter(DNS, "bpf", 1), counter(WEB, "other", 1)], {"bpf": 0, "other": 4})
-    found.keep([WEB])
+    found.keep({WEB})
     assert set(totals(found)) == {(name, path) for name in (WEB.label, OTHER) for path in ("bpf", "other")}
-    found.keep([])
+    found.keep(set())
     assert totals(found) == {}
 
 
