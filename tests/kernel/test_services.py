@@ -162,10 +162,8 @@ def test_a_refused_connect_is_none_and_leaves_nothing_behind() -> None:
 
 
 def test_a_call_that_begins_nothing_new_is_not_counted() -> None:
-    """To ask again while a connection is under way is none; to give another address to a UDP socket is one."""
-    silent = {
-        Service(BALANCED[version], DROPPED_PORT, protocol) for version in (4, 6) for protocol in (TCP, UDP)
-    }
+    """To ask again while a connection is under way is none; to connect a UDP socket anew is one."""
+    silent = everywhere(BALANCED, DROPPED_PORT)
     with site() as there, probing(frozenset(silent)) as probe:
 
         def connect() -> None:

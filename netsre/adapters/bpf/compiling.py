@@ -58,9 +58,9 @@ def compile_files(source: Path, names: Sequence[str], defines: Mapping[str, obje
     ]
     bcc = import_bcc()
     try:
-        # Not by #include: bcc takes programs out of the text that it is given, and out of nothing else. After an
-        # error the compiler goes on behind a semicolon: without one it would take the next file's first structure
-        # for a part of it, and bcc does not survive a map of a type that is not there.
+        # Not by #include: bcc takes programs out of the text that it is given, and out of nothing else. After
+        # an error the compiler goes on behind a semicolon: without one it would skip the next file's first
+        # structure, and bcc does not survive a map of a type that is not there.
         text = b"".join(
             b'#line 1 "%s"\n%s\n;\n' % (name.encode(), (source / name).read_bytes()) for name in names
         )
