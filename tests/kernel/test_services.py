@@ -214,6 +214,7 @@ def test_programs_go_to_their_places_again_and_stay_there() -> None:
     with probing() as first, probing() as second, balancing() as balancer:
         before = [attaching.order(hook) for hook in ("connect4", "connect6")]
         first.keep_order()
+        assert [attaching.order(hook) for hook in ("connect4", "connect6")] == before
         second.keep_order()
         assert [attaching.order(hook) for hook in ("connect4", "connect6")] == before
         with balancer.attached(hierarchy()), balancer.attached(hierarchy(), attaching.FIRST):
