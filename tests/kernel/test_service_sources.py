@@ -12,6 +12,7 @@ from typing import Final
 import pytest
 
 from netsre import conventions as c
+from netsre.adapters.bpf import attaching, objects
 from netsre.adapters.bpf.services import ServiceProbe
 from netsre.adapters.bpf.session import Session, open_session
 from netsre.adapters.bpf.syscalls import HASH, MapShape
@@ -231,6 +232,16 @@ def test_the_agent_counts_services_that_people_wrote_down(tmp_path: pathlib.Path
         up = (c.AGENT_PROBE_UP, (("probe", "services"), ("reason", "")))
         assert wait_until(lambda: up in agent.samples())
         there.connect([target(TRANSLATED[4], SERVICE_PORT, protocol) for protocol in (TCP, UDP)], 23, 1)
+        balancer = Balancer(
+            {Service(TRANSLATED[4], SERVICE_PORT, TCP): Service(LOOPBACK[4], PORTS["balanced"], TCP)}
+        )
+        with balancer.attached(hierarchy()):
+            # With the few capabilities that it kept, the agent comes to stand behind who came later.
+            assert wait_until(
+                lambda: objects.program_name(attaching.order("connect4")[-1]).startswith("netsre_svc")
+            )
+            there.connect([target(TRANSLATED[4], SERVICE_PORT, protocol) for protocol in (TCP, UDP)], 23, 1)
+        balancer.close()
         served = {
             dict(pairs)["path"]: value
             for (name, pairs), value in agent.samples().items()
@@ -242,7 +253,7 @@ def test_the_agent_counts_services_that_people_wrote_down(tmp_path: pathlib.Path
     assert ready == (200, "ready\n")
     assert quiet[c.AGENT_PROBE_UP, (("probe", "services"), ("reason", "not_needed"))] == 1
     assert c.LB_CONNECTIONS not in {name for name, _ in quiet}
-    assert (served, labels) == ({"bpf": 0, "other": 46}, {"shop"})
+    assert (served, labels) == ({"bpf": 23, "other": 69}, {"shop"})
 
 
 _DOCTOR: Final = """

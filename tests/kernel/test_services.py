@@ -245,6 +245,20 @@ def test_a_full_table_of_counters_costs_the_service_and_not_the_path() -> None:
     assert usage["service_counts"].overflows == 184
 
 
+def test_a_connection_that_cannot_be_followed_is_counted_as_lost() -> None:
+    """Where more threads are in the middle of a call than there is room for: no path is made up."""
+    with site() as there, probing() as probe:
+        table = probe.session.maps["service_calls"]
+        for number in range(table.capacity):
+            # No thread has such a number.
+            table.put(struct.pack("<Q", 1 << 63 | number), bytes(table.value_size))
+        there.connect([target(TRANSLATED[4], SERVICE_PORT, TCP)], 23, 1)
+        found, usage = counted(probe), {one.name: one for one in probe.usage()}
+
+    assert found == Counter()
+    assert usage["service_calls"].overflows == 23
+
+
 def test_more_services_than_there_is_room_for_are_counted_as_left_out() -> None:
     """The others are known all the same, and one that goes makes room."""
     many = [Service(PLAIN[4] + number, 1, TCP) for number in range(services.MAX_SERVICES + 3)]
