@@ -10,7 +10,7 @@ from typing import Final
 
 from netsre.adapters.bpf import programs
 from netsre.adapters.bpf.compiling import import_bcc, include_flags
-from netsre.adapters.bpf.syscalls import BpfMap, bpf
+from netsre.adapters.bpf.syscalls import BpfMap, bpf, fdinfo
 from netsre.app.resources import directory
 from netsre.datapath.services import Service
 
@@ -89,6 +89,11 @@ class Balancer:
         finally:
             for fd in (*links, where):
                 os.close(fd)
+
+    @property
+    def ids(self) -> frozenset[int]:
+        """Return the ids of its programs."""
+        return frozenset(int(fdinfo(fd)["prog_id"]) for fd in self._fds.values())
 
     def close(self) -> None:
         """Free everything."""

@@ -12,7 +12,7 @@ from typing import Final
 import pytest
 
 from netsre import conventions as c
-from netsre.adapters.bpf import attaching, objects
+from netsre.adapters.bpf import attaching
 from netsre.adapters.bpf.services import ServiceProbe
 from netsre.adapters.bpf.session import Session, open_session
 from netsre.adapters.bpf.syscalls import HASH, MapShape
@@ -237,9 +237,7 @@ def test_the_agent_counts_services_that_people_wrote_down(tmp_path: pathlib.Path
         )
         with balancer.attached(hierarchy()):
             # With the few capabilities that it kept, the agent comes to stand behind who came later.
-            assert wait_until(
-                lambda: objects.program_name(attaching.order("connect4")[-1]).startswith("netsre_svc")
-            )
+            assert wait_until(lambda: attaching.order("connect4")[-1] not in balancer.ids)
             there.connect([target(TRANSLATED[4], SERVICE_PORT, protocol) for protocol in (TCP, UDP)], 23, 1)
         balancer.close()
         served = {
@@ -273,3 +271,34 @@ def test_a_node_that_cannot_attach_it_is_told_so_beforehand() -> None:
     reason, message = json.loads(done.stdout)["services"]
     assert reason == "no_cgroup2"
     assert "mount -t cgroup2" in message
+
+
+_THREE: Final = """
+import pathlib, sys
+from netsre.adapters.bpf.services import ServiceProbe, in_cilium
+from netsre.adapters.bpf.session import open_session
+from netsre.app.resources import directory
+from netsre.datapath.probes import SERVICES
+session = open_session(directory("bpf"), probe=SERVICES)
+probe = ServiceProbe(session)
+probe.know(in_cilium(pathlib.Path(sys.argv[1])))
+session.attach_on_demand()
+probe.keep_order()
+for program in SERVICES.programs:
+    session.move(program.name)
+print(len(probe.known), session.attached, len(probe.counts()))
+session.close()
+"""
+
+
+@pytest.mark.requires("setpriv")
+def test_three_capabilities_are_enough_for_all_of_it() -> None:
+    """To load, attach, read Cilium's map, ask for the order, and move: BPF, NET_ADMIN and PERFMON."""
+
+    def work(directory: pathlib.Path) -> str:
+        pin(directory / NAMES[4], 4, [entry(str(BALANCED[4]), SERVICE_PORT, TCP)])
+        few = "-all,+bpf,+net_admin,+perfmon"
+        limited = ["setpriv", f"--bounding-set={few}", "--inh-caps=-all", "--ambient-caps=-all"]
+        return bpffs.output([*limited, sys.executable, "-c", _THREE, str(directory)])
+
+    assert bpffs.inside(work) == "1 4 0\n"

@@ -204,28 +204,52 @@ def test_moving_the_programs_loses_and_doubles_nothing() -> None:
     assert {packets for packets in seen.values() if packets} == {1000}
 
 
-def _order(session: Session, hook: str) -> list[str]:
-    names = {int(fdinfo(fd)["prog_id"]): name for name, fd in session.program_fds.items()}
-    return [names.get(number, "other") for number in attaching.order(hook)]
+def _orders() -> list[list[int]]:
+    return [attaching.order(hook) for hook in ("connect4", "connect6")]
 
 
-def test_programs_go_to_their_places_again_and_stay_there() -> None:
-    """Behind whoever came later and may change an address; beside those of another agent nobody moves."""
-    with probing() as first, probing() as second, balancing() as balancer:
-        before = [attaching.order(hook) for hook in ("connect4", "connect6")]
+def _outermost(session: Session) -> bool:
+    """Tell whether all programs of a session are before or behind all others, in both families."""
+    ids = {name: int(fdinfo(fd)["prog_id"]) for name, fd in session.program_fds.items()}
+    return all(
+        (order[0], order[-1]) == (ids[f"netsre_svc_a{family}"], ids[f"netsre_svc_l{family}"])
+        for family, order in zip((4, 6), _orders(), strict=True)
+    )
+
+
+def test_programs_go_beyond_whoever_came_later() -> None:
+    """Also beyond one that went away and came back; once they are there nothing moves."""
+    with probing() as probe, balancing() as balancer:
+        for _ in range(2):
+            with balancer.attached(hierarchy()), balancer.attached(hierarchy(), attaching.FIRST):
+                assert not _outermost(probe.session)
+                probe.keep_order()
+                assert _outermost(probe.session)
+                kept = _orders()
+                probe.keep_order()
+                assert _orders() == kept
+            probe.keep_order()
+
+
+def test_two_agents_come_to_rest_beyond_a_balancer() -> None:
+    """Each passes the other once; then both leave it at that, and see the same."""
+    with site() as there, probing() as first, probing() as second, balancing() as balancer:
+        for probe in (first, second, first, second):
+            probe.keep_order()
+        rest = _orders()
         first.keep_order()
-        assert [attaching.order(hook) for hook in ("connect4", "connect6")] == before
-        second.keep_order()
-        assert [attaching.order(hook) for hook in ("connect4", "connect6")] == before
-        with balancer.attached(hierarchy()), balancer.attached(hierarchy(), attaching.FIRST):
+        assert _orders() == rest
+        with balancer.attached(hierarchy()):
+            for probe in (first, second, first, second):
+                probe.keep_order()
+            rest = _orders()
             first.keep_order()
-            moved = [_order(first.session, hook) for hook in ("connect4", "connect6")]
-            kept = [attaching.order(hook) for hook in ("connect4", "connect6")]
-            first.keep_order()
-            assert [attaching.order(hook) for hook in ("connect4", "connect6")] == kept
+            assert _orders() == rest
+            there.connect(TO_BALANCED, 23, 1)
+        found = counted(first), counted(second)
 
-    for family, names in zip((4, 6), moved, strict=True):
-        assert (names[0], names[-1]) == (f"netsre_svc_a{family}", f"netsre_svc_l{family}")
+    expected = Counter({(one, "bpf"): 23 for one in everywhere(BALANCED, SERVICE_PORT)})
+    assert found == (expected, expected)
 
 
 def test_a_full_table_of_counters_costs_the_service_and_not_the_path() -> None:

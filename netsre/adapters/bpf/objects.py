@@ -31,7 +31,6 @@ _PROGRAM_INFO_BYTES: Final = 64
 _MAPS_OF_PROGRAM: Final = 52
 """Where `struct bpf_prog_info` has how many maps it uses; the address for their ids stands behind it."""
 _MOST_MAPS_OF_PROGRAM: Final = 64
-_NAME_OF_PROGRAM: Final = slice(64, 80)
 _BATCH_BYTES: Final = 1 << 18
 _BATCH_KEYS: Final = 4096
 _WALKED_KEYS: Final = 256
@@ -76,16 +75,6 @@ def maps_of_program(number: int) -> tuple[int, ...]:
         return ()
     (used,) = struct.unpack_from("<I", told, _MAPS_OF_PROGRAM)
     return struct.unpack_from(f"<{min(used, _MOST_MAPS_OF_PROGRAM)}I", ids)
-
-
-def program_name(number: int) -> str:
-    """Return the name of a program; empty when it has none, is gone, or may not be looked at."""
-    try:
-        with _descriptor(_PROGRAM_DESCRIPTOR, number) as fd:
-            told = _info(fd, _NAME_OF_PROGRAM.stop)
-    except (MapGone, OSError):
-        return ""
-    return told[_NAME_OF_PROGRAM].partition(b"\0")[0].decode("ascii", errors="backslashreplace")
 
 
 def pinned(path: Path) -> tuple[str, int]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from netsre.adapters.bpf import attaching, objects, pinned
+from netsre.adapters.bpf import attaching, pinned
 from netsre.adapters.bpf.counters import MapUsage
 from netsre.adapters.bpf.session import Session
 from netsre.adapters.bpf.syscalls import MapFull, fdinfo
@@ -17,8 +17,6 @@ from netsre.datapath import services
 from netsre.datapath.services import PATHS, Service, ServiceCount
 
 _CILIUM: Final = re.compile(r"cilium_lb[46]_services_v\d+")
-_OURS: Final = "netsre_"
-"""How the names of programs begin that look at an address and leave it as it is."""
 _THERE: Final = b"\1"
 
 
@@ -49,6 +47,8 @@ class ServiceProbe:
         self._refused: frozenset[Service] = frozenset()
         self._overflows = 0
         self._counters = 0
+        self._passed: dict[str, set[int]] = {name: set() for name in session.program_fds}
+        """Programs by id that each of ours was moved past, as long as they are attached."""
         self._program_ids = {name: int(fdinfo(fd)["prog_id"]) for name, fd in session.program_fds.items()}
 
     def know(self, wanted: frozenset[Service]) -> None:
@@ -94,20 +94,20 @@ class ServiceProbe:
     def keep_order(self) -> None:
         """See to it that the programs stand before and behind all that may change an address.
 
-        Whoever attaches one later comes to stand behind ours, unless it asks for another place.
+        Who attaches one later comes to stand beyond ours, unless it asks for another place. Who was passed
+        once and stands there again without having left wants what we want, and only looks: two agents do not
+        chase each other.
         """
         hooks = {program.cgroup for program in self.session.probe.programs}
         orders = {hook: attaching.order(hook) for hook in hooks}
         for program in self.session.probe.programs:
             ids, ours = orders[program.cgroup], self._program_ids[program.name]
             inwards = ids[::-1] if program.first else ids
-            beyond = inwards[inwards.index(ours) + 1 :] if ours in ids else None
-            if beyond is None or any(map(_may_change, beyond)):
+            beyond = set(inwards[inwards.index(ours) + 1 :] if ours in ids else ids)
+            passed = self._passed[program.name] & set(ids)
+            if ours not in ids or beyond - passed:
                 self.session.move(program.name)
+            self._passed[program.name] = passed | beyond
 
     def _sum(self, name: str, slot: int) -> int:
         return services.sum_slots(self.session.maps[name].lookup(struct.pack("<I", slot)) or b"")
-
-
-def _may_change(program: int) -> bool:
-    return not objects.program_name(program).startswith(_OURS)
