@@ -448,6 +448,21 @@ def test_a_service_level_without_its_series_is_refused_or_left_out(
     ]
 
 
+def test_a_kernel_without_an_order_of_programs_burns_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One probe up, one that fails to load, one that needs a newer kernel: 1 bad of 2, not 2 of 3."""
+    states = {"flows": ("", 1), "tcp": ("load_failed", 0), "services": ("no_cgroup_order", 0)}
+    recorded = [
+        lines(f'netsre_agent_probe_up{{probe="{name}",reason="{reason}"}}', range(0, 601, 15), str(up).format)
+        for name, (reason, up) in states.items()
+    ]
+    (level,) = simulated(capsys, write(tmp_path / "a.om", *recorded), "--slo", "probes-up")["slos"]
+
+    assert level["bad"] > 0
+    assert level["bad"] * 2 == level["total"]
+
+
 def test_what_only_a_prometheus_answers_is_refused_or_left_out(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
