@@ -20,6 +20,7 @@ from bench import (
     loop,
     packet_cost,
     prometheus_scale,
+    service_cost,
     slo_baseline,
     table_cost,
     tracepoint_cost,
@@ -70,6 +71,20 @@ def datagram_lines(costs: Sequence[tracepoint_cost.ProgramCost], send: datagram_
             "",
             None,
         ),
+    ]
+
+
+def service_lines(costs: Sequence[service_cost.ServiceCost]) -> list[Line]:
+    """Return the rows on the probe of connections to services."""
+    return [
+        Line(
+            f"probe of connections to services, per connect(): {cost.what}",
+            f"{cost.added_ns:.0f} ns added ({cost.probe_ns:.0f} ns as the kernel counts)",
+            f"empty programs {cost.empty_ns:.0f} ns",
+            "",
+            None,
+        )
+        for cost in costs
     ]
 
 
@@ -320,6 +335,8 @@ def main() -> None:
     lines += tracepoint_lines(tracepoint_cost.measure())
     _say("measuring the UDP probe in the kernel …")
     lines += datagram_lines(*datagram_cost.measure())
+    _say("measuring the probe of connections to services …")
+    lines += service_lines(service_cost.measure())
     _say("measuring the probe of program loads …")
     lines += load_lines(load_cost.measure())
     _say("measuring the programs that drop blocked sources …")

@@ -23,7 +23,7 @@ _EXPORTERS: Final[tuple[tuple[Exporter, str, str], ...]] = (
     (
         "datapath",
         "Datapath",
-        "Of a policy datapath and a flow log, which this version lacks: names are fixed; levels wait.",
+        "Of nodes that have it: services, a flow log, a policy datapath (not in this version). Levels wait.",
     ),
 )
 

@@ -29,6 +29,7 @@ from netsre.adapters.bpf.filters import Template
 from netsre.adapters.bpf.flow_log import FlowLog
 from netsre.adapters.bpf.loads import LoadProbe
 from netsre.adapters.bpf.probe import FlowProbe
+from netsre.adapters.bpf.services import ServiceProbe
 from netsre.adapters.bpf.session import ProbeUnfit, Session, open_sessions, opening_templates
 from netsre.adapters.bpf.tcp import TcpProbe
 from netsre.adapters.bpf.udp import UdpProbe
@@ -47,10 +48,11 @@ from netsre.app.sensors.maps import MapSensor
 from netsre.app.sensors.pinned import PinnedTableSensor
 from netsre.app.sensors.places import Places
 from netsre.app.sensors.probes import ProbeSensor
+from netsre.app.sensors.services import ServiceSensor
 from netsre.clock import SECOND, SystemClock
 from netsre.datapath.buckets import CLASSIC, CLASSIC_AND_NATIVE, Cells
 from netsre.datapath.drops import DropKind
-from netsre.datapath.probes import DROPS, FLOWS, LOADS, PROBES, TCP, UDP, Probe
+from netsre.datapath.probes import DROPS, FLOWS, LOADS, PROBES, SERVICES, TCP, UDP, Probe
 from netsre.datapath.requirements import AGENT_CAPABILITIES
 from netsre.datapath.workloads import Names, Workload
 from netsre.errors import EnvironmentUnfit
@@ -242,7 +244,10 @@ class Agent:
 
 
 def _sensors(
-    flows: FlowProbe | None, opened: Mapping[str, Session | ProbeUnfit], settings: AgentSettings
+    flows: FlowProbe | None,
+    opened: Mapping[str, Session | ProbeUnfit],
+    probes: ProbeSensor,
+    settings: AgentSettings,
 ) -> Iterator[Sensor]:
     """Yield what reads this node: the probes that there are, and all that needs none."""
     places = Places(settings.workloads)
@@ -253,7 +258,7 @@ def _sensors(
         if settings.flow_log is not None:
             yield _flow_log(settings.flow_log, flows, datagrams, sensor, places)
     if datagrams is not None:
-        yield FlowSensor(datagrams, places)
+        yield FlowSensor(datagrams, places, settings.cells)
     if isinstance(tcp := opened.get(TCP.name), Session):
         probe = TcpProbe(tcp)
         put = partial(put_tcp, cells=settings.cells)
@@ -264,6 +269,8 @@ def _sensors(
         yield CounterSensor(DROPS.name, dropped, counting, put_drops)
     yield ConntrackSensor(places, settings.tables.top_sources)
     yield PinnedTableSensor(settings.tables.pinned)
+    if isinstance(services := opened.get(SERVICES.name), Session):
+        yield ServiceSensor(ServiceProbe(services), probes, settings.tables.pinned, settings.workloads)
     if isinstance(loads := opened.get(LOADS.name), Session):
         yield LoadSensor(LoadProbe(loads))
     # After all that speak of maps of ours.
@@ -319,7 +326,7 @@ def run(settings: AgentSettings, *, announce: Callable[[str], None]) -> None:
         probe = FlowProbe(flows) if isinstance(flows, Session) else None
         blocks, no_blocks = _blocks(filters, probe, announce)
     changes = EffectsService(settings.effects, blocks, no_blocks)
-    sensors = (*_sensors(probe, opened, settings), *_budget(settings, probes))
+    sensors = (*_sensors(probe, opened, probes, settings), *_budget(settings, probes))
     privileges.limit_capabilities(AGENT_CAPABILITIES)
     agent = Agent(probes, sensors, changes, started, may_be_protobuf=settings.native_histograms)
     server.routes = agent.routes()

@@ -2,7 +2,7 @@
 
 from netsre import conventions
 from netsre.adapters import endpoints, node_facts, privileges, processes
-from netsre.adapters.bpf.session import ProbeUnfit, open_sessions
+from netsre.adapters.bpf.session import ProbeUnfit, Session, open_sessions
 from netsre.adapters.endpoints import Endpoint
 from netsre.app.resources import directory
 from netsre.datapath.probes import PROBES
@@ -27,9 +27,19 @@ def try_probes() -> dict[str, Refusal | None]:
         if isinstance(probe, ProbeUnfit):
             tried[name] = Refusal(probe.reason, str(probe))
         else:
-            tried[name] = None
+            tried[name] = _attached(probe)
             probe.close()
     return tried
+
+
+def _attached(probe: Session) -> Refusal | None:
+    """Attach what the loader leaves to its reader; return why that could not be."""
+    try:
+        if probe.probe.on_demand:
+            probe.attach_on_demand()
+    except ProbeUnfit as unfit:
+        return Refusal(unfit.reason, str(unfit))
+    return None
 
 
 def _taken_ports() -> dict[int, str]:

@@ -44,7 +44,7 @@ def series(selector: Selector, more: frozenset[str] = frozenset()) -> Expr:
     family = name if name in REGISTRY else name.removesuffix("_bucket").removesuffix("_count")
     metric = REGISTRY[family]
     labels = frozenset(metric.labels) | TARGET | more
-    if metric.exporter == "agent":
+    if metric.exporter != "controller":
         labels |= {conventions.NODE}
     if name == f"{family}_bucket":
         labels |= {"le"}

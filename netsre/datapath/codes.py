@@ -9,6 +9,7 @@ NOTHING: Final = "WLD003"
 DUPLICATE: Final = "WLD004"
 RESERVED: Final = "WLD005"
 TOO_MANY: Final = "WLD006"
+SERVICE: Final = "WLD007"
 
 CODES: Final = MappingProxyType(
     {
@@ -18,6 +19,7 @@ CODES: Final = MappingProxyType(
         DUPLICATE: "Two workloads have one name.",
         RESERVED: "The name is one that netsre gives by itself.",
         TOO_MANY: "More networks and ports than the kernel's table holds.",
+        SERVICE: "A service that is not one address and one port.",
     }
 )
 """Every code, with what it says; stable, never reused."""

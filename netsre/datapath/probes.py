@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from netsre.datapath import drops, flow_log, flows, loads, offsets, tcp, udp, workloads
+from netsre.datapath import drops, flow_log, flows, loads, offsets, services, tcp, udp, workloads
 from netsre.datapath.btf import TypeTable
 
 
@@ -30,7 +30,7 @@ class Program(NamedTuple):
     cgroup: str = ""
     """The hook of the root cgroup that it is attached to instead, such as `connect4`."""
     first: bool = False
-    """Before the others at its hook of the cgroup, so that it sees what the process asked for."""
+    """Before the others at its hook, those of child cgroups too: it sees what the process asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,8 @@ class Probe:
     """Enumerations of this kernel that its reader needs; one that the kernel lacks is empty."""
     loss: str = ""
     """What it costs to be without it, in half a sentence."""
+    on_demand: bool = False
+    """Loaded with the others, and attached by its reader while there is something to measure."""
 
 
 FLOWS: Final = Probe(
@@ -121,6 +123,7 @@ UDP: Final = Probe(
         **workloads.DEFINES,
         **offsets.udp_defines(types),
     },
+    loss="attempts over UDP are not counted",
     shared=("attempts.c",),
 )
 
@@ -132,6 +135,22 @@ DROPS: Final = Probe(
     defines=lambda types: {**drops.DEFINES, **offsets.drop_defines(types)},
     enums=(drops.REASON_ENUM, drops.SUBSYSTEM_ENUM),
     loss="what the kernel drops is not counted",
+)
+
+SERVICES: Final = Probe(
+    "services",
+    "services.c",
+    maps=("services", "service_calls", "service_counts", "service_overflow", "service_lost"),
+    # Those behind the others stand first, so that nothing is begun that nobody ends.
+    programs=(
+        Program("netsre_svc_l4", "service_left_v4", "", cgroup="connect4"),
+        Program("netsre_svc_l6", "service_left_v6", "", cgroup="connect6"),
+        Program("netsre_svc_a4", "service_asked_v4", "", cgroup="connect4", first=True),
+        Program("netsre_svc_a6", "service_asked_v6", "", cgroup="connect6", first=True),
+    ),
+    defines=lambda _: services.DEFINES,
+    on_demand=True,
+    loss="connections to services are not told by who balances them",
 )
 
 LOADS: Final = Probe(
@@ -150,7 +169,7 @@ LOADS: Final = Probe(
 )
 
 # Last: that its tracepoints are on is paid for by every system call of the node.
-PROBES: Final = (FLOWS, TCP, UDP, DROPS, LOADS)
+PROBES: Final = (FLOWS, TCP, UDP, DROPS, SERVICES, LOADS)
 """Every probe of the agent."""
 
 NATIVE_HISTOGRAMS: Final = "native-histograms"

@@ -259,7 +259,7 @@ def _mounts(facts: NodeFacts) -> Iterator[Feature]:
         ),
         ("bpffs", facts.bpffs, "no map can be pinned", "mount -t bpf bpffs /sys/fs/bpf"),
         (
-            *("cgroup v2", facts.cgroup2, "attempts over UDP are not measured"),
+            *("cgroup v2", facts.cgroup2, "no names of cgroups, no attempts over UDP, no services"),
             "mount -t cgroup2 none /sys/fs/cgroup/unified",
         ),
     )

@@ -1,6 +1,6 @@
 """Files that name the ends of connections become `Workload`s: everything or, with every finding, nothing."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Final
 
@@ -49,6 +49,7 @@ def _workload(part: specs.Mapping) -> Workload:
     networks = part.sequence("cidrs", required=False)
     ports = part.sequence("ports", required=False)
     patterns = {key: _texts(part, key) for key in ("cgroups", "namespaces")}
+    service = part.choice("service", "true", "false", required=False) == "true"
     part.end()
     anywhere = networks is not None and networks.nodes
     if not anywhere and not any(patterns.values()):
@@ -58,12 +59,25 @@ def _workload(part: specs.Mapping) -> Workload:
         part.wrong("ports", codes.NOTHING, "are of destinations; write cidrs, such as ['0.0.0.0/0']")
     found = [_network(one) for one in (networks.scalars() if networks is not None else ())]
     wanted = [_port(one) for one in (ports.scalars() if ports is not None else ())]
+    if service and not (_is_one_address(found) and len(wanted) == 1):
+        part.wrong(
+            "service",
+            codes.SERVICE,
+            "is of one address and one port; write cidrs: [ADDRESS/32], ports: [PORT]",
+        )
     return Workload(
         name or "",
         tuple(network for network in found if network is not None),
         tuple(port for port in wanted if port is not None),
-        **patterns,
+        service=service,
+        cgroups=patterns["cgroups"],
+        namespaces=patterns["namespaces"],
     )
+
+
+def _is_one_address(networks: Sequence[Network | None]) -> bool:
+    """Tell whether there is one network, and one address in it; what was found wrong already is let pass."""
+    return len(networks) == 1 and (networks[0] is None or networks[0].num_addresses == 1)
 
 
 def _texts(part: specs.Mapping, key: str) -> tuple[str, ...]:

@@ -60,6 +60,8 @@ class Workload:
     """Of clients, as patterns of their path with `*`."""
     namespaces: tuple[str, ...] = ()
     """The same of the names of namespaces."""
+    service: bool = False
+    """Whether its one address and port are a service, which something translates to a backend's."""
 
 
 def container(path: str) -> str | None:

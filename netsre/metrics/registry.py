@@ -12,7 +12,7 @@ from netsre import conventions as c
 
 Kind = Literal["counter", "gauge", "histogram"]
 Exporter = Literal["agent", "controller", "datapath"]
-"""Who serves a metric; `datapath` is an agent whose node runs the policy datapath or keeps a flow log."""
+"""Who serves a metric; `datapath` is an agent whose node has a policy datapath, a flow log, or services."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +160,8 @@ _METRICS: Final = (
            ("kind",), "datapath"),
     Metric(c.FLOW_LOG_SAMPLING, "gauge", "Share of attempts of a kind that are meant for the flow log now.",
            ("kind",), "datapath", "ratio"),
-    Metric(c.LB_CONNECTIONS, "counter", "Connections to services by what balanced them.",
+    Metric(c.LB_CONNECTIONS, "counter",
+           "Connections to services (TCP, connected UDP), by whether a BPF program chose the backend.",
            ("service", "path"), "datapath"),
     Metric(c.SLO_OBJECTIVE, "gauge", "Share of events that must be good.",
            ("slo", "service"), "controller", "ratio"),
@@ -202,5 +203,5 @@ REGISTRY: Final[Mapping[str, Metric]] = MappingProxyType({metric.name: metric fo
 
 
 def of_datapath(metric: str) -> bool:
-    """Tell whether a metric is there only where a node runs the policy datapath or keeps a flow log."""
+    """Tell whether a metric is there only on some nodes: with policy datapath, flow log or services."""
     return metric in REGISTRY and REGISTRY[metric].exporter == "datapath"

@@ -226,8 +226,8 @@ class NoData:
 
     `no_traffic`: the source was read, and there were no events. `source_down`: it was read before, and not in
     this window. `no_history`: it was never read within the period. `needs_prometheus`: only a Prometheus can
-    answer it, and none was named. `needs_datapath`: its metric is that of a policy datapath or of a flow log,
-    and no node that was read has one. `not_evaluated`: the policy does not have this window any more.
+    answer it, and none was named. `needs_datapath`: its metric is that of a policy datapath, a flow log or
+    services, and no node that was read has it. `not_evaluated`: the policy has no such window any more.
 
     From a store of samples: `no_series`: it has none of what the SLO is about. `partial_answer`: it said that
     its answer is not whole. `native_histogram`: it holds one where an SLO needs a number.

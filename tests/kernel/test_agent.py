@@ -189,7 +189,9 @@ def test_one_probe_that_is_broken_is_named_and_the_others_are_served(tmp_path: P
     broken = tmp_path / "bpf"
     shutil.copytree(directory("bpf"), broken)
     (broken / "tcp.c").write_text("this is not C\n", encoding="ascii")
-    with attempts.place() as place, running("--programs", str(broken)) as agent:
+    # Blocking is loaded where somebody may ask for it, or where another agent left a change on this host.
+    asked = ("--control", str(tmp_path / "agent.sock"), "--effects", str(tmp_path / "effects"))
+    with attempts.place() as place, running("--programs", str(broken), *asked) as agent:
         place.run(lambda: attempts.failing(socket.AF_INET, attempts.REFUSED_PORT))
         samples, outcomes = agent.samples(), agent.outcomes(place.name)
         status, ready = agent.get("/readyz")
@@ -197,6 +199,7 @@ def test_one_probe_that_is_broken_is_named_and_the_others_are_served(tmp_path: P
     up = {labels: value for (name, labels), value in samples.items() if name == c.AGENT_PROBE_UP}
     dropped = {"hook": "kernel", "netns": place.name, "reason": "no_socket", "rule": ""}
     assert up.pop((("probe", "tcp"), ("reason", "compile_failed"))) == 0
+    assert up.pop((("probe", "services"), ("reason", "not_needed"))) == 1
     assert up == {
         (("probe", name), ("reason", "")): 1 for name in ("block", "drops", "flows", "loads", "maps", "udp")
     }

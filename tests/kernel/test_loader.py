@@ -14,7 +14,7 @@ import pytest
 from netsre.adapters import processes
 from netsre.adapters.bpf.session import ProbeUnfit, Session, open_session, open_sessions
 from netsre.app.resources import directory
-from netsre.datapath.probes import PROBES, Probe
+from netsre.datapath.probes import PROBES, SERVICES, Probe
 
 _PROBE = "from netsre.adapters.bpf.session import open_session; import pathlib, sys; "
 
@@ -103,7 +103,7 @@ _DAMAGE = {
     # No C.
     "compile_failed": ("\nint {function}(", "\nthis is not C {function}("),
     # A loop without an end that the verifier could see.
-    "load_failed": ("	return 0;\n}\n", "	for (;;)\n		bpf_ktime_get_ns();\n}\n"),
+    "load_failed": ("{return}", "	for (;;)\n		bpf_ktime_get_ns();\n}\n"),
 }
 
 
@@ -114,13 +114,14 @@ def test_a_probe_that_is_broken_leaves_the_others_attached(
 ) -> None:
     """All are compiled as one text; what is wrong with one of them is said of that one alone."""
     function = broken.programs[0].function
-    old, new = (text.replace("{function}", function) for text in _DAMAGE[reason])
+    ends = "	return SERVICE_GO_ON;\n}\n" if broken is SERVICES else "	return 0;\n}\n"
+    old, new = (text.replace("{function}", function).replace("{return}", ends) for text in _DAMAGE[reason])
     opened = open_sessions(_with(tmp_path, broken.source, old, new))
     up = {name for name, session in opened.items() if isinstance(session, Session)}
     programs = [len(session.program_fds) for session in opened.values() if isinstance(session, Session)]
     for session in opened.values():
         if isinstance(session, Session):
-            assert session.attached
+            assert bool(session.attached) is not session.probe.on_demand
             session.close()
 
     assert up == {probe.name for probe in PROBES} - {broken.name}

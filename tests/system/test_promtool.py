@@ -34,6 +34,7 @@ _SAMPLES: Final[Mapping[str, tuple[str, ...]]] = {
     "table": ("kernel",),
     "owner": (c.OWNER, "some-owner"),
     "window": ("5m", "1h"),
+    "path": ("bpf", "other"),
 }
 """Values of the labels that expressions select by; any other label has one value of its own."""
 
@@ -111,7 +112,8 @@ def _exposition(exporter: Exporter, value: int) -> str:
     # Of anybody: what a service level of PromQL asks about.
     lines = [f'x{{team="some-team",code="{code}"}} {value}' for code in (200, 500)]
     for metric in REGISTRY.values():
-        if metric.exporter == exporter:
+        # An agent serves what only some nodes have, too.
+        if metric.exporter == exporter or {metric.exporter, exporter} == {"datapath", "agent"}:
             lines.append(f"# TYPE {metric.name} {metric.kind}")
             lines.extend(line for labels in _label_sets(metric) for line in _samples(metric, labels, value))
     return "\n".join(lines) + "\n"

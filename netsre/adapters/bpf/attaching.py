@@ -4,11 +4,12 @@ Each function returns a descriptor: the program stays attached as long as that i
 Attribute layout: `union bpf_attr` in linux/bpf.h.
 """
 
+import contextlib
 import ctypes
 import errno
 import os
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -20,8 +21,13 @@ from netsre.datapath.probes import Program
 
 _MOUNTS: Final = Path("/proc/self/mounts")
 _LINK_CREATE: Final = 28
-_BEFORE: Final = 1 << 3
-"""BPF_F_BEFORE, alone: before all others. Of cgroups since Linux 6.17."""
+FIRST: Final = 1 << 3 | 1 << 6
+"""BPF_F_BEFORE and BPF_F_PREORDER, with none named: before all others of this cgroup, and before those of the
+cgroups below it, which else come first. Of links since Linux 6.17."""
+_QUERY: Final = 16
+_EFFECTIVE: Final = 1
+_MOST_PROGRAMS: Final = 64
+"""The kernel runs no more of a cgroup at one hook."""
 _SOCKET: Final = 9
 _SOCKET_ADDRESS: Final = 18
 _HOOKS: Final = {
@@ -54,21 +60,39 @@ def attach_program(program: Program, program_fd: int, numbers: Mapping[str, int]
     Raises `OSError`.
     """
     if program.cgroup:
-        return _attach_cgroup(program_fd, _HOOKS[program.cgroup].attach_type, _BEFORE if program.first else 0)
+        return _attach_cgroup(program_fd, _HOOKS[program.cgroup].attach_type, FIRST if program.first else 0)
     if program.category:
         return tracepoints.attach(program_fd, numbers[program.name])
     return programs.attach_tracing(program_fd)
 
 
+def order(hook: str) -> list[int]:
+    """Return the ids of the programs at a hook of the root cgroup, as they run; raises `OSError`."""
+    ids = (ctypes.c_uint32 * _MOST_PROGRAMS)()
+    with _root() as directory:
+        asked = (directory, _HOOKS[hook].attach_type, _EFFECTIVE, 0, ctypes.addressof(ids), len(ids))
+        packed = struct.pack("<IIIIQI4x32x", *asked)
+        attributes = ctypes.create_string_buffer(packed, len(packed))
+        bpf(_QUERY, attributes)
+    (found,) = struct.unpack_from("<I", attributes, 24)
+    return ids[:found]
+
+
 def _attach_cgroup(program_fd: int, hook: int, flags: int) -> int:
     """Attach to the root of the unified hierarchy: below it, every process is, in whatever namespace."""
+    with _root() as directory:
+        # No other program to stand beside (relative), and any revision of the list.
+        packed = struct.pack("<IIIIQQ", program_fd, directory, hook, flags, 0, 0)
+        return bpf(_LINK_CREATE, ctypes.create_string_buffer(packed, len(packed)))
+
+
+@contextlib.contextmanager
+def _root() -> Iterator[int]:
     root = first_of_each(_MOUNTS.read_text(encoding="utf-8", errors="surrogateescape")).get("cgroup2")
     if root is None:
         raise FileNotFoundError(errno.ENOENT, "cgroup v2 is not mounted")
     directory = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        # No other program to stand beside (relative), and any revision of the list.
-        packed = struct.pack("<IIIIQQ", program_fd, directory, hook, flags, 0, 0)
-        return bpf(_LINK_CREATE, ctypes.create_string_buffer(packed, len(packed)))
+        yield directory
     finally:
         os.close(directory)

@@ -58,9 +58,11 @@ def compile_files(source: Path, names: Sequence[str], defines: Mapping[str, obje
     ]
     bcc = import_bcc()
     try:
-        # Not by #include: bcc takes programs out of the text that it is given, and out of nothing else.
+        # Not by #include: bcc takes programs out of the text that it is given, and out of nothing else. After
+        # an error the compiler goes on behind a semicolon: without one it would skip the next file's first
+        # structure, and bcc does not survive a map of a type that is not there.
         text = b"".join(
-            b'#line 1 "%s"\n%s\n' % (name.encode(), (source / name).read_bytes()) for name in names
+            b'#line 1 "%s"\n%s\n;\n' % (name.encode(), (source / name).read_bytes()) for name in names
         )
         return bcc.BPF(text=text, cflags=flags)
     except Exception as error:  # bcc raises bare Exception for every failure

@@ -110,7 +110,7 @@ def _attached(probe: Probe, module: Any, types: btf.TypeTable) -> _Reply:  # noq
             loaded.append(programs.load(program.name, code, kind))
         numbers = {program.name: _number(program) for program in probe.programs if program.category}
         for program, made in zip(probe.programs, loaded, strict=True):
-            if not program.spare and not program.called:
+            if not program.spare and not program.called and not probe.on_demand:
                 attachments.append(attaching.attach_program(program, made.fd, numbers))
     except btf.BtfError as error:
         raise Failure("unknown_layout", str(error)) from error

@@ -5,6 +5,7 @@ and frees them.
 """
 
 import contextlib
+import errno
 import json
 import os
 import socket
@@ -29,6 +30,11 @@ _NO_ARGUMENTS: Final = bytes(12 * 8)
 """As many as a raw tracepoint can have."""
 _DESCRIPTORS: Final = 253
 """The kernel passes no more in one message."""
+_REFUSALS: Final = {
+    errno.EINVAL: ("no_cgroup_order", "Linux 6.17 and later put a program before others at a cgroup's hook"),
+    errno.ENOENT: ("no_cgroup2", "mount -t cgroup2 none /sys/fs/cgroup/unified"),
+}
+"""Why a probe cannot be attached that was loaded: the word for metrics, and the next step."""
 _COMPLAINT_BYTES: Final = 1 << 20
 """Of what the loader says beside its reply, this much is read; the first error is at the front."""
 
@@ -130,6 +136,28 @@ class Session:
         except OSError:
             self.detach()
             raise
+
+    def attach_on_demand(self) -> None:
+        """Have it run from now on; raises `ProbeUnfit` with the reason where this kernel does not take it."""
+        try:
+            self.attach()
+        except OSError as error:
+            reason, fix = _REFUSALS.get(
+                error.errno or 0, ("load_failed", "netsre doctor says what is missing")
+            )
+            message = f"the kernel does not attach the probe {self.probe.name}: {error.strerror}; {fix}"
+            raise ProbeUnfit(reason, message) from error
+
+    def move(self, name: str) -> None:
+        """Attach a program anew, where its description says, and then take it from where it was.
+
+        Raises `OSError`, and then it stays there. Meanwhile it runs twice.
+        """
+        attached = [program for program in self.probe.programs if not program.spare and not program.called]
+        [at] = [at for at, program in enumerate(attached) if program.name == name]
+        moved = attach_program(attached[at], self.program_fds[name], self.tracepoints)
+        os.close(self.attachment_fds[at])
+        self.attachment_fds[at] = moved
 
     def close(self) -> None:
         """Detach the probe and free its maps."""

@@ -52,7 +52,7 @@ def alert_name(about: str) -> Schema:
     return pattern(about, literals.ALERT_NAME.pattern, instead) | {"type": ["string", "boolean"]}
 
 
-def choice(about: str, words: Iterable[str]) -> Schema:
+def choice(about: str, words: Iterable[str | bool]) -> Schema:
     """Return one of some words."""
     return {"description": about, "enum": list(words)}
 

@@ -53,6 +53,10 @@ def workloads() -> Schema:
             "ports": parts.sequence("Of destinations in these networks.", port),
             "cgroups": parts.sequence("Paths of clients' cgroups.", pattern),
             "namespaces": parts.sequence("Names of clients' network namespaces.", pattern),
+            "service": parts.choice(
+                "Whether its one address and port are a service, translated to a backend's.",
+                [True, False, "true", "false"],
+            ),
         },
     )
     return parts.mapping("Names.", {"workloads": parts.sequence("In the order that matters.", end)})

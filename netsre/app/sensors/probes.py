@@ -12,6 +12,8 @@ NOT_WANTED: Final = "not_wanted"
 """The reason of a probe that was left out on request."""
 SHED: Final = "shed"
 """The reason of a probe that was given up to keep to the budget."""
+NOT_NEEDED: Final = "not_needed"
+"""What stands beside 1 for a probe that would be attached if there were anything to measure."""
 _PROGRAM_TYPE: Final = "tracing"
 
 
@@ -26,6 +28,8 @@ class ProbeSensor:
         self._left_out = sorted(left_out)
         self.given_up: dict[str, str] = {}
         """Probes that are attached no more to save their cost, and why."""
+        self.refused: dict[str, ProbeUnfit] = {}
+        """Probes that the kernel did not take when they came to be needed."""
 
     def scan(self, now: float) -> None:
         """Do nothing: the kernel counts."""
@@ -38,8 +42,11 @@ class ProbeSensor:
                 readings.put(c.AGENT_PROBE_UP, (name, session.reason), 0)
             elif name in self.given_up:
                 readings.put(c.AGENT_PROBE_UP, (name, SHED), 0)
+            elif name in self.refused:
+                readings.put(c.AGENT_PROBE_UP, (name, self.refused[name].reason), 0)
             else:
-                readings.put(c.AGENT_PROBE_UP, (name, ""), 1)
+                idle = session.probe.on_demand and not session.attached
+                readings.put(c.AGENT_PROBE_UP, (name, NOT_NEEDED if idle else ""), 1)
                 self._put_runs(readings, session)
         flows = self._opened.get(FLOWS.name)
         counted = flows.are_runs_counted() if isinstance(flows, Session) else None
@@ -54,7 +61,7 @@ class ProbeSensor:
         """Return a line about each probe that could not be attached, or is not any more."""
         unfit = [
             _line(name, session.reason, str(session))
-            for name, session in self._opened.items()
+            for name, session in (*self._opened.items(), *self.refused.items())
             if isinstance(session, ProbeUnfit)
         ]
         return [*unfit, *(_line(name, SHED, f"the agent took {why}") for name, why in self.given_up.items())]

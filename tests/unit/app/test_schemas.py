@@ -179,6 +179,10 @@ spec:
       ports: [5432]
       cgroups: ['batch.slice/*']
       namespaces: ['batch-*']
+    - name: dns
+      cidrs: [10.96.0.10/32]
+      ports: [53]
+      service: true
 """
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from netsre.app.resources import directory
-from netsre.datapath import block, drops, flow_log, flows, loads, tcp, udp, workloads
+from netsre.datapath import block, drops, flow_log, flows, loads, services, tcp, udp, workloads
 
 _PROGRAM = """
 #include <stddef.h>
@@ -17,6 +17,7 @@ _PROGRAM = """
 #include "drops.h"
 #include "flows.h"
 #include "loads.h"
+#include "services.h"
 #include "tcp.h"
 #include "udp.h"
 #define FIELD(type, field) printf("%s.%s %zu %zu\\n", #type, #field, offsetof(struct type, field), \\
@@ -55,6 +56,9 @@ int main(void) {
   FIELD(tcp_value, count); FIELD(tcp_value, sum_ns); SIZE(tcp_value);
   FIELD(drop_key, netns); FIELD(drop_key, reason); SIZE(drop_key);
   printf("tcp_end %d\\n", DROP_TCP_END);
+  FIELD(service_key, address); FIELD(service_key, port); FIELD(service_key, protocol); SIZE(service_key);
+  FIELD(service_count_key, service); FIELD(service_count_key, path); SIZE(service_count_key);
+  printf("paths %d %d %d\\n", SERVICE_PATH_BPF, SERVICE_PATH_OTHER, SERVICE_PATHS);
   printf("events %d %d %d %d %d\\n", TCP_EVENT_RETRANSMIT, TCP_EVENT_RESET_SENT, TCP_EVENT_RESET_SEEN,
     TCP_EVENT_RTT, TCP_EVENTS);
   printf("details %d %d %d %d %d %d\\n", TCP_RETRANSMIT_DATA, TCP_RETRANSMIT_SYN, TCP_RETRANSMIT_SYN_ACK,
@@ -162,6 +166,14 @@ drop_key.netns 0 4
 drop_key.reason 4 4
 drop_key 8
 tcp_end 511
+service_key.address 0 16
+service_key.port 16 2
+service_key.protocol 18 2
+service_key 20
+service_count_key.service 0 20
+service_count_key.path 20 4
+service_count_key 24
+paths 0 1 2
 events 0 1 2 3 4
 details 0 1 2 0 1 128
 udp_conversation.start_ns 0 8
@@ -207,6 +219,7 @@ def test_the_header_has_the_layout_that_the_reader_decodes(tmp_path: Path) -> No
     assert [layout.size for layout in (tcp.TCP_KEY, tcp.TCP_VALUE, drops.DROP_KEY)] == [16, 16, 8]
     assert (tcp.DETAILS, drops.TCP_END) == (128, 511)
     assert [one.size for one in (udp.CONVERSATION, udp.PEER, udp.SOCKET)] == [88, 32, 144]
+    assert [layout.size for layout in (services.SERVICE_KEY, services.COUNT_KEY)] == [20, 24]
     assert [one.size for one in (loads.READER, loads.KEY, loads.VALUE, loads.FAILURE)] == [24, 24, 32, 4184]
 
 

@@ -8,6 +8,7 @@ from netsre.conventions import OTHER
 from netsre.datapath import codes, workload_files
 from netsre.datapath.workloads import MOST_RULES, WORKLOAD_KEY, Names, Workload, container, rules, unit
 from netsre.errors import SpecErrors
+from netsre.model import specs
 
 ID = "0123456789ab" + "c" * 52
 POD = "pod11112222_3333_4444_5555_666677778888"
@@ -116,13 +117,17 @@ def test_a_file_is_read_in_its_order() -> None:
     """Every way to say who somebody is."""
     text = written(
         "- {name: database, cidrs: [10.1.0.0/16, '2001:db8::/32'], ports: [5432]}\n"
-        "- {name: batch, cgroups: ['batch.slice/*'], namespaces: [batch-*]}"
+        "- {name: batch, cgroups: ['batch.slice/*'], namespaces: [batch-*]}\n"
+        "- {name: dns, cidrs: ['2001:db8::10/128'], ports: [53], service: true}\n"
+        "- {name: web, cidrs: [10.1.2.0/24], ports: [80], service: false}"
     )
 
     networks = (ipaddress.ip_network("10.1.0.0/16"), ipaddress.ip_network("2001:db8::/32"))
     assert workload_files.parse({"site.yaml": text}) == (
         Workload("database", networks, (5432,)),
         Workload("batch", (), (), ("batch.slice/*",), ("batch-*",)),
+        Workload("dns", (ipaddress.ip_network("2001:db8::10/128"),), (53,), service=True),
+        Workload("web", (ipaddress.ip_network("10.1.2.0/24"),), (80,)),
     )
 
 
@@ -143,6 +148,16 @@ def test_a_file_is_read_in_its_order() -> None:
         ("- {name: a, namespaces: [x], ports: [80]}", codes.NOTHING, "write cidrs"),
         ("- {name: a, namespaces: [x]}\n- {name: a, namespaces: [y]}", codes.DUPLICATE, "write it once"),
         ("- {name: private, namespaces: [x]}", codes.RESERVED, "choose another"),
+        ("- {name: a, cidrs: [10.0.0.0/31], ports: [53], service: true}", codes.SERVICE, "one address"),
+        ("- {name: a, cidrs: ['::/0'], ports: [53], service: true}", codes.SERVICE, "one address"),
+        ("- {name: a, cidrs: [10.0.0.1/32], service: true}", codes.SERVICE, "one port"),
+        ("- {name: a, cidrs: [10.0.0.1/32], ports: [53, 54], service: true}", codes.SERVICE, "one port"),
+        (
+            "- {name: a, cidrs: [10.0.0.1/32, 10.0.0.2/32], ports: [53], service: true}",
+            *(codes.SERVICE, "one address"),
+        ),
+        ("- {name: a, cgroups: [x], service: true}", codes.SERVICE, "one address"),
+        ("- {name: a, cidrs: [10.0.0.1/32], ports: [53], service: 1}", specs.CHOICE, "true"),
         ("- {name: a, cidr: [10.0.0.0/8]}", "SPEC004", "cidrs"),
         ("- {name: A b, namespaces: [x]}", "SPEC012", ""),
     ],

@@ -453,8 +453,14 @@ def test_a_service_level_without_its_series_is_refused_or_left_out(
 def test_what_a_kernel_can_never_do_burns_nothing_and_what_fails_to_load_does(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Two probes up, one refused by the verifier, one that needs another kernel: 1 bad of 3, not 2 of 4."""
-    states = {"flows": ("", 1), "tcp": ("", 1), "loads": ("load_failed", 0), "drops": ("unknown_layout", 0)}
+    """Two probes up, one refused by the verifier, two that need another kernel: 1 bad of 3, not 3 of 5."""
+    states = {
+        "flows": ("", 1),
+        "tcp": ("", 1),
+        "loads": ("load_failed", 0),
+        "drops": ("unknown_layout", 0),
+        "services": ("no_cgroup_order", 0),
+    }
     recorded = [
         lines(f'netsre_agent_probe_up{{probe="{name}",reason="{reason}"}}', range(0, 601, 15), str(up).format)
         for name, (reason, up) in states.items()
