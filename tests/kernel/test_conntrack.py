@@ -147,7 +147,7 @@ def test_an_entry_says_the_same_wherever_things_stand_in_it(link: Link) -> None:
 
 
 def _dumped() -> list[netlink.Message]:
-    with netlink.Channel(table.NETLINK_NETFILTER) as channel:
+    with netlink.Channel(netlink.NETFILTER) as channel:
         return list(table.entries_of(channel, 5.0))
 
 
@@ -174,7 +174,10 @@ class Scripted:
     def setsockopt(self, *option: object) -> None:
         """Take any option."""
 
-    def sendmsg(self, *message: object) -> None:
+    def connect(self, address: object) -> None:
+        """Speak to anybody."""
+
+    def send(self, message: bytes) -> None:
         """Take any request."""
 
     def recvmsg(self, size: int) -> tuple[bytes, list[object], int, tuple[int, int]]:
