@@ -11,6 +11,7 @@ import click
 from netsre import conventions
 from netsre.cli import options
 from netsre.datapath.probes import PROBES
+from netsre.datapath.requirements import INVENTORY
 from netsre.model import literals
 
 if TYPE_CHECKING:
@@ -83,9 +84,9 @@ def _share(text: str) -> Fraction:
 @click.option("--workloads", multiple=True, metavar="PATH", help="Files that name ends of connections.")
 @click.option(
     "--without",
-    type=click.Choice([probe.name for probe in PROBES]),
+    type=click.Choice([*(probe.name for probe in PROBES), INVENTORY]),
     multiple=True,
-    help="A probe to leave out; may be given several times.",
+    help="What to leave out: a probe, or the inventory; may be given several times.",
 )
 @click.option(
     "--flow-log",

@@ -174,10 +174,7 @@ class Scripted:
     def setsockopt(self, *option: object) -> None:
         """Take any option."""
 
-    def connect(self, address: object) -> None:
-        """Speak to anybody."""
-
-    def send(self, message: bytes) -> None:
+    def sendmsg(self, *message: object) -> None:
         """Take any request."""
 
     def recvmsg(self, size: int) -> tuple[bytes, list[object], int, tuple[int, int]]:

@@ -68,8 +68,6 @@ class Channel:
         """Open it; raises `OSError` where the kernel lacks the family, and what `opening` raises."""
         self._socket = opening(family)
         self._sequence = 0
-        # What is sent to an address needs the privileges of whoever opened the socket, beside those of its user.
-        self._socket.connect((0, 0))
         # The kernel's own patience: a timeout of Python's would cost a second call for each piece.
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _TIME.pack(_PATIENCE, 0))
         self._socket.setsockopt(_SOL_NETLINK, _NETLINK_CAP_ACK, 1)
@@ -151,7 +149,8 @@ class Channel:
         self._send(HEADER.pack(length, kind, NLM_F_REQUEST | flags, self._sequence, 0), body)
 
     def _send(self, *parts: bytes) -> None:
-        self._socket.send(b"".join(parts))
+        # With an address, or the kernel asks for the privileges of whoever opened the socket as well.
+        self._socket.sendmsg([b"".join(parts)], [], 0, (0, 0))
 
     def _receive(self) -> list[tuple[Message, int, int]]:
         """Return (message, kind, flags) of one piece."""
