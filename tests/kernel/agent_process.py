@@ -6,7 +6,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -55,10 +55,10 @@ class Running:
         return found
 
 
-def start(*options: str) -> Running:
-    """Start an agent on a free port and wait until it says where it serves."""
+def start(*options: str, through: Sequence[str] = ()) -> Running:
+    """Start an agent on a free port, by way of another program, and wait until it says where it serves."""
     address = f"127.0.0.1:{free_port()}"
-    command = [sys.executable, "-m", "netsre", "agent", "--listen", address, *options]
+    command = [*through, sys.executable, "-m", "netsre", "agent", "--listen", address, *options]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     for line in process.stderr:
@@ -68,9 +68,9 @@ def start(*options: str) -> Running:
 
 
 @contextlib.contextmanager
-def running(*options: str) -> Iterator[Running]:
+def running(*options: str, through: Sequence[str] = ()) -> Iterator[Running]:
     """Run an agent, and end it if the test did not."""
-    agent = start(*options)
+    agent = start(*options, through=through)
     try:
         yield agent
     finally:
