@@ -90,7 +90,7 @@ def namespaces(data: bytes) -> dict[int, Namespace]:
     def namespace(inode: object, name: object) -> Namespace:
         return Namespace(_number(inode), _text(name), None, None)
 
-    return {each.inode: each for each in _rows(json.loads(data), namespace)}
+    return {each.inode: each for each in _rows(_document(data), namespace)}
 
 
 def write_facts(of: Iterable[MapFacts]) -> bytes:
@@ -104,7 +104,7 @@ def facts(data: bytes) -> list[MapFacts]:
     def described(number: object, name: object, *rest: object) -> MapFacts:
         return MapFacts(_number(number), _text(name), *(_number(each) for each in rest))
 
-    return _rows(json.loads(data), described)
+    return _rows(_document(data), described)
 
 
 def write_held(of: Iterable[Held], *, finished: bool) -> bytes:
@@ -120,10 +120,17 @@ def held(data: bytes) -> tuple[list[Held], bool]:
             raise ValueError(f"{kind!r} is nothing that is held")
         return Held("map" if kind == "map" else "prog", _number(number), _number(holder))
 
-    read = json.loads(data)
+    read = _document(data)
     if not isinstance(read, list) or len(read) != 2 or not isinstance(read[0], bool):
         raise ValueError("no answer about holders")
     return _rows(read[1], one), read[0]
+
+
+def _document(data: bytes) -> Any:  # noqa: ANN401  what JSON may be
+    try:
+        return json.loads(data)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
 
 
 def _rows(read: Any, make: Callable[..., _Item]) -> list[_Item]:  # noqa: ANN401  what JSON may be
