@@ -151,4 +151,5 @@ def _number(value: object) -> int:
 def _text(value: object) -> str:
     if not isinstance(value, str):
         raise ValueError(f"{value!r} is no text")
+    value.encode()  # Half of a character is no text to whoever reads the metrics.
     return value

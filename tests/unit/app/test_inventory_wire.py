@@ -21,33 +21,28 @@ _READERS: tuple[Callable[[bytes], Any], ...] = (
     wire.numbers,
     wire.text,
 )
+_NAMES = st.text(st.characters(codec="utf-8"), max_size=8)
+_ODD = (b"[[]]", b"[1]", b'[["a", 1]]', b"[true, [[1, 2, 3]]]", b"[" * 100_000, b"{}", b'[true, ["ab"]]')
 
 
 @pytest.mark.parametrize("read", _READERS, ids=lambda read: str(read.__name__))
-@given(
-    data=st.binary(max_size=64) | st.sampled_from([b"[[]]", b"[1]", b'[["a", 1]]', b"[true, [[1, 2, 3]]]"])
-)
+@given(data=st.binary(max_size=64) | st.sampled_from(_ODD))
 def test_any_bytes_are_an_answer_or_a_value_error(read: Callable[[bytes], Any], data: bytes) -> None:
     """Nobody has to expect another exception of a process that lies."""
     with contextlib.suppress(ValueError):
         read(data)
 
 
-@given(
-    st.lists(
-        st.tuples(st.integers(0, 2**64 - 1), st.text(st.characters(codec="utf-8"), max_size=8)),
-        unique_by=lambda pair: pair[0],
-    )
-)
-def test_namespaces_arrive_by_number_and_name_alone(pairs: list[tuple[int, str]]) -> None:
+@given(st.dictionaries(st.integers(0, 2**64 - 1), _NAMES))
+def test_namespaces_arrive_by_number_and_name_alone(pairs: dict[int, str]) -> None:
     """Where they are is nothing that the agent could use."""
-    sent = [Namespace(inode, name, 1, None) for inode, name in pairs]
+    sent = [Namespace(inode, name, 1, None) for inode, name in pairs.items()]
     assert wire.namespaces(wire.write_namespaces(sent)) == {
-        inode: Namespace(inode, name, None, None) for inode, name in pairs
+        inode: Namespace(inode, name, None, None) for inode, name in pairs.items()
     }
 
 
-@given(st.integers(0, 2**32 - 1), st.text(st.characters(codec="utf-8"), max_size=8), st.booleans())
+@given(st.integers(0, 2**32 - 1), _NAMES, st.booleans())
 def test_maps_and_their_holders_arrive_as_they_were(number: int, name: str, finished: bool) -> None:
     """Whatever a map is called."""
     facts = [MapFacts(number, name, 1, 4, 8, 10, 4096)]
