@@ -302,9 +302,7 @@ def run(settings: AgentSettings, *, announce: Callable[[str], None]) -> None:
     agent = Agent(probes, parts, sensors, changes, started)
     server.routes = agent.routes()
     server.local_paths = frozenset({FAILED_LOADS})
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    stop = _stop_signal()
     changes.start()
     threading.Thread(target=server.serve_forever, name="http", daemon=True).start()
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
@@ -317,6 +315,14 @@ def run(settings: AgentSettings, *, announce: Callable[[str], None]) -> None:
     agent.close()
     if statistics_fd is not None:
         os.close(statistics_fd)
+
+
+def _stop_signal() -> threading.Event:
+    """Return what is set when somebody wants us to end."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
 
 
 def _run_statistics(announce: Callable[[str], None]) -> int | None:
