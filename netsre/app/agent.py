@@ -285,11 +285,11 @@ def run(settings: AgentSettings, *, announce: Callable[[str], None]) -> None:
     _require_capabilities()
     server = AgentServer(settings.host, settings.port, {})
     statistics_fd = _run_statistics(announce) if settings.wants_statistics else None
-    inventory = Inventory(None) if INVENTORY in settings.without else Inventory.start()
     # Two compilers side by side take hardly longer than one.
     with _filters(settings) as filters:
         opened = open_sessions(settings.programs, settings.wanted)
         probes = ProbeSensor(opened)
+        inventory = Inventory(None) if INVENTORY in settings.without else Inventory.start()
         parts = InventorySensor(inventory)
         for line in (*probes.absent, *parts.absent):
             announce(f"not measured: {line}")
