@@ -12,7 +12,9 @@ from netsre.datapath.maps import MapFacts
 
 
 def _socket(_: int, family: int, __: object) -> Answer:
-    """Hand over one of our own namespace, and another kind of socket for routes."""
+    """Hand over one of our own namespace, another kind of socket for routes, and no socket at all for 5."""
+    if family == 5:
+        return _null()
     if family:
         return Answer(descriptor=socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, family).detach())
     return Answer(descriptor=socket.socket(socket.AF_INET, socket.SOCK_DGRAM).detach())

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -31,6 +32,9 @@ from netsre.app.inventory import wire
 from netsre.app.inventory.client import MODULE, Inventory
 from netsre.app.inventory.wire import Command
 from netsre.app.resources import directory
+from netsre.app.sensors.budget import BudgetSensor
+from netsre.app.sensors.probes import ProbeSensor
+from netsre.metrics.readings import Readings
 from tests.kernel import attempts
 from tests.kernel.agent_process import Running, running, start
 from tests.kernel.attempts import COUNT, Place
@@ -282,6 +286,31 @@ def test_maps_are_told_as_they_are_and_open_for_reading_alone() -> None:
     assert (facts.name, facts.kind, facts.max_entries) == ("t_beyond", _HASH, 100)
 
 
+def test_what_the_part_takes_is_counted_as_the_agents_own() -> None:
+    """The cost that the budget looks at is that of both processes, and does not fall when the part ends."""
+    with asking() as (part, one):
+        sensor = BudgetSensor(0.5, ProbeSensor({}), one, lambda _: None)
+        least = time.process_time() + one.usage().cpu_seconds
+        sensor.scan(0.0)
+        began = time.process_time() + one.usage().cpu_seconds
+        while one.usage().cpu_seconds < 0.5:
+            list(one.held())
+        ours, theirs = time.process_time(), one.usage().cpu_seconds
+        sensor.scan(1000.0)
+        most = time.process_time() + one.usage().cpu_seconds
+        readings = Readings()
+        sensor.read(readings, 1000.0)
+        [(_, cost)] = readings.numbers[c.AGENT_COST]
+        os.kill(part.pid, signal.SIGKILL)
+        assert wait_until(lambda: one.absence is not None)
+        after = one.usage()
+
+    tick = 0.02
+    assert ours + theirs - began - tick <= cost * 1000 <= most - least + tick
+    assert after.cpu_seconds >= theirs >= 0.5
+    assert after.resident_bytes == 0
+
+
 def _spoken(messages: Sequence[tuple[bytes, int]]) -> tuple[list[tuple[int, int]], int]:
     """Say messages to a part, each with so many descriptors; return (sequence, errno) of each answer.
 
@@ -415,6 +444,8 @@ def test_answers_are_not_believed(place: Place) -> None:
         for family in (conntrack.ROUTE, conntrack.NETFILTER):
             with pytest.raises(PartAway, match="another socket"):
                 one.open_socket(place.inode, family)
+        with pytest.raises(PartAway, match="no socket"):
+            one.open_socket(place.inode, 5)
         with pytest.raises(PartAway, match="another link"):
             one.attach(place.inode, program.hook, made.program.fd, 1)
         with pytest.raises(PartAway, match="another map"), one.map(number):

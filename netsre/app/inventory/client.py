@@ -141,10 +141,17 @@ class Inventory:
         if inode == self._own:
             return conntrack.here(family)
         with _going(f"net:{inode}"):
-            made = socket.socket(fileno=self._descriptor(Command.SOCKET, inode, family))
-        if (made.family, made.proto) != (socket.AF_NETLINK, family) or _namespace_of(made) != inode:
-            made.close()
-            raise _bad("another socket than was asked for")
+            descriptor = self._descriptor(Command.SOCKET, inode, family)
+        try:
+            made = socket.socket(fileno=descriptor)
+        except OSError as error:
+            os.close(descriptor)
+            raise _bad("no socket") from error
+        with contextlib.ExitStack() as undo:
+            undo.callback(made.close)
+            if (made.family, made.proto) != (socket.AF_NETLINK, family) or _namespace_of(made) != inode:
+                raise _bad("another socket than was asked for")
+            undo.pop_all()
         return made
 
     def attach(self, inode: int, hook: Hook, program: int, interface: int) -> int:
