@@ -26,8 +26,11 @@ class AgentFigures:
 
     ready_seconds: float
     resident_mib: float
+    """With its parts."""
+    part_mib: float
+    """The inventory part's share of it."""
     cpu_share: float
-    """Of one core, at `rate` connections a second and one scrape every five seconds."""
+    """Of one core, its parts' included, at `rate` connections a second and one scrape every five seconds."""
     rate: float
     scrape_milliseconds: float
 
@@ -41,13 +44,22 @@ def measure() -> AgentFigures:
             ready.append(time.monotonic() - began)
     with _agent() as (pid, port):
         _scrape(port)
-        before = _cpu_seconds(pid)
+        parts = _children(pid)
+        before = sum(map(_cpu_seconds, (pid, *parts)))
         rate = _connect_open_loop(port)
-        cpu = (_cpu_seconds(pid) - before) / _LOAD_SECONDS
+        cpu = (sum(map(_cpu_seconds, (pid, *parts))) - before) / _LOAD_SECONDS
         scrapes = [_scrape(port) for _ in range(21)]
-        resident = _resident_mib(pid)
+        apart = sum(map(_resident_mib, parts))
+        resident = _resident_mib(pid) + apart
     median = statistics.median
-    return AgentFigures(median(ready), resident, cpu, rate, median(scrapes) * 1000)
+    return AgentFigures(median(ready), resident, apart, cpu, rate, median(scrapes) * 1000)
+
+
+def _children(pid: int) -> list[int]:
+    """Return the processes that belong to an agent."""
+    return [
+        int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
+    ]
 
 
 @contextmanager

@@ -126,8 +126,8 @@ def agent_lines(figures: agent_process.AgentFigures) -> list[Line]:
             figures.cpu_share <= 0.01,
         ),
         Line(
-            "agent memory, loader gone",
-            f"{figures.resident_mib:.0f} MiB",
+            "agent memory, loader gone, its inventory part included",
+            f"{figures.resident_mib:.0f} MiB, of which the part {figures.part_mib:.0f} MiB",
             "",
             "<= 80 MB",
             figures.resident_mib * 1.048576 <= 80,

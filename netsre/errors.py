@@ -11,6 +11,7 @@ NetsreError                 something a person can act on; one line: thing, valu
 │   ├── ControlUnreachable  a process did not answer on its socket
 │   ├── LabSilent           the lab gave no answer; what it did is found out by looking
 │   ├── NodeUnreachable     the node gave no answer; what it did is found out by looking
+│   ├── PartAway            a process of the agent that has more privileges does not answer
 │   ├── ProbeUnfit          a probe cannot run on this kernel; the agent says so and serves the rest
 │   ├── SourceUnreachable   a source of measurements did not answer, or answered nonsense
 │   └── StoreUnusable       the database cannot be opened, is newer than we are, or lost its chain

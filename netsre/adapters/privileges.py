@@ -148,6 +148,10 @@ def limit_capabilities(keep: Iterable[str]) -> None:
     if missing:
         message = f"capabilities {', '.join(_names(missing))} are missing: start as root, or grant them"
         raise EnvironmentUnfit(message)
+    unwanted = _names(_status_mask("CapBnd") & ~mask)
+    if unwanted and "SETPCAP" not in effective_capabilities():
+        message = f"CAP_SETPCAP is missing, which giving away {', '.join(unwanted)} takes: start as root"
+        raise EnvironmentUnfit(f"{message}, grant it, or take these out of the bounding set")
     _prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL)
     _shrink_bounding_set(numbers)
     _set_capabilities(mask)

@@ -4,6 +4,7 @@ What cannot be measured here is a reading of its own (`netsre_agent_probe_up` 0 
 reason to stop the rest.
 """
 
+import functools
 import json
 import logging
 import os
@@ -35,14 +36,16 @@ from netsre.adapters.bpf.tcp import TcpProbe
 from netsre.adapters.bpf.udp import UdpProbe
 from netsre.adapters.flow_log.background import FlowLogWriter
 from netsre.adapters.flow_log.writing import FlowLogFile
-from netsre.app.effects.host import within
+from netsre.app.effects.host import site_of
 from netsre.app.effects.service import EffectsService, EffectsSettings
+from netsre.app.inventory.client import Inventory
 from netsre.app.sensors import Closing, Lacking, Sensor
 from netsre.app.sensors.budget import BudgetSensor
 from netsre.app.sensors.conntrack import ConntrackSensor
 from netsre.app.sensors.counting import CounterSensor, Counting
 from netsre.app.sensors.flow_log import FlowLogSensor
 from netsre.app.sensors.flows import FlowSensor
+from netsre.app.sensors.inventory import InventorySensor
 from netsre.app.sensors.loads import LoadSensor
 from netsre.app.sensors.maps import MapSensor
 from netsre.app.sensors.pinned import PinnedTableSensor
@@ -53,7 +56,7 @@ from netsre.clock import SECOND, SystemClock
 from netsre.datapath.buckets import CLASSIC, CLASSIC_AND_NATIVE, Cells
 from netsre.datapath.drops import DropKind
 from netsre.datapath.probes import DROPS, FLOWS, LOADS, PROBES, SERVICES, TCP, UDP, Probe
-from netsre.datapath.requirements import AGENT_CAPABILITIES
+from netsre.datapath.requirements import AGENT_CAPABILITIES, INVENTORY
 from netsre.datapath.workloads import Names, Workload
 from netsre.errors import EnvironmentUnfit
 from netsre.metrics.node import put_drops, put_tcp
@@ -103,7 +106,7 @@ class AgentSettings:
     workloads: tuple[Workload, ...] = ()
     """Names of ends of connections, by those who run this node."""
     without: frozenset[str] = frozenset()
-    """Probes that are not wanted, by name."""
+    """Probes and other parts that are not wanted, by name."""
     flow_log: FlowLogSettings | None = None
     """None for no log."""
     budget: float | None = None
@@ -133,6 +136,7 @@ class Agent:
     def __init__(
         self,
         probes: ProbeSensor,
+        inventory: InventorySensor,
         sensors: Sequence[Sensor],
         changes: EffectsService,
         started: float,
@@ -140,12 +144,13 @@ class Agent:
         may_be_protobuf: bool = False,
     ) -> None:
         """Serve what these read; `started` is seconds since the Unix epoch."""
+        self._inventory = inventory
         self._may_be_protobuf = may_be_protobuf
         self._changes = changes
         self._started = started
         self._lock = threading.Lock()
         self._probes = probes
-        self._sensors = (probes, *sensors)
+        self._sensors: tuple[Sensor, ...] = (probes, inventory, *sensors)
         self._errors = {sensor.name: 0 for sensor in self._sensors}
         self._collect_seconds = 0.0
         self._cpu = CpuShare()
@@ -231,7 +236,7 @@ class Agent:
         times = os.times()
         used = times.user + times.system
         readings.put(c.PROCESS_CPU, (), used)
-        self._cpu.read(time.monotonic(), used)
+        self._cpu.read(time.monotonic(), used + self._inventory.cpu_seconds)
         if self._cpu.value is not None:
             readings.put(c.AGENT_CPU, (), self._cpu.value)
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
@@ -248,9 +253,10 @@ def _sensors(
     opened: Mapping[str, Session | ProbeUnfit],
     probes: ProbeSensor,
     settings: AgentSettings,
+    inventory: Inventory,
 ) -> Iterator[Sensor]:
     """Yield what reads this node: the probes that there are, and all that needs none."""
-    places = Places(settings.workloads)
+    places = Places(settings.workloads, inventory.namespaces)
     datagrams = _datagrams(flows, opened)
     if flows is not None:
         sensor = FlowSensor(flows, places, settings.cells)
@@ -267,14 +273,14 @@ def _sensors(
         dropped = DropsProbe(drops)
         counting = Counting[DropKind](places, dropped.retire, Names.of_places)
         yield CounterSensor(DROPS.name, dropped, counting, put_drops)
-    yield ConntrackSensor(places, settings.tables.top_sources)
+    yield ConntrackSensor(places, inventory, settings.tables.top_sources)
     yield PinnedTableSensor(settings.tables.pinned)
     if isinstance(services := opened.get(SERVICES.name), Session):
         yield ServiceSensor(ServiceProbe(services), probes, settings.tables.pinned, settings.workloads)
     if isinstance(loads := opened.get(LOADS.name), Session):
         yield LoadSensor(LoadProbe(loads))
     # After all that speak of maps of ours.
-    yield MapSensor()
+    yield MapSensor(inventory)
 
 
 def _datagrams(flows: FlowProbe | None, opened: Mapping[str, Session | ProbeUnfit]) -> UdpProbe | None:
@@ -284,8 +290,10 @@ def _datagrams(flows: FlowProbe | None, opened: Mapping[str, Session | ProbeUnfi
     return UdpProbe(session, None if flows is None else flows.denials)
 
 
-def _budget(settings: AgentSettings, probes: ProbeSensor) -> tuple[Sensor, ...]:
-    return () if settings.budget is None else (BudgetSensor(settings.budget, probes, _log.warning),)
+def _budget(settings: AgentSettings, probes: ProbeSensor, inventory: Inventory) -> tuple[Sensor, ...]:
+    if settings.budget is None:
+        return ()
+    return (BudgetSensor(settings.budget, probes, inventory, _log.warning),)
 
 
 def _flow_log(
@@ -320,20 +328,20 @@ def run(settings: AgentSettings, *, announce: Callable[[str], None]) -> None:
     with _filters(settings) as filters:
         opened = open_sessions(settings.programs, settings.wanted, cells=settings.cells)
         probes = ProbeSensor(opened, settings.without)
-        for line in probes.absent:
+        inventory = Inventory(None) if INVENTORY in settings.without else Inventory.start()
+        parts = InventorySensor(inventory)
+        for line in (*probes.absent, *parts.lacks):
             announce(f"not measured: {line}")
         flows = opened.get(FLOWS.name)
         probe = FlowProbe(flows) if isinstance(flows, Session) else None
-        blocks, no_blocks = _blocks(filters, probe, announce)
-    changes = EffectsService(settings.effects, blocks, no_blocks)
-    sensors = (*_sensors(probe, opened, probes, settings), *_budget(settings, probes))
+        blocks, no_blocks = _blocks(filters, probe, inventory, announce)
+    changes = EffectsService(settings.effects, blocks, no_blocks, inventory)
+    sensors = (*_sensors(probe, opened, probes, settings, inventory), *_budget(settings, probes, inventory))
     privileges.limit_capabilities(AGENT_CAPABILITIES)
-    agent = Agent(probes, sensors, changes, started, may_be_protobuf=settings.native_histograms)
+    agent = Agent(probes, parts, sensors, changes, started, may_be_protobuf=settings.native_histograms)
     server.routes = agent.routes()
     server.local_paths = frozenset({FAILED_LOADS})
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    stop = _stop_signal()
     changes.start()
     threading.Thread(target=server.serve_forever, name="http", daemon=True).start()
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
@@ -346,6 +354,14 @@ def run(settings: AgentSettings, *, announce: Callable[[str], None]) -> None:
     agent.close()
     if statistics_fd is not None:
         os.close(statistics_fd)
+
+
+def _stop_signal() -> threading.Event:
+    """Return what is set when somebody wants us to end."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
 
 
 def _run_statistics(announce: Callable[[str], None]) -> int | None:
@@ -372,6 +388,7 @@ def _filters(settings: AgentSettings) -> AbstractContextManager[Callable[[], tup
 def _blocks(
     filters: Callable[[], tuple[Template, ...]] | None,
     probe: FlowProbe | None,
+    inventory: Inventory,
     announce: Callable[[str], None],
 ) -> tuple[Blocks | None, ProbeUnfit | None]:
     """Return what blocks sources, or why nothing does."""
@@ -382,4 +399,5 @@ def _blocks(
     except ProbeUnfit as error:
         announce(f"no source can be blocked: {error.reason}: {error}")
         return None, error
-    return Blocks(templates, within, probe.denials if probe is not None else None), None
+    denials = probe.denials if probe is not None else None
+    return Blocks(templates, functools.partial(site_of, inventory), denials), None

@@ -8,6 +8,7 @@ from typing import Any, Final
 import click
 
 from netsre.datapath.probes import PROBES
+from netsre.datapath.requirements import INVENTORY
 from netsre.model import literals
 
 _LEAST_LOG: Final = 1 << 20
@@ -86,9 +87,9 @@ CPU_BUDGET: Final = click.option(
 
 WITHOUT: Final = click.option(
     "--without",
-    type=click.Choice([probe.name for probe in PROBES]),
+    type=click.Choice([*(probe.name for probe in PROBES), INVENTORY]),
     multiple=True,
-    help="A probe to leave out; may be given several times.",
+    help="What to leave out: a probe, or the inventory; may be given several times.",
 )
 
 NATIVE_HISTOGRAMS: Final = click.option(

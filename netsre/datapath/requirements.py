@@ -11,10 +11,17 @@ from typing import Final
 
 OLDEST_KERNEL: Final = (5, 9)
 """The first with all of CAP_BPF, batch reads of per-CPU maps, and the cast from a socket to a TCP socket."""
-AGENT_CAPABILITIES: Final = ("BPF", "NET_ADMIN", "PERFMON", "SYS_ADMIN", "SYS_PTRACE")
-"""BPF and PERFMON read maps, SYS_ADMIN and SYS_PTRACE look into other network namespaces; NET_ADMIN reads and
-changes connection tracking, and attaches a block to an interface."""
-LAB_CAPABILITIES: Final = ("CHOWN", "KILL", "NET_ADMIN", "SETGID", "SETPCAP", "SETUID")
+AGENT_CAPABILITIES: Final = ("BPF", "NET_ADMIN", "PERFMON")
+"""BPF and PERFMON read maps; NET_ADMIN reads and changes connection tracking, and attaches a block."""
+INVENTORY: Final = "inventory"
+"""The part of the agent that looks where these three do not reach; a process of its own."""
+INVENTORY_LOSS: Final = (
+    "connection tables and blocks of the agent's own network namespace alone, no BPF maps of others"
+)
+"""What it costs to be without it."""
+INVENTORY_CAPABILITIES: Final = ("SYS_ADMIN", "SYS_PTRACE")
+"""Other network namespaces, BPF maps of others, and what processes of other users hold."""
+LAB_CAPABILITIES: Final = ("CHOWN", "KILL", "NET_ADMIN", "SETGID", "SETPCAP", "SETUID", "SYS_ADMIN")
 
 _FLOWS: Final = "flows"
 _TESTED_MACHINES: Final = ("x86_64",)
@@ -98,7 +105,7 @@ def audit(facts: NodeFacts) -> tuple[Feature, ...]:
         *(_kernel(facts), _machine(facts), _privileges(facts), _bpf(facts), _btf(facts)),
         *(_bcc(facts), _headers(facts), _attach(facts), _flow_log(facts), _conntrack(facts), _lab(facts)),
         *_optional_probes(facts),
-        _maps(facts),
+        _inventory(facts),
         *_mounts(facts),
         *_tools(facts),
         *_ports(facts),
@@ -219,11 +226,14 @@ def _optional_probes(facts: NodeFacts) -> Iterator[Feature]:
             yield Feature(name, Status.DEGRADED, reason, fix, required=False)
 
 
-def _maps(facts: NodeFacts) -> Feature:
-    if "SYS_ADMIN" in facts.capabilities:
-        return Feature("maps of others", Status.OK, "every BPF map can be looked at", "", required=False)
-    reason = f"uid {facts.uid} lacks CAP_SYS_ADMIN: only the agent's own BPF maps are shown"
-    return Feature("maps of others", Status.DEGRADED, reason, "sudo netsre doctor", required=False)
+def _inventory(facts: NodeFacts) -> Feature:
+    missing = [name for name in INVENTORY_CAPABILITIES if name not in facts.capabilities]
+    if not missing:
+        needs = _capabilities(list(INVENTORY_CAPABILITIES))
+        reason = f"a process with {needs} looks into other network namespaces and at BPF maps of others"
+        return Feature(INVENTORY, Status.OK, reason, "", required=False)
+    reason = f"uid {facts.uid} lacks {_capabilities(missing)}: {INVENTORY_LOSS}"
+    return Feature(INVENTORY, Status.DEGRADED, reason, "sudo netsre doctor", required=False)
 
 
 def _flow_log(facts: NodeFacts) -> Feature:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -56,10 +56,18 @@ class Running:
         return found
 
 
-def start(*options: str, address: str = "", environment: Mapping[str, str] | None = None) -> Running:
-    """Start an agent, on a free port if none is given, and wait until it says where it serves."""
+def start(
+    *options: str,
+    through: Sequence[str] = (),
+    address: str = "",
+    environment: Mapping[str, str] | None = None,
+) -> Running:
+    """Start an agent by way of another program, and wait until it says where it serves.
+
+    On a free port if none is given.
+    """
     address = address or f"127.0.0.1:{free_port()}"
-    command = [sys.executable, "-m", "netsre", "agent", "--listen", address, *options]
+    command = [*through, sys.executable, "-m", "netsre", "agent", "--listen", address, *options]
     process = subprocess.Popen(
         command, stderr=subprocess.PIPE, text=True, env={**os.environ, **(environment or {})}
     )
@@ -72,10 +80,13 @@ def start(*options: str, address: str = "", environment: Mapping[str, str] | Non
 
 @contextlib.contextmanager
 def running(
-    *options: str, address: str = "", environment: Mapping[str, str] | None = None
+    *options: str,
+    through: Sequence[str] = (),
+    address: str = "",
+    environment: Mapping[str, str] | None = None,
 ) -> Iterator[Running]:
     """Run an agent, and end it if the test did not."""
-    agent = start(*options, address=address, environment=environment)
+    agent = start(*options, through=through, address=address, environment=environment)
     try:
         yield agent
     finally:

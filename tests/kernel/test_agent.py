@@ -98,11 +98,11 @@ def test_kernel_conntrack_is_read_in_each_namespace(agent: Running) -> None:
 
 
 def test_the_serving_process_keeps_few_capabilities_and_no_compiler(agent: Running) -> None:
-    """Exactly the five that it needs, no way to more, and no libbcc in memory."""
+    """Exactly the three that it needs, no way to more, and no libbcc in memory."""
     status = Path(f"/proc/{agent.process.pid}/status").read_text(encoding="ascii")
     fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
-    # BPF, PERFMON, SYS_PTRACE, SYS_ADMIN, NET_ADMIN
-    expected = sum(1 << number for number in (39, 38, 19, 21, 12))
+    # BPF, PERFMON, NET_ADMIN
+    expected = sum(1 << number for number in (39, 38, 12))
 
     assert int(fields["CapEff"], 16) == expected
     assert int(fields["CapPrm"], 16) == expected
@@ -201,7 +201,8 @@ def test_one_probe_that_is_broken_is_named_and_the_others_are_served(tmp_path: P
     assert up.pop((("probe", "tcp"), ("reason", "compile_failed"))) == 0
     assert up.pop((("probe", "services"), ("reason", "not_needed"))) == 1
     assert up == {
-        (("probe", name), ("reason", "")): 1 for name in ("block", "drops", "flows", "loads", "maps", "udp")
+        (("probe", name), ("reason", "")): 1
+        for name in ("block", "drops", "flows", "inventory", "loads", "maps", "udp")
     }
     assert outcomes == {("failed", "refused"): attempts.COUNT}
     assert samples[(c.DROPS, tuple(sorted(dropped.items())))] == attempts.COUNT

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 import pytest
 
 from bench.packet_cost import frame
-from netsre.adapters import namespaces
 from netsre.adapters.bpf import places
 from netsre.adapters.bpf.block import Blocks, LoadKey
 from netsre.adapters.bpf.filters import HOOKS, Hook, Template
@@ -19,6 +18,7 @@ from netsre.adapters.bpf.places import BlockRefused
 from netsre.adapters.bpf.session import open_templates
 from netsre.app.resources import directory
 from netsre.datapath.block import MAX_BLOCKED, NOTHING, Drops
+from tests.kernel import beyond
 from tests.kernel.block_link import COUNT, INTERFACE, OTHER_SOURCE, SOURCE, TARGET, Link, link, soon
 from tests.kernel.programs import held_by
 from tests.machine import wait_until
@@ -50,7 +50,7 @@ def blocking(templates: tuple[Template, ...], hook: Hook = HOOKS[0]) -> Iterator
     chosen = [template for template in templates if template.hook == hook]
     if not chosen:
         pytest.skip(f"this kernel has no {hook.name}")
-    blocks = Blocks(chosen, namespaces.inside, None)
+    blocks = Blocks(chosen, beyond.inventory().named, None)
     try:
         yield blocks
     finally:

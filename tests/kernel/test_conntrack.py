@@ -147,7 +147,7 @@ def test_an_entry_says_the_same_wherever_things_stand_in_it(link: Link) -> None:
 
 
 def _dumped() -> list[netlink.Message]:
-    with netlink.Channel(table.NETLINK_NETFILTER) as channel:
+    with netlink.Channel(netlink.NETFILTER) as channel:
         return list(table.entries_of(channel, 5.0))
 
 

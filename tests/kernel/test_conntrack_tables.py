@@ -14,7 +14,7 @@ from netsre.adapters import conntrack, namespaces
 from netsre.app.sensors.conntrack import ConntrackSensor
 from netsre.app.sensors.places import Places
 from netsre.metrics.readings import Readings
-from tests.kernel import conntrack_tool, tracked_link
+from tests.kernel import beyond, conntrack_tool, tracked_link
 from tests.kernel.tracked_link import CLIENTS, IPV4, IPV6, Link
 
 pytestmark = [pytest.mark.requires("nft", "ip", "netns", "conntrack")]
@@ -43,7 +43,8 @@ class Watch:
         """Watch a namespace, from a look before anything else."""
         self.namespace = namespace
         self.now = 0.0
-        self.sensor = ConntrackSensor(Places(), top_sources)
+        inventory = beyond.inventory()
+        self.sensor = ConntrackSensor(Places(look=inventory.namespaces), inventory, top_sources)
         self.sensor.scan(self.now)
 
     def go_on(self, seconds: float) -> None:

@@ -26,7 +26,7 @@ from netsre.datapath.flow_log import EVENT, KINDS, RING_BYTES, UNKNOWN_ADDRESS, 
 from netsre.datapath.flows import Attempt
 from netsre.datapath.sampling import Totals
 from netsre.metrics.readings import Readings
-from tests.kernel import attempts
+from tests.kernel import attempts, beyond
 from tests.kernel.attempts import COUNT, Place
 
 pytestmark = [pytest.mark.requires("nft", "ip", "netns")]
@@ -197,7 +197,7 @@ def test_every_denial_is_one_event_whoever_finds_it(
     """Attempts of a source that is blocked: found waiting, found ended, and given up before the limit."""
     log_of(probe).switch(FAILURES)
     until = time.clock_gettime_ns(time.CLOCK_BOOTTIME) + 60 * 10**9
-    blocks = Blocks(open_templates(directory("bpf")), namespaces.inside, probe.denials)
+    blocks = Blocks(open_templates(directory("bpf")), beyond.inventory().named, probe.denials)
     try:
         blocks.block(place.name, "lo", attempts.LOOPBACK[family], until)
         with attempts.waiting(place, family):

@@ -20,7 +20,7 @@ from netsre.adapters.bpf.session import open_session, open_templates
 from netsre.app.resources import directory
 from netsre.datapath.block import source_key
 from netsre.datapath.flows import ATTEMPT, DENIAL, STALL_CLAIM, STALL_NS, UNKNOWN_BUCKET, decode_attempts
-from tests.kernel import attempts
+from tests.kernel import attempts, beyond
 from tests.kernel.attempts import COUNT, Place
 from tests.machine import wait_until
 
@@ -154,7 +154,7 @@ def test_an_attempt_given_up_before_the_limit_is_a_failure_of_its_own_kind(
 def blocked(probe: FlowProbe, place: Place, family: socket.AddressFamily) -> Iterator[Blocks]:
     """Drop what loopback's own address sends, where it comes in."""
     until = time.clock_gettime_ns(time.CLOCK_BOOTTIME) + 60 * 10**9
-    blocks = Blocks(open_templates(directory("bpf")), namespaces.inside, probe.denials)
+    blocks = Blocks(open_templates(directory("bpf")), beyond.inventory().named, probe.denials)
     try:
         blocks.block(place.name, "lo", attempts.LOOPBACK[family], until)
         yield blocks

@@ -106,6 +106,17 @@ def test_a_child_whose_parent_is_already_gone_ends_at_once() -> None:
     assert (done.returncode, done.stdout) == (-signal.SIGTERM, "")
 
 
+@pytest.mark.requires("setpriv")
+def test_what_cannot_be_given_away_is_named_with_the_way_out() -> None:
+    """Without SETPCAP the bounding set stays as it is: nothing is changed, and the line says what to do."""
+    script = "from netsre.app.privileges import limit_capabilities\nlimit_capabilities(['BPF'])"
+    few = ["setpriv", "--bounding-set", "-all,+bpf,+sys_admin", "--inh-caps", "-all"]
+    done = subprocess.run([*few, sys.executable, "-c", script], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 1
+    assert "CAP_SETPCAP is missing, which giving away SYS_ADMIN takes" in done.stderr
+
+
 def test_limited_root_keeps_only_what_was_named() -> None:
     """Root stays root by name: what is not named is refused, what is named works."""
     assert run(LIMIT, "print(os.getuid(), *sorted(effective_capabilities()))") == "0 BPF NET_ADMIN"

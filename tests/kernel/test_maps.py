@@ -19,6 +19,7 @@ from netsre.adapters.bpf import syscalls
 from netsre.app.sensors.maps import MapSensor
 from netsre.datapath.maps import MOST_SERIES
 from netsre.metrics.readings import Readings
+from tests.kernel import beyond
 from tests.kernel.agent_process import running
 from tests.kernel.map_holder import holding, make
 from tests.machine import wait_until
@@ -33,7 +34,7 @@ class _Clock:
     """A sensor, and a clock of its own that makes everything due without waiting for it."""
 
     def __init__(self, slice_seconds: float = 0.2) -> None:
-        self.sensor = MapSensor(slice_seconds)
+        self.sensor = MapSensor(beyond.inventory(), slice_seconds)
         self.now = 1000.0
 
     def read(self) -> Readings:
@@ -222,8 +223,9 @@ def test_more_maps_than_series_are_folded_with_nothing_lost() -> None:
 def test_without_the_capability_it_says_so_and_nothing_breaks() -> None:
     """The kernel's refusal is a reading with its reason."""
     look = (
-        "from netsre.app.sensors.maps import MapSensor; from netsre.metrics.readings import Readings\n"
-        "s, r = MapSensor(), Readings(); s.scan(1.0); s.scan(9.0); s.read(r, 9.0)\n"
+        "from netsre.app.inventory.client import Inventory; from netsre.app.sensors.maps import MapSensor\n"
+        "from netsre.metrics.readings import Readings\n"
+        "s, r = MapSensor(Inventory.start()), Readings(); s.scan(1.0); s.scan(9.0); s.read(r, 9.0)\n"
         "print([(dict(l), v) for l, v in r.numbers['netsre_agent_probe_up']])"
     )
     done = subprocess.run(

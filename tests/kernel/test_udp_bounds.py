@@ -23,7 +23,7 @@ from netsre.datapath.block import source_key
 from netsre.datapath.flow_log import FlowEvent, Switch
 from netsre.datapath.flows import STALL_NS, UDP_CLIENT
 from netsre.datapath.probes import UDP
-from tests.kernel import attempts, delayed_link, netstat
+from tests.kernel import attempts, beyond, delayed_link, netstat
 from tests.kernel.attempts import COUNT, LOOPBACK, Place
 from tests.kernel.datagrams import (
     CLOSED_PORT,
@@ -191,7 +191,7 @@ def test_attempts_of_a_blocked_source_are_denied_and_no_answer_is_missed_elsewhe
 ) -> None:
     """A connected socket knows its address: our program drops it, the reader and its end find it."""
     until = time.clock_gettime_ns(time.CLOCK_BOOTTIME) + 60 * 10**9
-    blocks = Blocks(open_templates(directory("bpf")), namespaces.inside, probe.denials)
+    blocks = Blocks(open_templates(directory("bpf")), beyond.inventory().named, probe.denials)
     try:
         blocks.block(place.name, "lo", LOOPBACK[family], until)
         clients = [connected(place, family, SILENT_PORT) for _ in range(2 * COUNT)]

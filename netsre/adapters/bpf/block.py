@@ -10,29 +10,22 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple, Protocol, TypeVar
+from typing import Final, NamedTuple
 
 from netsre.adapters.bpf import filters, places, syscalls
 from netsre.adapters.bpf.denials import Denials
 from netsre.adapters.bpf.filters import Filter, Template
-from netsre.adapters.bpf.places import BlockRefused, Place
+from netsre.adapters.bpf.places import BlockRefused, Place, Site
 from netsre.adapters.bpf.programs import LoadRefused
 from netsre.conventions import OTHER
 from netsre.datapath import block
 from netsre.datapath.block import NOTHING, Drops
 
-_Result = TypeVar("_Result")
+Sites = Callable[[str], Site]
+"""Finds a network namespace by name; raises `OSError` (ENOENT) when there is none."""
 
 _MOST_RULES: Final = 256
 """Places told apart in one life of an agent, first come, first served. A bound on series."""
-
-
-class Inside(Protocol):
-    """Does some work in a network namespace by name, and returns or raises what the work did."""
-
-    def __call__(self, netns: str, work: Callable[[], _Result], /) -> _Result:
-        """Do it; raises `OSError` (ENOENT) when there is no such namespace."""
-        ...
 
 
 class Where(NamedTuple):
@@ -71,10 +64,10 @@ class _Attachment:
 class Blocks:
     """What is blocked on this node by this process. Safe to be used by several threads."""
 
-    def __init__(self, templates: Sequence[Template], inside: Inside, denials: Denials | None) -> None:
+    def __init__(self, templates: Sequence[Template], sites: Sites, denials: Denials | None) -> None:
         """Attach the first of the templates; without a flow probe there are no `denials` to keep."""
         self._template = templates[0]
-        self._inside = inside
+        self._sites = sites
         self._denials = denials
         self._lock = threading.RLock()
         self._attachments: dict[Where, _Attachment] = {}
@@ -97,7 +90,7 @@ class Blocks:
             # Before anything is dropped: a denial that nobody suffers is counted nowhere.
             self._deny(key, until_boottime_ns)
             try:
-                after = self._inside(netns, lambda: self._block_here(where, key, until_boottime_ns))
+                after = self._block_there(self._sites(netns), where, key, until_boottime_ns)
             except BaseException:
                 self._deny(key)
                 raise
@@ -183,9 +176,9 @@ class Blocks:
             for where, attachment in list(self._attachments.items()):
                 self._end(where, attachment, list(attachment.until))
 
-    def _block_here(self, where: Where, key: bytes, until: int) -> _Attachment:
-        """Block in the namespace of the calling thread, all or nothing, and return what does it."""
-        place = places.look_up(where.interface)
+    def _block_there(self, site: Site, where: Where, key: bytes, until: int) -> _Attachment:
+        """Block in a namespace, all or nothing, and return what does it."""
+        place = places.look_up(site, where.interface)
         known = self._attachments.get(where)
         if known is not None and known.place == place and filters.is_attached(known.link):
             known.filter.put(key, until)
@@ -193,7 +186,7 @@ class Blocks:
         made = self._load()
         try:
             made.put(key, until)
-            link = made.attach(place.number)
+            link = site.attach(made.hook, made.program.fd, place.number)
         except BaseException:
             made.close()
             raise

@@ -10,6 +10,7 @@ them.
 """
 
 import ctypes
+import errno
 import json
 import os
 import signal
@@ -146,12 +147,12 @@ def _number(program: Program) -> int:
 def _load_block(source: Path) -> _Reply:
     module = compile_files(source, ["block.c"], block.DEFINES)
     places = {module[name].map_fd: place for place, name in enumerate(filters.MAPS)}
-    _leave_for_a_namespace_of_our_own()
+    alone = _leave_for_a_namespace_of_our_own()
     templates, refusals = [], []
     for hook in filters.HOOKS:
         code = programs.with_maps(module.dump_func(hook.function.encode()), places.__getitem__)
         try:
-            templates.append(_tried(hook, code).document())
+            templates.append(_tried(hook, code, attach=alone).document())
         except (programs.LoadRefused, OSError) as error:
             refusals.append(f"{hook.name}: {error}")
     if not templates:
@@ -159,18 +160,22 @@ def _load_block(source: Path) -> _Reply:
     return {"templates": templates}, []
 
 
-def _leave_for_a_namespace_of_our_own() -> None:
-    """Move to where attaching a program is of no consequence to anybody."""
+def _leave_for_a_namespace_of_our_own() -> bool:
+    """Move to where attaching a program is of no consequence to anybody; return whether we may."""
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.unshare(_CLONE_NEWNET) != 0:
-        reason = os.strerror(ctypes.get_errno())
-        raise Failure("load_failed", f"no network namespace to try programs in: {reason}")
+        code = ctypes.get_errno()
+        if code == errno.EPERM:
+            return False
+        raise Failure("load_failed", f"no network namespace to try programs in: {os.strerror(code)}")
+    return True
 
 
-def _tried(hook: filters.Hook, code: bytes) -> filters.Template:
-    """Return a template that was loaded and attached once; what was made for that ends with this process."""
+def _tried(hook: filters.Hook, code: bytes, *, attach: bool) -> filters.Template:
+    """Return a template that was loaded, and attached once; what was made for that ends with this process."""
     tried = filters.Filter.load(hook, code)
-    os.close(tried.attach(_LOOPBACK))
+    if attach:
+        os.close(tried.attach(_LOOPBACK))
     return filters.Template(hook, code, tried.program.verifier_seconds, tried.program.verifier_instructions)
 
 

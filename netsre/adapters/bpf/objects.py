@@ -41,9 +41,8 @@ class MapGone(LookupError):
     """A map or program ended since it was listed."""
 
 
-def map_ids() -> Iterator[int]:
-    """Yield the id of every map, in order; raises `PermissionError` without CAP_SYS_ADMIN."""
-    last = 0
+def map_ids(last: int = 0) -> Iterator[int]:
+    """Yield the id of every map behind one, in order; raises `PermissionError` without CAP_SYS_ADMIN."""
     while True:
         attributes = _packed("<III", last, 0, 0)
         try:
@@ -61,6 +60,14 @@ def facts(number: int) -> MapFacts:
         memory = int(fdinfo(fd).get("memlock", "0"))
     text = name.partition(b"\0")[0].decode("ascii", errors="backslashreplace")
     return MapFacts(number, text or UNNAMED, kind, key_size, value_size, max_entries, memory)
+
+
+def open_map(number: int) -> int:
+    """Open a map for reading alone; raises `MapGone`, and `OSError` for one that may not be read."""
+    try:
+        return bpf(_MAP_DESCRIPTOR, _packed("<III", number, 0, _READ_ONLY))
+    except FileNotFoundError as error:
+        raise MapGone(number) from error
 
 
 def maps_of_program(number: int) -> tuple[int, ...]:
@@ -101,13 +108,12 @@ class Count:
     _cursor: ctypes.Array[ctypes.c_char] | None = None
     _batch: int = 0
 
-    def go_on(self) -> bool:
-        """Count one piece, at most about a millisecond; return whether that was the last.
+    def go_on(self, fd: int) -> bool:
+        """Count one piece, at most about a millisecond, by a descriptor; return whether that was the last.
 
-        Raises `MapGone`, and `OSError` for a map that may not be read.
+        Raises `OSError` for a map that may not be read.
         """
-        with _descriptor(_MAP_DESCRIPTOR, self.facts.number, _READ_ONLY) as fd:
-            return self._next_batch(fd) if self.facts.batched else self._next_keys(fd)
+        return self._next_batch(fd) if self.facts.batched else self._next_keys(fd)
 
     def _next_batch(self, fd: int) -> bool:
         key_size, stride = self.facts.key_size, self.facts.stride(possible_cpus())
@@ -149,9 +155,9 @@ class Count:
 
 
 @contextmanager
-def _descriptor(command: int, number: int, flags: int = 0) -> Iterator[int]:
+def _descriptor(command: int, number: int) -> Iterator[int]:
     try:
-        fd = bpf(command, _packed("<III", number, 0, flags))
+        fd = bpf(command, _packed("<III", number, 0, 0))
     except FileNotFoundError as error:
         raise MapGone(number) from error
     try:

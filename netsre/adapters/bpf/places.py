@@ -7,14 +7,17 @@ import socket
 import struct
 from collections.abc import Iterator
 from fcntl import ioctl
-from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
+from netsre.adapters.bpf.filters import Hook
 from netsre.adapters.bpf.programs import LoadRefused
 from netsre.errors import EnvironmentUnfit
 
+_SIOCGIFINDEX: Final = 0x8933
 _SIOCGIFHWADDR: Final = 0x8927
-_REQUEST: Final = struct.Struct("16sH22x")
+_NUMBER: Final = struct.Struct("=16si20x")
+_KIND: Final = struct.Struct("=16sH22x")
+_NAME_BYTES: Final = 15
 _ETHERNET: Final = frozenset({1, 772})
 """Kinds of interface whose packets begin with an Ethernet header: Ethernet itself, and loopback."""
 _REASONS: Final = {
@@ -45,24 +48,41 @@ class Place(NamedTuple):
     number: int
 
 
-def look_up(interface: str) -> Place:
-    """Return the interface of this name in the namespace of the calling thread.
+class Site(Protocol):
+    """One network namespace, acted on from wherever we are."""
+
+    @property
+    def inode(self) -> int:
+        """Its inode number."""
+
+    def open_socket(self) -> socket.socket:
+        """Open any socket there; raises `OSError`, ENOENT when the namespace is gone."""
+
+    def attach(self, hook: Hook, program: int, interface: int) -> int:
+        """Attach a program to an interface by number; return the link's descriptor; raises `OSError`."""
+
+
+def look_up(site: Site, interface: str) -> Place:
+    """Return the interface of this name in a namespace.
 
     Raises `BlockRefused` when there is none, or when its packets have no Ethernet header: the program would
     look for addresses in the wrong place.
     """
-    try:
-        number = socket.if_nametoindex(interface)
-    except OSError as error:
-        raise BlockRefused("no_interface", f"there is no interface {interface!r} to block on") from error
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as any_socket:
-        answer = ioctl(any_socket, _SIOCGIFHWADDR, _REQUEST.pack(os.fsencode(interface), 0))
-    if _REQUEST.unpack(answer)[1] not in _ETHERNET:
+    name = os.fsencode(interface)
+    with site.open_socket() as any_socket:
+        try:
+            # The kernel cuts what is too long, and would find another interface.
+            asked = name if len(name) <= _NAME_BYTES else b""
+            _, number = _NUMBER.unpack(ioctl(any_socket, _SIOCGIFINDEX, _NUMBER.pack(asked, 0)))
+        except OSError as error:
+            raise BlockRefused("no_interface", f"there is no interface {interface!r} to block on") from error
+        _, kind = _KIND.unpack(ioctl(any_socket, _SIOCGIFHWADDR, _KIND.pack(name, 0)))
+    if kind not in _ETHERNET:
         message = (
             f"{interface} is no Ethernet interface; block the source on one that its packets come through"
         )
         raise BlockRefused("not_ethernet", message)
-    return Place(Path("/proc/thread-self/ns/net").stat().st_ino, number)
+    return Place(site.inode, number)
 
 
 @contextlib.contextmanager

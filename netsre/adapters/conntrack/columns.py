@@ -1,15 +1,13 @@
 """Which of its statistics the running kernel counts: it prints columns in `/proc` that are 0 for ever."""
 
 import contextlib
-import struct
 from typing import Final
 
-from netsre.adapters.conntrack.netlink import Channel, attributes
-from netsre.adapters.conntrack.table import NETLINK_NETFILTER
+from netsre.adapters.conntrack.netlink import NETFILTER, Channel, attributes
+from netsre.adapters.conntrack.table import ANY_FAMILY
 
 _GET_STATISTICS: Final = 0x0104
 """`NFNL_SUBSYS_CTNETLINK << 8` with `IPCTNL_MSG_CT_GET_STATS_CPU`."""
-_ALL: Final = struct.pack("=BBH", 0, 0, 0)
 _ATTRIBUTES_AT: Final = 20
 _SECONDS: Final = 2.0
 _EVENTS: Final = {
@@ -39,7 +37,7 @@ def uncounted() -> frozenset[str]:
     believed.
     """
     told: set[int] = set()
-    with contextlib.suppress(OSError), Channel(NETLINK_NETFILTER) as channel:
-        for data, at, end in channel.dump(_GET_STATISTICS, _ALL, _SECONDS):
+    with contextlib.suppress(OSError), Channel(NETFILTER) as channel:
+        for data, at, end in channel.dump(_GET_STATISTICS, ANY_FAMILY, _SECONDS):
             told |= attributes(data, at + _ATTRIBUTES_AT, end).keys()
     return frozenset(name for kind, name in _EVENTS.items() if kind not in told) if told else frozenset()

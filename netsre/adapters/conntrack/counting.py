@@ -1,24 +1,26 @@
 """The entries of a connection table, counted one by one: whose they are, and in which state."""
 
 import ipaddress
+import struct
 import time
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
-from netsre.adapters.conntrack.entries import NOTHING, Facts, Reader
-from netsre.adapters.conntrack.netlink import Channel
-from netsre.adapters.conntrack.table import NETLINK_NETFILTER, entries_of, whole
+from netsre.adapters.conntrack.entries import ATTRIBUTES_AT, NOTHING, Facts, Reader
+from netsre.adapters.conntrack.netlink import NETFILTER, Channel, Opening, attributes, here
+from netsre.adapters.conntrack.table import ANY_FAMILY, entries_of, whole
 from netsre.datapath.conntrack import state_of
-from netsre.errors import EnvironmentUnfit
 from netsre.model.effects import SourceCount, StateCount
 
 _CHUNK: Final = 8_192
 _MOST_SOURCES: Final = 65_536
 """Different sources that are counted at once; about 10 MB."""
 _DUMP_SECONDS: Final = 10.0
-_COUNT: Final = Path("/proc/sys/net/netfilter/nf_conntrack_count")
+_GET_STATISTICS: Final = 0x0105
+"""`NFNL_SUBSYS_CTNETLINK << 8` with `IPCTNL_MSG_CT_GET_STATS`."""
+_GLOBAL_ENTRIES: Final = 1
+_NUMBER: Final = struct.Struct(">I")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +39,13 @@ class Count:
     """Whether every entry was looked at; else those that were are a fair sample."""
 
 
-def count(most_sources: int, most_entries: int | None = None, seconds: float = _DUMP_SECONDS) -> Count:
-    """Count the table of this thread's namespace.
+def count(
+    most_sources: int,
+    most_entries: int | None = None,
+    seconds: float = _DUMP_SECONDS,
+    opening: Opening = here,
+) -> Count:
+    """Count the table of the namespace that sockets are opened in: by default this thread's.
 
     A source is the address that opened the connection. Where more than 65,536 different ones share the table,
     those with the fewest entries are forgotten meanwhile: what is left is then counted short by at most one
@@ -47,10 +54,10 @@ def count(most_sources: int, most_entries: int | None = None, seconds: float = _
     Raises `EnvironmentUnfit` when the kernel does not show the table, or not within `seconds`.
     """
     until = time.monotonic() + seconds
-    tally = whole(lambda: _tally(most_entries, until - time.monotonic()))
+    tally = whole(lambda: _tally(most_entries, until - time.monotonic(), opening))
     largest = sorted(tally.sources.items(), key=lambda item: (-item[1], item[0]))[:most_sources]
     return Count(
-        _entries(),
+        whole(lambda: _entries(opening)),
         tally.counted,
         tuple(SourceCount(str(ipaddress.ip_address(source)), entries) for source, entries in largest),
         tuple(StateCount(state, entries) for state, entries in sorted(tally.states.items())),
@@ -82,10 +89,10 @@ class _Tally:
             self.sources = Counter(kept)
 
 
-def _tally(most: int | None, seconds: float) -> _Tally:
+def _tally(most: int | None, seconds: float, opening: Opening) -> _Tally:
     tally, reader = _Tally(), Reader()
     chunk: list[Facts] = []
-    with Channel(NETLINK_NETFILTER) as channel:
+    with Channel(NETFILTER, opening) as channel:
         for message in entries_of(channel, seconds):
             if tally.counted + len(chunk) == most:
                 tally.complete = False
@@ -98,10 +105,9 @@ def _tally(most: int | None, seconds: float) -> _Tally:
     return tally
 
 
-def _entries() -> int:
-    try:
-        return int(_COUNT.read_text(encoding="ascii"))
-    except OSError as error:
-        raise EnvironmentUnfit(
-            f"{_COUNT}: {error.strerror}; is connection tracking in this kernel?"
-        ) from error
+def _entries(opening: Opening) -> int:
+    """Return the kernel's own number of entries."""
+    with Channel(NETFILTER, opening) as channel:
+        data, at, end = channel.ask(_GET_STATISTICS, ANY_FAMILY)
+        begin, stop = attributes(data, at + ATTRIBUTES_AT, end).get(_GLOBAL_ENTRIES, (end, end))
+        return int(_NUMBER.unpack(data[begin:stop])[0]) if stop - begin == _NUMBER.size else 0

@@ -1,16 +1,21 @@
 """Netlink as the kernel speaks it: requests, dumps in large pieces, attributes.
 
-A channel belongs to the network namespace that the thread was in when it opened the channel.
+A channel belongs to the network namespace of the socket that it was opened with: by default the calling
+thread's. Nobody has to be in that namespace to speak through it.
 """
 
 import contextlib
 import errno
+import fcntl
 import os
 import socket
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final, Self
+
+ROUTE, NETFILTER = 0, 12
+"""Families of netlink that are used here."""
 
 NLM_F_REQUEST: Final = 0x01
 NLM_F_ACK: Final = 0x04
@@ -34,7 +39,11 @@ HEADER: Final = struct.Struct("=IHHII")
 _ATTRIBUTE: Final = struct.Struct("=HH")
 _CODE: Final = struct.Struct("=i")
 _TIME: Final = struct.Struct("=qq")
+_SIOCGIFNAME: Final = 0x8910
+_NAME: Final = struct.Struct("=16si20x")
 
+Opening = Callable[[int], socket.socket]
+"""Opens a netlink socket of a family in some network namespace."""
 Message = tuple[bytes, int, int]
 """The piece that a message came in, where its header begins, and where it ends."""
 
@@ -47,13 +56,17 @@ class Interrupted(OSError):
         super().__init__(errno.EINTR, os.strerror(errno.EINTR))
 
 
+def here(family: int) -> socket.socket:
+    """Open a socket in the network namespace of the calling thread."""
+    return socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, family)
+
+
 class Channel:
     """A netlink socket of one family; use it in one thread, with `with`."""
 
-    def __init__(self, family: int) -> None:
-        """Open it; raises `OSError` where the kernel lacks the family."""
-        kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC
-        self._socket = socket.socket(socket.AF_NETLINK, kind, family)
+    def __init__(self, family: int, opening: Opening = here) -> None:
+        """Open it; raises `OSError` where the kernel lacks the family, and what `opening` raises."""
+        self._socket = opening(family)
         self._sequence = 0
         # The kernel's own patience: a timeout of Python's would cost a second call for each piece.
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _TIME.pack(_PATIENCE, 0))
@@ -125,12 +138,18 @@ class Channel:
                 if HEADER.unpack_from(data, at + HEADER.size + _CODE.size)[3] == self._sequence:
                     return failures
 
+    def interface(self, number: int) -> str:
+        """Return the name of an interface of this namespace; raises `OSError` when there is none."""
+        answer = fcntl.ioctl(self._socket, _SIOCGIFNAME, _NAME.pack(b"", number))
+        return os.fsdecode(_NAME.unpack(answer)[0].partition(b"\0")[0])
+
     def _request(self, kind: int, flags: int, body: bytes) -> None:
         self._sequence += 1
         length = HEADER.size + len(body)
         self._send(HEADER.pack(length, kind, NLM_F_REQUEST | flags, self._sequence, 0), body)
 
     def _send(self, *parts: bytes) -> None:
+        # With an address, or the kernel asks for the privileges of whoever opened the socket as well.
         self._socket.sendmsg([b"".join(parts)], [], 0, (0, 0))
 
     def _receive(self) -> list[tuple[Message, int, int]]:

@@ -7,12 +7,11 @@ import struct
 from collections.abc import Iterator
 from typing import Final
 
-from netsre.adapters.conntrack.netlink import Channel, aligned, attribute, attributes
+from netsre.adapters.conntrack.netlink import ROUTE, Channel, Opening, aligned, attribute, attributes, here
 from netsre.adapters.conntrack.table import parse
 from netsre.errors import EnvironmentUnfit
 from netsre.model.effects import Route
 
-_NETLINK_ROUTE: Final = 0
 _RTM_GETROUTE: Final = 26
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_MULTIPATH, _RTA_VIA = 1, 4, 5, 9, 18
 _HEADER: Final = struct.Struct("=BBBBBBBBI")
@@ -32,8 +31,8 @@ _UNROUTABLE: Final = frozenset(
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
-def route(source: str) -> Route:
-    """Return the interface on which packets of a source come into this thread's namespace.
+def route(source: str, opening: Opening = here) -> Route:
+    """Return the interface on which packets of a source come in, by default into this thread's namespace.
 
     It is the one that answers would leave by; where routes are not symmetric another may be meant. The
     reason why it must not be blocked is `unspecified`, `loopback`, `multicast`, `broadcast`, `link_local` (an
@@ -45,10 +44,12 @@ def route(source: str) -> Route:
     if reason := _by_itself(address):
         return Route("", reason)
     try:
-        with Channel(_NETLINK_ROUTE) as channel:
+        with Channel(ROUTE, opening) as channel:
             interface, kind = _look_up(channel, address)
             if kind == _UNICAST and address in set(_default_gateways(channel)):
                 return Route(interface, "gateway")
+    except FileNotFoundError:
+        raise  # The namespace is gone.
     except OSError as error:
         raise EnvironmentUnfit(f"route of {address}: the kernel says {error.strerror or error}") from error
     if kind == _UNICAST and interface:
@@ -79,7 +80,7 @@ def _look_up(channel: Channel, address: _Address) -> tuple[str, int]:
         raise
     kind = _HEADER.unpack_from(data, at + _BODY_AT)[7]
     begin, stop = attributes(data, at + _BODY_AT + _HEADER.size, end).get(_RTA_OIF, (end, end))
-    interface = socket.if_indextoname(_INDEX.unpack(data[begin:stop])[0]) if begin < stop else ""
+    interface = channel.interface(_INDEX.unpack(data[begin:stop])[0]) if begin < stop else ""
     return interface, kind
 
 

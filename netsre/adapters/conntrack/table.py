@@ -10,16 +10,18 @@ from typing import Final, TypeVar
 
 from netsre.adapters.conntrack.netlink import (
     HEADER,
+    NETFILTER,
     Channel,
     Interrupted,
     Message,
+    Opening,
     aligned,
     attribute,
     attributes,
+    here,
 )
 from netsre.errors import BadInput, EnvironmentUnfit
 
-NETLINK_NETFILTER: Final = 12
 _GET, _DELETE = 0x0101, 0x0102
 """`NFNL_SUBSYS_CTNETLINK << 8` with `IPCTNL_MSG_CT_GET` and `IPCTNL_MSG_CT_DELETE`."""
 _CTA_TUPLE_ORIG, _CTA_TUPLE_REPLY, _CTA_STATUS, _CTA_ZONE = 1, 2, 3, 18
@@ -28,6 +30,7 @@ _CTA_IP_V4_SRC, _CTA_IP_V6_SRC = 1, 3
 _NLA_F_NESTED: Final = 0x8000
 _GENERIC: Final = struct.Struct("=BBH")
 """The netfilter header behind netlink's: address family, version, resource."""
+ANY_FAMILY: Final = _GENERIC.pack(socket.AF_UNSPEC, 0, 0)
 
 # Every kernel so far begins an entry with the tuple of the original direction, and that with its source. The
 # bytes between the length of that tuple and the source are then always these.
@@ -52,7 +55,7 @@ _NEARLY_NONE: Final = 16
 _Result = TypeVar("_Result")
 
 
-def flush(source: str) -> int:
+def flush(source: str, opening: Opening = here) -> int:
     """Delete every entry that a source opened, and nothing else; return how many were deleted.
 
     One pass finds what is there when it comes by; passes go on until one finds nearly nothing, four at most
@@ -63,7 +66,7 @@ def flush(source: str) -> int:
     until = time.monotonic() + _FLUSH_SECONDS
     deleted: list[int] = []
     for _ in range(_PASSES):
-        found = whole(lambda: _delete(wanted, until - time.monotonic(), deleted))
+        found = whole(lambda: _delete(wanted, until - time.monotonic(), deleted, opening))
         if found <= _NEARLY_NONE or time.monotonic() > until:
             break
     return sum(deleted)
@@ -81,10 +84,15 @@ def parse(source: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
 
 
 def whole(work: Callable[[], _Result]) -> _Result:
-    """Do something again while the kernel could not give a whole picture, a few times."""
+    """Do something again while the kernel could not give a whole picture, a few times.
+
+    Passes on what says that the namespace is gone.
+    """
     for attempt in range(_ATTEMPTS):
         try:
             return work()
+        except FileNotFoundError:
+            raise
         except OSError as error:
             again = isinstance(error, Interrupted) or error.errno == errno.ENOBUFS
             if not again or attempt == _ATTEMPTS - 1:
@@ -97,7 +105,7 @@ def whole(work: Callable[[], _Result]) -> _Result:
 
 def entries_of(channel: Channel, seconds: float) -> Iterator[Message]:
     """Return the entries of both families."""
-    return channel.dump(_GET, _GENERIC.pack(socket.AF_UNSPEC, 0, 0), seconds)
+    return channel.dump(_GET, ANY_FAMILY, seconds)
 
 
 def _source(message: Message) -> bytes:
@@ -120,14 +128,14 @@ def _source_anywhere(data: bytes, at: int, end: int) -> bytes:
     return data[begin:stop]
 
 
-def _delete(wanted: bytes, seconds: float, deleted: list[int]) -> int:
+def _delete(wanted: bytes, seconds: float, deleted: list[int], opening: Opening) -> int:
     """Go through the table once, delete what a source opened, note how many; return how many were found.
 
     Found ones are deleted while the dump goes on, so that no more than a batch is ever kept.
     """
     found = 0
     batch: list[bytes] = []
-    with Channel(NETLINK_NETFILTER) as channel, Channel(NETLINK_NETFILTER) as reader:
+    with Channel(NETFILTER, opening) as channel, Channel(NETFILTER, opening) as reader:
         for message in entries_of(reader, seconds):
             if _source(message) == wanted:
                 batch.append(_naming(message))

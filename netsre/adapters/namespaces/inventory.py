@@ -1,4 +1,4 @@
-"""Which network namespaces there are, what they are called, and how to look into one.
+"""Which network namespaces there are, what they are called, and how to get into one.
 
 A namespace is known by its inode number, as the kernel side counts it. Its name comes from where tools bind
 it (`/run/netns`, as `ip netns` and CNI plugins do; `/run/docker/netns`). `host` is the init process's, or our
@@ -6,23 +6,23 @@ own where the init process may not be looked at.
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from netsre.adapters.namespaces import entering
-from netsre.adapters.namespaces.entering import NamespaceGone
 from netsre.conventions import OTHER
 
 HOST: Final = "host"
+_Result = TypeVar("_Result")
 _PROC: Final = Path("/proc")
 _BOUND: Final = (Path("/run/netns"), Path("/run/docker/netns"))
 
 
 @dataclass(frozen=True, slots=True)
 class Namespace:
-    """One network namespace; either a process in it or the path it is bound to leads there."""
+    """One network namespace; a process in it or the path it is bound to leads there, for whoever may go."""
 
     inode: int
     name: str
@@ -104,12 +104,17 @@ def statistics_text(namespace: Namespace) -> str:
             # The process may have ended or moved meanwhile: these are then another namespace's numbers.
             if _inode_of(str(namespace.pid)) == namespace.inode:
                 return text
-    if namespace.path is None:
-        raise NamespaceGone(namespace.name)
-    return entering.inside(namespace.path, _own_statistics, namespace.inode)
+    return inside(namespace, own_statistics)
 
 
-def _own_statistics() -> str:
+def inside(namespace: Namespace, work: Callable[[], _Result]) -> _Result:
+    """Do some work inside a namespace; raises `NamespaceGone`, and `OSError` where that is not permitted."""
+    path = namespace.path or _PROC / str(namespace.pid) / "ns/net"
+    return entering.inside(path, work, namespace.inode)
+
+
+def own_statistics() -> str:
+    """Return the conntrack statistics of the namespace that the calling thread is in."""
     return Path("/proc/thread-self/net/stat/nf_conntrack").read_text(encoding="ascii")
 
 

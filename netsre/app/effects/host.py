@@ -1,43 +1,44 @@
 """This host's kernel, as effects change it and as commands look at it."""
 
+import contextlib
 import ipaddress
-from collections.abc import Callable
-from pathlib import Path
-from typing import Final, TypeVar
+from collections.abc import Iterator
+from typing import Final
 
 from netsre.adapters import conntrack
 from netsre.adapters.bpf.block import Blocks
 from netsre.adapters.bpf.places import BlockRefused
 from netsre.adapters.control import ControlRefused
-from netsre.adapters.namespaces import inventory
-from netsre.adapters.namespaces.entering import NamespaceGone, inside
+from netsre.adapters.namespaces.entering import NamespaceGone
 from netsre.app import neighbours
+from netsre.app.inventory.client import Inventory, Site
 from netsre.errors import BadInput
 from netsre.model.documents import Document
 from netsre.model.effects import Block, Effect, Flush, Limit, LimitFacts, Route, Table
 
 _ALL_SOURCES: Final = 65_536
 
-_Result = TypeVar("_Result")
-
 
 class Host:
     """The kernel under this agent."""
 
-    def __init__(self, blocks: Blocks | None, absence: str) -> None:
+    def __init__(self, blocks: Blocks | None, absence: str, inventory: Inventory) -> None:
         """Act on the host; without `blocks` nothing can be blocked, and `absence` says why."""
+        self._inventory = inventory
         self._blocks = blocks
         self._absence = absence
 
     def table(self, netns: str, most: int) -> Table:
         """Return who fills a namespace's connection table, at most so many of them, and in which states."""
-        found = within(netns, lambda: conntrack.count(most))
+        with self._at(netns) as site:
+            found = conntrack.count(most, opening=site.open_socket)
         return Table(netns, found.entries, conntrack.limit(), found.sources, found.states)
 
     def route(self, netns: str, source: str) -> Route:
         """Return where packets of a source come in, and why it must not be blocked."""
         _check_source(source)
-        return within(netns, lambda: conntrack.route(source))
+        with self._at(netns) as site:
+            return conntrack.route(source, site.open_socket)
 
     def limit(self) -> LimitFacts:
         """Return the limit of the connection tables and the most that memory allows."""
@@ -50,7 +51,7 @@ class Host:
                 self._check_block(effect)
             case Flush(netns, source):
                 _check_source(source)
-                _namespace(netns)
+                site_of(self._inventory, netns)
             case Limit():
                 _check_limit(effect, self.limit())
 
@@ -64,7 +65,8 @@ class Host:
                     raise ControlRefused(refusal.reason, str(refusal)) from refusal
                 return {}
             case Flush(netns, source):
-                return {"deleted": within(netns, lambda: conntrack.flush(source))}
+                with self._at(netns) as site:
+                    return {"deleted": conntrack.flush(source, site.open_socket)}
             case Limit(before, after, _):
                 conntrack.set_limit(after)
                 return {"before": before, "after": after}
@@ -75,7 +77,7 @@ class Host:
             case Block(netns, interface, source, _):
                 return self._blocks is not None and self._blocks.holds(netns, interface, source)
             case Flush(netns, source):
-                return not _entries_of(netns, source)
+                return not self._entries_of(netns, source)
             case Limit(_, after, _):
                 return conntrack.limit() == after
 
@@ -91,6 +93,21 @@ class Host:
                 return {"result": "nothing_to_take_back"}
             case Limit():
                 return {"result": put_back(effect)}
+
+    def _entries_of(self, netns: str, source: str) -> int:
+        with self._at(netns) as site:
+            counted = conntrack.count(_ALL_SOURCES, opening=site.open_socket)
+        return next((found.entries for found in counted.sources if found.source == source), 0)
+
+    @contextlib.contextmanager
+    def _at(self, netns: str) -> Iterator[Site]:
+        """Act on a namespace that is named as its metrics name it."""
+        try:
+            yield site_of(self._inventory, netns)
+        except NamespaceGone as error:
+            raise ControlRefused("no_such_namespace", f"network namespace {netns} went away") from error
+        except BadInput as error:
+            raise ControlRefused("bad_source", str(error)) from error
 
     def _required(self) -> Blocks:
         if self._blocks is None:
@@ -137,30 +154,14 @@ def _check_source(source: str) -> None:
         raise ControlRefused("bad_source", f"{source!r} is not in its shortest form: {address}")
 
 
-def _entries_of(netns: str, source: str) -> int:
-    counted = within(netns, lambda: conntrack.count(_ALL_SOURCES))
-    return next((found.entries for found in counted.sources if found.source == source), 0)
-
-
-def _namespace(netns: str) -> inventory.Namespace:
-    """Find a namespace by the name that its metrics carry."""
-    for namespace in inventory.namespaces().values():
-        if namespace.name != netns:
-            continue
-        if neighbours.foreign(netns):
-            message = f"network namespace {netns} belongs to another netsre of this host; that one acts there"
-            raise ControlRefused("not_ours", message)
-        return namespace
-    raise ControlRefused("no_such_namespace", f"there is no network namespace {netns[:80]!r} on this host")
-
-
-def within(netns: str, work: Callable[[], _Result]) -> _Result:
-    """Do some work inside a namespace that is named as its metrics name it."""
-    namespace = _namespace(netns)
-    path = namespace.path or Path(f"/proc/{namespace.pid}/ns/net")
+def site_of(inventory: Inventory, netns: str) -> Site:
+    """Find a namespace by the name that its metrics carry; raises `ControlRefused`."""
     try:
-        return inside(path, work, namespace.inode)
+        site = inventory.named(netns)
     except NamespaceGone as error:
-        raise ControlRefused("no_such_namespace", f"network namespace {netns} went away") from error
-    except BadInput as error:
-        raise ControlRefused("bad_source", str(error)) from error
+        message = f"there is no network namespace {netns[:80]!r} on this host"
+        raise ControlRefused("no_such_namespace", message) from error
+    if neighbours.foreign(netns):
+        message = f"network namespace {netns} belongs to another netsre of this host; that one acts there"
+        raise ControlRefused("not_ours", message)
+    return site

@@ -19,6 +19,7 @@ from netsre.app.effects.commands import Commands
 from netsre.app.effects.host import Host
 from netsre.app.effects.ledger import Ledger
 from netsre.app.effects.manager import Effects
+from netsre.app.inventory.client import Inventory
 from netsre.clock import SystemClock, boottime
 from netsre.conventions import OTHER
 from netsre.datapath.block import BLOCKED_REASON
@@ -56,7 +57,13 @@ class EffectsService:
     Made before the privileges are given away, started after it, because it has threads.
     """
 
-    def __init__(self, settings: EffectsSettings, blocks: Blocks | None, absence: ProbeUnfit | None) -> None:
+    def __init__(
+        self,
+        settings: EffectsSettings,
+        blocks: Blocks | None,
+        absence: ProbeUnfit | None,
+        inventory: Inventory,
+    ) -> None:
         """Take what only root can: the ledger's directory and the socket; raises `EnvironmentUnfit`.
 
         Without `blocks` nothing can be blocked, and `absence` says why. Without a socket there is nothing new
@@ -76,7 +83,7 @@ class EffectsService:
             group = settings.user.gid if settings.user is not None else None
             with privileges.as_group(group):
                 self._listener = control.listen(settings.socket, shared=group is not None)
-        host = Host(blocks, f"{absence.reason}: {absence}" if absence is not None else "")
+        host = Host(blocks, f"{absence.reason}: {absence}" if absence is not None else "", inventory)
         self._effects = Effects(
             Ledger(settings.directory, processes.this_process()), host, SystemClock(), boottime
         )

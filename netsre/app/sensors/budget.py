@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Final
 
 from netsre import conventions as c
+from netsre.app.inventory.client import Inventory
 from netsre.app.sensors.probes import ProbeSensor
 from netsre.datapath.probes import FLOWS, PROBES
 from netsre.metrics.budget import Budget, Reason
@@ -19,8 +20,11 @@ class BudgetSensor:
 
     name = "budget"
 
-    def __init__(self, share: float, probes: ProbeSensor, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, share: float, probes: ProbeSensor, inventory: Inventory, say: Callable[[str], None]
+    ) -> None:
         """Keep to a share of one core; what is given up, or taken back, is said in one line."""
+        self._inventory = inventory
         self._probes = probes
         self._say = say
         self._budget = Budget(share, [name for name in ORDER if probes.is_attached(name)])
@@ -28,7 +32,8 @@ class BudgetSensor:
     def scan(self, now: float) -> None:
         """Give up a probe, or take one back, if it is time."""
         times = os.times()
-        decision = self._budget.look(now, times.user + times.system + self._probes.kernel_seconds())
+        used = times.user + times.system + self._inventory.usage().cpu_seconds
+        decision = self._budget.look(now, used + self._probes.kernel_seconds())
         if decision is None:
             return
         took = f"{decision.share:.2%} of a core of {self._budget.limit:.2%} allowed"

@@ -3,14 +3,15 @@
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final
 
 from netsre.adapters import conntrack
 from netsre.adapters.conntrack import Count
 from netsre.adapters.namespaces import inventory
-from netsre.adapters.namespaces.entering import NamespaceGone, inside
+from netsre.adapters.namespaces.entering import NamespaceGone
+from netsre.adapters.part.client import PartAway
 from netsre.app import neighbours
+from netsre.app.inventory.client import Inventory
 from netsre.app.sensors.places import Places
 from netsre.datapath.conntrack import EventTotals, parse_statistics
 from netsre.datapath.growth import Growth
@@ -99,8 +100,9 @@ class ConntrackSensor:
 
     name = "conntrack"
 
-    def __init__(self, places: Places, top_sources: int = TOP_SOURCES) -> None:
-        """Look into every namespace that there is."""
+    def __init__(self, places: Places, inventory: Inventory, top_sources: int = TOP_SOURCES) -> None:
+        """Look into every namespace that there is, as far as `inventory` reaches."""
+        self._inventory = inventory
         self._places = places
         self._top_sources = top_sources
         self._uncounted = conntrack.uncounted()
@@ -148,8 +150,8 @@ class ConntrackSensor:
             watched.looked_at = now
             try:
                 self._read_statistics(watched, now)
-            except NamespaceGone:
-                continue
+            except (NamespaceGone, PartAway):
+                continue  # Of the part there is a reading of its own.
             except (OSError, ValueError) as error:
                 failures.append(error)
             else:
@@ -158,7 +160,7 @@ class ConntrackSensor:
         return failures
 
     def _read_statistics(self, watched: _Watched, now: float) -> None:
-        found = parse_statistics(inventory.statistics_text(watched.namespace), self._uncounted)
+        found = parse_statistics(self._inventory.statistics(watched.namespace), self._uncounted)
         watched.entries = found.entries
         watched.events.add(found.cpus)
         watched.tracking |= watched.namespace.name == inventory.HOST or found.in_use
@@ -185,20 +187,14 @@ class ConntrackSensor:
         if due is None:
             return
         watched = due[1]
-        namespace = watched.namespace
-        path = namespace.path or Path(f"/proc/{namespace.pid}/ns/net")
+        before = time.thread_time()
+        opening = self._inventory.site(watched.namespace.inode).open_socket
         try:
-            watched.count, used = inside(path, self._count, namespace.inode)
-        except NamespaceGone:
+            watched.count = conntrack.count(self._top_sources, _MOST_ENTRIES, _LONGEST_COUNT, opening)
+        except (NamespaceGone, PartAway):
             return
         except EnvironmentUnfit as error:
             self._allowance.spend(now, _REFUSED_SECONDS * BUSY)
             raise OSError(str(error)) from error
         watched.counted_at = now
-        self._allowance.spend(now, used)
-
-    def _count(self) -> tuple[Count, float]:
-        """Count the table of this thread's namespace; return also the CPU time that it took."""
-        before = time.thread_time()
-        found = conntrack.count(self._top_sources, _MOST_ENTRIES, _LONGEST_COUNT)
-        return found, time.thread_time() - before
+        self._allowance.spend(now, time.thread_time() - before)

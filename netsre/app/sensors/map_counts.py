@@ -2,7 +2,8 @@
 
 import heapq
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import Final
 
 from netsre.adapters.bpf.objects import Count, MapGone
@@ -20,8 +21,9 @@ _REST: Final = 100
 class MapCounts:
     """The entries of maps, as they were when they were last counted."""
 
-    def __init__(self) -> None:
-        """Begin without a number."""
+    def __init__(self, opened: Callable[[int], AbstractContextManager[int]]) -> None:
+        """Begin without a number; `opened` opens a map for reading, or raises `MapGone` or `OSError`."""
+        self._opened = opened
         self.entries: dict[int, int] = {}
         self._due: list[tuple[float, int]] = []
         self._running: dict[int, Count] = {}
@@ -50,7 +52,8 @@ class MapCounts:
         count = self._running.setdefault(number, Count(known[number]))
         began = time.perf_counter()
         try:
-            finished = count.go_on()
+            with self._opened(number) as fd:
+                finished = count.go_on(fd)
         except MapGone:
             return  # The next look at all maps takes note of it.
         except OSError:

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from netsre import conventions as c
-from netsre.adapters.bpf import holders, objects
+from netsre.adapters.bpf import holders
 from netsre.adapters.bpf.holders import Held
+from netsre.app.inventory.client import Inventory
 from netsre.datapath.commands import owner_of, printable
 from netsre.datapath.maps import KERNEL
 
@@ -34,6 +35,7 @@ class MapOwners:
 
     ourselves: int
     """Our process id."""
+    inventory: Inventory
     _owners: dict[int, str] = field(default_factory=dict)
     _unfound: dict[int, _Unfound] = field(default_factory=dict)
     _holders: set[int] = field(default_factory=set)
@@ -57,7 +59,7 @@ class MapOwners:
     def search(self, wanted: set[int], now: float) -> Iterator[None]:
         """Look for the owners of some maps, in the likeliest places first; yield after each piece of work."""
         users: dict[int, str] = {}
-        for places in (self._likely(), holders.by_processes(), holders.by_files()):
+        for places in (self._likely(), self.inventory.held(), holders.by_files()):
             for held in places:
                 if held is not None:
                     self._take(held, wanted, users)
@@ -65,7 +67,7 @@ class MapOwners:
                 if not wanted:
                     return
             for program in list(users):
-                self._own(objects.maps_of_program(program), users.pop(program), wanted)
+                self._own(self.inventory.maps_of_program(program), users.pop(program), wanted)
                 yield
         for number in wanted:
             before = self._unfound.get(number)
@@ -75,7 +77,7 @@ class MapOwners:
     def _likely(self) -> Iterator[Held | None]:
         known, self._holders = self._holders - {self.ourselves}, set()
         for pid in (self.ourselves, *sorted(known)):
-            yield from holders.of_process(pid)
+            yield from self.inventory.held(pid)
 
     def _take(self, held: Held, wanted: set[int], users: dict[int, str]) -> None:
         """Note whose a map is, or who has a program that may use it."""

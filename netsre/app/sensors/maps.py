@@ -4,15 +4,15 @@ Nothing of it is asked of the kernel during a scrape. A little is looked at in e
 a core, so that thousands of maps or processes make the readings older, and never the agent dearer.
 """
 
-import contextlib
 import os
 import time
 from collections.abc import Iterator
 from typing import Final
 
 from netsre import conventions as c
-from netsre.adapters.bpf import objects
-from netsre.adapters.bpf.objects import MapGone
+from netsre.adapters.part.client import PartAway
+from netsre.app.inventory.client import Inventory
+from netsre.app.inventory.wire import MOST_FACTS
 from netsre.app.sensors.map_counts import MapCounts
 from netsre.app.sensors.map_owners import MapOwners
 from netsre.datapath.maps import MapFacts, MapSeries, MapState, series
@@ -35,13 +35,14 @@ class MapSensor:
 
     name = "maps"
 
-    def __init__(self, slice_seconds: float = _SLICE_SECONDS) -> None:
+    def __init__(self, inventory: Inventory, slice_seconds: float = _SLICE_SECONDS) -> None:
         """Begin without knowing any map."""
+        self._inventory = inventory
         self._slice = slice_seconds
         self._now = 0.0
         self._known: dict[int, MapFacts] = {}
-        self._counts = MapCounts()
-        self._owners = MapOwners(os.getpid())
+        self._counts = MapCounts(inventory.map)
+        self._owners = MapOwners(os.getpid(), inventory)
         self._refused = False
         self._works = (self._looking(), self._searching())
 
@@ -53,22 +54,27 @@ class MapSensor:
             try:
                 while next(work) and time.perf_counter() < end:
                     pass
-            except Exception:
+            except Exception as error:
                 # What failed has ended; begin anew the next time.
                 self._works = (self._looking(), self._searching())
-                raise
+                if not isinstance(error, PartAway):
+                    raise
+                # That is said already, by the part's own reading.
+                self._refused = True
+                self._known = {}
 
     @property
     def lacks(self) -> list[str]:
         """Say whether the maps of others may not be looked at."""
-        loss = "CAP_SYS_ADMIN is missing; the maps of others are not shown"
-        return [f"{PROBE}: {NOT_PERMITTED}: {loss}"] if self._refused else []
+        loss = "the inventory, which may look at them, is not there; the maps of others are not shown"
+        return [f"{PROBE}: {NOT_PERMITTED}: {loss}"] if self._refused and self._inventory.wanted else []
 
     def read(self, readings: Readings, now: float) -> None:
         """Add what is known of the maps, except what another sensor has said of ours already."""
         del now
         refusal = NOT_PERMITTED if self._refused else ""
-        readings.put(c.AGENT_PROBE_UP, (PROBE, refusal), 0 if refusal else 1)
+        if self._inventory.wanted or not refusal:
+            readings.put(c.AGENT_PROBE_UP, (PROBE, refusal), 0 if refusal else 1)
         said = {(labels["map"], labels["owner"]) for labels, _ in readings.numbers[c.BPF_MAP_CAPACITY]}
         found = [(facts, self._owners.of(facts.number)) for facts in self._known.values()]
         states = [
@@ -87,12 +93,8 @@ class MapSensor:
     def _looking(self) -> Iterator[bool]:
         """Look at all maps again and again, and count meanwhile; yield whether there is more to do now."""
         while True:
-            try:
-                yield from self._look()
-                self._refused = False
-            except PermissionError:
-                self._refused = True
-                self._known = {}
+            yield from self._look()
+            self._refused = False
             self._counts.plan(self._known, self._now)
             self._owners.keep(self._known)
             ended = self._now
@@ -104,23 +106,23 @@ class MapSensor:
     def _look(self) -> Iterator[bool]:
         # Listed before they are looked at: new ones may come faster than we look.
         listed: list[int] = []
-        for number in objects.map_ids():
+        for number in self._inventory.map_ids():
             listed.append(number)
             if not len(listed) % _LISTED_AT_ONCE:
                 yield True
         there: set[int] = set()
-        for number in listed:
-            # One that is gone, or that may not be looked at, is left out.
-            with contextlib.suppress(MapGone, OSError):
-                self._known[number] = objects.facts(number)
-                there.add(number)
+        for at in range(0, len(listed), MOST_FACTS):
+            found = {one.number: one for one in self._inventory.map_facts(listed[at : at + MOST_FACTS])}
+            self._known |= found
+            there |= found.keys()
             yield True
         self._known = {number: facts for number, facts in self._known.items() if number in there}
 
     def _searching(self) -> Iterator[bool]:
         while True:
-            for _ in self._owners.search(self._owners.due(self._known, self._now), self._now):
-                yield True
+            if due := self._owners.due(self._known, self._now):
+                for _ in self._owners.search(due, self._now):
+                    yield True
             yield False
 
 

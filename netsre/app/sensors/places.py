@@ -1,7 +1,7 @@
 """Who is on this node, network namespaces and cgroups, looked up as rarely as can be."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from netsre.adapters import cgroups
@@ -20,8 +20,13 @@ _REST: Final = 50
 class Places:
     """The namespaces and cgroups as they were when they were last looked up."""
 
-    def __init__(self, workloads: tuple[Workload, ...] = ()) -> None:
-        """Begin without having looked; `workloads` are the names that people gave."""
+    def __init__(
+        self,
+        workloads: tuple[Workload, ...] = (),
+        look: Callable[[], Mapping[int, inventory.Namespace]] = inventory.namespaces,
+    ) -> None:
+        """Begin without having looked; `workloads` are names that people gave, `look` lists namespaces."""
+        self._look = look
         self.namespaces: Mapping[int, inventory.Namespace] = {}
         self.names = Names({}, {}, workloads)
         self._cgroups: Mapping[int, str] = {}
@@ -34,7 +39,7 @@ class Places:
         if now - self._looked_at < (soon if unknown else _EVERY_SECONDS):
             return False
         began = time.monotonic()
-        self.namespaces = inventory.namespaces()
+        self.namespaces = self._look()
         self._looked_at = now
         if unknown or now - self._walked_at >= _CGROUPS_SECONDS:
             self._cgroups, self._walked_at = cgroups.paths(), now

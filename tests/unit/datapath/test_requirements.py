@@ -7,6 +7,7 @@ import pytest
 
 from netsre.datapath.requirements import (
     AGENT_CAPABILITIES,
+    INVENTORY_CAPABILITIES,
     LAB_CAPABILITIES,
     Feature,
     NodeFacts,
@@ -20,7 +21,7 @@ GOOD = NodeFacts(
     kernel="6.1.0-18-amd64",
     machine="x86_64",
     uid=0,
-    capabilities=frozenset((*AGENT_CAPABILITIES, *LAB_CAPABILITIES)),
+    capabilities=frozenset((*AGENT_CAPABILITIES, *INVENTORY_CAPABILITIES, *LAB_CAPABILITIES)),
     bpf_error="",
     unprivileged_bpf_disabled="2",
     btf_bytes=5_000_000,
@@ -78,7 +79,9 @@ def test_a_node_with_everything_is_ok() -> None:
         ("flow probe", {"probes": {"flows": _REFUSED}}, Status.NO, "load_failed: verifier"),
         ("flow probe", {"probes": {}}, Status.DEGRADED, "not tried"),
         ("probe loads", {"probes": {"flows": None, "loads": _REFUSED}}, Status.DEGRADED, "load_failed"),
-        ("maps of others", {"capabilities": frozenset()}, Status.DEGRADED, "CAP_SYS_ADMIN"),
+        ("inventory", {"capabilities": frozenset()}, Status.DEGRADED, "CAP_SYS_ADMIN, CAP_SYS_PTRACE"),
+        ("inventory", {"capabilities": frozenset(LAB_CAPABILITIES)}, Status.DEGRADED, "lacks CAP_SYS_PTRACE"),
+        ("inventory", {}, Status.OK, "CAP_SYS_ADMIN, CAP_SYS_PTRACE"),
         ("flow log", {}, Status.OK, "its ring was made"),
         ("flow log", {"probes": {"flows": _REFUSED}}, Status.DEGRADED, "comes with the flow"),
         ("flow log", {"probes": {}}, Status.DEGRADED, "comes with the flow"),
