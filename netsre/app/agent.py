@@ -11,10 +11,8 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
-from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import Final
@@ -25,41 +23,21 @@ from netsre.adapters import exposition, privileges
 from netsre.adapters.agent_server import AgentServer, Reply, Route
 from netsre.adapters.bpf import syscalls
 from netsre.adapters.bpf.block import Blocks
-from netsre.adapters.bpf.drops import DropsProbe
 from netsre.adapters.bpf.filters import Template
-from netsre.adapters.bpf.flow_log import FlowLog
-from netsre.adapters.bpf.loads import LoadProbe
 from netsre.adapters.bpf.probe import FlowProbe
-from netsre.adapters.bpf.services import ServiceProbe
 from netsre.adapters.bpf.session import ProbeUnfit, Session, open_sessions, opening_templates
-from netsre.adapters.bpf.tcp import TcpProbe
-from netsre.adapters.bpf.udp import UdpProbe
-from netsre.adapters.flow_log.background import FlowLogWriter
-from netsre.adapters.flow_log.writing import FlowLogFile
+from netsre.app.agent_settings import AgentSettings
 from netsre.app.effects.host import site_of
-from netsre.app.effects.service import EffectsService, EffectsSettings
+from netsre.app.effects.service import EffectsService
 from netsre.app.inventory.client import Inventory
-from netsre.app.sensors import Closing, Lacking, Sensor
-from netsre.app.sensors.budget import BudgetSensor
-from netsre.app.sensors.conntrack import ConntrackSensor
-from netsre.app.sensors.counting import CounterSensor, Counting
-from netsre.app.sensors.flow_log import FlowLogSensor
-from netsre.app.sensors.flows import FlowSensor
+from netsre.app.sensors import Closing, Lacking, Sensor, composed
 from netsre.app.sensors.inventory import InventorySensor
 from netsre.app.sensors.loads import LoadSensor
-from netsre.app.sensors.maps import MapSensor
-from netsre.app.sensors.pinned import PinnedTableSensor
-from netsre.app.sensors.places import Places
 from netsre.app.sensors.probes import ProbeSensor
-from netsre.app.sensors.services import ServiceSensor
 from netsre.clock import SECOND, SystemClock
-from netsre.datapath.buckets import CLASSIC, CLASSIC_AND_NATIVE, Cells
-from netsre.datapath.drops import DropKind
-from netsre.datapath.probes import DROPS, FLOWS, LOADS, PROBES, SERVICES, TCP, UDP, Probe
+from netsre.datapath.probes import FLOWS
 from netsre.datapath.requirements import AGENT_CAPABILITIES, INVENTORY
-from netsre.datapath.workloads import Names, Workload
 from netsre.errors import EnvironmentUnfit
-from netsre.metrics.node import put_drops, put_tcp
 from netsre.metrics.readings import Readings
 from netsre.metrics.share import CpuShare
 
@@ -68,66 +46,6 @@ _log: Final = logging.getLogger("netsre.agent")
 _SCAN_SECONDS: Final = 0.5
 FAILED_LOADS: Final = "/bpf/failures"
 """The path of what the verifier said to others: for this node alone, whatever address we serve on."""
-
-
-@dataclass(frozen=True, slots=True)
-class TableSettings:
-    """Which connection tables are read, and how much is told of them."""
-
-    pinned: Path
-    """Directory with the maps of another datapath, by Cilium's names."""
-    top_sources: int
-    """Of a table that is about half full or more, so many sources are shown."""
-
-
-@dataclass(frozen=True, slots=True)
-class FlowLogSettings:
-    """How to keep a flow log."""
-
-    path: Path
-    most_bytes: int
-    """Of all its files together."""
-    one_in: int
-    """Of the delivered attempts; 0 is none of them."""
-
-
-@dataclass(frozen=True, slots=True)
-class AgentSettings:
-    """How to run an agent."""
-
-    host: str
-    port: int
-    programs: Path
-    """Directory of the C sources."""
-    run_statistics: bool
-    """Keep the kernel's BPF run-time statistics on while the agent runs; costs every program a little."""
-    tables: TableSettings
-    effects: EffectsSettings
-    workloads: tuple[Workload, ...] = ()
-    """Names of ends of connections, by those who run this node."""
-    without: frozenset[str] = frozenset()
-    """Probes and other parts that are not wanted, by name."""
-    flow_log: FlowLogSettings | None = None
-    """None for no log."""
-    budget: float | None = None
-    """Share of one core that everything may take; None for no limit."""
-    native_histograms: bool = False
-    """Count times for native histograms too, and serve these to who asks for protobuf."""
-
-    @property
-    def wants_statistics(self) -> bool:
-        """Whether run-time statistics are to be on: without them nobody knows what programs cost."""
-        return self.run_statistics or self.budget is not None
-
-    @property
-    def cells(self) -> Cells:
-        """Return what times are counted in."""
-        return CLASSIC_AND_NATIVE if self.native_histograms else CLASSIC
-
-    @property
-    def wanted(self) -> tuple[Probe, ...]:
-        """Return the probes to attach."""
-        return tuple(probe for probe in PROBES if probe.name not in self.without)
 
 
 class Agent:
@@ -248,72 +166,6 @@ class Agent:
         self._errors[source] += 1
 
 
-def _sensors(
-    flows: FlowProbe | None,
-    opened: Mapping[str, Session | ProbeUnfit],
-    probes: ProbeSensor,
-    settings: AgentSettings,
-    inventory: Inventory,
-) -> Iterator[Sensor]:
-    """Yield what reads this node: the probes that there are, and all that needs none."""
-    places = Places(settings.workloads, inventory.namespaces)
-    datagrams = _datagrams(flows, opened)
-    if flows is not None:
-        sensor = FlowSensor(flows, places, settings.cells)
-        yield sensor
-        if settings.flow_log is not None:
-            yield _flow_log(settings.flow_log, flows, datagrams, sensor, places)
-    if datagrams is not None:
-        yield FlowSensor(datagrams, places, settings.cells)
-    if isinstance(tcp := opened.get(TCP.name), Session):
-        probe = TcpProbe(tcp)
-        put = partial(put_tcp, cells=settings.cells)
-        yield CounterSensor(TCP.name, probe, Counting(places, probe.retire), put)
-    if isinstance(drops := opened.get(DROPS.name), Session):
-        dropped = DropsProbe(drops)
-        counting = Counting[DropKind](places, dropped.retire, Names.of_places)
-        yield CounterSensor(DROPS.name, dropped, counting, put_drops)
-    yield ConntrackSensor(places, inventory, settings.tables.top_sources)
-    yield PinnedTableSensor(settings.tables.pinned)
-    if isinstance(services := opened.get(SERVICES.name), Session):
-        yield ServiceSensor(ServiceProbe(services), probes, settings.tables.pinned, settings.workloads)
-    if isinstance(loads := opened.get(LOADS.name), Session):
-        yield LoadSensor(LoadProbe(loads))
-    # After all that speak of maps of ours.
-    yield MapSensor(inventory)
-
-
-def _datagrams(flows: FlowProbe | None, opened: Mapping[str, Session | ProbeUnfit]) -> UdpProbe | None:
-    session = opened.get(UDP.name)
-    if not isinstance(session, Session):
-        return None
-    return UdpProbe(session, None if flows is None else flows.denials)
-
-
-def _budget(settings: AgentSettings, probes: ProbeSensor, inventory: Inventory) -> tuple[Sensor, ...]:
-    if settings.budget is None:
-        return ()
-    return (BudgetSensor(settings.budget, probes, inventory, _log.warning),)
-
-
-def _flow_log(
-    settings: FlowLogSettings,
-    flows: FlowProbe,
-    datagrams: UdpProbe | None,
-    sensor: FlowSensor,
-    places: Places,
-) -> FlowLogSensor:
-    """Begin a flow log; its directory is opened now, while we may."""
-    writer = FlowLogWriter(FlowLogFile(settings.path.absolute(), settings.most_bytes), _log.warning)
-    writer.open()
-    logs = [FlowLog(flows.session)]
-    flows.log = logs[0]
-    if datagrams is not None:
-        datagrams.log = FlowLog(datagrams.session, "udp_log")
-        logs.append(datagrams.log)
-    return FlowLogSensor(logs, writer, places, one_in=settings.one_in, ended=sensor.ended, say=_log.info)
-
-
 def run(settings: AgentSettings, *, announce: Callable[[str], None]) -> None:
     """Serve until SIGTERM or SIGINT, then put back what was changed.
 
@@ -336,7 +188,7 @@ def run(settings: AgentSettings, *, announce: Callable[[str], None]) -> None:
         probe = FlowProbe(flows) if isinstance(flows, Session) else None
         blocks, no_blocks = _blocks(filters, probe, inventory, announce)
     changes = EffectsService(settings.effects, blocks, no_blocks, inventory)
-    sensors = (*_sensors(probe, opened, probes, settings, inventory), *_budget(settings, probes, inventory))
+    sensors = tuple(composed.sensors(probe, opened, probes, settings, inventory))
     privileges.limit_capabilities(AGENT_CAPABILITIES)
     agent = Agent(probes, parts, sensors, changes, started, may_be_protobuf=settings.native_histograms)
     server.routes = agent.routes()

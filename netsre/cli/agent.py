@@ -11,7 +11,7 @@ from netsre import conventions
 from netsre.cli import options
 
 if TYPE_CHECKING:
-    from netsre.app.agent import AgentSettings
+    from netsre.app.agent_settings import AgentSettings
     from netsre.app.effects.service import EffectsSettings
 
 
@@ -107,7 +107,7 @@ def _settings(  # noqa: PLR0913
 ) -> "AgentSettings":
     """Return how to run the agent; a file that cannot be used is refused here, before anything begins."""
     from netsre.adapters.endpoints import Endpoint  # noqa: PLC0415
-    from netsre.app import agent as app  # noqa: PLC0415
+    from netsre.app import agent_settings as app  # noqa: PLC0415
     from netsre.app import workloads as app_workloads  # noqa: PLC0415
     from netsre.app.resources import directory  # noqa: PLC0415
     from netsre.app.sensors.pinned import CILIUM  # noqa: PLC0415
