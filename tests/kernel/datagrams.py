@@ -5,12 +5,14 @@ import ctypes
 import socket
 import struct
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Final
 
 from netsre.adapters import namespaces
 from netsre.adapters.bpf.udp import UdpProbe
+from netsre.datapath.flows import STALL_NS
 from tests.kernel import firewall
 from tests.kernel.attempts import LOOPBACK, Place
 
@@ -56,6 +58,12 @@ def outcomes(probe: UdpProbe, place: Place) -> dict[tuple[str, str], int]:
         if count.netns == place.inode:
             found[(count.outcome, count.reason)] += count.count
     return dict(found)
+
+
+def scan_when_due(probe: UdpProbe, begun_ns: int) -> None:
+    """Let those that had begun by then become as old as the limit, and look."""
+    time.sleep(max(0, begun_ns + STALL_NS - time.monotonic_ns()) / 1e9)
+    probe.scan(time.monotonic_ns())
 
 
 def open_socket(place: Place, family: socket.AddressFamily) -> socket.socket:

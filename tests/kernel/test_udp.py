@@ -3,7 +3,6 @@
 Beside the test's own count stand rules of its namespace that count packets, and the kernel's /proc/net/snmp.
 """
 
-import contextlib
 import errno
 import socket
 import threading
@@ -32,6 +31,7 @@ from tests.kernel.datagrams import (
     open_socket,
     outcomes,
     packets,
+    scan_when_due,
     send_many,
     serving,
     target,
@@ -68,12 +68,6 @@ def conversations(probe: UdpProbe, place: Place) -> list[udp.Conversation]:
     maps = probe.session.maps
     entries = [*maps["udp_sockets"].entries(), *maps["udp_peers"].entries()]
     return [talk for talk in (udp.decode(*entry) for entry in entries) if talk.netns == place.inode]
-
-
-def scan_when_due(probe: UdpProbe, begun_ns: int) -> None:
-    """Let those that had begun by then become as old as the limit, and look."""
-    time.sleep(max(0, begun_ns + STALL_NS - time.monotonic_ns()) / 1e9)
-    probe.scan(time.monotonic_ns())
 
 
 def noports(place: Place, family: socket.AddressFamily) -> int:
@@ -370,111 +364,3 @@ def test_datagrams_that_are_sent_at_once_are_one_attempt(
 
     assert packets(place)[:2] == (5 * COUNT + 5, 5 * COUNT)
     assert outcomes(probe, place) == {DELIVERED: COUNT, UNANSWERED: 1}
-
-
-@families
-def test_one_socket_with_many_peers_has_a_conversation_with_each(
-    probe: UdpProbe, place: Place, family: socket.AddressFamily
-) -> None:
-    """Some answer and others do not; reading without an address counts for the one written to last."""
-    with serving(place, family), serving(place, family, ECHO_PORT + 10), open_socket(place, family) as client:
-        for port in (ECHO_PORT, SILENT_PORT, ECHO_PORT + 10, SILENT_PORT):
-            client.sendto(b"x", target(family, port))
-        for _ in range(2):
-            client.recvfrom(10)
-        client.sendto(b"x", target(family, ECHO_PORT + 20))
-        scan_when_due(probe, time.monotonic_ns())
-
-    assert outcomes(probe, place) == {DELIVERED: 2, UNANSWERED: 2}
-
-
-@families
-def test_a_server_makes_no_attempts(probe: UdpProbe, place: Place, family: socket.AddressFamily) -> None:
-    """It was spoken to first: what it sends to those who asked, and to those who are gone, is an answer."""
-    with open_socket(place, family) as server:
-        server.bind(target(family, ECHO_PORT))
-        for _ in range(COUNT):
-            with open_socket(place, family) as client:
-                client.sendto(b"x", target(family, ECHO_PORT))
-                _, peer = server.recvfrom(10)
-            server.sendto(b"x", peer)
-            server.sendto(b"x", target(family, SILENT_PORT))
-        scan_when_due(probe, time.monotonic_ns())
-
-    assert outcomes(probe, place) == {ABANDONED: COUNT}
-
-
-@families
-def test_a_server_that_is_met_in_the_middle_is_found_out_by_strangers(
-    probe: UdpProbe, place: Place, family: socket.AddressFamily
-) -> None:
-    """Its first act after the probe is to answer: the second stranger makes it a server, with one outcome."""
-    with open_socket(place, family) as server:
-        server.bind(target(family, ECHO_PORT))
-        clients = [open_socket(place, family) for _ in range(4)]
-        for client in clients:
-            client.bind(target(family, 0))
-        server.sendto(b"x", clients[0].getsockname()[:2])
-        for client in clients[1:]:
-            client.sendto(b"x", target(family, ECHO_PORT))
-            server.sendto(b"x", server.recvfrom(10)[1])
-            client.recv(10)
-        for client in clients:
-            client.close()
-        scan_when_due(probe, time.monotonic_ns())
-
-    assert outcomes(probe, place) == {DELIVERED: 1 + 3}
-
-
-@families
-def test_an_answer_from_another_port_is_an_answer(
-    probe: UdpProbe, place: Place, family: socket.AddressFamily
-) -> None:
-    """As a TFTP server gives it."""
-
-    def elsewhere(server: socket.socket, data: bytes, peer: Address) -> None:
-        del server
-        with open_socket(place, family) as other:
-            other.sendto(data, peer)
-            held.append(other.fileno())
-
-    held: list[int] = []
-    with serving(place, family, answer=elsewhere), open_socket(place, family) as client:
-        client.sendto(b"x", target(family, ECHO_PORT))
-        client.recvfrom(10)
-
-    found = outcomes(probe, place)
-    assert found.pop(ABANDONED) == 1  # the server's other socket, as far as anybody can see
-    assert found == {DELIVERED: 1}
-
-
-@families
-def test_groups_are_nobodys_attempt(probe: UdpProbe, place: Place, family: socket.AddressFamily) -> None:
-    """Nobody in a group has to answer."""
-    with open_socket(place, family) as client:
-        if family == socket.AF_INET:
-            client.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
-            client.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton("127.0.0.1"))
-        groups = ("224.0.0.251", "255.255.255.255") if family == socket.AF_INET else ("ff02::fb", "ff0e::1")
-        for group in groups:
-            with contextlib.suppress(OSError):
-                client.sendto(b"x", (group, 5353))
-        scan_when_due(probe, time.monotonic_ns())
-
-    assert outcomes(probe, place) == {}
-
-
-def test_a_receive_that_is_shut_down_is_no_answer(probe: UdpProbe, place: Place) -> None:
-    """It returns nothing, as for an empty datagram, which is one."""
-    with connected(place, socket.AF_INET, SILENT_PORT) as client:
-        client.send(b"x")
-        client.shutdown(socket.SHUT_RD)
-        client.settimeout(None)
-        assert client.recv(10) == b""
-        early = outcomes(probe, place)
-    with serving(place, socket.AF_INET), connected(place, socket.AF_INET, ECHO_PORT) as client:
-        client.send(b"")
-        assert client.recv(10) == b""
-
-    assert early == {}
-    assert outcomes(probe, place) == {ABANDONED: 1, DELIVERED: 1}
