@@ -119,8 +119,6 @@ class Totals(Generic[Kind]):
     _totals: dict[tuple[str, Kind], _Amount] = field(default_factory=dict)
     _sorted: bool = True
     _admitted_names: set[str] = field(default_factory=set)
-    _read: set[Client] = field(default_factory=set)
-    """Clients that were counted under a name."""
     _names: Names | None = None
     _named: int = 0
     """How often names have changed."""
@@ -170,7 +168,6 @@ class Totals(Generic[Kind]):
             total.sum_ns += sum_ns - counter.sum_ns
             counter.count, counter.sum_ns = count, sum_ns
             active.add(counter.client)
-        self._read |= active
         return frozenset(client for client in active if client.netns)
 
     def _total_of(self, counter: Counter[Kind], names: Names) -> _Amount:
@@ -191,7 +188,6 @@ class Totals(Generic[Kind]):
         The total of `~other` stays: it belongs to nobody and must not fall.
         """
         self._counters.retire(gone)
-        self._read -= gone
         kept = {*living_names, OTHER}
         for name, kind in list(self._totals):
             if name not in kept:
@@ -226,10 +222,10 @@ class Totals(Generic[Kind]):
         return found
 
     def strangers(self, reading: Reading[Kind], names: Names) -> frozenset[Client]:
-        """Return who has counts that were never read, and no name yet."""
+        """Return who has counts that were not read yet, and no name; a number may be another's by now."""
         counts = zip(reading.counters, reading.counts, strict=True)
-        fresh = {counter.client for counter, count in counts if counter.total is None and count}
-        return frozenset(client for client in fresh - self._read if client.netns and not names.knows(*client))
+        fresh = {counter.client for counter, count in counts if count != counter.count}
+        return frozenset(client for client in fresh if client.netns and not names.knows(*client))
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ class Namespace:
 def namespaces() -> Mapping[int, Namespace]:
     """Return the network namespaces of this host by inode number; what may not be seen is left out."""
     found: dict[int, Namespace] = {}
-    bound = _named()
+    bound = named()
     host = _inode_of("1") or _inode_of("self")
     for pid, inode in _of_processes():
         if inode not in found:
@@ -44,30 +44,61 @@ def namespaces() -> Mapping[int, Namespace]:
     return found
 
 
-def _named() -> dict[int, tuple[str, Path]]:
+def named() -> dict[int, tuple[str, Path]]:
     """Return (name, path) by inode. A name that is ours, or another namespace's already, gives way.
 
     Two namespaces under one name would be one series twice, which no reader of metrics accepts.
     """
     named: dict[int, tuple[str, Path]] = {}
-    for inode, (name, path) in dict(_bound()).items():
+    for inode, (name, path) in _bound().items():
         taken = {HOST, OTHER, *(other for other, _ in named.values())}
         named[inode] = (f"net:{inode}" if name in taken else name, path)
     return named
 
 
-def _bound() -> Iterator[tuple[int, tuple[str, Path]]]:
+def _bound() -> dict[int, tuple[str, Path]]:
+    # Any bytes may be a file's name; a label is text.
+    return {
+        inode: (os.fsencode(path.name).decode(errors="backslashreplace"), path)
+        for path, inode in _files()
+        if inode is not None
+    }
+
+
+def awaits_namespaces() -> bool:
+    """Tell whether there is a name whose namespace is yet to be bound to it, or is no more."""
+    return any(inode is None for _, inode in _files())
+
+
+def _files() -> Iterator[tuple[Path, int | None]]:
+    """Yield the files in the directories of names, with the inode of the namespace behind each, if any."""
     for directory in _BOUND:
         try:
-            entries = sorted(directory.iterdir())
+            entries, own = sorted(directory.iterdir()), directory.stat().st_dev
         except OSError:
             continue
         for path in entries:
             try:
-                # Any bytes may be a file's name; a label is text.
-                yield path.stat().st_ino, (os.fsencode(path.name).decode(errors="backslashreplace"), path)
+                found = path.stat()
             except OSError:
                 continue
+            # A namespace lives in a file system of its own, and is mounted over a file.
+            yield path, None if found.st_dev == own else found.st_ino
+
+
+def names_changed_at() -> tuple[int, ...]:
+    """Return when a name last came or went in each directory of them, in nanoseconds since the Unix epoch.
+
+    0 for a directory that is not there. One system call each, and no namespace is looked at.
+    """
+    return tuple(_changed_at(directory) for directory in _BOUND)
+
+
+def _changed_at(directory: Path) -> int:
+    try:
+        return directory.stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _of_processes() -> Iterator[tuple[int, int]]:

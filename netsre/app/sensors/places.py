@@ -6,13 +6,16 @@ from typing import Final
 
 from netsre.adapters import cgroups
 from netsre.adapters.namespaces import inventory
-from netsre.datapath.workloads import Names, Workload
+from netsre.datapath.workloads import HOST, Names, Workload
 
 _EVERY_SECONDS: Final = 5.0
 _CGROUPS_SECONDS: Final = 60.0
 """There are thousands of them on some nodes; of one that is not known nobody waits so long."""
 _UNKNOWN_SECONDS: Final = 0.5
 """How soon to look again for the name of somebody who was not there before."""
+_TICK_NS: Final = 20_000_000
+_MAKING_NS: Final = 5_000_000_000
+"""What a name waits for longer than this is no namespace."""
 _REST: Final = 50
 """Of all time, no more than one part in so many is spent on looking for newcomers."""
 
@@ -32,11 +35,13 @@ class Places:
         self._cgroups: Mapping[int, str] = {}
         self._looked_at = self._walked_at = float("-inf")
         self._took = 0.0
+        self._named_at: tuple[int, ...] = ()
 
     def refresh(self, now: float, *, unknown: bool = False) -> bool:
         """Look them up again if that is due, sooner where somebody is unknown; return whether they were."""
         soon = max(_UNKNOWN_SECONDS, _REST * self._took)
         if now - self._looked_at < (soon if unknown else _EVERY_SECONDS):
+            self._rename()
             return False
         began = time.monotonic()
         self.namespaces = self._look()
@@ -47,3 +52,24 @@ class Places:
         self.names = Names(names, self._cgroups, self.names.workloads)
         self._took = time.monotonic() - began
         return True
+
+    def _rename(self) -> None:
+        """Notice at once that another namespace has a number by now: the kernel gives it to the next.
+
+        One that only ended keeps its name: what it did last was not counted yet.
+        """
+        named_at = inventory.names_changed_at()
+        if named_at == self._named_at:
+            return
+        # A name is there before its namespace is, and the clock of files has ticks.
+        recent = time.time_ns() - max(named_at)
+        settled = recent > _TICK_NS and (recent > _MAKING_NS or not inventory.awaits_namespaces())
+        self._named_at = named_at if settled else ()
+        known = self.names.namespaces
+        renamed = {
+            inode: name
+            for inode, (name, _) in inventory.named().items()
+            if known.get(inode, HOST) not in {HOST, name}
+        }
+        if renamed:
+            self.names = Names({**known, **renamed}, self._cgroups, self.names.workloads)

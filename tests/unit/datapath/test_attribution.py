@@ -166,3 +166,14 @@ def test_a_total_that_was_dropped_is_not_counted_into_any_more() -> None:
     totals.take(Reading([counter], [5], [0]), Names({7: "pod"}))
 
     assert _by_name(totals) == {"pod": 2}
+
+
+def test_a_number_that_was_read_before_is_looked_up_anew_when_it_counts_again() -> None:
+    """Its namespace had ended, and another has the number by now: `~other` would be for ever."""
+    totals = Totals[FlowKind]()
+    kind = FlowKind("failed", "refused", "private", UNKNOWN_BUCKET)
+    totals.add([Counted(Client(7), kind, 1)], Names({7: "former"}))
+    later = Names({})
+
+    assert not totals.strangers(totals.reading([Counted(Client(7), kind, 1)]), later)
+    assert totals.strangers(totals.reading([Counted(Client(7), kind, 2)]), later) == {Client(7)}
