@@ -87,7 +87,8 @@ def test_what_fires_is_what_the_controller_would_decide(
         now, bad = Timestamp((T0 + at) * clock.SECOND), 10 * (min(max(at, 3600), 4200) - 3600)
         counted = {"failed": bad, "delivered": 1_000 + 10 * at - bad}
         values = {
-            series(conventions.FLOWS, outcome=how, protocol="tcp"): Decimal(n) for how, n in counted.items()
+            series(conventions.FLOWS, outcome=how, direction="egress", protocol="tcp"): Decimal(n)
+            for how, n in counted.items()
         }
         engine.observe(Scrape(now, "n1", Timestamp(0), values))
         for one in decide.decide(engine.evaluate(now), active, now, decide.HOLD):
