@@ -13,15 +13,19 @@ from ipaddress import ip_network
 
 import pytest
 
+from netsre import conventions as c
 from netsre.adapters import namespaces
 from netsre.adapters.bpf.flow_log import FlowLog
 from netsre.adapters.bpf.probe import FlowProbe
 from netsre.adapters.bpf.session import open_session
 from netsre.app.resources import directory
+from netsre.app.sensors.flows import FlowSensor
+from netsre.app.sensors.places import Places
 from netsre.datapath.block import source_key
 from netsre.datapath.flow_log import FlowEvent, Switch
 from netsre.datapath.flows import MAX_REFUSALS, REFUSAL, REFUSAL_NS, TCP_SERVER
 from netsre.datapath.workloads import Workload
+from netsre.metrics.readings import Readings
 from tests.kernel import firewall, netstat
 from tests.kernel.attempts import COUNT
 from tests.kernel.remote_client import RemoteClient, remote_client
@@ -397,6 +401,47 @@ def test_the_flow_log_has_both_ends_of_what_comes_from_elsewhere(probe: FlowProb
 
 def _ends(event: FlowEvent) -> tuple[bytes, bytes]:
     return event.local, event.remote
+
+
+def test_the_agent_shows_the_client_as_source_and_the_workload_here_as_destination(
+    probe: FlowProbe, site: Site
+) -> None:
+    """By the class of the client's address, and the name of the namespace that was asked."""
+    sensor, readings = FlowSensor(probe, Places()), Readings()
+    with site.listening(), site.remote() as client:
+        for _ in range(COUNT):
+            assert client.connect(_PORT)
+            assert not client.connect(_CLOSED)
+    settled(probe, site)
+    sensor.scan(time.monotonic())
+    sensor.read(readings, time.monotonic())
+
+    found = {
+        (labels["src"], labels["outcome"], labels["reason"]): value
+        for labels, value in readings.numbers[c.FLOWS]
+        if labels["direction"] == "ingress" and labels["dst"] == site.between.server
+    }
+    assert found == {("private", "delivered", "none"): COUNT, ("private", "failed", "refused"): COUNT}
+    connect = [labels["direction"] for labels, _ in readings.histograms.get(c.FLOW_CONNECT_SECONDS, ())]
+    assert "ingress" not in connect
+
+
+def test_a_scan_of_closed_ports_is_no_failure_of_a_client_here(probe: FlowProbe, site: Site) -> None:
+    """What decides how much is logged counts attempts of this node's clients, whoever they are."""
+
+    def failed() -> int:
+        counts = [count for count in probe.counts() if count.role.direction == "egress"]
+        return sum(count.count for count in counts if count.outcome == "failed")
+
+    sensor = FlowSensor(probe, Places())
+    with site.remote() as client:
+        for _ in range(COUNT):
+            assert not client.connect(_CLOSED)
+    assert settled(probe, site) == {TURNED_AWAY: COUNT}
+    before = failed()
+    sensor.scan(time.monotonic())
+
+    assert before <= sensor.ended(0.0).failed <= failed()
 
 
 def test_a_client_has_the_name_of_its_network_and_not_of_a_port_there(probe: FlowProbe, site: Site) -> None:
