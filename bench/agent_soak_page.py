@@ -37,7 +37,7 @@ def section(found: Outcome, machine: str, day: datetime.date) -> str:
 
 Written by `make soak` on {day.isoformat()}. Do not edit.
 
-{found.seconds / 60:.0f} minutes, {found.connects} connection attempts in two network namespaces of its own, a flow log,
+{found.seconds / 60:.0f} minutes, {found.connects} connection attempts in two network namespaces, a flow log,
 and a scrape of {found.series} series every five seconds.
 
 Machine: {machine}.

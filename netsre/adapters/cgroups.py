@@ -29,7 +29,7 @@ def paths() -> Mapping[int, str]:
 def _root() -> str | None:
     """Return where the unified hierarchy is mounted."""
     try:
-        text = _MOUNTS.read_text(encoding="utf-8", errors="surrogateescape")
+        raw = _MOUNTS.read_bytes()
     except OSError:
         return None
-    return first_of_each(text).get("cgroup2")
+    return first_of_each(raw).get("cgroup2")

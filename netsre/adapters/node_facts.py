@@ -25,6 +25,7 @@ _PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _DISTRIBUTION_PACKAGES: Final = Path("/usr/lib/python3/dist-packages")
 _BPF_CALL: Final = {"x86_64": 321, "aarch64": 280, "riscv64": 280, "ppc64le": 361, "s390x": 351}
 _MAP_CREATE, _ARRAY = 0, 2
+_MOUNTS: Final = Path("/proc/self/mounts")
 
 
 def gather(
@@ -34,7 +35,7 @@ def gather(
 ) -> NodeFacts:
     """Look at this node. `attach` is called only with the capabilities that it needs."""
     tried = capabilities.issuperset(AGENT_CAPABILITIES)
-    mounts = first_of_each(_text("/proc/self/mounts") or "")
+    mounts = first_of_each(_MOUNTS.read_bytes() if _MOUNTS.exists() else b"")
     binding, foreign = _bcc()
     return NodeFacts(
         kernel=platform.release(),

@@ -19,6 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families as text
 
 from netsre import conventions as c
 from netsre.adapters import processes
+from netsre.adapters.bpf import holders
 from tests import prometheus
 from tests.kernel.agent_process import Running, running
 from tests.kernel.attempts import REFUSED_PORT
@@ -26,7 +27,9 @@ from tests.kernel.cgroups import hierarchy
 from tests.machine import wait_until
 
 pytestmark = [pytest.mark.requires("ip", "netns", "prometheus")]
-HOSTILE = b'"} 9\n# EOF\n\\n\\\x1b[2J\x1b]0;owned\x07\xff\xc3\xa9\xe2\x80\xae\r\t{x="'
+HOSTILE = (
+    b'"} 9\n# EOF\n\\n\\\x1b[2J\x1b]0;owned\x07\xff\xc3\xa9\xe2\x80\xae\r\t{x="\x0b\x1c\xc2\x85\xe2\x80\xa8'
+)
 """Ends a label, a line and the answer; clears a terminal; is no UTF-8; turns what follows around."""
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 LONGEST = 255
@@ -150,6 +153,31 @@ def test_both_forms_say_the_same_and_every_series_once(agent: Running) -> None:
     assert seen[0] == seen[1]
     assert set(odd(agent).values()) == {3}
     assert len(seen[0][1]) >= 3
+
+
+def test_no_reader_of_the_agent_stumbles(agent: Running) -> None:
+    """Names stand in the kernel's own lists too, such as that of mounts: every sensor goes on reading."""
+    failed = {pairs: value for (name, pairs), value in agent.samples().items() if name == c.AGENT_READ_ERRORS}
+
+    assert failed
+    assert set(failed.values()) == {0}
+
+
+def test_pinned_maps_are_found_beside_such_names() -> None:
+    """Whoever lists what is mounted meets the names of namespaces as well."""
+    with namespaces():
+        found = list(holders.by_files())
+
+    assert all(held is None or isinstance(held.holder, str) for held in found)
+
+
+def test_doctor_reads_the_node_beside_such_names(agent: Running) -> None:
+    """What looks at the node's mounts and namespaces comes to its end, and prints no control characters."""
+    del agent
+    for words in (("doctor",), ("doctor", "--json")):
+        done = subprocess.run([sys.executable, "-m", "netsre", *words], capture_output=True, check=False)
+        assert b"Traceback" not in done.stderr
+        assert controls((done.stdout + done.stderr).decode()) == set()
 
 
 def test_a_prometheus_takes_every_name_as_it_is(agent: Running, tmp_path: pathlib.Path) -> None:

@@ -88,7 +88,7 @@ def _attach_cgroup(program_fd: int, hook: int, flags: int) -> int:
 
 @contextlib.contextmanager
 def _root() -> Iterator[int]:
-    root = first_of_each(_MOUNTS.read_text(encoding="utf-8", errors="surrogateescape")).get("cgroup2")
+    root = first_of_each(_MOUNTS.read_bytes()).get("cgroup2")
     if root is None:
         raise FileNotFoundError(errno.ENOENT, "cgroup v2 is not mounted")
     directory = os.open(root, os.O_RDONLY | os.O_DIRECTORY)

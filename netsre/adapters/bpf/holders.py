@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
 from netsre.adapters.bpf import objects
+from netsre.datapath.mounts import whole
 
 _PROC: Final = Path("/proc")
+_MOUNTS: Final = Path("/proc/self/mountinfo")
 _FILES_AT_ONCE: Final = 64
 _MOST_PINNED: Final = 4096
 _KINDS: Final = ("anon_inode:bpf-map", "anon_inode:bpf-prog", "anon_inode:bpf_link", "anon_inode:bpf-link")
@@ -99,13 +101,7 @@ def _held_by_file(mount: Path, path: Path) -> Held | None:
 
 def _mounts() -> list[Path]:
     """Return where BPF file systems are mounted, each of them once."""
-    found: dict[str, Path] = {}
-    for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace").splitlines():
-        fields, _, about = line.partition(" - ")
-        _, _, device, root, place, *_ = fields.split(" ")
-        if about.startswith("bpf ") and root == "/":
-            found.setdefault(device, Path(place.encode().decode("unicode_escape")))
-    return list(found.values())
+    return [Path(place) for place in whole(_MOUNTS.read_bytes(), "bpf").values()]
 
 
 def command(pid: int) -> bytes:
