@@ -19,7 +19,7 @@ from typing import Final
 
 from netsre import __version__
 from netsre import conventions as c
-from netsre.adapters import exposition, privileges
+from netsre.adapters import clocks, exposition, privileges
 from netsre.adapters.agent_server import AgentServer, Reply, Route
 from netsre.adapters.bpf import syscalls
 from netsre.adapters.bpf.block import Blocks
@@ -169,11 +169,12 @@ class Agent:
 def run(settings: AgentSettings, *, announce: Callable[[str], None]) -> None:
     """Serve until SIGTERM or SIGINT, then put back what was changed.
 
-    Raises `EnvironmentUnfit` without root, when the address is taken, or where effects cannot be kept. A
-    probe that cannot run is announced in one line and served as absent.
+    Raises `EnvironmentUnfit` without root, in a time namespace, when the address is taken, or where effects
+    cannot be kept. A probe that cannot run is announced in one line and served as absent.
     """
     started = SystemClock().now() / SECOND
     _require_capabilities()
+    _require_kernel_clocks()
     server = AgentServer(settings.host, settings.port, {})
     statistics_fd = _run_statistics(announce) if settings.wants_statistics else None
     # Two compilers side by side take hardly longer than one.
@@ -229,6 +230,13 @@ def _require_capabilities() -> None:
     if missing:
         names = ", ".join(f"CAP_{name}" for name in sorted(missing))
         message = f"the agent lacks {names}; run it as root: sudo netsre agent"
+        raise EnvironmentUnfit(message)
+
+
+def _require_kernel_clocks() -> None:
+    if not clocks.are_the_kernels():
+        # Every attempt in flight would be stalled, or none, and blocks would end at the wrong time.
+        message = "the agent runs in a time namespace: its clocks are not the kernel's; run it in the host's"
         raise EnvironmentUnfit(message)
 
 
