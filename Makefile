@@ -49,7 +49,8 @@ format: .venv/.dev ## lay out Python and C as lint wants them
 	@$(BIN)/ruff check --quiet --fix . ; $(BIN)/ruff format --quiet .
 	@find bpf bench -name '*.[ch]' -exec clang-format -i {} +
 
-bench: dev-packages .venv/.run ## what netsre costs on this machine
+bench: .venv/.run ## what netsre costs on this machine
+	@tools/debian_packages.sh run test bench
 	@$(BIN)/python -m bench.run
 
 soak: dev-packages .venv/.run ## the same for long, with things dying on the way

@@ -40,14 +40,14 @@ def measure() -> AgentFigures:
     ready = []
     for _ in range(_STARTS):
         began = time.monotonic()
-        with _agent():
+        with agent():
             ready.append(time.monotonic() - began)
-    with _agent() as (pid, port):
+    with agent() as (pid, port):
         _scrape(port)
         parts = _children(pid)
-        before = sum(map(_cpu_seconds, (pid, *parts)))
+        before = sum(map(cpu_seconds, (pid, *parts)))
         rate = _connect_open_loop(port)
-        cpu = (sum(map(_cpu_seconds, (pid, *parts))) - before) / _LOAD_SECONDS
+        cpu = (sum(map(cpu_seconds, (pid, *parts))) - before) / _LOAD_SECONDS
         scrapes = [_scrape(port) for _ in range(21)]
         apart = sum(map(_resident_mib, parts))
         resident = _resident_mib(pid) + apart
@@ -63,7 +63,7 @@ def _children(pid: int) -> list[int]:
 
 
 @contextmanager
-def _agent() -> Iterator[tuple[int, int]]:
+def agent() -> Iterator[tuple[int, int]]:
     """Run an agent; enter when it has announced that every probe is attached and it serves."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -80,11 +80,13 @@ def _agent() -> Iterator[tuple[int, int]]:
             text=True,
         ) as process,
     ):
-        for line in process.stderr or ():
-            if "agent serves" in line:
-                break
-        yield process.pid, port
-        process.terminate()
+        try:
+            for line in process.stderr or ():
+                if "agent serves" in line:
+                    break
+            yield process.pid, port
+        finally:
+            process.terminate()
 
 
 def _scrape(port: int) -> float:
@@ -94,7 +96,8 @@ def _scrape(port: int) -> float:
     return time.monotonic() - began
 
 
-def _cpu_seconds(pid: int) -> float:
+def cpu_seconds(pid: int) -> float:
+    """Return the processor time that a process has used."""
     fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / _CLOCK_TICKS
 

@@ -299,6 +299,10 @@ Medians over rounds. The kernel's run-time statistics charge every run of a prog
 kernel's clock; an empty program on the same tracepoint, measured at the same moment on the same state
 changes, shows that floor, and the probe's own share is the difference.
 
+What an agent adds to a load is its process and its programs, as the kernel counts, without the readings of
+the kernel's clock; bcc's tools are measured with them, and so is the agent beside them. They print to
+nowhere.
+
 slo-generator computes the same service levels over the same eight windows. In memory it is given the events
 of each window, which netsre sums itself, and makes every report; to decide, netsre works out those levels
 that are near a factor, and the others when somebody asks. The Prometheus is a real server with the counters

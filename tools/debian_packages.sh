@@ -3,6 +3,7 @@
 #
 #     tools/debian_packages.sh run           what `make run` cannot do without
 #     tools/debian_packages.sh run test      that, and what the tests want; what cannot be had is skipped there
+#     tools/debian_packages.sh run test bench   and what is measured beside netsre; what is not there is named there
 #
 # Costs a few milliseconds when nothing is missing. A service that comes with a package is neither started nor
 # enabled; one that is already on this machine is not touched.

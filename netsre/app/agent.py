@@ -173,8 +173,7 @@ def run(settings: AgentSettings, *, announce: Callable[[str], None]) -> None:
     cannot be kept. A probe that cannot run is announced in one line and served as absent.
     """
     started = SystemClock().now() / SECOND
-    _require_capabilities()
-    _require_kernel_clocks()
+    _require_fitness()
     server = AgentServer(settings.host, settings.port, {})
     statistics_fd = _run_statistics(announce) if settings.wants_statistics else None
     # Two compilers side by side take hardly longer than one.
@@ -225,15 +224,12 @@ def _run_statistics(announce: Callable[[str], None]) -> int | None:
         return None
 
 
-def _require_capabilities() -> None:
+def _require_fitness() -> None:
     missing = set(AGENT_CAPABILITIES) - privileges.effective_capabilities()
     if missing:
         names = ", ".join(f"CAP_{name}" for name in sorted(missing))
         message = f"the agent lacks {names}; run it as root: sudo netsre agent"
         raise EnvironmentUnfit(message)
-
-
-def _require_kernel_clocks() -> None:
     if not clocks.are_the_kernels():
         # Every attempt in flight would be stalled, or none, and blocks would end at the wrong time.
         message = "the agent runs in a time namespace: its clocks are not the kernel's; run it in the host's"

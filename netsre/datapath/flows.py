@@ -228,8 +228,11 @@ def destination_of(code: int) -> str:
 
 def sum_per_cpu(value: bytes) -> tuple[int, int]:
     """Return (count, nanoseconds) summed over the CPUs' slots of one value."""
-    [counts], [sums] = (list(column) for column in sums_per_cpu(value, 1))
-    return counts, sums
+    count = total = 0
+    for slot_count, slot_ns in FLOW_VALUE.iter_unpack(value):
+        count += slot_count
+        total += slot_ns
+    return count, total
 
 
 def sums_per_cpu(values: bytes, entries: int) -> tuple[Iterable[int], Iterable[int]]:

@@ -1,5 +1,6 @@
 """Counts of a probe by the name of whose they are, and how full its maps are."""
 
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, Generic
@@ -11,8 +12,25 @@ from netsre.datapath.attribution import Amount, Client, Counted, Kind, Reading, 
 from netsre.datapath.workloads import Names
 from netsre.metrics.readings import Readings
 
+_REST: Final = 50
+"""Of all time, no more than one part in so many is spent on counting between scrapes: tables may be full."""
 _RETIRE_SECONDS: Final = 300.0
 """A client unseen for this long is gone: its counters were read many times by then."""
+
+
+class Pace:
+    """Has something done as often as it is asked for, unless it takes long: then it rests in proportion."""
+
+    def __init__(self) -> None:
+        """Begin with what is due at once."""
+        self._due = float("-inf")
+
+    def turn(self, now: float, work: Callable[[], None]) -> None:
+        """Do it if it is due."""
+        if now >= self._due:
+            began = time.monotonic()
+            work()
+            self._due = now + _REST * (time.monotonic() - began)
 
 
 class Counting(Generic[Kind]):
@@ -80,10 +98,11 @@ class CounterSensor(Generic[Kind]):
         self._probe = probe
         self._counting = counting
         self._put = put
+        self._pace = Pace()
 
     def scan(self, now: float) -> None:
         """Count while the names are known, and forget those that are gone."""
-        self._counting.count(self._probe.named(), now)
+        self._pace.turn(now, lambda: self._counting.count(self._probe.named(), now))
         self._counting.forget_gone(now)
 
     def read(self, readings: Readings, now: float) -> None:

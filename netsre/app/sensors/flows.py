@@ -6,7 +6,7 @@ from collections import Counter
 from netsre import conventions as c
 from netsre.adapters.bpf.probe import FlowProbe
 from netsre.adapters.bpf.udp import UdpProbe
-from netsre.app.sensors.counting import Counting, put_usage
+from netsre.app.sensors.counting import Counting, Pace, put_usage
 from netsre.app.sensors.places import Places
 from netsre.datapath.buckets import CLASSIC, Cells
 from netsre.datapath.flows import FlowKind
@@ -27,13 +27,14 @@ class FlowSensor:
         self._probe = probe
         self._places = places
         self._counting = Counting[FlowKind](places, probe.retire)
+        self._pace = Pace()
         self._counted = Counter[str]()
         self._ended = Counter[str]()
 
     def scan(self, now: float) -> None:
         """Look for stalled attempts, and forget clients that are gone."""
         self._probe.scan(time.monotonic_ns())
-        self._count(now)
+        self._pace.turn(now, lambda: self._count(now))
         self._counting.forget_gone(now)
 
     def read(self, readings: Readings, now: float) -> None:
