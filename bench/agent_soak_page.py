@@ -28,7 +28,7 @@ def section(found: Outcome, machine: str, day: datetime.date) -> str:
     """Return what was found."""
     rows = "\n".join(f"| {what} | {figure} | {verdict} |" for what, figure, verdict in _rows(found))
     counts = "\n".join(
-        f"| {what} | {made} | {count} | {'exact' if made == count else '**off**'} |"
+        f"| {what} | {made} | {count} | {_verdict(made, count)} |"
         for what, made, count in (
             (what, made, found.counted[what]) for what, made in sorted(found.made.items())
         )
@@ -46,12 +46,17 @@ Machine: {machine}.
 |---|---|---|
 {rows}
 
-What was made, by the generators' own count and the kernel's (`/proc/net/snmp`), and what the agent has of it:
+What was made, by the generators' own count and the kernel's (`/proc/net/snmp`), and what the agent has of it.
+Segments are sent again by timers; why some of these reach no BPF program, [critiques.md](critiques.md) says.
 
 | what | made | counted | |
 |---|---|---|---|
 {counts}
 """
+
+
+def _verdict(made: int, count: int) -> str:
+    return "exact" if made == count else f"off by {count - made:+d} ({(count - made) / made:+.2%})"
 
 
 def _rows(found: Outcome) -> list[tuple[str, str, str]]:

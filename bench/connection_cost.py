@@ -7,7 +7,6 @@ with the whole agent, round after round, so that the machine's noise is in all o
 
 import contextlib
 import os
-import socket
 import statistics
 import time
 import urllib.request
@@ -27,13 +26,14 @@ from netsre import conventions as c
 from netsre.adapters.bpf import syscalls
 from netsre.adapters.bpf.session import open_session
 from netsre.app.resources import directory
+from tests.machine import free_port
 
 _RATE: Final = 10_000
-_SECONDS: Final = 10.0
+_SECONDS: Final = 5.0
+_PAIRS: Final = 3
 _ROUNDS: Final = 5
 _ROUND_SECONDS: Final = 2.0
 _HOLD_MS: Final = 2_000
-_SCRAPE_SECONDS: Final = 5.0
 _ADDRESS: Final = "127.0.0.1"
 NOTHING, EMPTY, PROBE, AGENT = "nothing attached", "an empty program", "the flow probe", "the whole agent"
 
@@ -62,43 +62,42 @@ class ConnectionCost:
 
 
 def measure() -> ConnectionCost:
-    """Connect at a fixed rate without and with an agent, and as fast as can be."""
+    """Connect at a fixed rate without and with an agent in turn, and then as fast as can be."""
     statistics_fd = syscalls.enable_run_time_statistics()
-    port = _free_port()
+    port = free_port()
     with traffic.compiled() as program, program.serving(_ADDRESS, port):
 
         def connect(rate: int, seconds: float) -> float:
             return _rate(program, port, rate, seconds)
 
         connect(0, 1.0)
-        without = connect(_RATE, _SECONDS)
-        with agent() as (pid, serves):
-            time.sleep(1)
-            before = cpu_seconds(pid), *_programs(serves)
-            began = time.monotonic()
-            with_agent = _scraped(program, port, serves)
-            after = cpu_seconds(pid), *_programs(serves)
-            passed = time.monotonic() - began
+        without, beside = [], []
+        for _ in range(_PAIRS):
+            without.append(connect(_RATE, _SECONDS))
+            beside.append(_beside(lambda: connect(_RATE, _SECONDS)))
         # Not beside the agent: there it would take part of the machine.
         empty_ns = _empty_ns(lambda: connect(_RATE, _ROUND_SECONDS))
         os.close(statistics_fd)
         most = _most(lambda: connect(0, _ROUND_SECONDS))
+    rates, processes, kernels, runs = (statistics.median(column) for column in zip(*beside, strict=True))
+    readings = runs * empty_ns / 1e9
+    return ConnectionCost(_RATE, statistics.median(without), rates, processes, kernels, readings, most)
+
+
+def _beside(connect: Callable[[], float]) -> tuple[float, float, float, float]:
+    """Connect beside an agent; return the rate, shares of a core (process, programs), and runs a second."""
+    with agent() as (pid, serves):
+        time.sleep(1)
+        # The readings of the programs are scrapes as well: one before, one after, as every five seconds.
+        before, began = (cpu_seconds(pid), *_programs(serves)), time.monotonic()
+        rate = connect()
+        after, passed = (cpu_seconds(pid), *_programs(serves)), time.monotonic() - began
     process, kernel, runs = ((later - earlier) / passed for earlier, later in zip(before, after, strict=True))
-    return ConnectionCost(_RATE, without, with_agent, process, kernel, runs * empty_ns / 1e9, most)
+    return rate, process, kernel, runs
 
 
 def _rate(program: Traffic, port: int, rate: int, seconds: float) -> float:
     made = result(program.start("connect", _ADDRESS, port, rate, seconds, _HOLD_MS), seconds)
-    return made["answered"] / (made["nanoseconds"] / 1e9)
-
-
-def _scraped(program: Traffic, port: int, serves: int) -> float:
-    """Connect at the fixed rate while somebody reads the agent."""
-    process = program.start("connect", _ADDRESS, port, _RATE, _SECONDS, _HOLD_MS)
-    for _ in range(int(_SECONDS / _SCRAPE_SECONDS)):
-        time.sleep(_SCRAPE_SECONDS)
-        _programs(serves)
-    made = result(process, _SECONDS)
     return made["answered"] / (made["nanoseconds"] / 1e9)
 
 
@@ -155,9 +154,3 @@ def _probe() -> Iterator[None]:
         yield
     finally:
         session.close()
-
-
-def _free_port() -> int:
-    with socket.create_server((_ADDRESS, 0)) as free:
-        port: int = free.getsockname()[1]
-    return port
