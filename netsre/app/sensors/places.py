@@ -1,11 +1,11 @@
 """Who is on this node, network namespaces and cgroups, looked up as rarely as can be."""
 
-import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
 from netsre.adapters import cgroups
 from netsre.adapters.namespaces import inventory
+from netsre.clock import SystemClock
 from netsre.datapath.workloads import HOST, Names, Workload
 
 _EVERY_SECONDS: Final = 5.0
@@ -62,7 +62,7 @@ class Places:
         if named_at == self._named_at:
             return
         # A name is there before its namespace is, and the clock of files has ticks.
-        recent = time.time_ns() - max(named_at)
+        recent = SystemClock().now() - max(named_at)
         settled = recent > _TICK_NS and (recent > _MAKING_NS or not inventory.awaits_namespaces())
         self._named_at = named_at if settled else ()
         known = self.names.namespaces
