@@ -243,7 +243,9 @@ def test_another_namespace_is_read_through_the_part_and_is_not_kept_alive(place:
         for _ in range(50):
             text = one.statistics(Namespace(place.inode, place.name, None, None))
             found = conntrack.count(5, opening=site.open_socket)
-        after = len(descriptors(os.getpid())), len(descriptors(part.pid))
+        kept = len(descriptors(os.getpid())) - ours
+        # It closes what it handed over when that is on its way.
+        assert wait_until(lambda: len(descriptors(part.pid)) == theirs)
         entered = namespaces.inside(place.name, lambda: conntrack.count(5))
 
     assert seen[place.inode] == place.name
@@ -251,7 +253,7 @@ def test_another_namespace_is_read_through_the_part_and_is_not_kept_alive(place:
     assert text == namespaces.inside(place.name, local.own_statistics)
     assert found.sources == entered.sources
     assert found.entries == entered.entries >= COUNT
-    assert after == (ours, theirs)
+    assert kept <= 0  # Something of another test may have been closed meanwhile.
 
 
 def test_what_is_gone_or_was_never_there_is_news_and_no_failure(place: Place) -> None:
