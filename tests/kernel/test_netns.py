@@ -9,7 +9,8 @@ from collections.abc import Iterator
 import pytest
 
 from netsre import conventions
-from netsre.adapters import exposition, namespaces, processes
+from netsre.adapters import cgroups, exposition, namespaces, node_facts, processes
+from netsre.adapters.bpf import holders
 from netsre.adapters.namespaces import inventory
 from netsre.adapters.namespaces.entering import NamespaceGone
 from netsre.datapath.growth import Growth
@@ -52,6 +53,19 @@ def test_a_namespace_of_any_name_is_read_and_served() -> None:
 
     assert all(text.startswith("entries") for text in texts)
     assert body.decode().count(f"\n{conventions.CONNTRACK_ENTRIES}{{") == 2
+
+
+@pytest.mark.requires("ip", "netns")
+def test_a_name_with_every_kind_of_line_break_hides_no_mount() -> None:
+    """The kernel escapes some of them in its list of mounts; the others end no line there."""
+
+    def seen() -> list[object]:
+        return [node_facts._mounts()["proc"], holders._mounts(), cgroups._root()]
+
+    before = seen()
+    prefix = processes.this_process().name("test", "lines").encode()
+    with _bound_as(prefix + "-\n-\r-\v-\f-\x1c-\x85-\u2028 bpf".encode()):
+        assert seen() == before
 
 
 @pytest.mark.requires("ip", "netns")

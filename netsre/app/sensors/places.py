@@ -1,5 +1,6 @@
 """Who is on this node, network namespaces and cgroups, looked up as rarely as can be."""
 
+import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -13,6 +14,8 @@ _CGROUPS_SECONDS: Final = 60.0
 """There are thousands of them on some nodes; of one that is not known nobody waits so long."""
 _UNKNOWN_SECONDS: Final = 0.5
 """How soon to look again for the name of somebody who was not there before."""
+_NS: Final = 1_000_000
+"""In a millisecond."""
 _TICK_NS: Final = 20_000_000
 _MAKING_NS: Final = 5_000_000_000
 """What a name waits for longer than this is no namespace."""
@@ -62,7 +65,7 @@ class Places:
         if named_at == self._named_at:
             return
         # A name is there before its namespace is, and the clock of files has ticks.
-        recent = SystemClock().now() - max(named_at)
+        recent = SystemClock().now() * _NS - max(named_at)
         settled = recent > _TICK_NS and (recent > _MAKING_NS or not inventory.awaits_namespaces())
         self._named_at = named_at if settled else ()
         known = self.names.namespaces
