@@ -85,12 +85,14 @@ def test_outcomes_that_find_the_table_full_are_counted_without_detail(
 ) -> None:
     """By outcome as many as there were, and the overflow is what is not known to be anybody's."""
     with small(tmp_path, "MAX_FLOWS") as probe:
-        before = total(probe, "delivered"), total(probe, "failed"), overflows(probe, "flows")
+
+        def numbers() -> tuple[int, int, int]:
+            return total(probe, "delivered"), total(probe, "failed"), overflows(probe, "flows")
 
         def work() -> None:
+            before = numbers()
             of_every_kind(place)
-            after = total(probe, "delivered"), total(probe, "failed"), overflows(probe, "flows")
-            grown.extend(now - then for now, then in zip(after, before, strict=True))
+            grown.extend(now - then for now, then in zip(numbers(), before, strict=True))
 
         grown: list[int] = []
         everybody, ours = ended(work), named(probe, place)
@@ -113,10 +115,10 @@ def test_attempts_that_find_their_table_full_have_an_outcome_and_no_latency(
         lost, unknown = overflows(probe, "attempts"), Counter[str]()
 
         def work() -> None:
+            before = of_nobody(probe)
             of_every_kind(place)
             unknown.update(of_nobody(probe) - before)
 
-        before = of_nobody(probe)
         everybody, ours = ended(work), named(probe, place)
         lost = overflows(probe, "attempts") - lost
         buckets = {count.bucket for count in probe.counts() if not count.netns}
