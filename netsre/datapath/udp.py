@@ -54,7 +54,8 @@ COOKIE: Final = struct.Struct("<Q")
 _ROLE_AT: Final = CONVERSATION.size + PEER.size + 16
 _PEERS_AT: Final = _ROLE_AT + 1
 _CLIENT: Final = 0
-_NOT_OPEN: Final = bytes(8)
+NOT_OPEN: Final = bytes(8)
+"""What a conversation without an open attempt begins with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +109,7 @@ def has_one_peer(raw: bytes) -> bool:
 
 def is_open(raw: bytes) -> bool:
     """Tell whether an attempt waits for its answer, of a conversation or of the first of a socket."""
-    return raw[:8] != _NOT_OPEN
+    return raw[:8] != NOT_OPEN
 
 
 def cookie_of(key: bytes) -> int:

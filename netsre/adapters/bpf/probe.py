@@ -25,6 +25,7 @@ class FlowProbe(FlowCounts):
     """What the flow probe has counted since it was attached."""
 
     protocol: Final = "tcp"
+    rest: Final = 0
 
     def __init__(self, session: Session) -> None:
         """Read through an open session."""

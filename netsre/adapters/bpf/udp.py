@@ -33,6 +33,8 @@ class UdpProbe(FlowCounts):
     """What the UDP probe has counted since it was attached."""
 
     protocol: Final = "udp"
+    rest: Final = 100
+    """Times as long as a look through the tables took, there is no other: with many sockets a second or more."""
 
     def __init__(self, session: Session, denials: Denials | None = None) -> None:
         """Read through an open session; `denials` are those of the flow probe, where there is one."""
@@ -60,8 +62,11 @@ class UdpProbe(FlowCounts):
             self._forget_old(peers, sockets)
             peers, sockets = list(maps["udp_peers"].entries()), list(maps["udp_sockets"].entries())
         self._scanned_ns = now_ns
-        clients = {key for key, raw in sockets if udp.is_client(raw)}
-        waiting = [udp.decode(key, raw) for key, raw in sockets if key in clients and udp.is_open(raw)]
+        # Most sockets wait for nothing, and are looked at no further.
+        waiting = [
+            udp.decode(key, raw) for key, raw in sockets if raw[:8] != udp.NOT_OPEN and udp.is_client(raw)
+        ]
+        clients = {key for key, raw in sockets if udp.is_client(raw)} if peers else frozenset[bytes]()
         for key, raw in peers:
             if key[:8] not in clients:
                 self._settle_orphan(key, raw, now_ns)

@@ -21,8 +21,9 @@ _RETIRE_SECONDS: Final = 300.0
 class Pace:
     """Has something done as often as it is asked for, unless it takes long: then it rests in proportion."""
 
-    def __init__(self) -> None:
-        """Begin with what is due at once."""
+    def __init__(self, rest: int = _REST) -> None:
+        """Begin with what is due at once; `rest` is how many times as long as the work took."""
+        self._rest = rest
         self._due = float("-inf")
 
     def turn(self, now: float, work: Callable[[], None]) -> None:
@@ -30,7 +31,7 @@ class Pace:
         if now >= self._due:
             began = time.monotonic()
             work()
-            self._due = now + _REST * (time.monotonic() - began)
+            self._due = now + self._rest * (time.monotonic() - began)
 
 
 class Counting(Generic[Kind]):

@@ -27,13 +27,14 @@ class FlowSensor:
         self._probe = probe
         self._places = places
         self._counting = Counting[FlowKind](places, probe.retire)
+        self._looking = Pace(probe.rest)
         self._pace = Pace()
         self._counted = Counter[str]()
         self._ended = Counter[str]()
 
     def scan(self, now: float) -> None:
         """Look for stalled attempts, and forget clients that are gone."""
-        self._probe.scan(time.monotonic_ns())
+        self._looking.turn(now, lambda: self._probe.scan(time.monotonic_ns()))
         self._pace.turn(now, lambda: self._count(now))
         self._counting.forget_gone(now)
 
