@@ -113,7 +113,7 @@ class Scalar:
         self.findings.add(self.origin, code, f"{self.path} {message}")
 
     def read(self, parse: Callable[[str], Parsed], code: str) -> Parsed | None:
-        """Return what a reader makes of the text; what it says in a `ValueError` is a finding of that code."""
+        """Return what a reader makes of the text; words of a `ValueError` are a finding of this code."""
         try:
             return parse(self.value)
         except ValueError as error:
@@ -358,7 +358,7 @@ def documents(text: str, file: str, kinds: Collection[str], findings: Findings) 
 
 
 def roots(text: str, file: str, instead: str, findings: Findings) -> list[Value]:
-    """Return every document of a file, of whatever shape; `instead` says what to write where there is none."""
+    """Return every document of a file, of any shape; `instead` says what to write where there is none."""
     nodes, error = yamltree.documents(text)
     if error is not None:
         findings.add(Origin(file, error.line), REFUSED_YAML if error.refused else SYNTAX, error.message)

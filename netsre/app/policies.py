@@ -1,0 +1,35 @@
+"""Policies and endpoints, from where people keep them."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from netsre.app import resources
+from netsre.datapath.policy import ends, reference
+from netsre.datapath.policy.ends import End, Service
+from netsre.datapath.policy.reference import Verdict
+from netsre.model.policies import endpoints as endpoint_files
+from netsre.model.policies import files
+from netsre.model.policies.values import Endpoint, Policy
+
+_SUFFIXES = (".yaml", ".yml", ".json")
+
+
+def read(paths: Iterable[Path]) -> tuple[Policy, ...]:
+    """Return what files, or directories of files, of policies say.
+
+    Raises `SpecErrors` with every finding, and `BadInput` for what cannot be read.
+    """
+    return files.parse(resources.texts(list(paths), *_SUFFIXES))
+
+
+def endpoints(path: Path) -> tuple[Endpoint, ...]:
+    """Return what a file of endpoints, or a directory of them, says; raises as `read` does."""
+    return endpoint_files.parse(resources.texts([path], *_SUFFIXES))
+
+
+def verdict(
+    policies: Iterable[Policy], known: tuple[Endpoint, ...], source: str, destination: str, service: Service
+) -> tuple[End, End, Verdict]:
+    """Return both ends as they were understood, and what the policies decide; raises `BadInput`."""
+    one, other = ends.between(source, destination, known)
+    return one, other, reference.verdict(policies, one, other, service)
