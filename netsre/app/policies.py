@@ -4,9 +4,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from netsre.app import resources
-from netsre.datapath.policy import ends, reference
+from netsre.datapath.policy import ends, lint, reference
 from netsre.datapath.policy.ends import End, Service
 from netsre.datapath.policy.reference import Verdict
+from netsre.errors import Finding, SpecErrors
 from netsre.model.policies import endpoints as endpoint_files
 from netsre.model.policies import files
 from netsre.model.policies.values import Endpoint, Policy
@@ -33,3 +34,18 @@ def verdict(
     """Return both ends as they were understood, and what the policies decide; raises `BadInput`."""
     one, other = ends.between(source, destination, known)
     return one, other, reference.verdict(policies, one, other, service)
+
+
+def findings(
+    paths: Iterable[Path], endpoint_path: Path | None
+) -> tuple[tuple[Policy, ...], tuple[Finding, ...]]:
+    """Return the policies of some files and everything that is wrong with them, by file and line.
+
+    What cannot be read hides what only whole sets of policies show. Raises `BadInput` for a path of nothing.
+    """
+    try:
+        policies = read(paths)
+        known = endpoints(endpoint_path) if endpoint_path is not None else None
+    except SpecErrors as errors:
+        return (), errors.findings
+    return policies, lint.findings(policies, known)

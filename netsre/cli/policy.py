@@ -1,6 +1,8 @@
 """`netsre policy`: what network policies decide, and what is wrong with them, offline."""
 
 import json
+import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -9,7 +11,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from netsre import conventions
 from netsre.cli.options import parsed
+from netsre.errors import Finding
 from netsre.model import literals
 
 if TYPE_CHECKING:
@@ -77,6 +81,61 @@ def verdict(
         click.echo(json.dumps(_document(one, other, found), indent=2))
     else:
         _show(one, other, found)
+
+
+@policy.command()
+@click.argument(
+    "paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path), metavar="PATH..."
+)
+@click.option(
+    "--endpoints",
+    type=click.Path(exists=True, path_type=Path),
+    metavar="FILE",
+    help="Also find what is about no endpoint of this list.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
+@click.pass_context
+def lint(ctx: click.Context, paths: tuple[Path, ...], endpoints: Path | None, *, as_json: bool) -> None:
+    """Check files of policies: what cannot be read, does nothing, or allows too much.
+
+    Exits 1 when there are findings; their codes are explained in docs/codes.md.
+    """
+    from netsre.app import policies as app  # noqa: PLC0415  --help needs none of it
+
+    found, findings = app.findings(paths, endpoints)
+    if as_json:
+        click.echo(json.dumps(_lint_document([one.name for one in found], findings), indent=2))
+    else:
+        _show_findings(len(found), findings)
+    ctx.exit(conventions.EXIT_NO if findings else conventions.EXIT_OK)
+
+
+def _lint_document(names: list[str], findings: Sequence[Finding]) -> dict[str, object]:
+    lines = [{"file": f.file, "line": f.line, "code": f.code, "message": f.message} for f in findings]
+    return {"valid": not findings, "policies": names, "findings": lines}
+
+
+def _show_findings(policies: int, findings: Sequence[Finding]) -> None:
+    """Print each finding under its place, which stays on one line so that an editor can jump there."""
+    for one in findings:
+        click.echo(f"{one.file}:{one.line}: {one.code}")
+        click.echo(_wrapped(one.message))
+    if findings:
+        files = len({one.file for one in findings})
+        click.echo(f"{_count(len(findings), 'finding')} in {_count(files, 'file')}")
+    else:
+        click.echo(f"{policies} {'policy' if policies == 1 else 'policies'}: no findings")
+
+
+def _wrapped(text: str) -> str:
+    # A path with a dash in it must not be broken there.
+    wrapper = textwrap.TextWrapper(_WIDTH, break_on_hyphens=False, break_long_words=False)
+    wrapper.initial_indent = wrapper.subsequent_indent = "  "
+    return wrapper.fill(text)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _document(source: "End", destination: "End", found: "Verdict") -> dict[str, object]:

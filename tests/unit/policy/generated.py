@@ -1,10 +1,12 @@
 """Policies and questions by chance, about the cluster of the tables."""
 
+import dataclasses
 import json
 import random
 from collections.abc import Sequence
 from typing import Any
 
+from netsre.model.policies.values import Policy
 from tests.unit.policy import cluster
 
 Json = dict[str, Any]
@@ -212,3 +214,9 @@ def _cilium_port(chance: random.Random) -> Json:
         return {"port": chance.choice(("serve-80", "serve-81", "dns")), **protocol}
     first = chance.choice(NUMBERS)
     return {"port": str(first), **_range(chance, first), **protocol}
+
+
+def without(policy: Policy, name: str) -> Policy:
+    """Return a policy without the rule of a name."""
+    kept = {way: tuple(one for one in rules if one.name != name) for way, rules in policy.rules.items()}
+    return dataclasses.replace(policy, rules=kept)
