@@ -22,7 +22,7 @@ from netsre.model.policies.values import (
     Scope,
 )
 
-_LOOPBACK: Final = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
+LOOPBACK: Final = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 _PROTOCOLS: Final = MappingProxyType({protocol.upper(): protocol for protocol in Protocol})
 
 
@@ -68,7 +68,7 @@ def of_address(address: Address, endpoints: Iterable[Endpoint]) -> End:
     for endpoint in endpoints:
         if address in endpoint.ips:
             return of_endpoint(endpoint, address)
-    at_home = any(address in network for network in _LOOPBACK)
+    at_home = any(address in network for network in LOOPBACK)
     return of_kind(Kind.HOST if at_home else Kind.WORLD, address)
 
 

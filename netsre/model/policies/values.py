@@ -235,7 +235,7 @@ CILIUM_POLICY: Final = "CiliumNetworkPolicy"
 CLUSTERWIDE_POLICY: Final = "CiliumClusterwideNetworkPolicy"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class NamedPort:
     """A port of a server under a name."""
 
