@@ -76,10 +76,18 @@ def _is_anybody(peer: Peer) -> bool:
 
 def _together(placed: Sequence[_Placed], found: specs.Findings) -> None:
     """Report rules that another one covers, each once: the worst that can be said of it."""
+    near: dict[str | None, list[tuple[int, _Placed]]] = {}
+    for index, one in enumerate(placed):
+        near.setdefault(one.subject.namespace, []).append((index, one))
     for index, one in enumerate(placed):
         if one.rule.peers == ():
             continue
-        others = [(at, other) for at, other in enumerate(placed) if at != index and _covers(other, one)]
+        # What is about one namespace covers nothing of another.
+        spaces = {None, one.subject.namespace}
+        candidates = sorted(
+            (pair for space in spaces for pair in near.get(space, [])), key=lambda pair: pair[0]
+        )
+        others = [(at, other) for at, other in candidates if at != index and _covers(other, one)]
         denying = [other for _, other in others if other.rule.deny]
         same = [other for at, other in others if _twins(one, other) and at < index]
         wider = [other for _, other in others if _alike(one, other) and not _covers(one, other)]

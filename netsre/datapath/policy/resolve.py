@@ -73,8 +73,12 @@ def resolve(
     numbered = {numbers[one.key]: one for one in identities}
     builder = _Builder(numbered)
     tables = {}
+    spaces = {None, *(endpoint.namespace for endpoint in endpoints)}
+    # Most policies are about one namespace: endpoints of others are not asked.
+    near = {space: [one for one in known if one.subject.namespace in {None, space}] for space in spaces}
     for endpoint in endpoints:
-        mine = tuple(one for one in known if reference.selects(one, ends.of_endpoint(endpoint, None)))
+        end = ends.of_endpoint(endpoint, None)
+        mine = tuple(one for one in near[endpoint.namespace] if reference.selects(one, end))
         if mine:
             tables[endpoint.full_name] = builder.tables(mine, endpoint.named_ports)
     addresses = {network: numbers[identity.key] for network, identity in regions.items()}

@@ -89,6 +89,9 @@ class Requirement:
                 return value is None
 
 
+_IN_NAMESPACE: Final = (Scope.NAMESPACE, Operator.IN)
+
+
 @dataclass(frozen=True, slots=True)
 class Selector:
     """Requirements that must all hold; none at all select everything."""
@@ -98,6 +101,12 @@ class Selector:
     def matches(self, facts: Facts) -> bool:
         """Return whether something with these facts is selected."""
         return all(requirement.holds(facts) for requirement in self.requirements)
+
+    @property
+    def namespace(self) -> str | None:
+        """Return the one namespace that it can select something in; None where there may be others."""
+        asked = (one.values for one in self.requirements if (one.scope, one.operator) == _IN_NAMESPACE)
+        return next((values[0] for values in asked if len(values) == 1), None)
 
     @property
     def asks_for_reserved(self) -> bool:
