@@ -96,7 +96,7 @@ def verdict(
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
 @click.pass_context
 def lint(ctx: click.Context, paths: tuple[Path, ...], endpoints: Path | None, *, as_json: bool) -> None:
-    """Check files of policies: what cannot be read, does nothing, or allows too much.
+    """Find what cannot be read, does nothing, or allows too much.
 
     Exits 1 when there are findings; their codes are explained in docs/codes.md.
     """

@@ -1,6 +1,8 @@
 """The file of endpoints: what it says, and what is wrong with it."""
 
 import ipaddress
+import pathlib
+import re
 
 import pytest
 
@@ -139,3 +141,11 @@ def test_what_is_no_service_is_refused(text: str) -> None:
     """With one that is."""
     with pytest.raises(ValueError, match="as in"):
         ends.service(text)
+
+
+def test_the_list_that_the_page_shows_can_be_used() -> None:
+    """Whoever copies it gets no finding."""
+    page = (pathlib.Path(__file__).resolve().parents[3] / "docs" / "policy.md").read_text(encoding="utf-8")
+    (shown,) = re.findall(r"^```yaml\n(- .*?)^```", page, re.MULTILINE | re.DOTALL)
+
+    assert [one.kind for one in endpoints.parse({"policy.md": shown})] == [Kind.ENDPOINT, Kind.HOST]
