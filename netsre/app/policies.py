@@ -7,7 +7,7 @@ from netsre.app import resources
 from netsre.datapath.policy import ends, lint, reference
 from netsre.datapath.policy.ends import End, Service
 from netsre.datapath.policy.reference import Verdict
-from netsre.errors import Finding, SpecErrors
+from netsre.errors import BadInput, Finding, SpecErrors
 from netsre.model.policies import endpoints as endpoint_files
 from netsre.model.policies import files
 from netsre.model.policies.values import Endpoint, Policy
@@ -15,12 +15,18 @@ from netsre.model.policies.values import Endpoint, Policy
 _SUFFIXES = (".yaml", ".yml", ".json")
 
 
-def read(paths: Iterable[Path]) -> tuple[Policy, ...]:
+def read(paths: Iterable[Path], beside: Path | None = None) -> tuple[Policy, ...]:
     """Return what files, or directories of files, of policies say.
 
-    Raises `SpecErrors` with every finding, and `BadInput` for what cannot be read.
+    `beside` is the file of endpoints, which people keep in the same directory. Raises `SpecErrors` with every
+    finding, and `BadInput` for what cannot be read.
     """
-    return files.parse(resources.texts(list(paths), *_SUFFIXES))
+    texts = resources.texts(list(paths), *_SUFFIXES)
+    known = beside.resolve() if beside is not None else None
+    policies = {file: text for file, text in texts.items() if Path(file).resolve() != known}
+    if not policies:
+        raise BadInput(f"nothing but endpoints in {', '.join(texts)}; name a file of policies")
+    return files.parse(policies)
 
 
 def endpoints(path: Path) -> tuple[Endpoint, ...]:
@@ -44,7 +50,7 @@ def findings(
     What cannot be read hides what only whole sets of policies show. Raises `BadInput` for a path of nothing.
     """
     try:
-        policies = read(paths)
+        policies = read(paths, endpoint_path)
         known = endpoints(endpoint_path) if endpoint_path is not None else None
     except SpecErrors as errors:
         return (), errors.findings

@@ -76,7 +76,7 @@ def verdict(
     from netsre.app import policies as app  # noqa: PLC0415  --help needs none of it
 
     known = app.endpoints(endpoints) if endpoints is not None else ()
-    one, other, found = app.verdict(app.read(policies), known, source, destination, asked["port"])
+    one, other, found = app.verdict(app.read(policies, endpoints), known, source, destination, asked["port"])
     if as_json:
         click.echo(json.dumps(_document(one, other, found), indent=2))
     else:

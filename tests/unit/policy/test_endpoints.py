@@ -4,13 +4,17 @@ import ipaddress
 import pathlib
 import re
 
+import jsonschema
 import pytest
+import yaml
 
+from netsre.app.schemas import published
 from netsre.datapath.policy import ends
 from netsre.errors import BadInput, SpecErrors
 from netsre.model import specs
 from netsre.model.policies import codes, endpoints
 from netsre.model.policies.values import Kind, NamedPort, Protocol
+from tests.unit.app import test_schemas as both
 
 GOOD = """\
 - name: web
@@ -149,3 +153,30 @@ def test_the_list_that_the_page_shows_can_be_used() -> None:
     (shown,) = re.findall(r"^```yaml\n(- .*?)^```", page, re.MULTILINE | re.DOTALL)
 
     assert [one.kind for one in endpoints.parse({"policy.md": shown})] == [Kind.ENDPOINT, Kind.HOST]
+
+
+WHOLE = yaml.safe_load(
+    GOOD
+    + "- {name: c, namedPorts: [{name: http, port: 80, protocol: TCP}], labels: {'reserved:health': x}}\n"
+)
+
+
+def test_schema_and_reader_say_the_same_about_its_shape() -> None:
+    """A schema refuses nothing that the reader takes, and the reader alone sees no key, shape or gap."""
+    schema = published.list_schemas()["endpoints.json"]
+    jsonschema.Draft202012Validator.check_schema(schema)
+    validator = jsonschema.Draft202012Validator(schema)
+    validator.validate(WHOLE)
+    tried = 0
+    for path in both.places(WHOLE):
+        for what, candidate in both.changed(WHOLE, path):
+            tried += 1
+            try:
+                endpoints.parse({"e.yaml": yaml.safe_dump(candidate)})
+                codes_found = set()
+            except SpecErrors as errors:
+                codes_found = {one.code for one in errors.findings}
+            refused = not validator.is_valid(candidate)
+            assert codes_found or not refused, f"{what}: only the schema refuses it"
+            assert refused or not codes_found & both.SHAPE, f"{what}: only the reader sees {codes_found}"
+    assert tried > 300

@@ -174,3 +174,17 @@ def test_a_path_of_nothing_is_exit_2(files: pathlib.Path, path: str) -> None:
     (files / "empty").mkdir()
 
     assert main.run(["policy", "lint", str(files / path)]) == 2
+
+
+def test_the_file_of_endpoints_may_lie_beside_the_policies(
+    files: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is not taken for a policy; and alone it is none."""
+    named = ["--endpoints", f"{files}/endpoints.yaml"]
+    ends = ["--from", "x/b", "--to", "x/a", "--port", "8080"]
+    assert main.run(["policy", "verdict", *named, "--policies", str(files), *ends]) == 0
+    assert capsys.readouterr().out.startswith("allow")
+    assert main.run(["policy", "lint", str(files), *named]) == 0
+
+    assert main.run(["policy", "verdict", *named, "--policies", named[1], *ends]) == 2
+    assert "name a file of policies" in capsys.readouterr().err

@@ -1,11 +1,13 @@
 """What is wrong with a file of policies is said with its line, its code and what to write instead."""
 
 import pytest
+import yaml
 
 from netsre.errors import SpecErrors
 from netsre.model import specs
 from netsre.model.policies import codes, files
 from netsre.model.policies.values import Direction, NetworkPeer
+from tests.unit.app import test_schemas as both
 
 KUBERNETES = """\
 apiVersion: networking.k8s.io/v1
@@ -220,3 +222,20 @@ def test_an_address_without_a_prefix_is_one_of_ciliums_networks() -> None:
         "192.0.2.7/32",
         "2001:db8::7/128",
     ]
+
+
+@pytest.mark.parametrize("text", [KUBERNETES, CILIUM], ids=["kubernetes", "cilium"])
+def test_whatever_stands_in_a_place_is_read_or_found_wrong(text: str) -> None:
+    """Nothing that a person writes ends in anything but policies or findings."""
+    whole = yaml.safe_load(text)
+    taken = refused = 0
+    for path in both.places(whole):
+        for _, candidate in both.changed(whole, path):
+            findings = specs.Findings()
+            policies = files.read({"p.yaml": yaml.safe_dump(candidate)}, findings)
+            taken += not len(findings)
+            refused += bool(len(findings))
+            assert policies or len(findings)
+            assert all(one.line > 0 and one.message for one in findings.sorted())
+    assert taken > 50
+    assert refused > 300
