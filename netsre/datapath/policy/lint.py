@@ -41,6 +41,9 @@ def findings(policies: Iterable[Policy], endpoints: Sequence[Endpoint] | None = 
             rules = policy.rules[direction]
             for rule in rules:
                 _alone(rule, rules, found)
+        for rule in policy.idle:
+            message = "is of a direction that policyTypes leaves out; add it there, or leave the rule out"
+            _say(found, rule.origin, codes.NO_EFFECT, rule.name, message)
     for direction in Direction:
         _together([_Placed(one.subject, rule) for one in known for rule in one.rules[direction]], found)
     if endpoints is not None:

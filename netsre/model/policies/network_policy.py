@@ -43,11 +43,11 @@ def read(document: specs.Mapping) -> tuple[Policy, ...]:
     rules = {way: _rules(spec, way, namespace, full_name) for way in Direction}
     isolates = _types(spec, rules[Direction.EGRESS] != ())
     spec.end()
-    # Rules of a direction that the policy is not about are not there.
     kept = {way: rules[way] if way in isolates else () for way in Direction}
+    idle = tuple(rule for way in Direction if way not in isolates for rule in rules[way])
     subject = parts.in_namespace(subject, namespace)
     origin = document.origin
-    return (Policy(NETWORK_POLICY, full_name, subject, isolates, MappingProxyType(kept), origin),)
+    return (Policy(NETWORK_POLICY, full_name, subject, isolates, MappingProxyType(kept), origin, idle),)
 
 
 def _types(spec: specs.Mapping, egress_written: bool) -> frozenset[Direction]:  # noqa: FBT001 - an answer

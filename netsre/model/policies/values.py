@@ -232,6 +232,8 @@ class Policy:
     """The directions in which what no rule allows is denied."""
     rules: Mapping[Direction, tuple[Rule, ...]]
     origin: Origin
+    idle: tuple[Rule, ...] = ()
+    """Rules of a direction that it is not about: they are written, and mean nothing."""
 
     @property
     def order(self) -> tuple[str, str, str, int]:

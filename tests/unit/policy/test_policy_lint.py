@@ -112,6 +112,10 @@ CASES = {
         [cilium("endpointSelector: {}\ningress: [{}, {fromEndpoints: [{}]}]")],
         [(codes.NO_EFFECT, "x/p ingress[0] matches nothing")],
     ),
+    "a rule of a direction that is not among the types": (
+        [kubernetes("podSelector: {}\npolicyTypes: [Egress]\ningress: [{ports: [{port: 80}]}]")],
+        [(codes.NO_EFFECT, "x/p ingress[0] is of a direction that policyTypes leaves out")],
+    ),
     "no endpoint is selected": (
         [kubernetes("podSelector: {matchLabels: {pod: d}}\ningress: [{ports: [{port: 80}]}]")],
         [(codes.NO_ENDPOINT, "x/p selects no endpoint")],
