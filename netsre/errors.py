@@ -9,6 +9,7 @@ NetsreError                 something a person can act on; one line: thing, valu
 │   ├── Busy                more alerts wait for the disk than may; they are sent again
 │   ├── ChannelUnusable     a channel takes no message at all; all of them wait
 │   ├── ControlUnreachable  a process did not answer on its socket
+│   ├── IdentitiesExhausted  policies tell more ends apart than there are numbers; those in force stay
 │   ├── LabSilent           the lab gave no answer; what it did is found out by looking
 │   ├── NodeUnreachable     the node gave no answer; what it did is found out by looking
 │   ├── PartAway            a process of the agent that has more privileges does not answer

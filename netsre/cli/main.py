@@ -44,6 +44,7 @@ COMMANDS: Final[Mapping[str, LazyCommand]] = MappingProxyType(
             "netsre.cli.generate:generate", "Write dashboards from the SLOs and metrics."
         ),
         "kill-switch": LazyCommand("netsre.cli.kill_switch:kill_switch", "Stop all automation at once."),
+        "policy": LazyCommand("netsre.cli.policy:policy", "Say what network policies decide; check them."),
         "runbook": LazyCommand("netsre.cli.runbook:runbook", "List, check and follow runbooks."),
         "slo": LazyCommand("netsre.cli.slo:slo", "Check service levels and show where they stand."),
         "top": LazyCommand("netsre.cli.top:top", "Watch an agent's numbers live in this terminal."),

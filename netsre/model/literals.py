@@ -100,7 +100,7 @@ def printable(text: str) -> str:
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """Return `; did you mean 'x'?` for the known word most like this one, else the words that are known."""
-    words = sorted(known)
+    words = sorted(map(str, known))
     folded = {candidate.casefold(): candidate for candidate in words}
     close = difflib.get_close_matches(word.casefold(), folded, n=1, cutoff=0.6)
     if close:

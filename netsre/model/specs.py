@@ -70,6 +70,7 @@ CODES: Final = MappingProxyType(
 _LONGEST: Final = 4_000
 """Characters of a message that are kept: room for a list of every metric there is."""
 _NULLS: Final = frozenset({"", "~", "null", "Null", "NULL"})
+Parsed = TypeVar("Parsed")
 
 
 class Findings:
@@ -111,21 +112,21 @@ class Scalar:
         """Record that this value is wrong; the message continues after its path."""
         self.findings.add(self.origin, code, f"{self.path} {message}")
 
+    def read(self, parse: Callable[[str], Parsed], code: str) -> Parsed | None:
+        """Return what a reader makes of the text; words of a `ValueError` are a finding of this code."""
+        try:
+            return parse(self.value)
+        except ValueError as error:
+            self.wrong(code, str(error))
+            return None
+
     def exact(self) -> Fraction | None:
         """Return the decimal number, exactly."""
-        try:
-            return parse_exact(self.value)
-        except ValueError as error:
-            self.wrong(NUMBER, str(error))
-            return None
+        return self.read(parse_exact, NUMBER)
 
     def percent(self) -> Fraction | None:
         """Return a percentage such as `2%` as a share of one, exactly."""
-        try:
-            return parse_percent(self.value)
-        except ValueError as error:
-            self.wrong(NUMBER, str(error))
-            return None
+        return self.read(parse_percent, NUMBER)
 
     def integer(self) -> int | None:
         """Return a whole number that is not negative."""
@@ -136,19 +137,11 @@ class Scalar:
 
     def duration(self) -> int | None:
         """Return a length of time in milliseconds, at least 1."""
-        try:
-            return parse_duration(self.value)
-        except ValueError as error:
-            self.wrong(DURATION, str(error))
-            return None
+        return self.read(parse_duration, DURATION)
 
     def name(self, parse: Callable[[str], str] = parse_name) -> str | None:
         """Return the name of a thing of ours, as its kind is named."""
-        try:
-            return parse(self.value)
-        except ValueError as error:
-            self.wrong(NAME, str(error))
-            return None
+        return self.read(parse, NAME)
 
     def choice(self, *accepted: str) -> str | None:
         """Return the value when it is one of the accepted words."""
@@ -300,6 +293,10 @@ class Mapping:
             self.findings.add(self.origin, CHOICE, message)
         return None
 
+    def skip(self, *keys: str) -> None:
+        """Let these keys be written, whatever their value: somebody else reads them."""
+        self._asked.update(keys)
+
     def end(self) -> None:
         """Report every key that nothing asked for."""
         for key, entry in self._entries.items():
@@ -355,13 +352,19 @@ class Document:
 
 def documents(text: str, file: str, kinds: Collection[str], findings: Findings) -> list[Document]:
     """Read the documents of one file that have a head we know; everything else becomes findings."""
-    roots, error = yamltree.documents(text)
+    instead = f"write one of {', '.join(sorted(kinds))}"
+    found = [_document(root, kinds) for root in roots(text, file, instead, findings)]
+    return [document for document in found if document is not None]
+
+
+def roots(text: str, file: str, instead: str, findings: Findings) -> list[Value]:
+    """Return every document of a file, of any shape; `instead` says what to write where there is none."""
+    nodes, error = yamltree.documents(text)
     if error is not None:
         findings.add(Origin(file, error.line), REFUSED_YAML if error.refused else SYNTAX, error.message)
-    elif not roots:
-        findings.add(Origin(file, 1), EMPTY, f"no document; write one of {', '.join(sorted(kinds))}")
-    found = [_document(_value(root, "", file, findings), kinds) for root in roots]
-    return [document for document in found if document is not None]
+    elif not nodes:
+        findings.add(Origin(file, 1), EMPTY, f"no document; {instead}")
+    return [_value(node, "", file, findings) for node in nodes]
 
 
 def _document(root: Value, kinds: Collection[str]) -> Document | None:

@@ -9,11 +9,12 @@ from collections.abc import Iterator
 import pytest
 
 from netsre import conventions
-from netsre.adapters import cgroups, exposition, namespaces, node_facts, processes
+from netsre.adapters import cgroups, exposition, namespaces, processes
 from netsre.adapters.bpf import holders
 from netsre.adapters.namespaces import inventory
 from netsre.adapters.namespaces.entering import NamespaceGone
 from netsre.datapath.growth import Growth
+from netsre.datapath.mounts import first_of_each
 from netsre.metrics.conntrack import Table, put_table
 from netsre.metrics.readings import Readings
 from tests.kernel import attempts
@@ -58,9 +59,10 @@ def test_a_namespace_of_any_name_is_read_and_served() -> None:
 @pytest.mark.requires("ip", "netns")
 def test_a_name_with_every_kind_of_line_break_hides_no_mount() -> None:
     """The kernel escapes some of them in its list of mounts; the others end no line there."""
+    mounts = Path("/proc/self/mounts")
 
     def seen() -> list[object]:
-        return [node_facts._mounts()["proc"], holders._mounts(), cgroups._root()]
+        return [first_of_each(mounts.read_bytes())["proc"], holders._mounts(), cgroups._root()]
 
     before = seen()
     prefix = processes.this_process().name("test", "lines").encode()

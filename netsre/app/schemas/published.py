@@ -7,7 +7,7 @@ from typing import Final
 from netsre import conventions
 from netsre.alerting import parsing as alerts
 from netsre.app import settings
-from netsre.app.schemas import automation, levels, parts, records, set_up
+from netsre.app.schemas import automation, endpoints, levels, parts, records, set_up
 from netsre.app.schemas.parts import Schema
 from netsre.datapath import workload_files
 from netsre.model import alert_rules, gamedays
@@ -54,6 +54,11 @@ def schemas() -> Mapping[str, Schema]:
     return {**found, ANY: {"$id": ANY, **any_kind}}
 
 
+def list_schemas() -> Mapping[str, Schema]:
+    """Return the schemas of files that are a list without a head, by file name."""
+    return {"endpoints.json": {"$id": "endpoints.json", **endpoints.listed()}}
+
+
 def record_schemas() -> Mapping[str, Schema]:
     """Return the schemas of what netsre writes for other programs, by file name."""
     return {"flow.json": {"$id": "flow.json", **records.flow()}}
@@ -63,5 +68,5 @@ def files() -> Mapping[str, bytes]:
     """Return what stands in each file."""
     return {
         file: (json.dumps(schema, indent=2, ensure_ascii=False) + "\n").encode()
-        for file, schema in {**schemas(), **record_schemas()}.items()
+        for file, schema in {**schemas(), **list_schemas(), **record_schemas()}.items()
     }

@@ -13,6 +13,7 @@ from netsre.datapath import codes as workload_codes
 from netsre.datapath import flows, workload_files
 from netsre.gameday import codes as gameday_codes
 from netsre.model import specs
+from netsre.model.policies import codes as policy_codes
 from netsre.runbook import codes as runbook_codes
 from netsre.runbook.actions.catalogue import ACTIONS
 from netsre.slo import codes as slo_codes
@@ -70,6 +71,7 @@ def test_the_documentation_lists_every_code_with_its_meaning() -> None:
         **runbook_codes.CODES,
         **gameday_codes.CODES,
         **workload_codes.CODES,
+        **policy_codes.CODES,
     }
 
     assert {code: row[0] for code, row in documented.items()} == known
@@ -80,7 +82,12 @@ def test_every_file_that_is_shown_can_be_used(
     tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Whoever copies a service level or a runbook out of a page gets no finding."""
-    checks = {"kind: SLO": ("slo", "validate"), "kind: Runbook": ("runbook", "lint")}
+    checks = {
+        "kind: SLO": ("slo", "validate"),
+        "kind: Runbook": ("runbook", "lint"),
+        "kind: NetworkPolicy": ("policy", "lint"),
+        "kind: CiliumNetworkPolicy": ("policy", "lint"),
+    }
     used = set()
     for page in PAGES:
         for shown in re.findall(r"^```yaml\n(apiVersion:.*?)^```", text_of(page), re.MULTILINE | re.DOTALL):

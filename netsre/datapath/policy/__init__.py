@@ -1,0 +1,1 @@
+"""What policies decide: the reference, and what a kernel map can hold of it."""
