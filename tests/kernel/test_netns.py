@@ -5,6 +5,7 @@ import os
 import pathlib
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
