@@ -180,7 +180,8 @@ ALWAYS_INLINE void udp_logs(const struct udp_conversation *talk, const struct fl
 	event->destination = key->destination;
 	event->remote_known = 1;
 	event->role = FLOW_UDP_CLIENT;
-	event->pad[0] = event->pad[1] = event->pad[2] = 0;
+	event->drop = 0;
+	event->pad = 0;
 	udp_log.ringbuf_submit(event, BPF_RB_NO_WAKEUP);
 }
 
