@@ -124,14 +124,16 @@ def test_a_client_has_the_name_of_the_cgroup_that_its_socket_was_made_in(tmp_pat
 
 
 def test_the_probe_that_is_left_out_is_absent_and_costs_the_others_nothing() -> None:
-    """Neither series nor a word of it, and those of TCP as ever."""
+    """No series, a word of the choice, and those of TCP as ever."""
     with attempts.place() as place, running("--without", "udp") as agent:
         place.run(lambda: attempts.failing(socket.AF_INET, REFUSED_PORT))
         with connected(place, socket.AF_INET, DNS) as client:
             client.send(b"x")
 
         assert wait_until(lambda: flows(agent, place.name) == {("tcp", "loopback", "refused"): COUNT})
-        assert "udp" not in agent.get("/readyz")[1]
+        assert [line for line in agent.get("/readyz")[1].splitlines() if "udp" in line] == [
+            "udp: not_wanted: left out with --without; attempts over UDP are not counted"
+        ]
 
 
 def test_each_of_the_two_probes_works_where_the_other_does_not_compile(tmp_path: pathlib.Path) -> None:

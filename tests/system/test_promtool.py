@@ -35,6 +35,8 @@ _SAMPLES: Final[Mapping[str, tuple[str, ...]]] = {
     "owner": (c.OWNER, "some-owner"),
     "window": ("5m", "1h"),
     "path": ("bpf", "other"),
+    "direction": ("egress", "ingress"),
+    "protocol": ("tcp", "udp"),
 }
 """Values of the labels that expressions select by; any other label has one value of its own."""
 

@@ -22,7 +22,7 @@ from netsre.adapters.namespaces.entering import NamespaceGone
 from netsre.adapters.namespaces.inventory import Namespace
 from netsre.adapters.part.client import Part, PartAway, Reply, Usage
 from netsre.app.inventory import wire
-from netsre.app.inventory.wire import Command
+from netsre.app.inventory.wire import MOST_IDS, Command
 from netsre.datapath.maps import MapFacts
 from netsre.datapath.requirements import INVENTORY_CAPABILITIES
 
@@ -170,8 +170,12 @@ class Inventory:
     def map_ids(self) -> Iterator[int]:
         """Yield the id of every map, in order; raises `PartAway` or `OSError`."""
         last = 0
-        while found := self._ask(Command.MAP_IDS, last, read=wire.numbers):
+        while True:
+            found = self._ask(Command.MAP_IDS, last, read=wire.numbers)
             yield from found
+            # No further than the first list that is not full: new ones may come faster than we ask.
+            if len(found) < MOST_IDS:
+                return
             if found[-1] <= last:
                 raise _bad("ids that go backwards")
             last = found[-1]
