@@ -10,6 +10,7 @@ import os
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final, Protocol, TypeVar
 
 from netsre.adapters import conntrack, namespaces, privileges
@@ -172,12 +173,12 @@ class Inventory:
         last = 0
         while True:
             found = self._ask(Command.MAP_IDS, last, read=wire.numbers)
+            if any(later <= earlier for earlier, later in pairwise((last, *found))):
+                raise _bad("ids that go backwards")
             yield from found
             # No further than the first list that is not full: new ones may come faster than we ask.
             if len(found) < MOST_IDS:
                 return
-            if found[-1] <= last:
-                raise _bad("ids that go backwards")
             last = found[-1]
 
     def map_facts(self, numbers: Sequence[int]) -> list[MapFacts]:
