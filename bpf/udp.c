@@ -15,8 +15,7 @@
  * sent. Only another thread that reads can have taken it by then; an error of the last UDP_SAME_CALL_NS is then
  * taken for it.
  *
- * Given by the loader: OFF_*, CONNECT_BUCKET, STALL_NS, UDP_*, MAX_UDP_*. Compiled behind
- * attempts.c.
+ * Given by the loader: OFF_*, CONNECT_BUCKET, STALL_NS, UDP_*, MAX_UDP_*. Compiled behind attempts.c.
  */
 #include <linux/types.h>
 
