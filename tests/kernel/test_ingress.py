@@ -172,13 +172,10 @@ def test_what_nobody_listens_for_is_refused_once_by_the_end_that_can_know(
     with site.remote() as client:
         answers = [client.connect(_CLOSED) for _ in range(_MANY)]
     seen = site.connect(_MANY + 1, _CLOSED)
-    probe.scan(time.monotonic_ns())
-    early = counted(probe, site).get(TURNED_AWAY, 0)
 
     assert (set(answers), seen) == ({False}, {errno.ECONNREFUSED: _MANY + 1})
     # One SYN more under load is one reset more, and the same attempt.
     assert firewall.packets(site.between.server)["resets"] >= 2 * _MANY + 1
-    assert early < _MANY
     assert settled(probe, site) == {TURNED_AWAY: _MANY, REFUSED: _MANY + 1}
     assert settled(probe, site) == {TURNED_AWAY: _MANY, REFUSED: _MANY + 1}
 

@@ -14,9 +14,9 @@ CHECKOUT = pathlib.Path(__file__).resolve().parent.parent.parent
 FOREGROUND = CHECKOUT / "tools" / "foreground.py"
 
 PATIENT = """
-import signal, sys, time
+import os, signal, sys, time
 def stop(number, frame):
-    print("stopped", flush=True)
+    os.write(1, b"stopped\\n")
     sys.exit(int(sys.argv[1]))
 signal.signal(signal.SIGINT, stop)
 signal.signal(signal.SIGTERM, stop)
