@@ -62,7 +62,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             if need not in needs.NEEDS:
                 known = ", ".join(needs.NEEDS)
                 raise pytest.UsageError(f"{item.nodeid}: unknown need {need!r}; known: {known}")
-        if needed & queues.HOST_NEEDS and queues.queue_of(item.nodeid) != queues.HOST:
+        if needed & queues.HOST_NEEDS and queues.queue_of(item.nodeid) not in {queues.HOST, queues.OWN}:
             raise pytest.UsageError(f"{item.nodeid}: can change the host; name it in tests/queues.py")
     items.sort(key=lambda item: queues.turn_of(item.nodeid))
 

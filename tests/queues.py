@@ -1,8 +1,9 @@
 """How the workers of a run share its tests: in queues, each of which one worker takes from end to end.
 
 Tests that can change the host, or see it changed, are one queue and run one after the other: they raise the
-limit of its connection tables, sweep up what others have left, and count what happens anywhere on it. Every
-other module is a queue of its own.
+limit of its connection tables, sweep up what others have left, and count what happens anywhere on it. Those
+of probes that look at namespaces of their own alone are another one beside it. Every other module is a queue
+of its own.
 """
 
 from typing import Final
@@ -21,18 +22,24 @@ _HOST_TESTS: Final = (
     "tests/system/test_up.py",
     "tests/system/test_up_alertmanager.py",
 )
+OWN: Final = "own namespaces"
+_OWN_TESTS: Final = tuple(
+    f"tests/kernel/test_{name}.py" for name in ("flow_drops", "ingress", "udp", "udp_bounds", "udp_ways")
+)
 
 
 def queue_of(test: str) -> str:
     """Return the queue of a test, by its id."""
+    if test.startswith(_OWN_TESTS):
+        return OWN
     return HOST if test.startswith(_HOST_TESTS) else test.partition("::")[0]
 
 
 def turn_of(test: str) -> int:
     """Return when a test's queue begins: first the longest, which decides how long a run takes."""
-    if queue_of(test) == HOST:
-        return 0
-    return 1 if test.startswith("tests/system/") else 2
+    if (queue := queue_of(test)) in {HOST, OWN}:
+        return 0 if queue == HOST else 1
+    return 2 if test.startswith("tests/system/") else 3
 
 
 class Scheduler(LoadScopeScheduling):  # type: ignore[misc]
