@@ -4,11 +4,13 @@ import contextlib
 import itertools
 import socket
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
 from netsre.adapters import namespaces, processes
+from netsre.adapters.bpf.flow_counts import FlowCounts
 
 COUNT: Final = 23
 """A prime number of attempts each: whatever counts in pairs or batches cannot arrive at it by chance."""
@@ -102,3 +104,12 @@ def waiting(where: Place, family: socket.AddressFamily, count: int = COUNT) -> I
     finally:
         for attempt in attempts:
             attempt.close()
+
+
+def outcomes(probe: FlowCounts, place: Place) -> dict[tuple[str, str], int]:
+    """Return counts by (outcome, reason) of the attempts made in one namespace."""
+    found: Counter[tuple[str, str]] = Counter()
+    for count in probe.counts():
+        if count.netns == place.inode:
+            found[(count.outcome, count.reason)] += count.count
+    return dict(found)

@@ -6,7 +6,6 @@ import socket
 import struct
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Final
 
@@ -49,15 +48,6 @@ def packets(place: Place) -> tuple[int, int, int]:
     """Return how many datagrams were sent to a server, how many came from it, and how many errors."""
     found = firewall.packets(place.name)
     return found["asked"], found["answered"], found["unreachable"]
-
-
-def outcomes(probe: UdpProbe, place: Place) -> dict[tuple[str, str], int]:
-    """Return counts by (outcome, reason) of the attempts made in one namespace."""
-    found: Counter[tuple[str, str]] = Counter()
-    for count in probe.counts():
-        if count.netns == place.inode:
-            found[(count.outcome, count.reason)] += count.count
-    return dict(found)
 
 
 def scan_when_due(probe: UdpProbe, begun_ns: int) -> None:

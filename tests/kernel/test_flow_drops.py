@@ -14,7 +14,7 @@ from netsre.app.resources import directory
 from netsre.datapath.flow_log import Switch
 from netsre.datapath.probes import DROPS, FLOWS
 from tests.kernel import attempts, firewall
-from tests.kernel.attempts import COUNT, DROPPED_PORT, Place
+from tests.kernel.attempts import COUNT, DROPPED_PORT, Place, outcomes
 
 pytestmark = [pytest.mark.requires("nft", "ip", "netns")]
 families = pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6], ids=["ipv4", "ipv6"])
@@ -31,13 +31,6 @@ chain output {{
 
 
 @pytest.fixture
-def place() -> Iterator[Place]:
-    """Make a namespace of this test's own, in which a port is silent."""
-    with attempts.place() as made:
-        yield made
-
-
-@pytest.fixture
 def probe(place: Place) -> Iterator[FlowProbe]:
     """Attach the flow probe and the drops probe as the agent does, in one text."""
     del place
@@ -47,15 +40,6 @@ def probe(place: Place) -> Iterator[FlowProbe]:
     yield FlowProbe(sessions[0])
     for session in sessions:
         session.close()
-
-
-def outcomes(probe: FlowProbe, place: Place) -> dict[tuple[str, str], int]:
-    """Return what became of the attempts of one namespace."""
-    found: Counter[tuple[str, str]] = Counter()
-    for count in probe.counts():
-        if count.netns == place.inode:
-            found[(count.outcome, count.reason)] += count.count
-    return dict(found)
 
 
 @families

@@ -21,18 +21,11 @@ from netsre.app.resources import directory
 from netsre.datapath.block import source_key
 from netsre.datapath.flows import ATTEMPT, DENIAL, STALL_CLAIM, STALL_NS, UNKNOWN_BUCKET, decode_attempts
 from tests.kernel import attempts, beyond
-from tests.kernel.attempts import COUNT, Place
+from tests.kernel.attempts import COUNT, Place, outcomes
 from tests.machine import wait_until
 
 pytestmark = [pytest.mark.requires("nft", "ip", "netns")]
 families = pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6], ids=["ipv4", "ipv6"])
-
-
-@pytest.fixture
-def place() -> Iterator[Place]:
-    """Make a namespace of this test's own: its inode tells our attempts from all others."""
-    with attempts.place() as made:
-        yield made
 
 
 @pytest.fixture
@@ -46,15 +39,6 @@ def probe(place: Place) -> Iterator[FlowProbe]:
     session = open_session(directory("bpf"))
     yield FlowProbe(session)
     session.close()
-
-
-def outcomes(probe: FlowProbe, place: Place) -> dict[tuple[str, str], int]:
-    """Return counts by (outcome, reason) of the attempts made in one namespace."""
-    found: Counter[tuple[str, str]] = Counter()
-    for count in probe.counts():
-        if count.netns == place.inode:
-            found[(count.outcome, count.reason)] += count.count
-    return dict(found)
 
 
 def in_flight(probe: FlowProbe, place: Place) -> set[bytes]:

@@ -19,7 +19,7 @@ from netsre.datapath import udp
 from netsre.datapath.flows import STALL_NS, UDP_CLIENT, UNKNOWN_BUCKET
 from netsre.datapath.probes import UDP
 from tests.kernel import attempts, netstat
-from tests.kernel.attempts import COUNT, Place
+from tests.kernel.attempts import COUNT, Place, outcomes
 from tests.kernel.datagrams import (
     CLOSED_PORT,
     ECHO_PORT,
@@ -29,7 +29,6 @@ from tests.kernel.datagrams import (
     Address,
     connected,
     open_socket,
-    outcomes,
     packets,
     scan_when_due,
     send_many,

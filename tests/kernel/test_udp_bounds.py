@@ -24,14 +24,13 @@ from netsre.datapath.flow_log import FlowEvent, Switch
 from netsre.datapath.flows import STALL_NS, UDP_CLIENT
 from netsre.datapath.probes import UDP
 from tests.kernel import attempts, beyond, delayed_link, netstat
-from tests.kernel.attempts import COUNT, LOOPBACK, Place
+from tests.kernel.attempts import COUNT, LOOPBACK, Place, outcomes
 from tests.kernel.datagrams import (
     CLOSED_PORT,
     ECHO_PORT,
     SILENT_PORT,
     connected,
     open_socket,
-    outcomes,
     packets,
     serving,
     target,

@@ -16,7 +16,7 @@ from netsre.app.resources import directory
 from netsre.datapath import udp
 from netsre.datapath.probes import UDP
 from tests.kernel import attempts
-from tests.kernel.attempts import COUNT, Place
+from tests.kernel.attempts import COUNT, Place, outcomes
 from tests.kernel.datagrams import (
     CLOSED_PORT,
     ECHO_PORT,
@@ -24,7 +24,6 @@ from tests.kernel.datagrams import (
     Address,
     connected,
     open_socket,
-    outcomes,
     packets,
     scan_when_due,
     serving,
