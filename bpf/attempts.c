@@ -43,6 +43,18 @@ ALWAYS_INLINE __u32 workload_at(struct workload_key *key)
 	return found ? *found : 0;
 }
 
+/* The number of the name of an end; 0 for none. */
+ALWAYS_INLINE __u32 workload_named(const struct source_address *end, __u16 port)
+{
+	struct workload_key key = {
+		.bits = WORKLOAD_BITS,
+		.port = port,
+		.address = {end->word[0], end->word[1], end->word[2], end->word[3]},
+	};
+
+	return workload_at(&key);
+}
+
 /* Says whether an attempt began while its source was blocked. */
 ALWAYS_INLINE int is_denied(struct source_address *source, __u64 start_ns)
 {

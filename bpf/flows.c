@@ -17,19 +17,11 @@
  * interrupted and runs. Whichever comes first ends the attempt and leaves nothing to the other. There is no
  * third level: packets do not interrupt packets. The reader attaches the second when the first missed a run.
  *
- * At a server a connection is accepted when its socket goes from SYN_RECV to ESTABLISHED. If its client is here too,
- * that one was answered before and has counted it. Both know the connection by the two numbers that its ends began to
- * count bytes from, whatever addresses were translated between them. So whoever counts it leaves them in `connections`,
- * and whoever finds them there counts nothing: a connection is one flow, also for two programs.
- *
- * A SYN to a port where nobody listens waits in `refusals`, until the reader counts it a second later. If its client is
- * here, that one hears of it at once, counts it, and takes it away.
- *
  * Where the flow log is on, what is counted is also an event in a ring: all but the delivered attempts, and of
  * those one in so many. The ring wakes nobody, its reader comes by; an event that finds it full is counted as lost.
  *
  * Given by the loader: OFF_* (member offsets from this kernel's BTF), CONNECT_BUCKET, STALL_NS, EARLY_TICKS,
- * MAX_ATTEMPTS, MAX_FLOWS, MAX_REFUSALS, CONNECTION_SETS, FLOW_LOG_PAGES. Compiled behind attempts.c.
+ * MAX_ATTEMPTS, MAX_FLOWS, FLOW_LOG_PAGES. Compiled behind attempts.c and connections.c.
  */
 #include <linux/types.h>
 
@@ -38,9 +30,6 @@
 #include "flow_log.h"
 #include "flows.h"
 #include "sockets.h"
-
-#define TCP_HEADER_SYN 0x02
-#define TCP_HEADER_ACK 0x10
 
 /*
  * Entries stay after the attempt has ended, with start_ns 0: the kernel hands out the same socket addresses
@@ -55,14 +44,6 @@ BPF_PERCPU_HASH(flows, struct flow_key, struct flow_value, MAX_FLOWS);
 BPF_PERCPU_ARRAY(flows_overflow, struct flow_value, FLOW_ROLES *FLOW_OUTCOMES);
 /* Attempts that found `attempts` full: their outcome is counted, their latency is not known. */
 BPF_PERCPU_ARRAY(attempts_overflow, __u64, 1);
-
-/* Not a hash: a store here costs a tenth of an insert, and what is old leaves by itself. */
-BPF_ARRAY(connections, struct connection_set, CONNECTION_SETS);
-BPF_HASH(refusals, struct refusal_key, struct refusal, MAX_REFUSALS);
-/* The latest of them: mostly older than an attempt that fails, and then there is none to be taken away. */
-BPF_ARRAY(last_refusal_ns, __u64, 1);
-/* Refused SYNs that found `refusals` full: not counted, as nobody knows whether their client does. */
-BPF_PERCPU_ARRAY(refusals_overflow, __u64, 1);
 
 BPF_RINGBUF_OUTPUT(flow_log, FLOW_LOG_PAGES);
 /* Events that found no room, by outcome. */
@@ -83,18 +64,6 @@ ALWAYS_INLINE void read_remote(const void *sk, struct source_address *remote)
 	remote->word[1] = MEMBER(__u32, sk, OFF_SKC_V6_DADDR + 4);
 	remote->word[2] = MEMBER(__u32, sk, OFF_SKC_V6_DADDR + 8);
 	remote->word[3] = MEMBER(__u32, sk, OFF_SKC_V6_DADDR + 12);
-}
-
-/* The number of the name of an end; 0 for none. */
-ALWAYS_INLINE __u32 workload_named(const struct source_address *end, __u16 port)
-{
-	struct workload_key key = {
-		.bits = WORKLOAD_BITS,
-		.port = port,
-		.address = {end->word[0], end->word[1], end->word[2], end->word[3]},
-	};
-
-	return workload_at(&key);
 }
 
 /* Of where an attempt goes. */
@@ -265,119 +234,77 @@ ALWAYS_INLINE void flow_log_ends(const void *sk, const struct flow_key *key, __u
 	flow_log.ringbuf_submit(event, BPF_RB_NO_WAKEUP);
 }
 
-/*
- * Says whether a new connection was counted, and has it remembered in any case, in the place of the oldest of its set.
- * Each end knows from where it, and from where the other, counts its bytes.
- */
-ALWAYS_INLINE int counted_before(const void *sk, int here_is_client)
-{
-	const void *tcp = bpf_skc_to_tcp_sock((void *)sk);
-	struct connection_set *set;
-	__u32 ours, theirs, server, next;
-	int slot;
-
-	if (!tcp)
-		return 0;
-	ours = MEMBER(__u32, tcp, OFF_TCP_SND_UNA);
-	theirs = MEMBER(__u32, tcp, OFF_TCP_RCV_NXT);
-	server = here_is_client ? theirs : ours;
-	slot = (ours ^ theirs) & (CONNECTION_SETS - 1);
-	set = connections.lookup(&slot);
-	if (!set)
-		return 0;
-#pragma unroll
-	for (int way = 0; way < CONNECTION_WAYS; way++)
-		if (MEMBER(__u32, &set->server[way], 0) == server)
-			return 1;
-	next = MEMBER(__u32, &set->next, 0);
-	if (next >= CONNECTION_WAYS)
-		next = 0;
-	*(volatile __u32 *)&set->server[next] = server;
-	*(volatile __u32 *)&set->next = next + 1;
-	return 0;
-}
-
-/* A client here failed: if it was refused by this kernel, then nobody else is to count that. */
-ALWAYS_INLINE void take_refusal(const void *sk, __u64 start_ns)
-{
-	struct refusal_key key = {};
-	int slot = 0;
-	__u64 *last_ns = last_refusal_ns.lookup(&slot);
-	const void *tcp;
-
-	if (!last_ns || start_ns > *last_ns)
-		return;
-	tcp = bpf_skc_to_tcp_sock((void *)sk);
-	if (!tcp)
-		return;
-	key.sequence = MEMBER(__u32, tcp, OFF_TCP_SND_UNA);
-	refusals.delete(&key);
-}
+/* What an attempt has come to, or a connection that was accepted: counted, and logged, at one place in each program. */
+struct flow_end {
+	struct flow_key key;
+	__u64 start_ns; /* 0 where nobody saw it. */
+	__u64 end_ns;	/* 0 where no clock was read. */
+	__u64 waited;	/* Of a delivered attempt. */
+};
 
 /* An attempt whose beginning was not seen: its outcome is counted, in nobody's namespace, without a latency. */
-ALWAYS_INLINE void unknown_ends(const void *sk, int answered)
+ALWAYS_INLINE int unknown_ends(const void *sk, int answered, struct flow_end *end)
 {
-	struct flow_key key = {.outcome = answered ? FLOW_DELIVERED : FLOW_FAILED};
-
 	if (!is_tcp(sk))
-		return;
+		return 0;
 	if (answered) {
-		key.bucket = UNKNOWN_BUCKET;
-		counted_before(sk, 1);
+		end->key.outcome = FLOW_DELIVERED;
+		end->key.bucket = UNKNOWN_BUCKET;
 	} else {
-		key.error = error_of(sk);
-		take_refusal(sk, 0);
+		end->key.outcome = FLOW_FAILED;
+		end->key.error = error_of(sk);
 	}
-	count(&key, 0);
-	flow_log_ends(sk, &key, 0, 0);
+	return 1;
 }
 
-ALWAYS_INLINE void known_ends(const void *sk, int answered, struct attempt *known)
+/* Says whether it is to be counted: the reader may have found it stalled before. */
+ALWAYS_INLINE int known_ends(const void *sk, int answered, struct attempt *known, struct flow_end *end)
 {
-	struct flow_key key = {
-		.outcome = answered ? FLOW_DELIVERED : FLOW_FAILED,
-		.cgroup = known->cgroup,
-		.netns = known->netns,
-		.workload = known->workload,
-		.destination = known->destination,
-	};
 	struct stall_claim claim = {.sock = (__u64)sk, .start_ns = known->start_ns};
-	__u64 end = answered ? answered_ns(sk) : failed_ns(known);
+	__u64 waited, one = 1;
+	long refused;
+
+	end->start_ns = claim.start_ns;
+	end->end_ns = answered ? answered_ns(sk) : failed_ns(known);
 	/* Both clocks are cut to their own resolution: an answer may seem to come before its question. */
-	__u64 waited = end > claim.start_ns ? end - claim.start_ns : 0;
-
-	if (answered)
-		counted_before(sk, 1);
-	else
-		take_refusal(sk, claim.start_ns);
+	waited = end->end_ns > claim.start_ns ? end->end_ns - claim.start_ns : 0;
+	end->key.cgroup = known->cgroup;
+	end->key.netns = known->netns;
+	end->key.workload = known->workload;
+	end->key.destination = known->destination;
+	end->key.outcome = answered ? FLOW_DELIVERED : FLOW_FAILED;
 	if (waited >= STALL_NS) {
-		__u64 one = 1;
-		long refused = stalls.insert(&claim, &one);
-
+		refused = stalls.insert(&claim, &one);
 		/* Only now: the reader forgets the claims of attempts that wait no more. */
 		known->start_ns = 0;
 		if (refused == -EEXIST_CODE)
-			return;
-		if (is_denied(&known->source, claim.start_ns)) {
-			key.outcome = FLOW_DENIED;
-		} else {
-			key.outcome = FLOW_STALLED;
-			key.drop = known->drop;
-		}
-		waited = 0;
-	} else if (answered) {
-		known->start_ns = 0;
-		key.bucket = bucket_of(waited);
+			return 0;
+		end->key.outcome = FLOW_STALLED;
 	} else {
 		known->start_ns = 0;
-		if (is_denied(&known->source, claim.start_ns))
-			key.outcome = FLOW_DENIED;
-		else
-			key.error = error_of(sk);
-		waited = 0;
+		if (answered) {
+			end->key.bucket = bucket_of(waited);
+			end->waited = waited;
+			return 1;
+		}
 	}
-	count(&key, waited);
-	flow_log_ends(sk, &key, claim.start_ns, end);
+	if (is_denied(&known->source, claim.start_ns))
+		end->key.outcome = FLOW_DENIED;
+	else if (end->key.outcome == FLOW_STALLED)
+		end->key.drop = known->drop;
+	else
+		end->key.error = error_of(sk);
+	return 1;
+}
+
+/* A client here is told how its attempt ended; says whether that is to be counted. */
+ALWAYS_INLINE int attempt_ends(const void *sk, int answered, struct attempt *known, struct flow_end *end)
+{
+	if (answered)
+		counted_before(sk, 1);
+	else
+		take_refusal(sk, known ? known->start_ns : 0);
+	return known ? known_ends(sk, answered, known, end) : unknown_ends(sk, answered, end);
 }
 
 /*
@@ -389,71 +316,86 @@ ALWAYS_INLINE int was_accepted(const void *sk)
 	return !MEMBER(void *, sk, OFF_SK_SOCKET) || MEMBER(__u32, sk, OFF_SK_MAX_ACK_BACKLOG);
 }
 
-/* A socket that has come to ESTABLISHED out of SYN_RECV. */
-ALWAYS_INLINE void accepted(const void *sk)
+/* A socket that has come to ESTABLISHED out of SYN_RECV; says whether it is to be counted. */
+ALWAYS_INLINE int accepted(const void *sk, struct flow_end *end)
 {
-	struct flow_key key = {.outcome = FLOW_DELIVERED, .bucket = UNKNOWN_BUCKET, .role = FLOW_TCP_SERVER};
 	struct source_address remote;
 
 	if (!is_tcp(sk) || !was_accepted(sk))
-		return;
+		return 0;
 	/* No other kernel has a loopback address to come from: its client counts it, or was missed. */
-	key.destination = destination_of(sk);
-	if (key.destination == DST_LOOPBACK || counted_before(sk, 0))
-		return;
-	key.cgroup = cgroup_of(sk);
-	key.netns = netns_of(sk);
+	end->key.destination = destination_of(sk);
+	if (end->key.destination == DST_LOOPBACK || counted_before(sk, 0))
+		return 0;
+	end->key.outcome = FLOW_DELIVERED;
+	end->key.bucket = UNKNOWN_BUCKET;
+	end->key.role = FLOW_TCP_SERVER;
+	end->key.cgroup = cgroup_of(sk);
+	end->key.netns = netns_of(sk);
 	if (workloads_are_named()) {
 		read_remote(sk, &remote);
-		key.workload = workload_named(&remote, 0);
+		end->key.workload = workload_named(&remote, 0);
 	}
-	count(&key, 0);
-	flow_log_ends(sk, &key, 0, answered_ns(sk));
+	end->end_ns = answered_ns(sk);
+	return 1;
+}
+
+/*
+ * A socket has left SYN_SENT, or come out of SYN_RECV. An end whose beginning nobody saw is left to the first program
+ * alone. Idle means as much: the first is called before the other one.
+ */
+ALWAYS_INLINE void state_changed(const void *sk, int oldstate, int newstate, int is_first)
+{
+	int answered = newstate == TCP_ESTABLISHED || newstate == TCP_SYN_RECV;
+	struct flow_end end = {};
+	__u64 key = (__u64)sk;
+	struct attempt *known;
+	int counts;
+
+	if (oldstate == TCP_SYN_RECV) {
+		counts = accepted(sk, &end);
+	} else {
+		known = attempts.lookup(&key);
+		if (known && !known->start_ns)
+			known = NULL;
+		if (!known && !is_first)
+			return;
+		counts = attempt_ends(sk, answered, known, &end);
+	}
+	if (!counts)
+		return;
+	count(&end.key, end.waited);
+	flow_log_ends(sk, &end.key, end.start_ns, end.end_ns);
+}
+
+ALWAYS_INLINE int is_of_interest(int oldstate, int newstate)
+{
+	return oldstate == TCP_SYN_SENT || (oldstate == TCP_SYN_RECV && newstate == TCP_ESTABLISHED);
 }
 
 int inet_sock_set_state(struct bpf_raw_tracepoint_args *ctx)
 {
 	int oldstate = ctx->args[1];
 	int newstate = ctx->args[2];
-	int answered = newstate == TCP_ESTABLISHED || newstate == TCP_SYN_RECV;
 	const void *sk = ARGUMENT(ctx, 0);
-	__u64 key = (__u64)sk;
-	struct attempt *known;
 
-	if (newstate == TCP_SYN_SENT) {
-		/* Never left out: connect() is a call, it interrupts nothing. */
+	/* Never left out: connect() is a call, it interrupts nothing. */
+	if (newstate == TCP_SYN_SENT)
 		attempt_begins(sk);
-		return 0;
-	}
-	if (oldstate == TCP_SYN_RECV && newstate == TCP_ESTABLISHED)
-		accepted(sk);
-	if (oldstate != TCP_SYN_SENT)
-		return 0;
-	known = attempts.lookup(&key);
-	/* Idle here means that the beginning was missed: this program is called before the other one. */
-	if (known && known->start_ns)
-		known_ends(sk, answered, known);
-	else
-		unknown_ends(sk, answered);
+	else if (is_of_interest(oldstate, newstate))
+		state_changed(sk, oldstate, newstate, 1);
 	return 0;
 }
 
-/* Does for the first program what that could not. An end whose beginning neither knows is left to the first alone. */
+/* Does for the first program what that could not. */
 int inet_sock_set_state_again(struct bpf_raw_tracepoint_args *ctx)
 {
 	int oldstate = ctx->args[1];
 	int newstate = ctx->args[2];
 	const void *sk = ARGUMENT(ctx, 0);
-	__u64 key = (__u64)sk;
-	struct attempt *known;
 
-	if (oldstate == TCP_SYN_RECV && newstate == TCP_ESTABLISHED)
-		accepted(sk);
-	if (oldstate != TCP_SYN_SENT)
-		return 0;
-	known = attempts.lookup(&key);
-	if (known && known->start_ns)
-		known_ends(sk, newstate == TCP_ESTABLISHED || newstate == TCP_SYN_RECV, known);
+	if (newstate != TCP_SYN_SENT && is_of_interest(oldstate, newstate))
+		state_changed(sk, oldstate, newstate, 0);
 	return 0;
 }
 
@@ -501,104 +443,5 @@ int flow_log_stalled(struct bpf_raw_tracepoint_args *ctx)
 	known = attempts.lookup(&key);
 	event->remote_known = known && known->start_ns == start_ns;
 	flow_log.ringbuf_submit(event, BPF_RB_NO_WAKEUP);
-	return 0;
-}
-
-struct refused_segment {
-	__u16 source;
-	__u16 destination;
-	__u32 sequence;
-	__u32 acknowledged;
-	__u8 length;
-	__u8 flags;
-	__u16 window;
-};
-
-/* Reads whom a packet is from and for; 0 for what is neither IPv4 nor IPv6. */
-ALWAYS_INLINE int read_ends(const void *network, struct refusal *found)
-{
-	__u32 pair[2];
-	__u8 first = 0;
-
-	bpf_probe_read_kernel(&first, sizeof(first), network);
-	if (first >> 4 == 6) {
-		bpf_probe_read_kernel(&found->remote, sizeof(found->remote), network + 8);
-		bpf_probe_read_kernel(&found->local, sizeof(found->local), network + 24);
-		found->destination = destination_v6(found->remote.word);
-		return 1;
-	}
-	if (first >> 4 != 4 || bpf_probe_read_kernel(pair, sizeof(pair), network + 12))
-		return 0;
-	found->remote.word[2] = found->local.word[2] = __builtin_bswap32(0xffff);
-	found->remote.word[3] = pair[0];
-	found->local.word[3] = pair[1];
-	found->destination = destination_v4(pair[0]);
-	return 1;
-}
-
-ALWAYS_INLINE int same_address(const struct source_address *one, const struct source_address *other)
-{
-	return one->word[0] == other->word[0] && one->word[1] == other->word[1] && one->word[2] == other->word[2] &&
-	       one->word[3] == other->word[3];
-}
-
-ALWAYS_INLINE void remember_refusal(__u32 sequence, struct refusal *found)
-{
-	struct refusal_key key = {.sequence = sequence};
-	struct refusal *known;
-	int slot = 0;
-	long failed = refusals.insert(&key, found);
-	__u64 *lost;
-
-	if (failed == -EEXIST_CODE) {
-		known = refusals.lookup(&key);
-		if (known && known->remote_port == found->remote_port && known->local_port == found->local_port &&
-		    same_address(&known->remote, &found->remote) && same_address(&known->local, &found->local))
-			return; /* The same attempt asks again. */
-		/* Clients that all begin at one number are scanners, and none of them is a socket of this kernel. */
-		key.another =
-			(found->remote_port << 16 | found->local_port) ^ found->remote.word[3] ^ found->local.word[3];
-		key.another |= 1;
-		failed = refusals.insert(&key, found);
-	}
-	if (!failed || failed == -EEXIST_CODE)
-		return;
-	lost = refusals_overflow.lookup(&slot);
-	if (lost)
-		__sync_fetch_and_add(lost, 1);
-}
-
-/* A reset is sent. Where there is no socket, and it answers a SYN, an attempt is refused. */
-int flow_refused(struct bpf_raw_tracepoint_args *ctx)
-{
-	const void *sk = ARGUMENT(ctx, 0);
-	const void *skb = ARGUMENT(ctx, 1);
-	struct refused_segment segment = {};
-	struct refusal found = {};
-	const void *head;
-	int slot = 0;
-	__u64 *last_ns;
-
-	if (sk || !skb)
-		return 0;
-	head = (const void *)MEMBER(__u64, skb, OFF_SKB_HEAD);
-	if (bpf_probe_read_kernel(&segment, sizeof(segment), head + MEMBER(__u16, skb, OFF_SKB_TRANSPORT_HEADER)))
-		return 0;
-	if ((segment.flags & (TCP_HEADER_SYN | TCP_HEADER_ACK)) != TCP_HEADER_SYN)
-		return 0;
-	if (!read_ends(head + MEMBER(__u16, skb, OFF_SKB_NETWORK_HEADER), &found))
-		return 0;
-	if (found.destination == DST_LOOPBACK)
-		return 0;
-	found.at_ns = bpf_ktime_get_ns();
-	found.netns = MEMBER(__u32, MEMBER(void *, MEMBER(void *, skb, OFF_SKB_DEV), OFF_DEV_NET), OFF_NET_INUM);
-	found.local_port = __builtin_bswap16(segment.destination);
-	found.remote_port = __builtin_bswap16(segment.source);
-	if (workloads_are_named())
-		found.workload = workload_named(&found.remote, 0);
-	last_ns = last_refusal_ns.lookup(&slot);
-	if (last_ns)
-		*(volatile __u64 *)last_ns = found.at_ns;
-	remember_refusal(__builtin_bswap32(segment.sequence), &found);
 	return 0;
 }

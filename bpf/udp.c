@@ -53,6 +53,18 @@ ALWAYS_INLINE int udp_is_of(const void *sk)
 	return family == FAMILY_IPV4 || family == FAMILY_IPV6;
 }
 
+/*
+ * What becomes of a conversation. Decided first and done once, by udp_does: what counts and logs is then there once in
+ * each program.
+ */
+struct udp_step {
+	__u8 ends;   /* The attempt that is open ends, if nobody has ended it. */
+	__u8 counts; /* An outcome of no attempt that has waited. */
+	__u8 begins; /* An attempt begins, after that. */
+	__u8 outcome;
+	__u8 error;
+};
+
 /* Says whether an errno is about the way to the peer, or the peer. */
 ALWAYS_INLINE int udp_is_failure(int error)
 {
@@ -205,8 +217,25 @@ ALWAYS_INLINE void udp_outcome(const struct udp_conversation *talk, __u8 outcome
 	udp_logs(talk, &key, start_ns, end_ns);
 }
 
-/* Ends the attempt that is open, if one is: by what it was, or as `unanswered` if it is too old. Counted once. */
-ALWAYS_INLINE void udp_ends(struct udp_conversation *talk, __u64 cookie, __u8 outcome, __u8 error, __u64 now)
+ALWAYS_INLINE void udp_step_ends(struct udp_step *step, __u8 outcome, __u8 error)
+{
+	step->ends = 1;
+	step->outcome = outcome;
+	step->error = error;
+}
+
+ALWAYS_INLINE void udp_step_counts(struct udp_step *step, __u8 outcome, __u8 error)
+{
+	step->counts = 1;
+	step->outcome = outcome;
+	step->error = error;
+}
+
+/*
+ * Ends the attempt that is open, if one is: by what it was, or as `unanswered` if it is too old. Returns when it began,
+ * or 0 where somebody else has counted it.
+ */
+ALWAYS_INLINE __u64 udp_ended(struct udp_conversation *talk, __u64 cookie, struct udp_step *step, __u64 now)
 {
 	__u64 start_ns = *(volatile __u64 *)&talk->start_ns;
 	__u64 waited = now > start_ns ? now - start_ns : 0;
@@ -215,61 +244,73 @@ ALWAYS_INLINE void udp_ends(struct udp_conversation *talk, __u64 cookie, __u8 ou
 	long refused;
 
 	if (!start_ns)
-		return;
+		return 0;
 	/* A little before the limit already: until we are done the reader may have found it stalled. */
 	if (waited >= STALL_NS - UDP_CLAIM_NS) {
 		refused = udp_stalls.insert(&claim, &one);
 		/* Only now: the reader forgets the claims of attempts that wait no more. */
 		__sync_val_compare_and_swap(&talk->start_ns, start_ns, 0);
 		if (refused == -EEXIST_CODE)
-			return;
+			return 0;
 		if (waited >= STALL_NS) {
-			outcome = FLOW_STALLED;
-			error = 0;
+			step->outcome = FLOW_STALLED;
+			step->error = 0;
 		}
 	} else if (__sync_val_compare_and_swap(&talk->start_ns, start_ns, 0) != start_ns) {
-		return;
-	}
-	if (outcome != FLOW_DELIVERED && is_denied(&talk->local, start_ns)) {
-		outcome = FLOW_DENIED;
-		error = 0;
-	}
-	udp_outcome(talk, outcome, error, start_ns, now);
-}
-
-/* A datagram is on its way; says whether an attempt began with it. */
-ALWAYS_INLINE int udp_sends(struct udp_conversation *talk, __u64 cookie, __u64 now)
-{
-	__u64 start_ns = *(volatile __u64 *)&talk->start_ns;
-
-	talk->unanswered = 1;
-	if (start_ns) {
-		if (udp_within(start_ns, now, STALL_NS))
-			return 0;
-		udp_ends(talk, cookie, FLOW_STALLED, 0, now);
-	} else if (talk->answered_ns && udp_within(talk->answered_ns, now, UDP_CONVERSATION_NS)) {
-		/* The answer was read before the call ended that sent the first datagram, or the peer spoke first. */
-		if (!talk->begun)
-			udp_outcome(talk, FLOW_DELIVERED, 0, 0, now);
-		talk->begun = 1;
 		return 0;
 	}
+	if (step->outcome != FLOW_DELIVERED && is_denied(&talk->local, start_ns)) {
+		step->outcome = FLOW_DENIED;
+		step->error = 0;
+	}
+	return start_ns;
+}
+
+/* Does what was decided; says whether an attempt began. */
+ALWAYS_INLINE int udp_does(struct udp_conversation *talk, __u64 cookie, struct udp_step *step, __u64 now)
+{
+	__u64 start_ns = step->ends ? udp_ended(talk, cookie, step, now) : 0;
+
+	if (start_ns || step->counts)
+		udp_outcome(talk, step->outcome, step->error, start_ns, now);
+	if (!step->begins)
+		return 0;
 	talk->begun = 1;
 	talk->error = 0;
 	talk->error_counts = 0;
 	return __sync_val_compare_and_swap(&talk->start_ns, 0, now) == 0;
 }
 
-ALWAYS_INLINE void udp_answers(struct udp_conversation *talk, __u64 cookie, __u64 now)
+/* A datagram is on its way. */
+ALWAYS_INLINE void udp_sends(struct udp_conversation *talk, __u64 now, struct udp_step *step)
+{
+	__u64 start_ns = *(volatile __u64 *)&talk->start_ns;
+
+	talk->unanswered = 1;
+	if (start_ns) {
+		if (udp_within(start_ns, now, STALL_NS))
+			return;
+		udp_step_ends(step, FLOW_STALLED, 0);
+	} else if (talk->answered_ns && udp_within(talk->answered_ns, now, UDP_CONVERSATION_NS)) {
+		/* The answer was read before the call ended that sent the first datagram, or the peer spoke first. */
+		if (!talk->begun)
+			udp_step_counts(step, FLOW_DELIVERED, 0);
+		talk->begun = 1;
+		return;
+	}
+	step->begins = 1;
+}
+
+ALWAYS_INLINE void udp_answers(struct udp_conversation *talk, __u64 now, struct udp_step *step)
 {
 	talk->answered_ns = now;
 	talk->unanswered = 0;
 	talk->error = 0;
-	udp_ends(talk, cookie, FLOW_DELIVERED, 0, now);
+	udp_step_ends(step, FLOW_DELIVERED, 0);
 }
 
 /* The network says no. Of an answered peer that is a failure too, if anything was sent since. */
-ALWAYS_INLINE void udp_fails(struct udp_conversation *talk, __u64 cookie, int error, __u64 now)
+ALWAYS_INLINE void udp_fails(struct udp_conversation *talk, int error, __u64 now, struct udp_step *step)
 {
 	__u64 answered_ns = *(volatile __u64 *)&talk->answered_ns;
 
@@ -278,24 +319,24 @@ ALWAYS_INLINE void udp_fails(struct udp_conversation *talk, __u64 cookie, int er
 	talk->error_counts = 0;
 	if (talk->start_ns) {
 		talk->error_counts = 1;
-		udp_ends(talk, cookie, FLOW_FAILED, error, now);
+		udp_step_ends(step, FLOW_FAILED, error);
 	} else if (answered_ns && talk->unanswered && udp_within(answered_ns, now, UDP_CONVERSATION_NS)) {
 		talk->error_counts = 1;
 		if (__sync_val_compare_and_swap(&talk->answered_ns, answered_ns, 0) == answered_ns)
-			udp_outcome(talk, FLOW_FAILED, error, 0, now);
+			udp_step_counts(step, FLOW_FAILED, error);
 	}
 }
 
 /* A failure of what was sent in a call that has just ended, and that no attempt has ended by. */
-ALWAYS_INLINE void udp_fails_at_once(struct udp_conversation *talk, int error, __u64 now)
+ALWAYS_INLINE void udp_fails_at_once(struct udp_conversation *talk, int error, struct udp_step *step)
 {
 	talk->begun = 1;
 	talk->answered_ns = 0;
-	udp_outcome(talk, FLOW_FAILED, error, 0, now);
+	udp_step_counts(step, FLOW_FAILED, error);
 }
 
 /* A call that sent nothing. It is an attempt only if there is no way to the peer, or none that is allowed. */
-ALWAYS_INLINE void udp_send_failed(struct udp_conversation *talk, __u64 cookie, int error, int opened, __u64 now)
+ALWAYS_INLINE void udp_send_failed(struct udp_conversation *talk, int error, int opened, struct udp_step *step)
 {
 	int known = talk->error == error;
 
@@ -305,9 +346,9 @@ ALWAYS_INLINE void udp_send_failed(struct udp_conversation *talk, __u64 cookie, 
 		if (opened)
 			talk->start_ns = 0;
 	} else if (talk->start_ns) {
-		udp_ends(talk, cookie, FLOW_FAILED, error, now);
+		udp_step_ends(step, FLOW_FAILED, error);
 	} else if (error != UDP_REFUSED) {
-		udp_fails_at_once(talk, error, now);
+		udp_fails_at_once(talk, error, step);
 	}
 }
 
@@ -406,7 +447,7 @@ ALWAYS_INLINE struct udp_conversation *udp_with(struct udp_socket *socket, struc
 }
 
 /* A datagram was sent by a call without an address, and an error may have come in that call. */
-ALWAYS_INLINE void udp_sent_connected(const void *sk, struct udp_conversation *talk, __u64 cookie, __u64 now)
+ALWAYS_INLINE void udp_sent_connected(const void *sk, struct udp_conversation *talk, __u64 now, struct udp_step *step)
 {
 	int error = MEMBER(int, sk, OFF_SK_ERR);
 
@@ -416,48 +457,57 @@ ALWAYS_INLINE void udp_sent_connected(const void *sk, struct udp_conversation *t
 			error = talk->error;
 	}
 	if (!error) {
-		udp_sends(talk, cookie, now);
+		udp_sends(talk, now, step);
 	} else if (!talk->error_counts) {
 		talk->error_counts = 1;
 		if (!talk->start_ns)
-			udp_fails_at_once(talk, error, now);
+			udp_fails_at_once(talk, error, step);
 	}
+}
+
+/*
+ * Which conversation a call was about that has ended without an address, or that has failed with one; NULL for none.
+ */
+ALWAYS_INLINE struct udp_conversation *udp_called(const void *sk, __u64 cookie, int sent, int *opened)
+{
+	struct udp_socket *socket = udp_sockets.lookup(&cookie);
+	struct udp_peer peer = {.cookie = cookie};
+
+	if (socket && socket->role == UDP_SERVER)
+		return NULL;
+	if (socket && socket->addressed) {
+		__sync_fetch_and_add(&socket->addressed, -1);
+		*opened = socket->opened;
+		return sent < 0 ? udp_known(socket, &socket->last) : NULL;
+	}
+	if (!udp_connected(sk, &peer) || udp_is_group(&peer) || (sent < 0 && !udp_is_failure(-sent)))
+		return NULL;
+	if (!socket)
+		socket = udp_begin(cookie, UDP_CLIENT);
+	return socket ? udp_with(socket, &peer, (__u64)sk) : NULL;
 }
 
 int udp_sent(struct bpf_raw_tracepoint_args *ctx)
 {
 	const void *sk = ARGUMENT(ctx, 0);
 	int sent = ctx->args[1];
-	struct udp_peer peer = {};
+	int opened = 0;
 	struct udp_conversation *talk;
-	struct udp_socket *socket;
-	__u64 cookie;
+	struct udp_step step = {};
+	__u64 cookie, now;
 
 	if (!udp_is_of(sk))
 		return 0;
 	cookie = bpf_get_socket_cookie((void *)sk);
-	socket = udp_sockets.lookup(&cookie);
-	if (socket && socket->role == UDP_SERVER)
-		return 0;
-	if (socket && socket->addressed) {
-		__sync_fetch_and_add(&socket->addressed, -1);
-		talk = sent < 0 ? udp_known(socket, &socket->last) : NULL;
-		if (talk)
-			udp_send_failed(talk, cookie, -sent, socket->opened, bpf_ktime_get_ns());
-		return 0;
-	}
-	peer.cookie = cookie;
-	if (!udp_connected(sk, &peer) || udp_is_group(&peer) || (sent < 0 && !udp_is_failure(-sent)))
-		return 0;
-	if (!socket)
-		socket = udp_begin(cookie, UDP_CLIENT);
-	talk = socket ? udp_with(socket, &peer, (__u64)sk) : NULL;
+	talk = udp_called(sk, cookie, sent, &opened);
 	if (!talk)
 		return 0;
+	now = bpf_ktime_get_ns();
 	if (sent < 0)
-		udp_send_failed(talk, cookie, -sent, 0, bpf_ktime_get_ns());
+		udp_send_failed(talk, -sent, opened, &step);
 	else
-		udp_sent_connected(sk, talk, cookie, bpf_ktime_get_ns());
+		udp_sent_connected(sk, talk, now, &step);
+	udp_does(talk, cookie, &step, now);
 	return 0;
 }
 
@@ -469,7 +519,8 @@ int udp_received(struct bpf_raw_tracepoint_args *ctx)
 	struct udp_peer peer = {};
 	struct udp_conversation *talk;
 	struct udp_socket *socket;
-	__u64 cookie;
+	struct udp_step step = {};
+	__u64 cookie, now;
 	int connected;
 
 	if (!udp_is_of(sk) || flags & MESSAGE_ERROR_QUEUE)
@@ -495,10 +546,12 @@ int udp_received(struct bpf_raw_tracepoint_args *ctx)
 	talk = connected ? udp_with(socket, &peer, (__u64)sk) : udp_known(socket, &socket->last);
 	if (!talk)
 		return 0;
+	now = bpf_ktime_get_ns();
 	if (got >= 0)
-		udp_answers(talk, cookie, bpf_ktime_get_ns());
-	else if (talk->start_ns) /* The thread that reads was faster than the report of the error. */
-		udp_ends(talk, cookie, FLOW_FAILED, -got, bpf_ktime_get_ns());
+		udp_answers(talk, now, &step);
+	else /* If one waits: the thread that reads was faster than the report of the error. */
+		udp_step_ends(&step, FLOW_FAILED, -got);
+	udp_does(talk, cookie, &step, now);
 	return 0;
 }
 
@@ -508,7 +561,9 @@ int udp_told(struct bpf_raw_tracepoint_args *ctx)
 	struct udp_peer peer = {};
 	struct udp_conversation *talk;
 	struct udp_socket *socket;
+	struct udp_step step = {};
 	int connected, error;
+	__u64 now;
 
 	if (!udp_is_of(sk))
 		return 0;
@@ -523,8 +578,11 @@ int udp_told(struct bpf_raw_tracepoint_args *ctx)
 	if (!socket || socket->role == UDP_SERVER)
 		return 0;
 	talk = connected ? udp_with(socket, &peer, (__u64)sk) : udp_known(socket, &socket->last);
-	if (talk)
-		udp_fails(talk, peer.cookie, error, bpf_ktime_get_ns());
+	if (!talk)
+		return 0;
+	now = bpf_ktime_get_ns();
+	udp_fails(talk, error, now, &step);
+	udp_does(talk, peer.cookie, &step, now);
 	return 0;
 }
 
@@ -533,7 +591,8 @@ ALWAYS_INLINE void udp_addresses(void *sk, struct udp_peer *peer)
 {
 	struct udp_socket *socket;
 	struct udp_conversation *talk;
-	__u64 raw = 0;
+	struct udp_step step = {};
+	__u64 raw = 0, now;
 
 	if (udp_is_group(peer))
 		return;
@@ -546,7 +605,12 @@ ALWAYS_INLINE void udp_addresses(void *sk, struct udp_peer *peer)
 	bpf_probe_read_kernel(&raw, sizeof(raw), &sk);
 	talk = udp_with(socket, peer, raw);
 	socket->last = *peer;
-	socket->opened = talk ? udp_sends(talk, peer->cookie, bpf_ktime_get_ns()) : 0;
+	socket->opened = 0;
+	if (talk) {
+		now = bpf_ktime_get_ns();
+		udp_sends(talk, now, &step);
+		socket->opened = udp_does(talk, peer->cookie, &step, now);
+	}
 	__sync_fetch_and_add(&socket->addressed, 1);
 }
 
@@ -555,6 +619,8 @@ ALWAYS_INLINE void udp_hears(struct udp_peer *peer)
 {
 	struct udp_socket *socket = udp_sockets.lookup(&peer->cookie);
 	struct udp_conversation *talk;
+	struct udp_step step = {};
+	__u64 now;
 
 	if (!socket) {
 		udp_begin(peer->cookie, UDP_SERVER);
@@ -571,8 +637,11 @@ ALWAYS_INLINE void udp_hears(struct udp_peer *peer)
 		return;
 	}
 	__sync_fetch_and_add(&socket->heard, 1);
-	if (talk)
-		udp_answers(talk, peer->cookie, bpf_ktime_get_ns());
+	if (!talk)
+		return;
+	now = bpf_ktime_get_ns();
+	udp_answers(talk, now, &step);
+	udp_does(talk, peer->cookie, &step, now);
 }
 
 int udp_sendmsg4(struct bpf_sock_addr *ctx)
@@ -620,6 +689,7 @@ int udp_recvmsg6(struct bpf_sock_addr *ctx)
 
 int udp_released(struct bpf_sock *ctx)
 {
+	struct udp_step step = {};
 	struct udp_socket *socket;
 	__u64 cookie;
 
@@ -629,8 +699,10 @@ int udp_released(struct bpf_sock *ctx)
 	socket = udp_sockets.lookup(&cookie);
 	if (!socket)
 		return 1;
-	if (socket->role == UDP_CLIENT)
-		udp_ends(&socket->first, cookie, FLOW_FAILED, 0, bpf_ktime_get_ns());
+	if (socket->role == UDP_CLIENT) {
+		udp_step_ends(&step, FLOW_FAILED, 0);
+		udp_does(&socket->first, cookie, &step, bpf_ktime_get_ns());
+	}
 	udp_sockets.delete(&cookie);
 	return 1;
 }

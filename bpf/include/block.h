@@ -16,4 +16,11 @@ struct drops {
 	__u64 bytes;
 };
 
+/* Hash `blocked`, by source. */
+struct block {
+	__u64 deadline_ns; /* of CLOCK_BOOTTIME, which goes on while the machine is suspended */
+	__u32 slot;	   /* of its counter */
+	__u32 reserved;
+};
+
 #endif
