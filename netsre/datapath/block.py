@@ -13,7 +13,9 @@ DEFINES: Final = {"MAX_BLOCKED": MAX_BLOCKED}
 """Preprocessor names that the programs' source needs."""
 
 SOURCE_BYTES: Final = 16
-DEADLINE: Final = struct.Struct("<Q")
+BLOCK: Final = struct.Struct("<QI4x")
+"""When it ends, by CLOCK_BOOTTIME in nanoseconds, and the slot of its counter."""
+SLOT: Final = struct.Struct("<I")
 DROPS: Final = struct.Struct("<QQ")
 UNPARSED: Final = struct.Struct("<Q")
 BLOCKED_REASON: Final = "blocked_source"

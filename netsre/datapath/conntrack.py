@@ -1,4 +1,4 @@
-"""The kernel's connection tracking: its statistics per CPU, and the states of its entries.
+"""The kernel's connection tracking: its statistics per CPU, the states of its entries, and whose they are.
 
 `/proc/net/stat/nf_conntrack` is one line of column names, then one line of hexadecimal numbers for each CPU
 that could ever be online. The set of columns differs between kernels, so they are found by name. `entries` is
@@ -6,6 +6,7 @@ the total of the table, repeated on each line; every other column is a counter o
 """
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -154,3 +155,31 @@ def state_of(protocol: int, status: int, tcp_state: int) -> str:
             return "udp_assured"
         return "udp_replied" if status & _SEEN_REPLY else "udp_unreplied"
     return "icmp" if protocol in _ICMP else _OTHER_STATE
+
+
+class LargestSources:
+    """How many entries each source has; with more of them than there is room for, each that has most.
+
+    With room for n a source is counted short by at most one in n + 1 of all entries, in whatever order they
+    come, and one that has more is always there (Misra and Gries, Finding repeated elements, 1982).
+    """
+
+    def __init__(self, room: int) -> None:
+        """Begin with nothing."""
+        self._room = room
+        self._counts: Counter[bytes] = Counter()
+
+    @property
+    def counts(self) -> Mapping[bytes, int]:
+        """Return the entries of each source that there is room for, never more than it has."""
+        return self._counts
+
+    def add(self, entries: Mapping[bytes, int]) -> None:
+        """Count some more."""
+        self._counts.update(entries)
+        if len(self._counts) <= self._room:
+            return
+        # Takes the same from each of one more than there is room for: so often can it be taken, and no more.
+        share = sorted(self._counts.values(), reverse=True)[self._room]
+        kept = {source: count - share for source, count in self._counts.items() if count > share}
+        self._counts = Counter(kept)

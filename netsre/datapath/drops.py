@@ -5,10 +5,10 @@ reasons anew from version to version: here they have names only, and the running
 """
 
 import struct
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from netsre.datapath.attribution import Client, Counted
+from netsre.datapath.attribution import Client, Counter
 
 MAX_DROP_COUNTS: Final = 4_096
 TCP_END: Final = 511
@@ -17,7 +17,6 @@ DEFINES: Final = {"MAX_DROP_COUNTS": MAX_DROP_COUNTS}
 """Preprocessor names that the probe's source needs, beside the member offsets."""
 
 DROP_KEY: Final = struct.Struct("<II")
-_COUNT: Final = struct.Struct("<Q")
 
 REASON_ENUM: Final = "skb_drop_reason"
 SUBSYSTEM_ENUM: Final = "skb_drop_reason_subsys"
@@ -86,33 +85,17 @@ def words_of(enums: Mapping[str, Mapping[int, str]]) -> dict[int, str]:
     return reason_words(enums.get(REASON_ENUM, {}), enums.get(SUBSYSTEM_ENUM, {}))
 
 
-def client_of(key: bytes) -> Client:
-    """Return the namespace that an entry of the map `drop_counts` is of."""
-    netns, _ = DROP_KEY.unpack(key)
-    return Client(netns)
+def counter_of(key: bytes, words: Mapping[int, str]) -> Counter[DropKind]:
+    """Return the counter that a key of the map `drop_counts` means."""
+    netns, reason = DROP_KEY.unpack(key)
+    return Counter(Client(netns), DropKind(_word(reason, words)))
 
 
-def decode_counts(
-    entries: Iterable[tuple[bytes, bytes]], words: Mapping[int, str]
-) -> Iterator[Counted[DropKind]]:
-    """Turn the entries of the map `drop_counts` into counters."""
-    for key, value in entries:
-        netns, reason = DROP_KEY.unpack(key)
-        yield Counted(Client(netns), DropKind(_word(reason, words)), _sum(value))
-
-
-def decode_overflow(
-    entries: Iterable[tuple[int, bytes]], words: Mapping[int, str]
-) -> Iterator[Counted[DropKind]]:
-    """Turn the slots of the map `drop_overflow` into counters of nobody."""
-    for reason, value in entries:
-        yield Counted(Client(0), DropKind(_word(reason, words)), _sum(value))
+def counter_of_slot(slot: int, words: Mapping[int, str]) -> Counter[DropKind]:
+    """Return the counter of nobody that a slot of the map `drop_overflow` is."""
+    return Counter(Client(0), DropKind(_word(slot, words)))
 
 
 def _word(reason: int, words: Mapping[int, str]) -> str:
     subsystem = reason >> _SUBSYSTEM_SHIFT << _SUBSYSTEM_SHIFT
     return words.get(subsystem or reason, UNKNOWN)
-
-
-def _sum(value: bytes) -> int:
-    return sum(count for (count,) in _COUNT.iter_unpack(value))

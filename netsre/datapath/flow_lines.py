@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from netsre.conventions import OTHER
 from netsre.datapath.flow_log import KINDS, UNKNOWN_ADDRESS, FlowEvent
-from netsre.datapath.flows import DIRECTIONS, PROTOCOLS, TCP_CLIENT
+from netsre.datapath.flows import DIRECTIONS, PROTOCOLS, TCP_CLIENT, Role
 
 KIND: Final = "flow"
 _OLDER: Final = {"direction": TCP_CLIENT.direction, "protocol": TCP_CLIENT.protocol}
@@ -39,21 +39,29 @@ def line(event: FlowEvent, src: str, dst: str, epoch_ns: int) -> bytes:
     `src` and `dst` are the names of both ends, as the labels of `netsre_flows_total` have them; `epoch_ns` is
     the Unix time at which CLOCK_MONOTONIC was 0.
     """
-    # By hand: a general encoder takes three times as long, and a storm of failures is when it matters.
-    denied = event.outcome == "denied"
-    latency = _seconds(max(0, event.end_ns - event.start_ns)) if event.start_ns else "null"
-    remote = event.remote if event.remote_port else UNKNOWN_ADDRESS
-    here, there = (event.local, event.local_port or "null"), (remote, event.remote_port or "null")
-    (source, source_port), (goal, goal_port) = event.role.from_to(here, there)
-    text = (
-        f'{{"time":"{rfc3339(epoch_ns + event.end_ns)}","kind":"{KIND}","direction":"{event.role.direction}",'
-        f'"src":{{"name":{_quoted(src)},"ip":{_address(source)},"port":{source_port}}},'
-        f'"dst":{{"name":{_quoted(dst)},"ip":{_address(goal)},"port":{goal_port}}},'
-        f'"protocol":"{event.role.protocol}","outcome":"{event.outcome}",'
-        f'"reason":"{event.reason}","verdict":"{VERDICTS[denied]}","latency_seconds":{latency},'
-        f'"sampling":{event.one_in}}}\n'
+    # By hand: a general encoder takes four times as long, and a storm of failures is when it matters.
+    end_ns, start_ns = event.end_ns, event.start_ns
+    second, rest = divmod(epoch_ns + end_ns, _SECOND)
+    latency = _seconds(max(0, end_ns - start_ns)) if start_ns else "null"
+    here = _address(event.local), event.local_port or "null"
+    # Of an address without a port nobody knows whose it is.
+    there = _address(event.remote if event.remote_port else UNKNOWN_ADDRESS), event.remote_port or "null"
+    source, goal = event.role.from_to(here, there)
+    form = _form(event.role, src, dst, event.outcome, event.reason, event.one_in)
+    return (form % (_second_text(second), rest, *source, *goal, latency)).encode("ascii")
+
+
+@functools.lru_cache(maxsize=1_024)
+def _form(role: Role, src: str, dst: str, outcome: str, reason: str, one_in: int) -> str:
+    """Return the lines of what is alike but for time, addresses and ports, with places for these."""
+    verdict = VERDICTS[outcome == "denied"]
+    source, goal = (json.dumps(name).replace("%", "%%") for name in (src, dst))
+    return (
+        f'{{"time":"%s.%09dZ","kind":"{KIND}","direction":"{role.direction}",'
+        f'"src":{{"name":{source},"ip":%s,"port":%s}},"dst":{{"name":{goal},"ip":%s,"port":%s}},'
+        f'"protocol":"{role.protocol}","outcome":"{outcome}","reason":"{reason}","verdict":"{verdict}",'
+        f'"latency_seconds":%s,"sampling":{one_in}}}\n'
     )
-    return text.encode("ascii")
 
 
 def rfc3339(ns: int) -> str:
@@ -67,12 +75,8 @@ def _second_text(seconds: int) -> str:
 
 
 def _seconds(ns: int) -> str:
-    return f"{ns // _SECOND}.{ns % _SECOND:09d}"
-
-
-@functools.lru_cache(maxsize=1_024)
-def _quoted(text: str) -> str:
-    return json.dumps(text)
+    whole, rest = divmod(ns, _SECOND)
+    return f"{whole}.{rest:09d}"
 
 
 @functools.lru_cache(maxsize=8_192)

@@ -5,7 +5,6 @@ The layouts repeat `bpf/include/flow_log.h`; a test compiles that file and compa
 
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from netsre.datapath import flows
@@ -39,8 +38,7 @@ class Switch(NamedTuple):
         return SWITCH.pack(self.on, self.one_in)
 
 
-@dataclass(frozen=True, slots=True)
-class FlowEvent:
+class FlowEvent(NamedTuple):
     """An attempt that came to its outcome. Times are nanoseconds of CLOCK_MONOTONIC."""
 
     end_ns: int
@@ -67,27 +65,47 @@ class FlowEvent:
     role: Role = TCP_CLIENT
 
 
-def decode(raw: bytes | memoryview, words: Mapping[int, str]) -> FlowEvent:
-    """Return the event of one record of the ring; `words` are the kernel's reasons for drops."""
+Codes = tuple[int, int, int, int, int]
+"""Outcome, errno, destination, role and reason for a drop, as the kernel numbers them."""
+
+
+class Words(NamedTuple):
+    """What the codes of an event say."""
+
+    outcome: str
+    reason: str
+    destination: str
+    role: Role
+
+
+class Vocabulary(dict[Codes, Words]):
+    """What codes say, worked out once for all events that have the same: a storm repeats itself."""
+
+    def __init__(self, drops: Mapping[int, str]) -> None:
+        """Begin with none; `drops` are the kernel's reasons for drops."""
+        super().__init__()
+        self._drops = drops
+
+    def __missing__(self, codes: Codes) -> Words:
+        """Work out one."""
+        outcome, error, destination, number, drop = codes
+        role = flows.role_of(number)
+        reason = flows.reason_of(outcome, error, role, drop, self._drops)
+        words = self[codes] = Words(
+            flows.outcome_of(outcome), reason, flows.destination_of(destination), role
+        )
+        return words
+
+
+def decode(raw: bytes | memoryview, vocabulary: Vocabulary) -> FlowEvent:
+    """Return the event of one record of the ring."""
     end_ns, start_ns, cgroup, local, remote, netns, workload, one_in, *rest = EVENT.unpack_from(raw)
-    local_port, remote_port, *codes = rest
-    outcome, error, destination, remote_known, role, drop = codes
-    return FlowEvent(
-        end_ns,
-        start_ns,
-        netns,
-        flows.outcome_of(outcome),
-        flows.reason_of(outcome, error, flows.role_of(role), drop, words),
-        flows.destination_of(destination),
-        local,
-        local_port if remote_known else 0,
-        remote if remote_known else UNKNOWN_ADDRESS,
-        remote_port if remote_known else 0,
-        one_in,
-        cgroup,
-        workload,
-        flows.role_of(role),
-    )
+    local_port, remote_port, outcome, error, destination, remote_known, role, drop = rest
+    if not remote_known:
+        local_port, remote, remote_port = 0, UNKNOWN_ADDRESS, 0
+    said = vocabulary[outcome, error, destination, role, drop]
+    ends, whose = (local, local_port, remote, remote_port), (cgroup, workload, said.role)
+    return FlowEvent(end_ns, start_ns, netns, *said[:3], *ends, one_in, *whose)
 
 
 def stall_arguments(attempt: Attempt, end_ns: int, *, denied: bool) -> bytes:

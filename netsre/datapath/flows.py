@@ -235,13 +235,13 @@ def sum_per_cpu(value: bytes) -> tuple[int, int]:
     return count, total
 
 
-def sums_per_cpu(values: bytes, entries: int) -> tuple[Iterable[int], Iterable[int]]:
-    """Return the counts and the nanoseconds of so many values in a row, each summed over the CPUs' slots."""
-    words = array("Q", values)
-    stride = len(words) // entries if entries else 2
-    columns = [words[at::stride] for at in range(stride)]
+def sums_per_cpu(values: bytes, entries: int, words: int) -> list[Iterable[int]]:
+    """Return each of the words of so many values in a row, summed over the CPUs' slots: a column for each."""
+    found = array("Q", values)
+    stride = len(found) // entries if entries else words
+    columns = [found[at::stride] for at in range(stride)]
     # Column by column: what is done for each value is done in C.
-    return _rows(columns[::2]), _rows(columns[1::2])
+    return [_rows(columns[at::words]) for at in range(words)]
 
 
 def _rows(columns: Sequence[Iterable[int]]) -> Iterable[int]:

@@ -82,7 +82,7 @@ FLOWS: Final = Probe(
         **offsets.flow_defines(types),
     },
     enums=(drops.REASON_ENUM, drops.SUBSYSTEM_ENUM),
-    shared=("attempts.c",),
+    shared=("attempts.c", "connections.c"),
 )
 
 TCP: Final = Probe(

@@ -128,6 +128,8 @@ class ServiceTotals:
     def __init__(self, workloads: tuple[Workload, ...]) -> None:
         """Begin at nothing; `workloads` are the names that people gave."""
         self._workloads = workloads
+        self.ours: Mapping[Service, str] = {}
+        """Names of the services that are balanced here: they go before those that people gave to ports."""
         self._read: Mapping[bytes, int] = {}
         """What the kernel said last."""
         self._overflowed = dict.fromkeys(PATHS, 0)
@@ -162,7 +164,7 @@ class ServiceTotals:
     def _name(self, service: Service) -> str:
         """Return what a service is counted as from its first connection on."""
         if service not in self._names:
-            called = name(service, self._workloads)
+            called = self.ours.get(service) or name(service, self._workloads)
             many = len(self._totals.keys() - {OTHER}) >= MOST_NAMES and called not in self._totals
             self._names[service] = OTHER if many else called
         return self._names[service]

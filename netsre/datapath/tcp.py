@@ -4,12 +4,12 @@ The layouts repeat `bpf/include/tcp.h`; a test compiles that file and compares.
 """
 
 import struct
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from netsre.conventions import OTHER
-from netsre.datapath.attribution import Client, Counted
-from netsre.datapath.flows import destination_of, sum_per_cpu
+from netsre.datapath.attribution import Client, Counter
+from netsre.datapath.flows import destination_of
 
 MAX_TCP_COUNTS: Final = 8_192
 DEFINES: Final = {"MAX_TCP_COUNTS": MAX_TCP_COUNTS}
@@ -53,29 +53,17 @@ def reset_words(enumerators: Mapping[int, str]) -> dict[int, str]:
     }
 
 
-def client_of(key: bytes) -> Client:
-    """Return whose counter an entry of the map `tcp_counts` is."""
-    cgroup, netns, *_ = TCP_KEY.unpack(key)
-    return Client(netns, cgroup)
+def counter_of(key: bytes, words: Mapping[int, str]) -> Counter[TcpKind]:
+    """Return the counter that a key of the map `tcp_counts` means; `words` say why resets were sent."""
+    cgroup, netns, event, detail, direction, destination = TCP_KEY.unpack(key)
+    where = (_word(_DIRECTIONS, direction, OTHER), destination_of(destination))
+    return Counter(Client(netns, cgroup), _kind(event, detail, where, words))
 
 
-def decode_counts(
-    entries: Iterable[tuple[bytes, bytes]], words: Mapping[int, str]
-) -> Iterator[Counted[TcpKind]]:
-    """Turn the entries of the map `tcp_counts` into counters; `words` say why resets were sent."""
-    for key, value in entries:
-        cgroup, netns, event, detail, direction, destination = TCP_KEY.unpack(key)
-        where = (_word(_DIRECTIONS, direction, OTHER), destination_of(destination))
-        yield Counted(Client(netns, cgroup), _kind(event, detail, where, words), *sum_per_cpu(value))
-
-
-def decode_overflow(
-    entries: Iterable[tuple[int, bytes]], words: Mapping[int, str]
-) -> Iterator[Counted[TcpKind]]:
-    """Turn the slots of the map `tcp_overflow` that have anything into counters of nobody."""
-    for slot, value in entries:
-        event, detail = divmod(slot, DETAILS)
-        yield Counted(Client(0), _kind(event, detail, (OTHER, OTHER), words), *sum_per_cpu(value))
+def counter_of_slot(slot: int, words: Mapping[int, str]) -> Counter[TcpKind]:
+    """Return the counter of nobody that a slot of the map `tcp_overflow` is."""
+    event, detail = divmod(slot, DETAILS)
+    return Counter(Client(0), _kind(event, detail, (OTHER, OTHER), words))
 
 
 def _kind(event: int, detail: int, where: tuple[str, str], words: Mapping[int, str]) -> TcpKind:

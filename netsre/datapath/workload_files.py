@@ -7,7 +7,7 @@ from typing import Final
 from netsre.datapath import codes
 from netsre.datapath.flows import DESTINATIONS
 from netsre.datapath.workloads import HOST, MOST_RULES, Workload, rules
-from netsre.model import literals, specs
+from netsre.model import linting, literals, specs, values
 
 KIND: Final = "Workloads"
 RESERVED: Final = frozenset({HOST, *DESTINATIONS})
@@ -19,7 +19,7 @@ Network = IPv4Network | IPv6Network
 
 def parse(texts: Mapping[str, str]) -> tuple[Workload, ...]:
     """Read files (name to text) strictly, in their order; raises `SpecErrors` with all findings."""
-    findings = specs.Findings()
+    findings = linting.Findings()
     documents = [
         document for file, text in texts.items() for document in specs.documents(text, file, {KIND}, findings)
     ]
@@ -42,7 +42,7 @@ def parse(texts: Mapping[str, str]) -> tuple[Workload, ...]:
     return tuple(found.values())
 
 
-def _workload(part: specs.Mapping) -> Workload:
+def _workload(part: values.Mapping) -> Workload:
     name = part.name("name")
     if name in RESERVED:
         part.wrong("name", codes.RESERVED, f"{name} is a name that netsre gives by itself; choose another")
@@ -80,12 +80,12 @@ def _is_one_address(networks: Sequence[Network | None]) -> bool:
     return len(networks) == 1 and (networks[0] is None or networks[0].num_addresses == 1)
 
 
-def _texts(part: specs.Mapping, key: str) -> tuple[str, ...]:
+def _texts(part: values.Mapping, key: str) -> tuple[str, ...]:
     sequence = part.sequence(key, required=False)
     return sequence.texts() if sequence is not None else ()
 
 
-def _network(scalar: specs.Scalar) -> Network | None:
+def _network(scalar: values.Scalar) -> Network | None:
     try:
         return ip_network(scalar.value)
     except ValueError:
@@ -98,7 +98,7 @@ def _network(scalar: specs.Scalar) -> Network | None:
     return None
 
 
-def _port(scalar: specs.Scalar) -> int | None:
+def _port(scalar: values.Scalar) -> int | None:
     digits = scalar.value.isascii() and scalar.value.isdigit() and len(scalar.value) <= len(str(_LAST_PORT))
     number = int(scalar.value) if digits else 0
     if 1 <= number <= _LAST_PORT:

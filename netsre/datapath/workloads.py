@@ -102,6 +102,8 @@ class Names:
     cgroups: Mapping[int, str] = field(default_factory=dict)
     """Paths of cgroups by id, from the root of the hierarchy, which is the empty text."""
     workloads: tuple[Workload, ...] = ()
+    _sources: dict[tuple[int, int], str] = field(default_factory=dict, compare=False, repr=False)
+    """Clients that were asked for: a storm of events is of few of them."""
 
     def of_places(self) -> "Names":
         """Return the names of namespaces alone, for what happens in a place and not to somebody."""
@@ -113,6 +115,12 @@ class Names:
 
     def source(self, netns: int, cgroup: int) -> str:
         """Return the name of a client; `~other` when nothing says who it is."""
+        name = self._sources.get((netns, cgroup))
+        if name is None:
+            name = self._sources[netns, cgroup] = self._source(netns, cgroup)
+        return name
+
+    def _source(self, netns: int, cgroup: int) -> str:
         namespace, path = self.namespaces.get(netns), self.cgroups.get(cgroup, "")
         for workload in self.workloads:
             if any(fnmatchcase(path, pattern) for pattern in workload.cgroups) or any(

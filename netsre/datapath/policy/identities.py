@@ -1,16 +1,18 @@
 """Numbers for those who cannot be told apart by any policy: identities.
 
-An identity is what policies can see of an end: its security-relevant labels, the smallest network that a
-policy mentions around its address, and the ports that it names. Ends of one identity get the same answers, so
-a kernel map needs one entry for all of them.
+An identity is what policies can see of an end beside its address: its security-relevant labels and the ports
+that it names. Ends of one identity get the same answers wherever no network makes a difference, so a kernel
+map needs one entry for all of them. The world has an identity for each network that a policy mentions, so
+that packets are counted by it; tables are asked about the class of its family instead.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from ipaddress import ip_network
 from types import MappingProxyType
-from typing import Final
+from typing import Final, NamedTuple
 
-from netsre.datapath.policy.ends import End
+from netsre.datapath.policy.ends import End, of_kind
 from netsre.errors import EnvironmentUnfit
 from netsre.model.policies.values import (
     Address,
@@ -21,11 +23,12 @@ from netsre.model.policies.values import (
     NamedPort,
     Network,
     NetworkPeer,
-    Peer,
     Policy,
     Scope,
     SelectorPeer,
 )
+
+_OUTSIDE: Final = frozenset({Kind.WORLD, Kind.KUBE_APISERVER})
 
 ANY: Final = 0
 """In the place of a number: whoever it is."""
@@ -47,6 +50,9 @@ NUMBERS: Final[Mapping[tuple[Kind, int | None], int]] = MappingProxyType(
 )
 """Reserved numbers by kind and family, as Cilium has them."""
 
+FAMILIES: Final = (ip_network("0.0.0.0/0"), ip_network("::/0"))
+"""All addresses there are."""
+
 NOISE: Final = frozenset(
     {
         "apps.kubernetes.io/pod-index",
@@ -60,6 +66,8 @@ NOISE: Final = frozenset(
     }
 )
 """Labels that differ from one pod, or rollout, to the next; they count only where a policy asks for them."""
+Whom = SelectorPeer | EntityPeer
+"""Peers that are about who somebody is, and not about where."""
 
 
 class IdentitiesExhausted(EnvironmentUnfit):
@@ -74,21 +82,22 @@ class Identity:
     labels: tuple[tuple[Scope, str, str], ...]
     """The facts that count, in order."""
     network: Network | None
-    """The smallest network that a policy mentions around the address."""
+    """Of the world only: the smallest network that a policy mentions around the address."""
     family: int | None
     """Of the world only."""
     named_ports: tuple[NamedPort, ...]
     facts: Facts = field(init=False, repr=False, compare=False)
     """The same as labels, for selectors."""
+    key: str = field(init=False, repr=False, compare=False)
+    """All of it as one line of text: what an allocation is kept under."""
 
     def __post_init__(self) -> None:
-        """Gather the facts once: selectors ask for them again and again."""
+        """Gather facts and key once: they are asked for again and again."""
         found = {(scope, key): value for scope, key, value in self.labels}
         object.__setattr__(self, "facts", MappingProxyType(found))
+        object.__setattr__(self, "key", self._key())
 
-    @property
-    def key(self) -> str:
-        """Return it as one line of text: what an allocation is kept under."""
+    def _key(self) -> str:
         parts = [self.kind.value, *(f"{scope}:{key}={value}" for scope, key, value in self.labels)]
         parts += [f"cidr:{self.network}"] if self.network is not None else []
         parts += [f"family:{self.family}"] if self.family is not None else []
@@ -102,7 +111,12 @@ class Identity:
         named = all(scope is Scope.RESERVED for scope, _, _ in self.labels)
         return NUMBERS.get((self.kind, self.family)) if plain and named else None
 
-    def is_meant_by(self, peer: Peer) -> bool:
+    @property
+    def outside(self) -> bool:
+        """Return whether networks of all policies mean it, and not only those that mean anybody."""
+        return self.kind in _OUTSIDE
+
+    def is_meant_by(self, peer: Whom) -> bool:
         """Return whether a peer means the ends of this identity: all of them or none."""
         match peer:
             case SelectorPeer(selector):
@@ -110,9 +124,22 @@ class Identity:
                 return of_interest and selector.matches(self.facts)
             case EntityPeer():
                 return self.kind in peer.kinds and peer.family in {None, self.family}
-            case NetworkPeer():
-                outside = self.kind in {Kind.WORLD, Kind.KUBE_APISERVER}
-                return (peer.anybody or outside) and self.network is not None and peer.covers(self.network)
+
+
+class Whose(NamedTuple):
+    """Whose an address is, in numbers."""
+
+    number: int
+    """Of its identity: what packets are counted by."""
+    asked: int
+    """What tables are asked about: the same, and of the world the class of its family."""
+    outside: bool
+
+    @classmethod
+    def of(cls, identity: Identity, number: int) -> "Whose":
+        """Return what an identity is under a number."""
+        asked = NUMBERS[Kind.WORLD, identity.family] if identity.kind is Kind.WORLD else number
+        return cls(number, asked, identity.outside)
 
 
 class Networks:
@@ -121,7 +148,7 @@ class Networks:
     def __init__(self, networks: Iterable[Network]) -> None:
         """Keep the networks by family and length of their prefix."""
         self._by_length: dict[tuple[int, int], dict[int, Network]] = {}
-        for one in sorted(set(networks), key=lambda one: (one.version, -one.prefixlen, one)):
+        for one in sorted(set(networks), key=lambda one: (one.version, -one.prefixlen)):
             of_length = self._by_length.setdefault((one.version, one.prefixlen), {})
             of_length[int(one.network_address) >> (one.max_prefixlen - one.prefixlen)] = one
 
@@ -142,54 +169,73 @@ class Relevance:
     """What a set of policies can see."""
 
     label_keys: frozenset[str]
-    networks: tuple[Network, ...]
-    """All that are mentioned, in order."""
-    around_world: Networks
-    around_anybody: Networks
-    """Those that mean whoever has an address."""
+    """Those of noise that are asked for; all others always count."""
     port_names: frozenset[str]
     """Names of ports of destinations."""
 
-    def identity(self, end: End, region: Network | None = None) -> Identity:
-        """Return the identity of an end; `region` is in the place of its address where it is a network."""
-        place = region if region is not None else end.address
-        outside = end.kind in {Kind.WORLD, Kind.KUBE_APISERVER}
-        known = self.around_world if outside else self.around_anybody
+    def identity(self, end: End) -> Identity:
+        """Return the identity of an end that is not the world."""
         labels = (
             (scope, key, value)
             for (scope, key), value in end.facts.items()
             if scope is not Scope.LABEL or key not in NOISE or key in self.label_keys
         )
-        return Identity(
-            end.kind,
-            tuple(sorted(labels)),
-            known.around(place) if place is not None else None,
-            place.version if end.kind is Kind.WORLD and place is not None else None,
-            tuple(sorted(one for one in end.named_ports if one.name in self.port_names)),
+        ports = sorted(one for one in end.named_ports if one.name in self.port_names)
+        return Identity(end.kind, tuple(sorted(labels)), None, None, tuple(ports))
+
+
+def of_world(network: Network) -> Identity:
+    """Return the identity of the addresses of the world that have no smaller network around them."""
+    facts = of_kind(Kind.WORLD).facts.items()
+    labels = tuple((scope, key, value) for (scope, key), value in facts)
+    return Identity(Kind.WORLD, labels, network if network.prefixlen else None, network.version, ())
+
+
+WORLD: Final[Mapping[int, Identity]] = MappingProxyType(
+    {NUMBERS[Kind.WORLD, one.version]: of_world(one) for one in FAMILIES}
+)
+"""The classes that tables know of the world, by number: one for each family."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mentions:
+    """What policies mention, in no order."""
+
+    label_keys: frozenset[str] = frozenset()
+    networks: frozenset[Network] = frozenset()
+    port_names: frozenset[str] = frozenset()
+
+    @classmethod
+    def union(cls, several: Iterable["Mentions"]) -> "Mentions":
+        """Return what several mention together."""
+        known = tuple(several)
+        return cls(
+            frozenset().union(*(one.label_keys for one in known)),
+            frozenset().union(*(one.networks for one in known)),
+            frozenset().union(*(one.port_names for one in known)),
         )
 
 
-def relevance(policies: Iterable[Policy]) -> Relevance:
-    """Return what these policies can see."""
-    known = tuple(policies)
-    keys = {one.key for policy in known for one in policy.subject.requirements if one.scope is Scope.LABEL}
+def mentions(policy: Policy) -> Mentions:
+    """Return what one policy mentions."""
+    keys = {one.key for one in policy.subject.requirements if one.scope is Scope.LABEL}
     networks: set[Network] = set()
-    for_anybody: set[Network] = set()
     names: set[str] = set()
-    for policy in known:
-        for direction in Direction:
-            for rule in policy.rules[direction]:
-                for peer in rule.peers or ():
-                    if isinstance(peer, SelectorPeer):
-                        keys |= {one.key for one in peer.selector.requirements if one.scope is Scope.LABEL}
-                    elif isinstance(peer, NetworkPeer):
-                        mentioned = {peer.network, *peer.excepted}
-                        networks |= mentioned
-                        for_anybody |= mentioned if peer.anybody else set()
-                if direction is Direction.EGRESS:
-                    names |= {one.name for one in rule.ports or () if one.name is not None}
-    ordered = tuple(sorted(networks, key=lambda one: (one.version, one.network_address, one.prefixlen)))
-    return Relevance(frozenset(keys), ordered, Networks(networks), Networks(for_anybody), frozenset(names))
+    for direction in Direction:
+        for rule in policy.rules[direction]:
+            for peer in rule.peers or ():
+                if isinstance(peer, SelectorPeer):
+                    keys |= {one.key for one in peer.selector.requirements if one.scope is Scope.LABEL}
+                elif isinstance(peer, NetworkPeer):
+                    networks |= {peer.network, *peer.excepted}
+            if direction is Direction.EGRESS:
+                names |= {one.name for one in rule.ports or () if one.name is not None}
+    return Mentions(frozenset(keys), frozenset(networks), frozenset(names))
+
+
+def relevance(found: Mentions) -> Relevance:
+    """Return what whoever mentions this can see."""
+    return Relevance(found.label_keys & NOISE, found.port_names)
 
 
 def allocate(wanted: Iterable[Identity], previous: Mapping[str, int], bits: int = 16) -> dict[str, int]:

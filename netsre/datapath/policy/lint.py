@@ -6,7 +6,7 @@ from typing import Final
 
 from netsre.datapath.policy import coverage, ends, reference
 from netsre.errors import Finding
-from netsre.model import specs
+from netsre.model import linting
 from netsre.model.levels import Origin
 from netsre.model.policies import codes
 from netsre.model.policies.values import (
@@ -34,7 +34,7 @@ class _Placed:
 
 def findings(policies: Iterable[Policy], endpoints: Sequence[Endpoint] | None = None) -> tuple[Finding, ...]:
     """Return everything that is suspicious about policies; with endpoints also what is about none of them."""
-    found = specs.Findings()
+    found = linting.Findings()
     known = sorted(policies, key=lambda policy: policy.order)
     for policy in known:
         for direction in Direction:
@@ -51,7 +51,7 @@ def findings(policies: Iterable[Policy], endpoints: Sequence[Endpoint] | None = 
     return found.sorted()
 
 
-def _alone(rule: Rule, rules: Sequence[Rule], found: specs.Findings) -> None:
+def _alone(rule: Rule, rules: Sequence[Rule], found: linting.Findings) -> None:
     everybody = rule.peers is None or any(map(_is_everybody, rule.peers))
     if not rule.deny and everybody and rule.ports is None:
         message = "allows everybody every port; name peers or ports"
@@ -77,7 +77,7 @@ def _is_anybody(peer: Peer) -> bool:
     return not isinstance(peer, EntityPeer) or bool(peer.kinds)
 
 
-def _together(placed: Sequence[_Placed], found: specs.Findings) -> None:
+def _together(placed: Sequence[_Placed], found: linting.Findings) -> None:
     """Report rules that another one covers, each once: the worst that can be said of it."""
     near: dict[str | None, list[tuple[int, _Placed]]] = {}
     for index, one in enumerate(placed):
@@ -117,7 +117,7 @@ def _twins(one: _Placed, other: _Placed) -> bool:
     return _alike(one, other) and _covers(one, other)
 
 
-def _against(policies: Iterable[Policy], endpoints: Sequence[Endpoint], found: specs.Findings) -> None:
+def _against(policies: Iterable[Policy], endpoints: Sequence[Endpoint], found: linting.Findings) -> None:
     known = [ends.of_endpoint(one, None) for one in endpoints]
     for policy in policies:
         if not any(reference.selects(policy, end) for end in known):
@@ -139,5 +139,5 @@ def _place(rule: Rule) -> str:
     return f"{rule.name} in {rule.origin.file}:{rule.origin.line}"
 
 
-def _say(found: specs.Findings, origin: Origin, code: str, name: str, message: str) -> None:
+def _say(found: linting.Findings, origin: Origin, code: str, name: str, message: str) -> None:
     found.add(origin, code, f"{name} {message}")

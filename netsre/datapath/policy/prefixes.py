@@ -4,9 +4,8 @@ Eight bits of protocol, as in the header of a packet, then sixteen of port, of I
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final
+from typing import Final, NamedTuple
 
 from netsre.datapath.policy.ends import Service
 from netsre.model.policies.values import Protocol
@@ -19,13 +18,16 @@ PROTOCOLS: Final = MappingProxyType(
 """The numbers that packets have."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Prefix:
+class Prefix(NamedTuple):
     """The first bits of protocol and port; none at all are whatever there is."""
 
     length: int
     bits: int
     """As many as `length` says, as a number."""
+
+    def shortened(self, length: int) -> "Prefix":
+        """Return what is around it, with so many bits."""
+        return Prefix(length, self.bits >> (self.length - length))
 
     def covers(self, asked: int) -> bool:
         """Return whether protocol and port begin with it."""
@@ -33,12 +35,6 @@ class Prefix:
 
 
 WHATEVER: Final = Prefix(0, 0)
-
-
-def around(prefix: Prefix) -> Iterator[Prefix]:
-    """Yield a prefix and all that are around it, the smallest first."""
-    for length in range(prefix.length, -1, -1):
-        yield Prefix(length, prefix.bits >> (prefix.length - length))
 
 
 def of_service(service: Service) -> int:

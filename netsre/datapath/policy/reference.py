@@ -8,8 +8,9 @@ the other end belong to a connection that was allowed.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import Final
 
 from netsre.datapath.policy.ends import End, Service
 from netsre.model.policies.values import (
@@ -32,6 +33,33 @@ class Decision(StrEnum):
 
     ALLOW = "allow"
     DENY = "deny"
+    AUDIT = "audit"
+    """It is allowed, and counted: only policies that are on monitor would deny it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """Policies that are not enforced, by name. What they allow is allowed; they deny nothing."""
+
+    monitored: frozenset[str] = frozenset()
+    """What they would deny is counted."""
+    off: frozenset[str] = frozenset()
+
+    def monitors(self, policy: Policy) -> bool:
+        """Return whether a policy is on monitor; the `specs` of one document are one policy."""
+        return policy.document in self.monitored
+
+    def tells(self, policy: Policy) -> bool:
+        """Return whether what a policy denies is counted at least."""
+        return policy.document not in self.off
+
+    def enforces(self, policy: Policy) -> bool:
+        """Return whether what a policy denies is dropped."""
+        return policy.document not in self.monitored | self.off
+
+
+ENFORCED: Final = Staged()
+"""All policies are enforced."""
 
 
 class Reason(StrEnum):
@@ -42,6 +70,8 @@ class Reason(StrEnum):
     NO_POLICY = "no policy selects it"
     ITSELF = "an endpoint may reach itself"
     NODE = "the node may reach its endpoints"
+    WITHDRAWN = "allowed before"
+    """Default deny of what the revision before allows; the rule, if there is one, is the one that does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,29 +104,31 @@ class Verdict:
     """What the destination's side says."""
 
 
-def verdict(policies: Iterable[Policy], source: End, destination: End, service: Service) -> Verdict:
+def verdict(
+    policies: Iterable[Policy], source: End, destination: End, service: Service, staged: Staged = ENFORCED
+) -> Verdict:
     """Return what the policies decide about one connection, and the rule that decides it."""
     known = tuple(policies)
     if source.is_same(destination):
         itself = Answer(Decision.ALLOW, Reason.ITSELF)
         return joined(itself, itself)
     return joined(
-        answer(known, source, destination, service, Direction.EGRESS),
-        answer(known, destination, source, service, Direction.INGRESS),
+        staged_answer(known, staged, source, destination, service, Direction.EGRESS),
+        staged_answer(known, staged, destination, source, service, Direction.INGRESS),
     )
 
 
 def joined(egress: Answer, ingress: Answer) -> Verdict:
     """Return the verdict of two answers.
 
-    Of a denied connection the first end that denies it is told: packets leave before they arrive. Of an
-    allowed one the destination's, unless only the source's rule says something.
+    Of a denied connection the first end that denies it is told: packets leave before they arrive; of one that
+    is audited likewise. Of an allowed one the destination's, unless only the source's rule says something.
     """
+    ways = (egress, Direction.EGRESS), (ingress, Direction.INGRESS)
     silent = ingress.decision is Decision.ALLOW and ingress.rule is None
-    if egress.decision is Decision.DENY or (silent and egress.rule is not None):
-        told, direction = egress, Direction.EGRESS
-    else:
-        told, direction = ingress, Direction.INGRESS
+    told, direction = ways[0] if silent and egress.rule is not None else ways[1]
+    for worst in (Decision.AUDIT, Decision.DENY):
+        told, direction = next((one for one in ways if one[0].decision is worst), (told, direction))
     return Verdict(told.decision, told.name, direction, egress, ingress)
 
 
@@ -105,16 +137,71 @@ def answer(
 ) -> Answer:
     """Return what one end's policies decide about its connection with the other end."""
     about = [policy for policy in _in_order(policies) if selects(policy, subject)]
-    rules = [rule for policy in about for rule in policy.rules[direction]]
-    # The port of a service is the destination's, and so is its name.
-    server = subject if direction is Direction.INGRESS else peer
-    matching = [rule for rule in rules if matches(rule, peer, server, service)]
+    matching = _matching(about, subject, peer, service, direction)
     for rule in matching:
         if rule.deny:
             return Answer(Decision.DENY, Reason.RULE, rule)
     for rule in matching:
         return Answer(Decision.ALLOW, Reason.RULE, rule)
-    isolating = [policy for policy in about if direction in policy.isolates]
+    return _without_rule(about, peer, direction)
+
+
+def staged_answer(
+    policies: Iterable[Policy],
+    staged: Staged,
+    subject: End,
+    peer: End,
+    service: Service,
+    direction: Direction,
+) -> Answer:
+    """Return the same where not all policies are enforced.
+
+    What one that is not enforced denies, by a rule or by isolating, counts for nothing but a note: so nothing
+    becomes stricter by it. What it allows goes on to be allowed: so nothing that rests on it breaks.
+    """
+    about = [policy for policy in _in_order(policies) if selects(policy, subject)]
+    enforced = [policy for policy in about if staged.enforces(policy)]
+    told = [policy for policy in about if staged.tells(policy)]
+    allowing = [rule for rule in _matching(about, subject, peer, service, direction) if not rule.deny]
+    for rule in _matching(enforced, subject, peer, service, direction):
+        if rule.deny:
+            return Answer(Decision.DENY, Reason.RULE, rule)
+    strict = _without_rule(enforced, peer, direction)
+    if not allowing and strict.decision is Decision.DENY:
+        return strict
+    for rule in _matching(told, subject, peer, service, direction):
+        if rule.deny:
+            return Answer(Decision.AUDIT, Reason.RULE, rule)
+    for rule in allowing:
+        return Answer(Decision.ALLOW, Reason.RULE, rule)
+    found = _without_rule(told, peer, direction)
+    return replace(found, decision=Decision.AUDIT) if found.decision is Decision.DENY else found
+
+
+def replacing(new: Answer, old: Answer) -> Answer:
+    """Return the answer of new policies, and whether it takes away what the old ones gave.
+
+    What they let pass, and no rule allows any longer, is withdrawn; a rule that denies is meant to.
+    """
+    lost = new.decision is Decision.DENY and new.reason is Reason.DEFAULT_DENY
+    if not lost or old.decision is Decision.DENY:
+        return new
+    return replace(new, reason=Reason.WITHDRAWN, rule=old.rule)
+
+
+def _matching(
+    policies: Iterable[Policy], subject: End, peer: End, service: Service, direction: Direction
+) -> list[Rule]:
+    """Return the rules that are about a connection."""
+    # The port of a service is the destination's, and so is its name.
+    server = subject if direction is Direction.INGRESS else peer
+    rules = [rule for policy in policies for rule in policy.rules[direction]]
+    return [rule for rule in rules if matches(rule, peer, server, service)]
+
+
+def _without_rule(policies: Iterable[Policy], peer: End, direction: Direction) -> Answer:
+    """Return what policies about an endpoint decide where no rule says anything."""
+    isolating = [policy for policy in policies if direction in policy.isolates]
     if not isolating:
         return Answer(Decision.ALLOW, Reason.NO_POLICY)
     if peer.kind is Kind.HOST and node_is_free(isolating, direction):

@@ -7,7 +7,7 @@ worse than none.
 from types import MappingProxyType
 from typing import Final
 
-from netsre.model import literals, specs
+from netsre.model import literals, values
 from netsre.model.policies import cilium_ports, codes, parts
 from netsre.model.policies.values import (
     CLUSTERWIDE_POLICY,
@@ -45,7 +45,7 @@ _GROUPS: Final = ("cidrGroupRef", "cidrGroupSelector")
 _EGRESS_ONLY: Final = frozenset({"Services", "FQDNs"})
 
 
-def read(document: specs.Mapping, kind: str) -> tuple[Policy, ...]:
+def read(document: values.Mapping, kind: str) -> tuple[Policy, ...]:
     """Return the policies of a document after its `apiVersion` and `kind`; what is wrong is a finding."""
     clusterwide = kind == CLUSTERWIDE_POLICY
     named = parts.metadata(document, namespaced=not clusterwide)
@@ -64,7 +64,7 @@ def read(document: specs.Mapping, kind: str) -> tuple[Policy, ...]:
     return tuple(_policy(part, kind, name, scope) for part, name in found)
 
 
-def _policy(spec: specs.Mapping, kind: str, name: str, namespace: str | None) -> Policy:
+def _policy(spec: values.Mapping, kind: str, name: str, namespace: str | None) -> Policy:
     parts.refuse(spec, ["nodeSelector"], "selects nodes, which are not policed; write endpointSelector")
     chosen = spec.mapping("endpointSelector", required="nodeSelector" not in spec)
     subject = parts.selector(chosen, _key) if chosen is not None else Selector()
@@ -83,7 +83,7 @@ def _policy(spec: specs.Mapping, kind: str, name: str, namespace: str | None) ->
     return Policy(kind, name, subject, isolates, kept, spec.origin)
 
 
-def _isolates(spec: specs.Mapping, rules: dict[Direction, tuple[Rule, ...]]) -> frozenset[Direction]:
+def _isolates(spec: values.Mapping, rules: dict[Direction, tuple[Rule, ...]]) -> frozenset[Direction]:
     """Return the directions in which it isolates: where it has rules, unless `enableDefaultDeny` says."""
     part = spec.mapping("enableDefaultDeny", required=False)
     said = {way: part.choice(way, "true", "false", required=False) if part else None for way in Direction}
@@ -92,7 +92,7 @@ def _isolates(spec: specs.Mapping, rules: dict[Direction, tuple[Rule, ...]]) -> 
     return frozenset(way for way in Direction if said[way] == "true" or (said[way] is None and rules[way]))
 
 
-def _rules(spec: specs.Mapping, way: Direction, namespace: str | None, name: str) -> tuple[Rule, ...]:
+def _rules(spec: values.Mapping, way: Direction, namespace: str | None, name: str) -> tuple[Rule, ...]:
     found = []
     for key, deny in ((way.value, False), (f"{way}Deny", True)):
         listed = spec.sequence(key, required=False)
@@ -108,7 +108,7 @@ def _rules(spec: specs.Mapping, way: Direction, namespace: str | None, name: str
     return tuple(found)
 
 
-def _peers(part: specs.Mapping, prefix: str, namespace: str | None) -> tuple[Peer, ...] | None:
+def _peers(part: values.Mapping, prefix: str, namespace: str | None) -> tuple[Peer, ...] | None:
     """Return whom a rule is about: None for everybody, and nobody where a list is written and empty."""
     keys = {key: f"{prefix}{key}" for key in ("Endpoints", "CIDR", "CIDRSet", "Entities")}
     listed = {short: part.sequence(key, required=False) for short, key in keys.items()}
@@ -135,7 +135,7 @@ def _peers(part: specs.Mapping, prefix: str, namespace: str | None) -> tuple[Pee
     return None if not written else () if nobody else tuple(found)
 
 
-def _set(part: specs.Mapping) -> list[NetworkPeer]:
+def _set(part: values.Mapping) -> list[NetworkPeer]:
     parts.refuse(part, _GROUPS, "names a group that is not read; write cidr")
     scalar = part.scalar("cidr", required=not {*_GROUPS} & {*part.keys()})
     network = scalar.read(parts.network, codes.NETWORK) if scalar is not None else None
@@ -149,7 +149,7 @@ def _network_or_address(text: str) -> Network:
     return parts.network(text if "/" in text else f"{parts.address(text)}/{128 if ':' in text else 32}")
 
 
-def _peer_selector(part: specs.Mapping, namespace: str | None) -> Selector:
+def _peer_selector(part: values.Mapping, namespace: str | None) -> Selector:
     """Return whom an entry of `fromEndpoints` means: its own namespace unless it asks about namespaces."""
     found = parts.selector(part, _key)
     asked = {one.scope for one in found.requirements}
@@ -158,7 +158,7 @@ def _peer_selector(part: specs.Mapping, namespace: str | None) -> Selector:
     return parts.in_namespace(found, namespace)
 
 
-def _key(where: specs.Mapping | specs.Scalar, text: str) -> tuple[Scope, str] | None:
+def _key(where: values.Mapping | values.Scalar, text: str) -> tuple[Scope, str] | None:
     """Return the fact that a key is about; its source (`k8s:`, `any:`, `reserved:`) may be left out."""
     source, colon, key = text.partition(":")
     if not colon:

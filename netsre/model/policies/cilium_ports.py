@@ -3,7 +3,7 @@
 from types import MappingProxyType
 from typing import Final
 
-from netsre.model import literals, specs
+from netsre.model import literals, values
 from netsre.model.policies import codes, parts
 from netsre.model.policies.values import LAST_ICMP_TYPE, LAST_PORT, WITH_PORTS, Ports, Protocol
 
@@ -46,7 +46,7 @@ _TYPES: Final = MappingProxyType(
 """Types of ICMP by their names; every other by its number."""
 
 
-def read(part: specs.Mapping, *, deny: bool) -> tuple[tuple[Ports, ...] | None, bool]:
+def read(part: values.Mapping, *, deny: bool) -> tuple[tuple[Ports, ...] | None, bool]:
     """Return the services of a rule (None: any), and whether it says anything about services."""
     to_ports = part.sequence("toPorts", required=False)
     icmps = part.sequence("icmps", required=False)
@@ -69,7 +69,7 @@ def read(part: specs.Mapping, *, deny: bool) -> tuple[tuple[Ports, ...] | None, 
     return (tuple(found) if written and not anything else None), written
 
 
-def _port_rule(part: specs.Mapping, *, deny: bool) -> tuple[Ports, ...] | None:
+def _port_rule(part: values.Mapping, *, deny: bool) -> tuple[Ports, ...] | None:
     listed = part.sequence("ports")
     if not deny:
         for key in _LAYER_7:
@@ -83,13 +83,13 @@ def _port_rule(part: specs.Mapping, *, deny: bool) -> tuple[Ports, ...] | None:
     return tuple(one for ports in found if ports is not None for one in ports)
 
 
-def _of_rules(part: specs.Mapping, key: str) -> str:
+def _of_rules(part: values.Mapping, key: str) -> str:
     """Return which protocols of layer 7 a rule names, for the message."""
     rules = part.value(key, required=False) if key == "rules" else None
-    return f" ({', '.join(rules.keys())})" if isinstance(rules, specs.Mapping) and rules.keys() else ""
+    return f" ({', '.join(rules.keys())})" if isinstance(rules, values.Mapping) and rules.keys() else ""
 
 
-def _ports(part: specs.Mapping) -> tuple[Ports, ...] | None:
+def _ports(part: values.Mapping) -> tuple[Ports, ...] | None:
     """Return a port in every protocol that is meant; None for whatever there is."""
     word = part.scalar("protocol", required=False)
     accepted = (*WITH_PORTS, _ANY)
@@ -118,7 +118,7 @@ def _protocols(word: str | None) -> tuple[Protocol, ...]:
     return WITH_PORTS if word == _ANY else (Protocol(word),) if word is not None else ()
 
 
-def _icmp(part: specs.Mapping) -> Ports | None:
+def _icmp(part: values.Mapping) -> Ports | None:
     family = part.choice("family", *_FAMILIES, required=False) or "IPv4"
     protocol = _FAMILIES[family]
     scalar = part.scalar("type")

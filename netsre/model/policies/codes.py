@@ -21,6 +21,7 @@ CONTRADICTED: Final = "POL104"
 REPEATED: Final = "POL105"
 NO_EFFECT: Final = "POL106"
 NO_PEER: Final = "POL107"
+UNUSED: Final = "POL108"
 
 ADDRESS: Final = "END001"
 TAKEN: Final = "END002"
@@ -28,6 +29,7 @@ NAMED_PORT: Final = "END003"
 RESERVED: Final = "END004"
 NAMESPACE_LABELS: Final = "END005"
 ENDPOINT_NAME: Final = "END006"
+INTERFACE: Final = "END007"
 
 CODES: Final = MappingProxyType(
     {
@@ -48,12 +50,14 @@ CODES: Final = MappingProxyType(
         REPEATED: "The same rule twice.",
         NO_EFFECT: "A rule that nothing can match.",
         NO_PEER: "A peer that no endpoint is.",
+        UNUSED: "A rule that explains no observed flow.",
         ADDRESS: "Not an address.",
         TAKEN: "A name or an address that another endpoint has.",
         NAMED_PORT: "Not a named port.",
         RESERVED: "Not a reserved name.",
         NAMESPACE_LABELS: "One namespace with different labels.",
         ENDPOINT_NAME: "Not a name of an endpoint.",
+        INTERFACE: "Not a name of an interface.",
     }
 )
 """Every code, with what it says; stable, never reused. `netsre policy lint` alone finds POL101 and up."""

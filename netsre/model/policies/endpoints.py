@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Final
 
-from netsre.model import literals, specs
+from netsre.model import linting, literals, specs, values
 from netsre.model.policies import codes, parts
 from netsre.model.policies.values import (
     RESERVED,
@@ -18,22 +18,23 @@ from netsre.model.policies.values import (
 )
 
 _SOURCE: Final = "reserved:"
+_NAME_BYTES: Final = 15
 _LABELS: Final = parts.plain_key(Scope.LABEL)
 
 
 def parse(texts: Mapping[str, str]) -> tuple[Endpoint, ...]:
     """Read files (name to text) strictly, in their order; raises `SpecErrors` with all findings."""
-    findings = specs.Findings()
+    findings = linting.Findings()
     found: list[Endpoint] = []
     taken: dict[str | Address, Endpoint] = {}
     instead = "write a list of endpoints, or []"
     for file, text in texts.items():
         for root in specs.roots(text, file, instead, findings):
-            if not isinstance(root, specs.Sequence):
+            if not isinstance(root, values.Sequence):
                 message = (
                     "the document is no list; write one of entries such as - {name: web, ips: [10.1.0.7]}"
                 )
-                findings.add(root.origin, specs.SHAPE, message)
+                findings.add(root.origin, linting.SHAPE, message)
                 continue
             for part in root.mappings():
                 endpoint = _endpoint(part)
@@ -46,7 +47,7 @@ def parse(texts: Mapping[str, str]) -> tuple[Endpoint, ...]:
     )
 
 
-def _endpoint(part: specs.Mapping) -> Endpoint:
+def _endpoint(part: values.Mapping) -> Endpoint:
     name = part.scalar("name")
     named = name.read(parts.object_name, codes.ENDPOINT_NAME) if name is not None else None
     namespace = part.scalar("namespace", required=False)
@@ -60,7 +61,7 @@ def _endpoint(part: specs.Mapping) -> Endpoint:
         labels,
         _labels(part, "namespaceLabels"),
         tuple(ip for ip in ips if ip is not None),
-        part.text("interface", required=False),
+        _interface(part),
         tuple(_named_ports(part)),
         part.origin,
         kind,
@@ -69,7 +70,22 @@ def _endpoint(part: specs.Mapping) -> Endpoint:
     return endpoint
 
 
-def _labels(part: specs.Mapping, key: str) -> dict[str, str]:
+def _interface(part: values.Mapping) -> str | None:
+    scalar = part.scalar("interface", required=False)
+    return scalar.read(_interface_name, codes.INTERFACE) if scalar is not None else None
+
+
+def _interface_name(text: str) -> str:
+    """Return what the kernel takes as a name (`dev_valid_name`), if it can also be shown."""
+    plain = text.isprintable() and not {*text} & {"/", ":", " "} and text not in {"", ".", ".."}
+    if not plain or len(text.encode()) > _NAME_BYTES:
+        raise ValueError(
+            f"{literals.shown(text)} is no interface; write its name as ip link shows it, at most 15 bytes"
+        )
+    return text
+
+
+def _labels(part: values.Mapping, key: str) -> dict[str, str]:
     labels = part.mapping(key, required=False)
     if labels is None:
         return {}
@@ -85,7 +101,7 @@ def _labels(part: specs.Mapping, key: str) -> dict[str, str]:
     return found
 
 
-def _kind(part: specs.Mapping, labels: dict[str, str]) -> tuple[dict[str, str], Kind]:
+def _kind(part: values.Mapping, labels: dict[str, str]) -> tuple[dict[str, str], Kind]:
     """Return the labels without the reserved one, and what that one says the entry is."""
     names = [key.removeprefix(_SOURCE) for key in labels if key.startswith(_SOURCE)]
     wrong = [name for name in names if name not in RESERVED]
@@ -98,10 +114,10 @@ def _kind(part: specs.Mapping, labels: dict[str, str]) -> tuple[dict[str, str], 
     return {key: value for key, value in labels.items() if not key.startswith(_SOURCE)}, kind
 
 
-def _named_ports(part: specs.Mapping) -> Iterable[NamedPort]:
+def _named_ports(part: values.Mapping) -> Iterable[NamedPort]:
     """Yield the named ports: `{http: 8080, dns: 53/UDP}`, or a list as that of a container."""
     value = part.value("namedPorts", required=False)
-    if isinstance(value, specs.Mapping):
+    if isinstance(value, values.Mapping):
         names = value.keys()
         for name in names:
             scalar = value.scalar(name)
@@ -109,7 +125,7 @@ def _named_ports(part: specs.Mapping) -> Iterable[NamedPort]:
             _refuse_name(value, name)
             if read is not None:
                 yield NamedPort(name, read[1], read[0])
-    elif isinstance(value, specs.Sequence):
+    elif isinstance(value, values.Sequence):
         for one in value.mappings():
             text = one.text("name") or ""
             scalar = one.scalar("port")
@@ -120,10 +136,10 @@ def _named_ports(part: specs.Mapping) -> Iterable[NamedPort]:
             if port is not None:
                 yield NamedPort(text, Protocol(word or Protocol.TCP), port)
     elif value is not None:
-        value.wrong(specs.SHAPE, "is a single value; write a mapping such as {http: 8080, dns: 53/UDP}")
+        value.wrong(linting.SHAPE, "is a single value; write a mapping such as {http: 8080, dns: 53/UDP}")
 
 
-def _refuse_name(part: specs.Mapping, name: str) -> None:
+def _refuse_name(part: values.Mapping, name: str) -> None:
     if not parts.PORT_NAME.fullmatch(name):
         message = (
             f"{literals.shown(name)} is no name of a port; use at most 15 lower-case letters, digits and -"
@@ -138,7 +154,7 @@ def _port(text: str) -> tuple[int, Protocol]:
     return parts.number(number), Protocol(word or Protocol.TCP)
 
 
-def _refuse_taken(part: specs.Mapping, endpoint: Endpoint, taken: dict[str | Address, Endpoint]) -> None:
+def _refuse_taken(part: values.Mapping, endpoint: Endpoint, taken: dict[str | Address, Endpoint]) -> None:
     """Report a name or an address that an earlier entry has: nobody could say whose a packet is."""
     for key, thing in (("name", endpoint.full_name), *(("ips", ip) for ip in endpoint.ips)):
         earlier = taken.setdefault(thing, endpoint)
@@ -148,7 +164,7 @@ def _refuse_taken(part: specs.Mapping, endpoint: Endpoint, taken: dict[str | Add
 
 
 def _namespace_labels(
-    endpoints: Iterable[Endpoint], findings: specs.Findings
+    endpoints: Iterable[Endpoint], findings: linting.Findings
 ) -> dict[str, Mapping[str, str]]:
     """Return the labels of each namespace; entries may leave them out, and must not disagree."""
     found: dict[str, Mapping[str, str]] = {}

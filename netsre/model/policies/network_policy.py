@@ -3,7 +3,7 @@
 from types import MappingProxyType
 from typing import Final
 
-from netsre.model import specs
+from netsre.model import values
 from netsre.model.policies import codes, parts
 from netsre.model.policies.values import (
     NETWORK_POLICY,
@@ -28,7 +28,7 @@ _LABELS: Final = parts.plain_key(Scope.LABEL)
 _NAMESPACE_LABELS: Final = parts.plain_key(Scope.NAMESPACE_LABEL)
 
 
-def read(document: specs.Mapping) -> tuple[Policy, ...]:
+def read(document: values.Mapping) -> tuple[Policy, ...]:
     """Return the policy of a document after its `apiVersion` and `kind`; what is wrong is a finding."""
     named = parts.metadata(document, namespaced=True)
     spec = document.mapping("spec")
@@ -50,7 +50,7 @@ def read(document: specs.Mapping) -> tuple[Policy, ...]:
     return (Policy(NETWORK_POLICY, full_name, subject, isolates, MappingProxyType(kept), origin, idle),)
 
 
-def _types(spec: specs.Mapping, egress_written: bool) -> frozenset[Direction]:  # noqa: FBT001 - an answer
+def _types(spec: values.Mapping, egress_written: bool) -> frozenset[Direction]:  # noqa: FBT001 - an answer
     """Return the directions it is about: those written, else ingress, and egress where there are rules."""
     listed = spec.sequence("policyTypes", required=False)
     words = [one.choice(*_TYPES) for one in listed.scalars()] if listed is not None else []
@@ -59,7 +59,7 @@ def _types(spec: specs.Mapping, egress_written: bool) -> frozenset[Direction]:  
     return frozenset(Direction) if egress_written else frozenset({Direction.INGRESS})
 
 
-def _rules(spec: specs.Mapping, way: Direction, namespace: str, name: str) -> tuple[Rule, ...]:
+def _rules(spec: values.Mapping, way: Direction, namespace: str, name: str) -> tuple[Rule, ...]:
     listed = spec.sequence(way, required=False)
     found = []
     for index, part in enumerate(listed.mappings() if listed is not None else ()):
@@ -78,7 +78,7 @@ def _rules(spec: specs.Mapping, way: Direction, namespace: str, name: str) -> tu
     return tuple(found)
 
 
-def _peers(listed: specs.Sequence, namespace: str) -> list[Peer]:
+def _peers(listed: values.Sequence, namespace: str) -> list[Peer]:
     found: list[Peer] = []
     for part in listed.mappings():
         block = part.mapping("ipBlock", required=False)
@@ -103,7 +103,7 @@ def _peers(listed: specs.Sequence, namespace: str) -> list[Peer]:
     return found
 
 
-def _block(part: specs.Mapping) -> list[Peer]:
+def _block(part: values.Mapping) -> list[Peer]:
     scalar = part.scalar("cidr")
     network = scalar.read(parts.network, codes.NETWORK) if scalar is not None else None
     excepted = parts.exceptions(part, network)
@@ -111,7 +111,7 @@ def _block(part: specs.Mapping) -> list[Peer]:
     return [NetworkPeer(network, excepted, anybody=True)] if network is not None else []
 
 
-def _ports(listed: specs.Sequence) -> list[Ports]:
+def _ports(listed: values.Sequence) -> list[Ports]:
     found = []
     for part in listed.mappings():
         word = part.choice("protocol", *WITH_PORTS, required=False)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from ipaddress import IPv6Network, ip_address, ip_network
 from typing import Final
 
-from netsre.model import literals, specs
+from netsre.model import literals, values
 from netsre.model.policies import codes
 from netsre.model.policies.values import (
     LAST_PORT,
@@ -31,7 +31,7 @@ _OF_OTHERS: Final = (
 )  # fmt: skip
 """Keys of `metadata` that Kubernetes and its users write for themselves."""
 
-ReadKey = Callable[[specs.Mapping | specs.Scalar, str], tuple[Scope, str] | None]
+ReadKey = Callable[[values.Mapping | values.Scalar, str], tuple[Scope, str] | None]
 """Turns the key of a label, as written, into a fact; what is wrong with it is a finding by then."""
 
 
@@ -44,7 +44,7 @@ def object_name(text: str) -> str:
     return text
 
 
-def metadata(document: specs.Mapping, *, namespaced: bool) -> tuple[str, str] | None:
+def metadata(document: values.Mapping, *, namespaced: bool) -> tuple[str, str] | None:
     """Return namespace and name of an object; the namespace is `default` where none is written."""
     part = document.mapping("metadata")
     if part is None:
@@ -87,7 +87,7 @@ def address(text: str) -> Address:
     return (found.ipv4_mapped or found) if found.version == 6 else found
 
 
-def exceptions(part: specs.Mapping, outer: Network | None) -> tuple[Network, ...]:
+def exceptions(part: values.Mapping, outer: Network | None) -> tuple[Network, ...]:
     """Return the networks under `except`, each of which must be a part of the one around it."""
     listed = part.sequence("except", required=False)
     found = []
@@ -110,7 +110,7 @@ def number(text: str, most: int = LAST_PORT, least: int = 1) -> int:
     raise ValueError(f"{literals.shown(text)} is no port; write a number from {least} to {most}")
 
 
-def end_port(part: specs.Mapping, first: int | None) -> int | None:
+def end_port(part: values.Mapping, first: int | None) -> int | None:
     """Return the last port of a range that begins at `first` (None: at no number), or None for no range."""
     scalar = part.scalar("endPort", required=False)
     if scalar is None:
@@ -126,7 +126,7 @@ def end_port(part: specs.Mapping, first: int | None) -> int | None:
 def plain_key(scope: Scope) -> ReadKey:
     """Return a reader of keys that are what Kubernetes takes for one."""
 
-    def read(where: specs.Mapping | specs.Scalar, key: str) -> tuple[Scope, str] | None:
+    def read(where: values.Mapping | values.Scalar, key: str) -> tuple[Scope, str] | None:
         if LABEL_KEY.fullmatch(key):
             return scope, key
         complain(
@@ -137,15 +137,15 @@ def plain_key(scope: Scope) -> ReadKey:
     return read
 
 
-def complain(where: specs.Mapping | specs.Scalar, key: str, message: str) -> None:
+def complain(where: values.Mapping | values.Scalar, key: str, message: str) -> None:
     """Record what is wrong with the key of a label, where it stands."""
-    if isinstance(where, specs.Mapping):
+    if isinstance(where, values.Mapping):
         where.findings.add(where.line_of(key), codes.SELECTOR, f"{where.path} {message}")
     else:
         where.wrong(codes.SELECTOR, message)
 
 
-def selector(part: specs.Mapping, read_key: ReadKey) -> Selector:
+def selector(part: values.Mapping, read_key: ReadKey) -> Selector:
     """Return a label selector as Kubernetes has it; an empty one selects everything."""
     found: set[Requirement] = set()
     labels = part.mapping("matchLabels", required=False)
@@ -164,7 +164,7 @@ def selector(part: specs.Mapping, read_key: ReadKey) -> Selector:
     return Selector(frozenset(found))
 
 
-def _expression(part: specs.Mapping, read_key: ReadKey) -> Requirement | None:
+def _expression(part: values.Mapping, read_key: ReadKey) -> Requirement | None:
     key = part.scalar("key")
     operator = part.choice("operator", *Operator)
     listed = part.sequence("values", required=False)
@@ -198,7 +198,7 @@ def joined(*selectors: Selector) -> Selector:
     return Selector(frozenset().union(*(one.requirements for one in selectors)))
 
 
-def refuse(part: specs.Mapping, keys: Iterable[str], why: str) -> None:
+def refuse(part: values.Mapping, keys: Iterable[str], why: str) -> None:
     """Report each of these keys that is written as something that is not enforced, and why."""
     for key in keys:
         part.skip(key)

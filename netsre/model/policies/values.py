@@ -236,6 +236,11 @@ class Policy:
     """Rules of a direction that it is not about: they are written, and mean nothing."""
 
     @property
+    def document(self) -> str:
+        """Return the name of its document, which the `specs` of one have in common."""
+        return self.name.partition(" ")[0]
+
+    @property
     def order(self) -> tuple[str, str, str, int]:
         """Return where it stands among others, whatever the order of files."""
         return (self.name, self.kind, self.origin.file, self.origin.line)

@@ -1,0 +1,1 @@
+"""Services that netsre balances, as people write them down."""
