@@ -9,7 +9,7 @@ import ctypes
 import errno
 import os
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -37,6 +37,8 @@ _HOOKS: Final = {
     "sendmsg6": programs.Kind(_SOCKET_ADDRESS, 15),
     "recvmsg4": programs.Kind(_SOCKET_ADDRESS, 19),
     "recvmsg6": programs.Kind(_SOCKET_ADDRESS, 20),
+    "getpeername4": programs.Kind(_SOCKET_ADDRESS, 29),
+    "getpeername6": programs.Kind(_SOCKET_ADDRESS, 30),
     "sock_create": programs.Kind(_SOCKET, 2),
     "sock_release": programs.Kind(_SOCKET, 34),
 }
@@ -54,44 +56,73 @@ def kind_of(program: Program, types: TypeTable) -> programs.Kind:
     return programs.tracing(types.tracepoint(program.tracepoint))
 
 
+def kind_at(hook: str) -> programs.Kind:
+    """Return what the kernel must know of a program for a hook of a cgroup."""
+    return _HOOKS[hook]
+
+
 def attach_program(program: Program, program_fd: int, numbers: Mapping[str, int]) -> int:
     """Attach a loaded program where its description says; `numbers` has those of perf's, by program.
 
     Raises `OSError`.
     """
     if program.cgroup:
-        return _attach_cgroup(program_fd, _HOOKS[program.cgroup].attach_type, FIRST if program.first else 0)
+        with _opened_root() as directory:
+            return attach_cgroup(program_fd, program.cgroup, directory, FIRST if program.first else 0)
     if program.category:
         return tracepoints.attach(program_fd, numbers[program.name])
     return programs.attach_tracing(program_fd)
 
 
-def order(hook: str) -> list[int]:
-    """Return the ids of the programs at a hook of the root cgroup, as they run; raises `OSError`."""
+def attach_cgroup(program_fd: int, hook: str, directory: int, flags: int = 0) -> int:
+    """Attach a loaded program at a hook of a cgroup: for all processes of it and of those below.
+
+    The cgroup is an open directory of the unified hierarchy; below its root every process is, in whatever
+    namespace. Raises `OSError`.
+    """
+    # No other program to stand beside (relative), and any revision of the list.
+    packed = struct.pack("<IIIIQQ", program_fd, directory, _HOOKS[hook].attach_type, flags, 0, 0)
+    return bpf(_LINK_CREATE, ctypes.create_string_buffer(packed, len(packed)))
+
+
+def orders(hooks: Iterable[str]) -> dict[str, list[int]]:
+    """Return the ids of the programs at hooks of the root cgroup, as they run; raises `OSError`."""
+    with _opened_root() as directory:
+        return {hook: _order(directory, _HOOKS[hook].attach_type) for hook in hooks}
+
+
+def _order(directory: int, hook: int) -> list[int]:
     ids = (ctypes.c_uint32 * _MOST_PROGRAMS)()
-    with _root() as directory:
-        asked = (directory, _HOOKS[hook].attach_type, _EFFECTIVE, 0, ctypes.addressof(ids), len(ids))
-        packed = struct.pack("<IIIIQI4x32x", *asked)
-        attributes = ctypes.create_string_buffer(packed, len(packed))
-        bpf(_QUERY, attributes)
+    packed = struct.pack("<IIIIQI4x32x", directory, hook, _EFFECTIVE, 0, ctypes.addressof(ids), len(ids))
+    attributes = ctypes.create_string_buffer(packed, len(packed))
+    bpf(_QUERY, attributes)
     (found,) = struct.unpack_from("<I", attributes, 24)
     return ids[:found]
 
 
-def _attach_cgroup(program_fd: int, hook: int, flags: int) -> int:
-    """Attach to the root of the unified hierarchy: below it, every process is, in whatever namespace."""
-    with _root() as directory:
-        # No other program to stand beside (relative), and any revision of the list.
-        packed = struct.pack("<IIIIQQ", program_fd, directory, hook, flags, 0, 0)
-        return bpf(_LINK_CREATE, ctypes.create_string_buffer(packed, len(packed)))
+def root() -> Path:
+    """Return the root of the unified hierarchy; raises `FileNotFoundError` where it is not mounted."""
+    found = first_of_each(_MOUNTS.read_bytes()).get("cgroup2")
+    if found is None:
+        raise FileNotFoundError(errno.ENOENT, "cgroup v2 is not mounted")
+    return Path(os.fsdecode(found))
+
+
+def cgroup_of(number: int) -> Path | None:
+    """Return the directory of a cgroup by what the kernel calls it; None where there is none."""
+    # A cgroup that ends while we look takes its directory along, and is none.
+    return next((Path(path) for path, _, _ in os.walk(root()) if _inode(path) == number), None)
+
+
+def _inode(path: str) -> int:
+    with contextlib.suppress(OSError):
+        return Path(path).stat().st_ino
+    return 0
 
 
 @contextlib.contextmanager
-def _root() -> Iterator[int]:
-    root = first_of_each(_MOUNTS.read_bytes()).get("cgroup2")
-    if root is None:
-        raise FileNotFoundError(errno.ENOENT, "cgroup v2 is not mounted")
-    directory = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+def _opened_root() -> Iterator[int]:
+    directory = os.open(root(), os.O_RDONLY | os.O_DIRECTORY)
     try:
         yield directory
     finally:

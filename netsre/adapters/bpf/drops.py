@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from netsre.adapters.bpf.counters import CounterProbe, CounterTable
+from netsre.adapters.bpf.counters import CounterProbe
 from netsre.adapters.bpf.session import Session
 from netsre.datapath import drops
 from netsre.datapath.drops import DropKind
@@ -15,7 +15,8 @@ class DropsProbe(CounterProbe[DropKind]):
         """Read through an open session."""
         words = drops.words_of(session.enums)
         super().__init__(
-            CounterTable(session.maps["drop_counts"], session.maps["drop_overflow"], drops.client_of),
-            partial(drops.decode_counts, words=words),
-            partial(drops.decode_overflow, words=words),
+            session.maps["drop_counts"],
+            session.maps["drop_overflow"],
+            partial(drops.counter_of, words=words),
+            partial(drops.counter_of_slot, words=words),
         )

@@ -6,13 +6,14 @@ being on it, whatever the interface is called or numbered in its namespace.
 
 import base64
 import contextlib
+import errno
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from netsre.adapters.bpf import programs, syscalls
-from netsre.adapters.bpf.syscalls import BpfMap, MapShape
+from netsre.adapters.bpf.syscalls import BpfMap, MapFull, MapShape
 from netsre.datapath import block
 from netsre.datapath.block import NOTHING, Drops
 
@@ -44,8 +45,8 @@ HOOKS: Final = (TC_INGRESS, XDP)
 """The better first: TC links (Linux 6.6) share an interface with others, XDP has it alone."""
 
 MAPS: Final = {
-    "blocked": (MapShape(syscalls.HASH, block.SOURCE_BYTES, block.DEADLINE.size), block.MAX_BLOCKED),
-    "block_drops": (MapShape(syscalls.PERCPU_HASH, block.SOURCE_BYTES, block.DROPS.size), block.MAX_BLOCKED),
+    "blocked": (MapShape(syscalls.HASH, block.SOURCE_BYTES, block.BLOCK.size), block.MAX_BLOCKED),
+    "block_drops": (MapShape(syscalls.PERCPU_ARRAY, 4, block.DROPS.size), block.MAX_BLOCKED),
     "unparsed": (MapShape(syscalls.PERCPU_ARRAY, 4, block.UNPARSED.size), 1),
 }
 """Shape and capacity of each map of an instance; a template numbers them in this order."""
@@ -89,6 +90,8 @@ class Filter:
     hook: Hook
     maps: dict[str, BpfMap]
     program: programs.Loaded
+    _slots: dict[bytes, int] = field(default_factory=dict)
+    """Of the counters of sources that are dropped, or were and are not forgotten."""
 
     @classmethod
     def load(cls, hook: Hook, instructions: bytes) -> "Filter":
@@ -110,20 +113,20 @@ class Filter:
 
     def put(self, source: bytes, until_boottime_ns: int) -> None:
         """Drop a source until then; raises `OSError`, and then it is as it was before."""
-        empty = bytes(self.maps["block_drops"].stride)
-        new = self.maps["block_drops"].insert(source, empty)
-        try:
-            self.maps["blocked"].put(source, block.DEADLINE.pack(until_boottime_ns))
-        except OSError:
-            if new:
-                self.maps["block_drops"].delete(source)
-            raise
+        slot = self._slots.get(source)
+        if slot is None:
+            slot = next((free for free in range(block.MAX_BLOCKED) if free not in self._slots.values()), None)
+            if slot is None:
+                raise MapFull(errno.E2BIG, "E2BIG")
+            self.maps["block_drops"].put(block.SLOT.pack(slot), bytes(self.maps["block_drops"].stride))
+        self.maps["blocked"].put(source, block.BLOCK.pack(until_boottime_ns, slot))
+        self._slots[source] = slot
 
     def drops_now(self, source: bytes) -> bool:
         """Say whether a packet of this source would be dropped now."""
         value = self.maps["blocked"].lookup(source)
         now = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-        return value is not None and now < block.DEADLINE.unpack(value)[0]
+        return value is not None and now < block.BLOCK.unpack(value)[0]
 
     def pass_again(self, source: bytes) -> None:
         """Drop a source no more; what was counted is kept until it is forgotten."""
@@ -132,13 +135,14 @@ class Filter:
     def forget(self, source: bytes) -> Drops:
         """Return what was dropped of a source that passes again, and count it no more."""
         dropped = self.drops(source)
-        self.maps["block_drops"].delete(source)
+        self._slots.pop(source, None)
         return dropped
 
     def drops(self, source: bytes) -> Drops:
         """Return what was dropped of a source since it was put here."""
-        value = self.maps["block_drops"].lookup(source)
-        return block.sum_drops(value) if value is not None else NOTHING
+        if source not in self._slots:
+            return NOTHING
+        return block.sum_drops(self.maps["block_drops"].lookup(block.SLOT.pack(self._slots[source])) or b"")
 
     def unparsed(self) -> int:
         """Return how many packets passed because they could not be read."""

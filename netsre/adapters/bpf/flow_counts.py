@@ -5,12 +5,10 @@ Not thread safe; the agent calls it under one lock.
 
 import collections
 import dataclasses
-import struct
 from collections.abc import Iterable, Iterator
 
-from netsre.adapters.bpf.counters import MapUsage
+from netsre.adapters.bpf.counters import MapUsage, read
 from netsre.adapters.bpf.session import Session
-from netsre.adapters.bpf.syscalls import split
 from netsre.datapath import drops, flows
 from netsre.datapath.attribution import Client, Counter, Counters, Reading
 from netsre.datapath.flows import FlowCount, FlowKind
@@ -42,13 +40,8 @@ class FlowCounts:
         return [*found, *self._without_entries()]
 
     def reading(self) -> Reading[FlowKind]:
-        """Return the same for totals by name: a full table is read twice a second, so as fast as can be."""
-        table, found = self._table, Reading[FlowKind]([], [], [])
-        for keys, values in table.batches():
-            counts, sums_ns = flows.sums_per_cpu(values, len(keys) // table.key_size)
-            found.counters.extend(map(self._counters.__getitem__, split(keys, table.key_size)))
-            found.counts.extend(counts)
-            found.sums_ns.extend(sums_ns)
+        """Return the same for totals by name."""
+        found = read(self._table, self._counters.__getitem__)
         self._in_use = len(found.counters)
         for count in self._without_entries():
             found.put(self._counters[dataclasses.replace(count, count=0)], count.count, count.sum_ns)
@@ -89,9 +82,6 @@ class FlowCounts:
         yield MapUsage(table.name, self._in_use, table.capacity, table.memory(), lost)
 
     def _overflowed(self) -> list[FlowCount]:
-        found = []
-        for slot in range(self._overflow.capacity):
-            value = self._overflow.lookup(struct.pack("<I", slot))
-            if value is not None:
-                found.append(flows.decode_overflow(slot, value))
-        return [count for count in found if count.count]
+        # What is nothing is not decoded: mostly that is all.
+        slots = enumerate(self._overflow.slots())
+        return [flows.decode_overflow(slot, value) for slot, value in slots if any(value)]

@@ -13,7 +13,7 @@ from netsre.adapters.bpf import syscalls
 from netsre.adapters.bpf.ring import Ring
 from netsre.adapters.bpf.session import Session
 from netsre.datapath import drops, flow_log, flows
-from netsre.datapath.flow_log import FlowEvent, Switch
+from netsre.datapath.flow_log import FlowEvent, Switch, Vocabulary
 from netsre.datapath.flows import Attempt, Refusal
 
 _STALLED: Final = "netsre_flow_log"
@@ -31,7 +31,7 @@ class FlowLog:
         self._lost = session.maps[f"{ring}_lost"]
         self._stalled_fd = session.program_fds.get(_STALLED, -1)
         self._words = drops.words_of(session.enums)
-        self._decode = partial(flow_log.decode, words=self._words)
+        self._decode = partial(flow_log.decode, vocabulary=Vocabulary(self._words))
         self._ring = Ring(session.maps[ring])
         self._found: list[FlowEvent] = []
         self._stalls = 0

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from netsre.adapters.bpf.syscalls import batch_attributes, bpf, fdinfo, possible_cpus
+from netsre.adapters.bpf.syscalls import batch_attributes, bpf, fdinfo, info, possible_cpus
 from netsre.datapath.maps import UNNAMED, MapFacts
 
 _GET_NEXT_KEY: Final = 4
@@ -22,7 +22,6 @@ _OBJECT_GET: Final = 7
 _PROGRAM_DESCRIPTOR: Final = 13
 _MAP_NEXT: Final = 12
 _MAP_DESCRIPTOR: Final = 14
-_INFO: Final = 15
 _LOOKUP_BATCH: Final = 24
 _READ_ONLY: Final = 8
 
@@ -56,7 +55,7 @@ def map_ids(last: int = 0) -> Iterator[int]:
 def facts(number: int) -> MapFacts:
     """Describe a map; raises `MapGone`, and `OSError` for one that may not be looked at."""
     with _descriptor(_MAP_DESCRIPTOR, number) as fd:
-        kind, _, key_size, value_size, max_entries, _, name = _MAP_INFO.unpack_from(_info(fd, _MAP_INFO.size))
+        kind, _, key_size, value_size, max_entries, _, name = _MAP_INFO.unpack_from(info(fd, _MAP_INFO.size))
         memory = int(fdinfo(fd).get("memlock", "0"))
     text = name.partition(b"\0")[0].decode("ascii", errors="backslashreplace")
     return MapFacts(number, text or UNNAMED, kind, key_size, value_size, max_entries, memory)
@@ -77,7 +76,7 @@ def maps_of_program(number: int) -> tuple[int, ...]:
         with _descriptor(_PROGRAM_DESCRIPTOR, number) as fd:
             asked = bytearray(_PROGRAM_INFO_BYTES)
             struct.pack_into("<IQ", asked, _MAPS_OF_PROGRAM, _MOST_MAPS_OF_PROGRAM, ctypes.addressof(ids))
-            told = _info(fd, len(asked), asked)
+            told = info(fd, len(asked), asked)
     except (MapGone, OSError):
         return ()
     (used,) = struct.unpack_from("<I", told, _MAPS_OF_PROGRAM)
@@ -164,12 +163,6 @@ def _descriptor(command: int, number: int) -> Iterator[int]:
         yield fd
     finally:
         os.close(fd)
-
-
-def _info(fd: int, size: int, asked: bytes | bytearray = b"") -> bytes:
-    info = ctypes.create_string_buffer(bytes(asked), size)
-    bpf(_INFO, _packed("<IIQ", fd, size, ctypes.addressof(info)))
-    return info.raw
 
 
 def _packed(layout: str, *values: int) -> ctypes.Array[ctypes.c_char]:

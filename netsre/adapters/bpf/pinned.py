@@ -14,11 +14,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from netsre.adapters.bpf.syscalls import BpfMap, bpf
+from netsre.adapters.bpf import pins
+from netsre.adapters.bpf.syscalls import BpfMap, MapShape, bpf
 
-_OBJ_GET: Final = 7
 _MAP_LOOKUP_BATCH: Final = 24
-_RDONLY: Final = 1 << 3
 _HASHES: Final = frozenset({1, 5, 9, 10})
 """`enum bpf_map_type`: hash and LRU hash, with and without a value for each CPU."""
 _BATCH: Final = 16_384
@@ -28,15 +27,30 @@ _CURSOR_BYTES: Final = 64
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[BpfMap]:
     """Open a pinned map for reading; raises `OSError` where there is none, or it may not be read."""
-    name = ctypes.create_string_buffer(os.fsencode(path))
-    packed = struct.pack("<QII", ctypes.addressof(name), 0, _RDONLY)
-    descriptor = bpf(_OBJ_GET, ctypes.create_string_buffer(packed, len(packed)))
+    descriptor = pins.opened(path, reading=True)
     try:
         yield BpfMap.of(path.name, descriptor)
     except KeyError as error:
         raise OSError(errno.EINVAL, f"{path} is no map") from error
     finally:
         os.close(descriptor)
+
+
+@contextlib.contextmanager
+def opened_as(path: Path, shape: MapShape, what: str) -> Iterator[BpfMap]:
+    """Open a pinned map for reading that must have a shape; `what` it is a part of is for people.
+
+    Raises `FileNotFoundError` without it, and `OSError`.
+    """
+    with opened(path) as found:
+        check(found, shape, what)
+        yield found
+
+
+def check(found: BpfMap, shape: MapShape, what: str) -> None:
+    """Raise `OSError` for a map that is not as this version has it."""
+    if not found.is_of(shape):
+        raise OSError(errno.EINVAL, f"the {what} was made by another version (map {found.name})")
 
 
 def count(table: BpfMap, seconds: float, batch: int = _BATCH) -> int:

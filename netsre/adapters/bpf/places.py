@@ -62,27 +62,41 @@ class Site(Protocol):
         """Attach a program to an interface by number; return the link's descriptor; raises `OSError`."""
 
 
+class Described(NamedTuple):
+    """What the kernel says of an interface."""
+
+    number: int
+    is_ethernet: bool
+    """Whether its packets begin with an Ethernet header: programs look for addresses behind one."""
+
+
+def describe(any_socket: socket.socket, interface: str) -> Described:
+    """Return the number and the kind of an interface in the namespace of a socket; raises `OSError`."""
+    name = os.fsencode(interface)
+    # The kernel cuts what is too long, and would find another interface.
+    asked = name if len(name) <= _NAME_BYTES else b""
+    _, number = _NUMBER.unpack(ioctl(any_socket, _SIOCGIFINDEX, _NUMBER.pack(asked, 0)))
+    _, kind = _KIND.unpack(ioctl(any_socket, _SIOCGIFHWADDR, _KIND.pack(asked, 0)))
+    return Described(number, kind in _ETHERNET)
+
+
 def look_up(site: Site, interface: str) -> Place:
     """Return the interface of this name in a namespace.
 
     Raises `BlockRefused` when there is none, or when its packets have no Ethernet header: the program would
     look for addresses in the wrong place.
     """
-    name = os.fsencode(interface)
     with site.open_socket() as any_socket:
         try:
-            # The kernel cuts what is too long, and would find another interface.
-            asked = name if len(name) <= _NAME_BYTES else b""
-            _, number = _NUMBER.unpack(ioctl(any_socket, _SIOCGIFINDEX, _NUMBER.pack(asked, 0)))
+            found = describe(any_socket, interface)
         except OSError as error:
             raise BlockRefused("no_interface", f"there is no interface {interface!r} to block on") from error
-        _, kind = _KIND.unpack(ioctl(any_socket, _SIOCGIFHWADDR, _KIND.pack(name, 0)))
-    if kind not in _ETHERNET:
+    if not found.is_ethernet:
         message = (
             f"{interface} is no Ethernet interface; block the source on one that its packets come through"
         )
         raise BlockRefused("not_ethernet", message)
-    return Place(site.inode, number)
+    return Place(site.inode, found.number)
 
 
 @contextlib.contextmanager

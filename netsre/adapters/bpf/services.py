@@ -99,7 +99,7 @@ class ServiceProbe:
         chase each other.
         """
         hooks = {program.cgroup for program in self.session.probe.programs}
-        orders = {hook: attaching.order(hook) for hook in hooks}
+        orders = attaching.orders(hooks)
         for program in self.session.probe.programs:
             ids, ours = orders[program.cgroup], self._program_ids[program.name]
             inwards = ids[::-1] if program.first else ids

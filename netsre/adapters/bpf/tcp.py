@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from netsre.adapters.bpf.counters import CounterProbe, CounterTable
+from netsre.adapters.bpf.counters import CounterProbe
 from netsre.adapters.bpf.session import Session
 from netsre.datapath import tcp
 from netsre.datapath.tcp import TcpKind
@@ -15,7 +15,8 @@ class TcpProbe(CounterProbe[TcpKind]):
         """Read through an open session."""
         words = tcp.reset_words(session.enums[tcp.RESET_ENUM])
         super().__init__(
-            CounterTable(session.maps["tcp_counts"], session.maps["tcp_overflow"], tcp.client_of),
-            partial(tcp.decode_counts, words=words),
-            partial(tcp.decode_overflow, words=words),
+            session.maps["tcp_counts"],
+            session.maps["tcp_overflow"],
+            partial(tcp.counter_of, words=words),
+            partial(tcp.counter_of_slot, words=words),
         )
