@@ -45,6 +45,20 @@ class Limit:
 Effect = Block | Flush | Limit
 
 
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A field that an effect leads from one value to another."""
+
+    field: str
+    before: str
+    after: str
+
+    @property
+    def key(self) -> str:
+        """Return the name of the field at its new value, by which it is put into quarantine."""
+        return f"{self.field}={self.after}"
+
+
 class Standing(StrEnum):
     """What a node says about the effect of one key."""
 
@@ -112,6 +126,13 @@ class LimitFacts:
     limit: int
     most: int
     """What this node's memory allows."""
+
+
+def setting(effect: Effect) -> Setting | None:
+    """Return which field an effect sets; None for one that sets none, such as a block."""
+    if isinstance(effect, Limit):
+        return Setting("conntrack.limit", str(effect.before), str(effect.after))
+    return None
 
 
 def write(effect: Effect) -> Document:

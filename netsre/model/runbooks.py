@@ -9,8 +9,22 @@ from netsre.model.alerts import AlertState
 from netsre.model.conditions import Condition
 from netsre.model.documents import Document
 from netsre.model.levels import Origin
+from netsre.model.samples import Labels
 
-Mode = Literal["observe", "auto"]
+Mode = Literal["observe", "propose", "veto", "auto"]
+"""Who decides about a change: nobody makes one, people say yes, people may say no, the runbook itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """Whose word is asked before the first change of a run."""
+
+    by: tuple[str, ...]
+    """Names of people and groups; empty: everybody who is known."""
+    quorum: int
+    """How many of them must say yes."""
+    wait: int
+    """Milliseconds until the run is given up (`propose`), or goes on without a word (`veto`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +40,33 @@ class Limits:
     """How often and how widely a runbook may act; counted from stored runs, which survive restarts."""
 
     cooldown: int
-    """Milliseconds between the starts of two runs on one target."""
+    """Milliseconds between what a run did on a target, or people refused, and the start of the next."""
     per_hour: int
     """Runs on all targets together within any hour."""
     max_targets: int = 1
     """Targets that runs of this runbook may act upon at one time."""
     min_healthy: int = 0
     """Percent of the other targets without the same alert; fewer is a common cause, which is for people."""
+    per_day: int | None = None
+    """Runs on all targets together within any day; None: as many as the other limits leave."""
+    target_per_hour: int | None = None
+    target_per_day: int | None = None
+    """Runs on one target within any hour, and within any day."""
+    breaker_failures: int = 3
+    """Runs in a row that changed something and did not succeed, after which the circuit is open."""
+    breaker_retry: int | None = None
+    """Milliseconds after which one run may try again; None: not before a person closed the circuit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Veto:
+    """An alert beside which a runbook must not act."""
+
+    alert: str
+    match: Labels = ()
+    """Labels that it must have."""
+    equal: tuple[str, ...] = ("node",)
+    """Labels whose values it must share with the alert of the run; without any it counts wherever it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +109,14 @@ class Runbook:
     verify: Verification | None = None
     """Always there for a runbook that changes anything."""
     on_failure: Literal["undo", "stop"] = "undo"
+    unless: tuple[Veto, ...] = ()
+    approval: Approval | None = None
+    """Always there in the modes `propose` and `veto`, and in no other."""
+
+    @property
+    def changes(self) -> bool:
+        """Tell whether it may change something."""
+        return self.mode != "observe"
 
 
 class RunState(StrEnum):
@@ -83,6 +125,8 @@ class RunState(StrEnum):
     RECEIVED = "received"
     GATED = "gated"
     PLANNED = "planned"
+    AWAITING_APPROVAL = "awaiting_approval"
+    """It has a plan, and waits for the word of people; nothing is changed yet, and its target is free."""
     EXECUTING = "executing"
     VERIFYING = "verifying"
     UNDOING = "undoing"
@@ -92,14 +136,27 @@ class RunState(StrEnum):
     FAILED = "failed"
     """It ended before it changed anything, or by a runbook that leaves its effects to their own end."""
     REFUSED = "refused"
+    EXPIRED = "expired"
+    """Nobody approved it in time; it changed nothing."""
     NEEDS_HUMAN = "needs_human"
     """It cannot say in which state it left the target, or may not go on."""
 
 
 ENDED: Final = frozenset(
-    {RunState.SUCCEEDED, RunState.UNDONE, RunState.FAILED, RunState.REFUSED, RunState.NEEDS_HUMAN}
+    {
+        RunState.SUCCEEDED,
+        RunState.UNDONE,
+        RunState.FAILED,
+        RunState.REFUSED,
+        RunState.EXPIRED,
+        RunState.NEEDS_HUMAN,
+    }
 )
 """States that a run never leaves."""
+DENIED: Final = "denied"
+CANCELLED: Final = "cancelled"
+SAID_NO: Final = frozenset({DENIED, CANCELLED})
+"""Reasons of refused runs that people ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,20 +176,48 @@ class Run:
     """The gate's word until execution, then the word that says how it ended."""
     started_at: Timestamp
     ended_at: Timestamp | None
+    changed_at: Timestamp | None = None
+    """When its first change was begun; None: it changed nothing so far."""
 
     @property
     def ended(self) -> bool:
         """Tell whether the run is over."""
         return self.state in ENDED
 
+    @property
+    def counts(self) -> bool:
+        """Tell whether limits count it: a gate's no did nothing, a person's no stands for a cooldown."""
+        return self.state is not RunState.REFUSED or self.reason in SAID_NO
+
+    @property
+    def rests_from(self) -> Timestamp:
+        """Return from when a cooldown counts: however long it waited, what came of it is what matters."""
+        if self.changed_at is not None:
+            return self.changed_at
+        over = self.ended_at if self.state is RunState.REFUSED else None
+        return self.started_at if over is None else over
+
+    @property
+    def waits(self) -> bool:
+        """Tell whether people are asked about it now."""
+        return self.state is RunState.AWAITING_APPROVAL
+
 
 class JournalKind(StrEnum):
     """What a line of the journal says."""
 
+    REQUESTED = "requested"
+    """A person asked for the run by hand: who, and how."""
     GATES = "gates"
     """Every gate with its answer."""
     PLAN = "plan"
     """The exact effects, and the hash that names this plan."""
+    APPROVAL_REQUESTED = "approval_requested"
+    """People are asked about the plan: whose word counts, how many, until when."""
+    APPROVAL = "approval"
+    """The word of one person about the plan."""
+    CANCEL = "cancel"
+    """A person wants the run to end, and what it changed to be taken back."""
     INTENT = "intent"
     """Written, and on disk, before a step begins."""
     OUTCOME = "outcome"

@@ -7,6 +7,7 @@ from netsre.clock import Timestamp
 from netsre.model.documents import Document
 from netsre.model.effects import Effect
 from netsre.model.runbooks import RunState, Verification
+from netsre.runbook.approval import Request
 from netsre.runbook.plan import Plan, Planned
 
 
@@ -29,6 +30,14 @@ class MakePlan:
     """Make the plan (`plan.make`) and write its line; `unanswered(-1, "", …)` when the node is silent."""
 
     evidence: Mapping[int, Document]
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Write `asked`, and tell people in the same transaction."""
+
+    request: Request
+    plan: Plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +132,7 @@ class Wait:
 
     until: Timestamp
     what: str
-    """A word: `node`, `reading`."""
+    """A word: `node`, `reading`, `approval`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,5 +144,17 @@ class Finish:
 
 
 Command = (
-    Observe | MakePlan | Replan | Skip | Fail | Apply | Settle | Sample | Undo | SettleUndo | Wait | Finish
+    Observe
+    | MakePlan
+    | Ask
+    | Replan
+    | Skip
+    | Fail
+    | Apply
+    | Settle
+    | Sample
+    | Undo
+    | SettleUndo
+    | Wait
+    | Finish
 )

@@ -1,15 +1,16 @@
 """The way of a run that has a plan: step by step, then verification, then, if it must be, back again."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from netsre import clock
 from netsre.clock import Timestamp
 from netsre.model.alerts import Alert
+from netsre.model.directory import ALONE, Directory
 from netsre.model.documents import Document
 from netsre.model.effects import Effect
-from netsre.model.runbooks import RunState
+from netsre.model.runbooks import CANCELLED, RunState
 from netsre.runbook import conditions, story
 from netsre.runbook.commands import (
     Apply,
@@ -41,6 +42,7 @@ MOST_SAMPLES: Final = 1_000
 READING_WAIT: Final = clock.MINUTE
 """How long a step waits for a reading: after a start any, for `still(alert)` one since the last change."""
 _PAUSES: Final = (1 * clock.SECOND, 2 * clock.SECOND, 4 * clock.SECOND, 8 * clock.SECOND)
+PLAN_CHANGED: Final = "plan_changed"
 _CONDITION_FALSE: Final = "condition_false"
 _STOPPED: Final = frozenset({Gate.KILL_SWITCH_ON.value, Gate.KILL_SWITCH_UNREADABLE.value})
 
@@ -55,6 +57,10 @@ class Present:
     """Whether the newest reading shows what the alert says (`standing.still`); None: it cannot be told."""
     read_at: Timestamp | None
     """When the newest reading of the alert's node was made."""
+    watched: bool = True
+    """Whether this controller was there, and could hear people, since it last looked at the run."""
+    directory: Directory = ALONE
+    """Whose word can be asked for."""
 
 
 def observe(step: int, action: str, parameters: Document, turn: Turn, now: Timestamp) -> Command:
@@ -104,6 +110,8 @@ class Course:
 
     def next(self) -> Command:
         """Return what to do next."""
+        if self.told.cancelled is not None:
+            return self._cancelled()
         for planned in self.plan.steps:
             turn = self.told.turn(planned.step)
             command = self._observation(planned, turn) if _looks(planned) else self._change(planned, turn)
@@ -112,6 +120,14 @@ class Course:
             if command is not None:
                 return command
         return self._verify()
+
+    def _cancelled(self) -> Command:
+        """Return the way out: what was begun is settled, what was done is taken back."""
+        for planned in self.plan.steps:
+            turn = self.told.turn(planned.step)
+            if turn.open and not _looks(planned):
+                return self._settle(planned, turn)
+        return self._end(_Stop(CANCELLED, refused=True))
 
     def _observation(self, planned: Planned, turn: Turn) -> Command | _Stop | None:
         if turn.done:
@@ -189,6 +205,9 @@ class Course:
         current = turn.planned or planned
         if current.kind is Kind.SKIP:
             return Skip(planned.step, planned.action, current.reason)
+        if self.told.request is not None and current.effect not in (None, planned.effect):
+            message = "it would do something else by now than what people were asked about"
+            current = replace(current, effect=None, reason=PLAN_CHANGED, message=message)
         if current.effect is None:
             return Fail(planned.step, planned.action, current.reason or "step_failed", current.message)
         if self.present.read_at is None and abs(self.now - self.told.last_at) < READING_WAIT:

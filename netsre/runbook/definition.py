@@ -1,11 +1,23 @@
 """What a runbook says, in a word: a run goes by the text that it was judged by, or ends."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
 from netsre.model.documents import Document, Json, canonical
-from netsre.model.runbooks import Limits, Runbook, Verification
+from netsre.model.runbooks import Limits, Runbook, Verification, Veto
+from netsre.model.samples import labels
 from netsre.runbook import conditions
+
+_OTHERS: Final = {
+    "perDay": "per_day",
+    "targetPerHour": "target_per_hour",
+    "targetPerDay": "target_per_day",
+    "breakerFailures": "breaker_failures",
+    "breakerRetry": "breaker_retry",
+}
+"""Limits that an older version does not know, by the name of the field."""
+_DEFAULT: Final = {key: getattr(Limits(0, 0), name) for key, name in _OTHERS.items()}
 
 
 def of(runbook: Runbook) -> str:
@@ -15,12 +27,15 @@ def of(runbook: Runbook) -> str:
 
 def limits(of_runbook: Limits) -> Document:
     """Return limits as a document."""
-    return {
+    usual = {
         "cooldown": of_runbook.cooldown,
         "perHour": of_runbook.per_hour,
         "maxTargets": of_runbook.max_targets,
         "minHealthy": of_runbook.min_healthy,
     }
+    others = {key: getattr(of_runbook, name) for key, name in _OTHERS.items()}
+    # What is as it is by default is left out: then a text of an older version has the hash that it had.
+    return {**usual, **{key: value for key, value in others.items() if value != _DEFAULT[key]}}
 
 
 def verification(verify: Verification | None) -> Document | None:
@@ -41,7 +56,33 @@ def read_limits(value: Json) -> Limits:
     cooldown, per_hour, max_targets, min_healthy = (
         _whole(value, key) for key in ("cooldown", "perHour", "maxTargets", "minHealthy")
     )
-    return Limits(cooldown, per_hour, max_targets, min_healthy)
+    others = {
+        name: _whole(value, key)
+        for key, name in _OTHERS.items()
+        if isinstance(value, Mapping) and key in value
+    }
+    return Limits(cooldown, per_hour, max_targets, min_healthy, **others)
+
+
+def vetoes(unless: Iterable[Veto]) -> list[Json]:
+    """Return what stands under `unless` as a document."""
+    return [{"alert": veto.alert, "match": dict(veto.match), "equal": list(veto.equal)} for veto in unless]
+
+
+def read_vetoes(value: Json) -> tuple[Veto, ...]:
+    """Return what stands under `unless` in a document; raises `ValueError` for what is none."""
+    found = []
+    for item in value if isinstance(value, Sequence) and not isinstance(value, str) else ():
+        alert, match, equal = (
+            (item.get(key) for key in ("alert", "match", "equal"))
+            if isinstance(item, Mapping)
+            else ("", {}, "")
+        )
+        if not isinstance(match, Mapping) or not isinstance(equal, Sequence) or isinstance(equal, str):
+            raise ValueError("the veto is none")
+        pairs = labels({name: str(text) for name, text in match.items()})
+        found.append(Veto(str(alert), pairs, tuple(map(str, equal))))
+    return tuple(found)
 
 
 def read_verification(value: Json) -> Verification:
@@ -63,6 +104,8 @@ def _whole(value: Json, key: str) -> int:
 
 
 def _document(runbook: Runbook) -> Document:
+    asked = runbook.approval
+    words: Document = {} if asked is None else {"by": asked.by, "quorum": asked.quorum, "wait": asked.wait}
     return {
         "name": runbook.name,
         "on": [[trigger.alert, trigger.transition.value] for trigger in runbook.triggers],
@@ -70,6 +113,8 @@ def _document(runbook: Runbook) -> Document:
         "lock": runbook.lock,
         "limits": limits(runbook.limits),
         "mode": runbook.mode,
+        # Only where people are asked: the names of all others stay what they were.
+        **({"approval": words} if words else {}),
         "steps": [
             {
                 "action": step.action,
@@ -80,4 +125,5 @@ def _document(runbook: Runbook) -> Document:
         ],
         "verify": verification(runbook.verify),
         "onFailure": runbook.on_failure,
+        **({"unless": vetoes(runbook.unless)} if runbook.unless else {}),
     }

@@ -5,10 +5,12 @@ Whoever carries a command out writes these lines and no others; none is ever cha
 
 from dataclasses import dataclass
 
+from netsre import clock
 from netsre.model import effects
 from netsre.model.documents import Document
 from netsre.model.effects import Effect, Standing
 from netsre.model.runbooks import JournalKind
+from netsre.runbook.approval import Opinion, Request, Word
 
 UNREACHABLE = "unreachable"
 NOT_APPLIED = "not_applied"
@@ -23,6 +25,33 @@ class Line:
     step: int
     action: str
     data: Document
+
+
+def requested(person: str, via: str, request: str) -> Line:
+    """Return that a person asked for the run by hand."""
+    return Line(JournalKind.REQUESTED, -1, "", {"person": person, "via": via, "id": request})
+
+
+def asked(request: Request) -> Line:
+    """Return the question about a plan; its time is that of the line."""
+    data: Document = {
+        "plan": request.plan,
+        "by": request.by,
+        "quorum": request.quorum,
+        "veto": request.veto,
+        "wait": request.wait,
+        "until": clock.rfc3339(request.until),
+    }
+    return Line(JournalKind.APPROVAL_REQUESTED, -1, "", data)
+
+
+def said(word: Word) -> Line:
+    """Return the word of a person."""
+    data: Document = {"person": word.person, "via": word.via, "id": word.id}
+    if word.opinion is Opinion.CANCEL:
+        return Line(JournalKind.CANCEL, -1, "", data)
+    told = {**data, "verdict": word.opinion.value, "plan": word.plan}
+    return Line(JournalKind.APPROVAL, -1, "", told)
 
 
 def observing(step: int, action: str, parameters: Document) -> Line:

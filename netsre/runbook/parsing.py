@@ -2,16 +2,17 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Final
 
 from netsre import clock, conventions
 from netsre.alerting import describe
 from netsre.metrics.registry import REGISTRY
-from netsre.model import gamedays, literals, specs
+from netsre.model import gamedays, linting, literals, maintenance, specs, values
 from netsre.model.alerts import AlertState
-from netsre.model.runbooks import Limits, Mode, Runbook, Trigger, Verification
-from netsre.runbook import codes, steps, targets
+from netsre.model.directory import Directory
+from netsre.model.runbooks import Mode, Runbook, Trigger, Verification, Veto
+from netsre.model.samples import labels
+from netsre.runbook import asked, bounds, codes, steps, targets
 from netsre.runbook.actions.contract import Action
 
 KIND: Final = "Runbook"
@@ -19,13 +20,13 @@ ALERT_LABELS: Final = frozenset({"alertname", "severity", "service", "slo", conv
     label for metric in REGISTRY.values() for label in metric.labels
 }
 """Labels that an alert can have: those of every alert, and whatever an SLO or an alert can group by."""
-DEFAULT_LIMITS: Final = Limits(cooldown=15 * clock.MINUTE, per_hour=3)
 DEFAULT_WITHIN: Final = 2 * clock.MINUTE
 LONGEST_WITHIN: Final = clock.HOUR
 MOST_SAMPLES: Final = 100
 FOREIGN: Final = "alertmanager"
 """Under `from`: the alert is somebody else's, and comes by Alertmanager's webhook."""
-_LATER: Final = ("by", "quorum", "timeout", "veto")
+_BESIDE: Final = frozenset({gamedays.KIND, maintenance.KIND})
+"""What else may stand in the same files, and is read by others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,8 @@ class Known:
     alerts: Collection[str] = (describe.ALERT_NAME,)
     slos: Collection[str] | None = None
     """None where any will do."""
+    directory: Directory | None = None
+    """The people who may be asked; None where anybody will do."""
 
 
 def parse(
@@ -42,13 +45,13 @@ def parse(
 ) -> tuple[Runbook, ...]:
     """Read files (name to text) strictly, by name of the runbook; raises `SpecErrors` with all findings.
 
-    Game days may stand in the same files.
+    Game days and maintenance calendars may stand in the same files.
     """
-    findings = specs.Findings()
+    findings = linting.Findings()
     documents = [
         document
         for file, text in sorted(texts.items())
-        for document in specs.documents(text, file, {KIND, gamedays.KIND}, findings)
+        for document in specs.documents(text, file, {KIND, *_BESIDE}, findings)
         if document.kind == KIND
     ]
     specs.refuse_duplicates(documents, codes.DUPLICATE, "runbook", findings)
@@ -71,12 +74,13 @@ class _Reader:
         spec = document.spec
         triggers, foreign = self._triggers(spec)
         when = steps.condition(spec, "when", measured=False)
-        lock, limits, mode = _lock(spec, foreign=foreign), _limits(spec), _mode(spec)
+        lock, limits, unless = _lock(spec, foreign=foreign), bounds.read(spec), self._vetoes(spec)
+        mode, approval = asked.read(spec, self.known.directory)
         taken = steps.read(spec, self.actions, measured=not foreign)
         verify = self._verification(spec)
         on_failure = spec.choice("onFailure", "undo", "stop", required=False)
         if steps.changes(taken, self.actions):
-            _check_change(spec, triggers, mode, asked="verify" in spec)
+            _check_change(spec, triggers, mode, proven="verify" in spec)
         spec.end()
         if len(spec.findings) > before or lock is None or limits is None:
             return None
@@ -91,9 +95,11 @@ class _Reader:
             document.origin,
             verify,
             "stop" if on_failure == "stop" else "undo",
+            unless,
+            approval,
         )
 
-    def _triggers(self, spec: specs.Mapping) -> tuple[tuple[Trigger, ...], bool]:
+    def _triggers(self, spec: values.Mapping) -> tuple[tuple[Trigger, ...], bool]:
         """Return the triggers, and whether one of them is an alert that is not ours."""
         sequence = spec.sequence("on")
         if sequence is None:
@@ -113,7 +119,27 @@ class _Reader:
             spec.wrong("on", codes.NO_TRIGGER, "is empty; name an alert and its transition")
         return tuple(found), foreign
 
-    def _check_name(self, item: specs.Mapping, alert: str, *, theirs: bool) -> None:
+    def _vetoes(self, spec: values.Mapping) -> tuple[Veto, ...]:
+        sequence = spec.sequence("unless", required=False)
+        return () if sequence is None else tuple(filter(None, map(self._veto, sequence.mappings())))
+
+    def _veto(self, item: values.Mapping) -> Veto | None:
+        alert = item.text("alert")
+        theirs = item.choice("from", FOREIGN, required=False) is not None
+        match, equal = item.mapping("match", required=False), item.sequence("equal", required=False)
+        wanted = {} if match is None else match.pairs()
+        shared = (conventions.NODE,) if equal is None else equal.texts()
+        item.end()
+        if alert is None:
+            return None
+        self._check_name(item, alert, theirs=theirs)
+        for name in (*wanted, *shared):
+            if name not in ALERT_LABELS and not theirs:
+                hint = literals.nearest(name, ALERT_LABELS)
+                item.wrong("alert", codes.VETO, f"is asked for the label {name!r}, which no alert has{hint}")
+        return Veto(alert, labels(wanted), shared)
+
+    def _check_name(self, item: values.Mapping, alert: str, *, theirs: bool) -> None:
         known = alert in self.known.alerts
         if theirs and known:
             message = f"is for alerts of others, and {literals.shown(alert)} is one of ours; leave it out"
@@ -123,7 +149,7 @@ class _Reader:
             message = f"{literals.shown(alert)} does not exist{hint}; somebody else's has from: {FOREIGN}"
             item.wrong("alert", codes.UNKNOWN_ALERT, message)
 
-    def _verification(self, spec: specs.Mapping) -> Verification | None:
+    def _verification(self, spec: values.Mapping) -> Verification | None:
         part = spec.mapping("verify", required=False)
         if part is None:
             return None
@@ -150,7 +176,7 @@ class _Reader:
         return Verification(slo, window, samples, "fail" if no_data == "fail" else "inconclusive", within)
 
 
-def _lock(spec: specs.Mapping, *, foreign: bool) -> str | None:
+def _lock(spec: values.Mapping, *, foreign: bool) -> str | None:
     lock = spec.text("lock")
     if lock is not None and (problem := targets.problem(lock)) is not None:
         spec.wrong("lock", codes.TARGET, problem)
@@ -163,57 +189,12 @@ def _lock(spec: specs.Mapping, *, foreign: bool) -> str | None:
     return lock
 
 
-def _limits(spec: specs.Mapping) -> Limits | None:
-    limits = spec.mapping("limits", required=False)
-    if limits is None:
-        return DEFAULT_LIMITS
-    cooldown = limits.duration("cooldown", required=False)
-    per_hour = limits.integer("perHour", required=False)
-    max_targets = limits.integer("maxTargets", required=False)
-    min_healthy = limits.percent("minHealthy", required=False)
-    for key, number in (("perHour", per_hour), ("maxTargets", max_targets)):
-        if number == 0:
-            limits.wrong(key, codes.LIMIT, "0 would refuse every run; write at least 1")
-    limits.end()
-    return Limits(
-        DEFAULT_LIMITS.cooldown if cooldown is None else cooldown,
-        DEFAULT_LIMITS.per_hour if per_hour is None else per_hour,
-        DEFAULT_LIMITS.max_targets if max_targets is None else max_targets,
-        DEFAULT_LIMITS.min_healthy if min_healthy is None else _whole_percent(limits, min_healthy),
-    )
-
-
-def _whole_percent(limits: specs.Mapping, share: Fraction) -> int:
-    percent = share * 100
-    if percent.denominator != 1 or not 0 <= percent <= 100:
-        text = limits.text("minHealthy")
-        limits.wrong("minHealthy", codes.LIMIT, f"{text} is no whole share of 0% to 100%; write 60%")
-    return int(percent)
-
-
-def _mode(spec: specs.Mapping) -> Mode:
-    approval = spec.mapping("approval", required=False)
-    if approval is None:
-        return "observe"
-    for key in _LATER:
-        if key in approval:
-            approval.wrong(key, codes.MODE, "is not supported yet; approval is observe or auto so far")
-            approval.value(key)
-    mode = approval.text("mode")
-    if mode is not None and mode not in ("observe", "auto"):
-        approval.wrong(
-            "mode", codes.MODE, f"{literals.shown(mode)} is not supported yet; write observe or auto"
-        )
-    approval.end()
-    return "auto" if mode == "auto" else "observe"
-
-
-def _check_change(spec: specs.Mapping, triggers: tuple[Trigger, ...], mode: Mode, *, asked: bool) -> None:
+def _check_change(spec: values.Mapping, triggers: tuple[Trigger, ...], mode: Mode, *, proven: bool) -> None:
     """Report what a runbook lacks that changes something."""
-    if mode != "auto":
+    if mode == "observe":
         message = "only observes, and its steps change something; write {mode: auto}"
         spec.wrong("approval", codes.CHANGE, message)
-    if not asked:
+    if not proven:
         message = "is missing; what is changed must be proven to help, by an SLO"
         spec.wrong("verify", codes.CHANGE, message)
     if any(trigger.transition is not AlertState.FIRING for trigger in triggers):

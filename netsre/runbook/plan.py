@@ -14,7 +14,7 @@ from netsre.model import effects
 from netsre.model.conditions import Condition
 from netsre.model.documents import Document, Json, canonical
 from netsre.model.effects import Effect, Limit
-from netsre.model.runbooks import JournalKind, Limits, Runbook, Step, Verification
+from netsre.model.runbooks import JournalKind, Limits, Runbook, Step, Verification, Veto
 from netsre.runbook import conditions, definition, references
 from netsre.runbook.actions.contract import (
     Action,
@@ -94,6 +94,7 @@ class Plan:
     steps: tuple[Planned, ...]
     verify: Verification | None
     on_failure: Literal["undo", "stop"]
+    unless: tuple[Veto, ...] = ()
 
     @property
     def hash(self) -> str:
@@ -122,6 +123,7 @@ class Plan:
             "steps": [step.document() for step in self.steps],
             "verify": definition.verification(self.verify),
             "onFailure": self.on_failure,
+            **({"unless": definition.vetoes(self.unless)} if self.unless else {}),
         }
 
 
@@ -144,7 +146,13 @@ def make(
         for index, step in enumerate(runbook.steps)
     )
     return Plan(
-        runbook.name, definition.of(runbook), runbook.limits, steps, runbook.verify, runbook.on_failure
+        runbook.name,
+        definition.of(runbook),
+        runbook.limits,
+        steps,
+        runbook.verify,
+        runbook.on_failure,
+        runbook.unless,
     )
 
 
@@ -166,6 +174,7 @@ def read(document: Document) -> Plan:
         tuple(read_step(step) for step in steps),
         None if verify is None else definition.read_verification(verify),
         "undo" if on_failure == "undo" else "stop",
+        definition.read_vetoes(document.get("unless")),
     )
 
 

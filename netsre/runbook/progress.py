@@ -8,11 +8,12 @@ from collections.abc import Mapping, Sequence
 
 from netsre.clock import Timestamp
 from netsre.model.alerts import AlertState
-from netsre.model.runbooks import JournalEntry, Runbook, RunState
-from netsre.runbook import definition, story
+from netsre.model.runbooks import CANCELLED, JournalEntry, Runbook, RunState
+from netsre.runbook import consent, definition, story
 from netsre.runbook.actions.contract import Action, Change, Observation
 from netsre.runbook.commands import (
     Apply,
+    Ask,
     Command,
     Fail,
     Finish,
@@ -31,6 +32,7 @@ from netsre.runbook.story import Story
 
 __all__ = [
     "Apply",
+    "Ask",
     "Command",
     "Fail",
     "Finish",
@@ -62,6 +64,8 @@ def next_command(
         # A plan that cannot be read was set aside: what else was to be done, nobody knows.
         lost = Finish(RunState.NEEDS_HUMAN, "plan_lost")
         return lost if told.plan is None else Course(told, told.plan, now, present).next()
+    if told.cancelled is not None:
+        return Finish(RunState.REFUSED, CANCELLED)
     judged = told.definition if told.plan is None else told.plan.definition
     if runbook is None or judged not in ("", definition.of(runbook)):
         return Finish(RunState.FAILED, "runbook_removed" if runbook is None else "runbook_changed")
@@ -69,24 +73,28 @@ def next_command(
         return _before_plan(runbook, actions, told, now, present)
     if told.plan.refused is not None:
         return Finish(RunState.REFUSED, told.plan.refused.reason)
-    return Course(told, told.plan, now, present).next()
+    asking = consent.next_command(runbook, told, told.plan, now, present)
+    return asking or Course(told, told.plan, now, present).next()
 
 
 def state_of(command: Command) -> RunState | None:
     """Return the state that a run is in with a command; None: it stays as it is."""
     match command:
         case Observe() | Replan() | Skip() | Fail() | Apply() | Settle():
-            return RunState.EXECUTING
+            state = RunState.EXECUTING
         case MakePlan():
-            return RunState.PLANNED
+            state = RunState.PLANNED
+        case Ask():
+            state = RunState.AWAITING_APPROVAL
         case Sample():
-            return RunState.VERIFYING
+            state = RunState.VERIFYING
         case Undo() | SettleUndo():
-            return RunState.UNDOING
+            state = RunState.UNDOING
         case Finish(state):
-            return state
+            pass
         case Wait():
             return None
+    return state
 
 
 def _before_plan(

@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 
-from netsre.model import literals, specs
+from netsre.model import literals, values
 from netsre.model.conditions import Condition
 from netsre.model.runbooks import Step
 from netsre.runbook import codes, conditions, references
 from netsre.runbook.actions.contract import Action, Change, Observation
 
 
-def read(spec: specs.Mapping, actions: Mapping[str, Action], *, measured: bool = True) -> tuple[Step, ...]:
+def read(spec: values.Mapping, actions: Mapping[str, Action], *, measured: bool = True) -> tuple[Step, ...]:
     """Take `steps`; `measured` says whether a step may ask for what is measured; errors become findings."""
     sequence = spec.sequence("steps")
     if sequence is None:
@@ -38,7 +38,7 @@ def changes(steps: Sequence[Step], actions: Mapping[str, Action]) -> bool:
     return any(isinstance(actions.get(step.action), Change) for step in steps)
 
 
-def condition(spec: specs.Mapping, key: str, *, measured: bool) -> Condition | None:
+def condition(spec: values.Mapping, key: str, *, measured: bool) -> Condition | None:
     """Take a condition; `measured` says whether it may ask for what is measured at its turn."""
     text = spec.text(key, required=False)
     if text is None:
@@ -54,7 +54,7 @@ def condition(spec: specs.Mapping, key: str, *, measured: bool) -> Condition | N
     return found
 
 
-def _step(item: specs.Mapping, actions: Mapping[str, Action], *, measured: bool) -> Step | None:
+def _step(item: values.Mapping, actions: Mapping[str, Action], *, measured: bool) -> Step | None:
     name = item.text("action")
     parameters = item.mapping("with")
     wanted = condition(item, "if", measured=measured)
@@ -73,7 +73,7 @@ def _step(item: specs.Mapping, actions: Mapping[str, Action], *, measured: bool)
     return None if taken is None else Step(name, taken, wanted)
 
 
-def _check_references(item: specs.Mapping, step: Step, provided: set[str]) -> None:
+def _check_references(item: values.Mapping, step: Step, provided: set[str]) -> None:
     for key in references.broken(step.parameters):
         message = f"{key} has a part of a reference; write it whole, such as ${{evidence.top_source}}"
         item.wrong("with", codes.REFERENCE, message)

@@ -10,6 +10,7 @@ from netsre.model.documents import Document
 from netsre.model.effects import Effect, Flush
 from netsre.model.runbooks import JournalEntry, JournalKind
 from netsre.runbook import plan
+from netsre.runbook.approval import Opinion, Request, Word
 from netsre.runbook.journal import UNREACHABLE
 from netsre.runbook.plan import Plan, Planned
 from netsre.runbook.verify import Outcome
@@ -84,6 +85,13 @@ class Story:
     planned_at: Timestamp = _NEVER
     turns: dict[int, Turn] = field(default_factory=dict)
     samples: list[Looked] = field(default_factory=list)
+    owner: str = ""
+    """Who asked for the run by hand; empty: an alert did."""
+    request: Request | None = None
+    """The newest question to people about the plan."""
+    words: list[Word] = field(default_factory=list)
+    """What people said to it."""
+    cancelled: Word | None = None
 
     def turn(self, step: int) -> Turn:
         """Return how far a step came."""
@@ -155,8 +163,40 @@ def _take(story: Story, turn: Turn, entry: JournalEntry) -> None:
             turn.undo_open, turn.undo_outcome = False, data
         case JournalKind.SAMPLE:
             story.samples.extend(_looked(data))
-        case JournalKind.NOTE:
+        case _:
+            _take_word(story, entry)
+
+
+def _take_word(story: Story, entry: JournalEntry) -> None:
+    """Take what people asked for, were asked, and said."""
+    data = entry.data
+    match entry.kind:
+        case JournalKind.REQUESTED:
+            story.owner = str(data.get("person", ""))
+        case JournalKind.APPROVAL_REQUESTED:
+            story.request = _request(entry)
+        case JournalKind.APPROVAL:
+            story.words.extend(_word(entry, data.get("verdict")))
+        case JournalKind.CANCEL:
+            (story.cancelled,) = _word(entry, Opinion.CANCEL)
+        case _:
             pass
+
+
+def _request(entry: JournalEntry) -> Request | None:
+    by, quorum, wait = (entry.data.get(key) for key in ("by", "quorum", "wait"))
+    if not (isinstance(quorum, int) and isinstance(wait, int) and isinstance(by, list | tuple)):
+        return None  # of another version, or written by hand: it is asked anew
+    veto = entry.data.get("veto") is True
+    names = tuple(str(name) for name in by)
+    return Request(str(entry.data.get("plan", "")), names, quorum, veto, entry.at, wait)
+
+
+def _word(entry: JournalEntry, opinion: object) -> Sequence[Word]:
+    if opinion not in set(Opinion):
+        return ()
+    said = {key: str(entry.data.get(key, "")) for key in ("person", "plan", "via", "id")}
+    return (Word(**said, opinion=Opinion(str(opinion)), at=entry.at),)
 
 
 def _take_plan(story: Story, turn: Turn, entry: JournalEntry) -> None:

@@ -14,6 +14,7 @@ from sqlalchemy import (
     Text,
     bindparam,
     literal_column,
+    or_,
     select,
     type_coerce,
     update,
@@ -22,6 +23,7 @@ from sqlalchemy import (
 from netsre import conventions
 from netsre.clock import Timestamp
 from netsre.model.alerts import Alert, AlertSource, AlertState
+from netsre.model.documents import canonical
 from netsre.model.samples import labels
 from netsre.store import schema, tallies
 from netsre.store.statements import portions, upsert
@@ -76,6 +78,15 @@ class Alerts:
         """Return the firing alerts by fingerprint, of one source or of all, without those unreadable."""
         rows = self._firing() if source is None else self._firing(schema.alert.c.source == source.value)
         return {alert.fingerprint: alert for row in rows if (alert := _alert(row)) is not None}
+
+    def firing_as(self, names: Iterable[str]) -> list[Alert]:
+        """Return the firing alerts, ours and others, that are called so, without those unreadable."""
+        labels_text = type_coerce(schema.alert.c.labels, Text)
+        # In canonical JSON there is one way to write it; a value that looks like it is seen below.
+        written = [labels_text.contains(canonical({"alertname": n})[1:-1], autoescape=True) for n in names]
+        if not written:
+            return []
+        return [alert for row in self._firing(or_(*written)) if (alert := _alert(row)) is not None]
 
     def told(self, fingerprints: Iterable[str]) -> dict[str, Alert]:
         """Return those of these alerts that fire because somebody else told of them, by fingerprint.

@@ -4,50 +4,21 @@ A row that was changed, removed or slipped in breaks the chain from there on; ro
 because the head of the chain is kept apart, in `meta`.
 """
 
-import hashlib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 from typing import Final
 
 from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from netsre.clock import Timestamp
+from netsre.model.audit import START, Broken, Head, Row, digest, follow
 from netsre.model.documents import Document, canonical
 from netsre.store import schema
 
-GENESIS: Final = "0" * 64
 _HEAD: Final = "audit_head"
 
 _APPEND: Final = insert(schema.audit)
-_READ_HEAD: Final = select(schema.meta.c.value).where(schema.meta.c.key == _HEAD).with_for_update()
+_READ_HEAD: Final = select(schema.meta.c.value).where(schema.meta.c.key == _HEAD)
 _MOVE_HEAD: Final = update(schema.meta).where(schema.meta.c.key == _HEAD).values(value=bindparam("head"))
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One row of the audit log, as stored."""
-
-    seq: int
-    at: Timestamp
-    actor: str
-    verb: str
-    subject: str
-    details: str
-    prev_hash: str
-    hash: str
-
-
-@dataclass(frozen=True, slots=True)
-class Broken:
-    """The first place where the chain does not hold."""
-
-    seq: int
-    why: str
-
-
-def digest(content: Sequence[int | str]) -> str:
-    """Return the hash of a row: SHA-256 over the canonical JSON list of all its columns but the hash."""
-    return hashlib.sha256(canonical(content).encode()).hexdigest()
 
 
 class Audit:
@@ -59,7 +30,8 @@ class Audit:
 
     def append(self, at: Timestamp, actor: str, verb: str, subject: str, details: Document) -> None:
         """Add one row behind the head."""
-        seq, prev_hash = self._head()
+        head = self.head()
+        seq, prev_hash = head.seq, head.hash
         text = canonical(details)
         row_hash = digest((seq + 1, at, actor, verb, subject, text, prev_hash))
         row = {
@@ -69,10 +41,22 @@ class Audit:
         self._connection.execute(_APPEND, [row])
         self._connection.execute(_MOVE_HEAD, {"head": f"{seq + 1}:{row_hash}"})
 
-    def rows(self) -> Iterable[Row]:
-        """Yield the whole log in order."""
-        found = self._connection.execute(select(schema.audit).order_by(schema.audit.c.seq))
-        return (Row(*row) for row in found)
+    def rows(self, after: int | None = None, limit: int | None = None) -> Iterable[Row]:
+        """Yield the rows after a number in order, the whole log without one; up to `limit` of them."""
+        query = select(schema.audit).order_by(schema.audit.c.seq)
+        query = query if after is None else query.where(schema.audit.c.seq > after)
+        return (Row(*row) for row in self._connection.execute(query.limit(limit)))
+
+    def between(self, begin: Timestamp, end: Timestamp, limit: int) -> Iterable[Row]:
+        """Yield the rows of a time in order, up to a number of them, without reading those before."""
+        low, high = 0, self.length()
+        table = schema.audit
+        while low < high:
+            # Times only grow, but for a clock that was set back: then a row less or more is found.
+            middle = (low + high) // 2
+            at = self._connection.execute(select(table.c.at).where(table.c.seq == middle + 1)).scalar()
+            low, high = (low, middle) if at is None or at >= begin else (middle + 1, high)
+        return (row for row in self.rows(low, limit) if begin <= row.at <= end)
 
     def length(self) -> int:
         """Return how many rows there are."""
@@ -80,22 +64,15 @@ class Audit:
 
     def first_broken(self) -> Broken | None:
         """Check the whole chain; return the first place that does not hold, or None."""
-        seq, previous = 0, GENESIS
+        head = START
         for row in self.rows():
-            seq += 1
-            if row.seq != seq:
-                return Broken(seq, "row is missing")
-            if row.prev_hash != previous:
-                return Broken(seq, "does not follow the row before it")
-            own = digest((row.seq, row.at, row.actor, row.verb, row.subject, row.details, row.prev_hash))
-            if own != row.hash:
-                return Broken(seq, "content does not match its hash")
-            previous = row.hash
-        if (seq, previous) != self._head():
-            return Broken(seq + 1, "rows are missing at the end")
-        return None
+            found = follow(head, row)
+            if isinstance(found, Broken):
+                return found
+            head = found
+        return None if head == self.head() else Broken(head.seq + 1, "rows are missing at the end")
 
-    def _head(self) -> tuple[int, str]:
-        """Return the newest row's number and hash; held against other writers until the transaction ends."""
+    def head(self) -> Head:
+        """Return the newest row as `meta` has it; held against other writers until the transaction ends."""
         seq, _, last = self._connection.execute(_READ_HEAD).scalar_one().partition(":")
-        return int(seq), last
+        return Head(int(seq), last)

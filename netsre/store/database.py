@@ -1,34 +1,35 @@
 """Opens the database and hands out transactions; every error of it becomes one line a person can act on."""
 
 import contextlib
-import errno
-import os
+import copy
 import sqlite3
 import threading
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol, Self
 
-import sqlalchemy
-from sqlalchemy import Connection, Engine, event, exc
+from sqlalchemy import Connection, Engine, exc
 
 from netsre.errors import StoreUnusable
 from netsre.store.alerts import Alerts
 from netsre.store.audit import Audit
 from netsre.store.drills import Drills
+from netsre.store.events import Events
 from netsre.store.history import History
+from netsre.store.holds import Holds
 from netsre.store.incidents import Incidents
+from netsre.store.leases import Leases
 from netsre.store.meta import Meta
 from netsre.store.migrations import Migrations
 from netsre.store.outbox import Outbox
 from netsre.store.pages import Pages
+from netsre.store.postgresql import PostgresqlServer
 from netsre.store.received import ReceivedAlerts
 from netsre.store.runs import Runs
+from netsre.store.sqlite import READ_ONLY, UNHURRIED, SqliteFile
 
-FILE_NAME: Final = "netsre.db"
 _BUSY_MILLISECONDS: Final = 10_000
-_READ_ONLY: Final = "netsre_read_only"
 
 
 class Transaction:
@@ -44,7 +45,10 @@ class Transaction:
         self.pages = Pages(connection)
         self.incidents = Incidents(connection)
         self.drills = Drills(connection)
+        self.holds = Holds(connection)
+        self.events = Events(connection)
         self.audit = Audit(connection)
+        self.leases = Leases(connection)
         self.meta = Meta(connection)
 
 
@@ -85,52 +89,69 @@ class Turns:
                 self._line[0].release()
 
 
+class Place(Protocol):
+    """Where a database is, and what is particular about it."""
+
+    engine: Engine
+    where: str
+    """For people; without a secret."""
+
+    def refuse_another(self) -> None:
+        """Raise `StoreUnusable` when this is not the database any more that was opened."""
+
+    def advice(self, cause: BaseException) -> str:
+        """Return in a line what is wrong and what to do about it."""
+
+
 class Store:
     """The database of the controller."""
 
-    def __init__(
-        self, engine: Engine, where: str, migrations: Migrations, identity: tuple[int, int] | None = None
-    ) -> None:
-        """Use an engine; call `upgrade` or `verify` before anything else.
-
-        `identity` is device and inode of the file `where`, None where the database is no file.
-        """
-        self._engine = engine
+    def __init__(self, place: Place, migrations: Migrations) -> None:
+        """Use a place; call `upgrade` or `verify` before anything else."""
+        self._place = place
+        self._engine = place.engine
         self._turns = Turns()
-        self._where = where
         self._migrations = migrations
-        self._identity = identity
+        self._epoch: int | None = None
 
     @classmethod
     def at(cls, data_dir: Path, migrations: Migrations, *, create: bool = True) -> "Store":
         """Return the store in a data directory, which is made when missing (mode 0700)."""
-        path = data_dir / FILE_NAME
-        if not create and not path.exists():
-            message = f"database {path} does not exist; start netsre once, or name another --data-dir"
-            raise StoreUnusable(message)
-        if create:
-            _make_private(data_dir, path)
-        engine = sqlalchemy.create_engine(sqlalchemy.URL.create("sqlite", database=str(path)))
-        return cls(_prepare(engine), str(path), migrations, _identity(path))
+        return cls(SqliteFile(data_dir, create=create, patience=_BUSY_MILLISECONDS), migrations)
+
+    @classmethod
+    def served(cls, address: str, migrations: Migrations) -> "Store":
+        """Return the store of a PostgreSQL server; raises `BadInput` for what is no address of one."""
+        return cls(PostgresqlServer(address, patience=_BUSY_MILLISECONDS), migrations)
+
+    def of_term(self, epoch: int | None) -> Self:
+        """Return it for what one term writes: each transaction that comes later than its end raises `Fenced`.
+
+        None is a term without an end, of the only controller that there can be. Connections are shared.
+        """
+        mine = copy.copy(self)
+        mine._epoch = epoch  # noqa: SLF001  it is one of our own
+        return mine
 
     @property
     def where(self) -> str:
         """Return the place of the database, for people."""
-        return self._where
+        return self._place.where
 
     def upgrade(self) -> bool:
         """Bring the schema up to date; tell whether anything had to be done."""
-        with self._translated(), self._engine.begin() as connection:
-            return self._migrations.upgrade(connection, self._where)
+        unhurried = self._engine.execution_options(**{UNHURRIED: True})
+        with self._translated(), unhurried.begin() as connection:
+            return self._migrations.upgrade(connection, self._place.where)
 
     def verify(self) -> str:
         """Return the schema's revision; raise `StoreUnusable` unless it is the present one."""
         with self._translated(), self._reading() as connection:
             current = self._migrations.current(connection)
-        self._migrations.refuse_unknown(current, self._where)
+        self._migrations.refuse_unknown(current, self._place.where)
         if current != self._migrations.head:
             message = (
-                f"database {self._where} has schema {current or 'none'}, "
+                f"database {self._place.where} has schema {current or 'none'}, "
                 f"this netsre needs {self._migrations.head}; run `netsre db upgrade`"
             )
             raise StoreUnusable(message)
@@ -142,22 +163,25 @@ class Store:
 
         The writers of this process take turns, whoever waits longest first.
         """
-        self._refuse_another_file()
+        self._place.refuse_another()
         if not self._turns.wait(_BUSY_MILLISECONDS / 1000):
-            message = (
-                f"database {self._where}: another write takes longer than {_BUSY_MILLISECONDS} ms; it goes on"
-            )
+            long = f"another write takes longer than {_BUSY_MILLISECONDS} ms; it goes on"
+            message = f"database {self._place.where}: {long}"
             raise StoreUnusable(message)
         try:
             with self._translated(), self._engine.begin() as connection:
-                yield Transaction(connection)
+                transaction = Transaction(connection)
+                if self._epoch is not None:
+                    # No other term begins before this transaction ends: writers go one after the other.
+                    transaction.leases.refuse_another(self._epoch)
+                yield transaction
         finally:
             self._turns.end()
 
     @contextlib.contextmanager
     def read(self) -> Iterator[Transaction]:
         """Open a view of one moment; it never waits for a writer."""
-        self._refuse_another_file()
+        self._place.refuse_another()
         with self._translated(), self._reading() as connection:
             yield Transaction(connection)
 
@@ -168,102 +192,16 @@ class Store:
     @contextlib.contextmanager
     def _reading(self) -> Iterator[Connection]:
         with self._engine.connect() as connection:
-            yield connection.execution_options(**{_READ_ONLY: True})
-
-    def _refuse_another_file(self) -> None:
-        """Raise `StoreUnusable` when the file is not the one that was opened.
-
-        Whoever deletes an open database sees no error, and neither would we: all that is written from then on
-        would go to a file without a name, and be gone with this process.
-        """
-        if self._identity is None:
-            return
-        found = _identity(Path(self._where))
-        if found != self._identity:
-            what = "was deleted" if found is None else "was replaced by another file"
-            message = f"database {self._where} {what} while netsre runs; put it back, or start netsre again"
-            raise StoreUnusable(message)
+            yield connection.execution_options(**{READ_ONLY: True})
 
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:
         try:
             yield
         except exc.DBAPIError as error:
-            message = f"database {self._where}: {_advice(error.orig or error)}"
+            message = f"database {self._place.where}: {self._place.advice(error.orig or error)}"
             raise StoreUnusable(message) from error
         except (exc.TimeoutError, sqlite3.Error) as error:
             # The second kind comes from the first statements on a new connection, before SQLAlchemy sees it.
-            message = f"database {self._where}: {_advice(error)}"
+            message = f"database {self._place.where}: {self._place.advice(error)}"
             raise StoreUnusable(message) from error
-
-
-def _prepare(engine: Engine) -> Engine:
-    """Make SQLite durable and strict, and let SQLAlchemy alone begin transactions."""
-
-    @event.listens_for(engine, "connect")
-    def on_connect(connection: sqlite3.Connection, _record: object) -> None:
-        # The driver's own implicit BEGIN would leave DDL outside of transactions.
-        connection.isolation_level = None
-        for pragma in (
-            f"busy_timeout={_BUSY_MILLISECONDS}",
-            "journal_mode=WAL",
-            "synchronous=FULL",
-            "foreign_keys=ON",
-        ):
-            connection.execute(f"PRAGMA {pragma}")
-
-    @event.listens_for(engine, "begin")
-    def on_begin(connection: Connection) -> None:
-        # A writer takes its lock at once: one that began as a reader could not wait for another, only fail.
-        reading = connection.get_execution_options().get(_READ_ONLY, False)
-        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
-
-    return engine
-
-
-def _make_private(directory: Path, path: Path) -> None:
-    """Make the directory and an empty database file that only their owner can read."""
-    try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            if os.geteuid() == 0:
-                # `netsre db upgrade` by root must not lock out the user that the controller runs as.
-                owner = directory.stat()
-                os.fchown(descriptor, owner.st_uid, owner.st_gid)
-        finally:
-            os.close(descriptor)
-    except OSError as error:
-        message = f"data directory {directory}: {os.strerror(error.errno or errno.EIO)}; {_owner_advice()}"
-        raise StoreUnusable(message) from error
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
-
-
-def _owner_advice() -> str:
-    return f"make it writable for uid {os.geteuid()}, or name another one with --data-dir"
-
-
-def _advice(cause: BaseException) -> str:
-    """Return what is wrong and what to do about it."""
-    name = getattr(cause, "sqlite_errorname", "")
-    text = str(cause).splitlines()[0] if str(cause) else type(cause).__name__
-    advice = {
-        "SQLITE_NOTADB": "move the file away, or restore a backup",
-        "SQLITE_CORRUPT": "stop netsre and restore a backup; `sqlite3 FILE .recover` may save more",
-        "SQLITE_FULL": "free some space; nothing was half-written, and it is tried again",
-        "SQLITE_READONLY": _owner_advice(),
-        "SQLITE_CANTOPEN": _owner_advice(),
-        "SQLITE_BUSY": "another process holds it; stop the other netsre, or name another --data-dir",
-        "SQLITE_IOERR": "check the disk (dmesg); it is tried again",
-    }
-    for prefix, step in advice.items():
-        if name.startswith(prefix):
-            return f"{text}; {step}"
-    return f"{text}; check the server or the file, then start netsre again"

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, delete, select
 
 from netsre.clock import Timestamp
 from netsre.model.documents import canonical
-from netsre.model.samples import Series, labels
+from netsre.model.samples import Labels, Series, labels
 from netsre.slo.buckets import Bucket
 from netsre.slo.increments import Cursor
 from netsre.store import schema
@@ -64,6 +64,25 @@ class History:
         query = select(*columns, table.c.definition, table.c.step).order_by(table.c.step, table.c.begin)
         rows = self._connection.execute(query.execution_options(yield_per=_AT_ONCE)).partitions()
         return map(Bucket._make, chain.from_iterable(rows))
+
+    def between(
+        self, what: tuple[str, str, Labels], step: int, begin: Timestamp, end: Timestamp
+    ) -> list[Bucket]:
+        """Return the buckets of a length of one SLO, definition and group that begin in a time, in order."""
+        table = schema.slo_bucket
+        (slo, definition, group) = what
+        query = select(table).where(
+            table.c.slo == slo,
+            table.c.definition == definition,
+            table.c.labels == group,
+            table.c.step == step,
+            table.c.begin >= begin,
+            table.c.begin < end,
+        )
+        return [
+            Bucket(slo, group, Timestamp(row.begin), row.bad, row.total, row.measured, definition, step)
+            for row in self._connection.execute(query.order_by(table.c.begin))
+        ]
 
     def cursors(self) -> list[Cursor]:
         """Return the cursor of every source."""

@@ -1,5 +1,7 @@
 """Single facts about a data directory that outlive the process."""
 
+from collections.abc import Mapping
+
 from sqlalchemy import Connection, select
 
 from netsre.store import schema
@@ -22,3 +24,9 @@ class Meta:
         """Keep a fact in place of what it was."""
         row = {"key": key, "value": value}
         self._connection.execute(upsert(self._connection.dialect, schema.meta), [row])
+
+    def named(self, prefix: str) -> Mapping[str, str]:
+        """Return the facts whose names begin like this."""
+        key = schema.meta.c.key
+        query = select(key, schema.meta.c.value).where(key.startswith(prefix, autoescape=True))
+        return {row.key: row.value for row in self._connection.execute(query)}

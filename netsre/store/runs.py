@@ -5,12 +5,13 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from sqlalchemy import Connection, Row, Select, Text, func, insert, or_, select, type_coerce, update
+from sqlalchemy import Connection, Row, Select, Text, and_, func, insert, or_, select, type_coerce, update
 
-from netsre.clock import Timestamp
+from netsre.clock import DAY, Timestamp
 from netsre.model.alerts import Alert
 from netsre.model.documents import Document
-from netsre.model.runbooks import ENDED, JournalEntry, JournalKind, Run, RunState
+from netsre.model.holds import Asked
+from netsre.model.runbooks import ENDED, SAID_NO, JournalEntry, JournalKind, Run, RunState
 from netsre.store import schema, tallies
 
 # Named one by one, and not by what they are not: only that way an index finds them.
@@ -41,6 +42,7 @@ class Runs:
             insert(schema.run).values(
                 id=run.id, runbook=run.runbook, alert=run.alert, fired_at=run.fired_at, target=run.target,
                 state=run.state.value, reason=run.reason, started_at=run.started_at, ended_at=run.ended_at,
+                changed_at=run.changed_at,
             )
         )  # fmt: skip
         self._count(run)
@@ -52,6 +54,12 @@ class Runs:
             change.values(state=run.state.value, reason=run.reason, ended_at=run.ended_at)
         )
         self._count(run)
+
+    def change_begins(self, run_id: str, at: Timestamp) -> None:
+        """Record that a run begins to change something, the first time that it does."""
+        table = schema.run
+        first = update(table).where(table.c.id == run_id, table.c.changed_at.is_(None))
+        self._connection.execute(first.values(changed_at=at))
 
     def unended(self) -> list[Run]:
         """Return the runs that are not over, oldest first."""
@@ -65,6 +73,47 @@ class Runs:
             select(table).where(or_(table.c.started_at >= start, table.c.state.in_(GOING_ON)))
         )
 
+    def counted(self, start: Timestamp) -> list[Run]:
+        """Return the same without those that gates refused: they count for nothing, and may be many.
+
+        With them come those that waited for people, and changed something or were ended by them since then.
+        """
+        table = schema.run
+        said_no = table.c.reason.in_(SAID_NO)
+        counts = or_(table.c.state != RunState.REFUSED.value, said_no)
+        begun = and_(table.c.started_at >= start, counts)
+        # A question stands for a day at most; the beginning has an index, the end has none.
+        ended = and_(table.c.started_at >= start - DAY, table.c.ended_at >= start, said_no)
+        # One after the other: all in one, SQLite reads every run.
+        wanted = (or_(begun, table.c.state.in_(GOING_ON)), table.c.changed_at >= start, ended)
+        found = {run.id: run for one in wanted for run in self._oldest_first(select(table).where(one))}
+        return sorted(found.values(), key=lambda run: (run.started_at, run.id))
+
+    def changed(self, start: Timestamp, runbooks: Iterable[str], latest: int) -> list[Run]:
+        """Return the runs that changed something since a time, and the latest of each of some runbooks."""
+        table = schema.run
+        found = {run.id: run for run in self._oldest_first(select(table).where(table.c.changed_at >= start))}
+        for name in runbooks:
+            newest = select(table).where(table.c.runbook == name, table.c.changed_at.is_not(None))
+            rows = self._connection.execute(newest.order_by(table.c.changed_at.desc()).limit(latest))
+            found.update((row.id, _run(row)) for row in rows)
+        return sorted(found.values(), key=lambda run: (run.started_at, run.id))
+
+    def asked(self, start: Timestamp, besides: Iterable[str], most: int) -> list[Asked]:
+        """Return which alerts wanted a change since a time, the latest first, so many at most.
+
+        That are those of all runs, refused ones too, but of runbooks that only look (`besides`).
+        """
+        table = schema.run
+        wanted = (
+            table.c.started_at >= start,
+            table.c.runbook.not_in(list(besides)),
+            table.c.reason != "condition_false",
+        )
+        query = select(table.c.alert, table.c.started_at).where(*wanted)
+        rows = self._connection.execute(query.order_by(table.c.started_at.desc()).limit(most))
+        return [Asked(row.alert, Timestamp(row.started_at)) for row in rows]
+
     def of(self, alerts: Iterable[Alert], since: Timestamp, until: Timestamp) -> list[Run]:
         """Return the runs for these firings that began between two times, oldest first."""
         wanted = {(alert.fingerprint, alert.fired_at) for alert in alerts}
@@ -73,12 +122,14 @@ class Runs:
         begun = self._oldest_first(select(table).where(table.c.started_at.between(since, until)))
         return [run for run in begun if (run.alert, run.fired_at) in wanted]
 
-    def newest(self, limit: int, runbook: str | None = None) -> list[Run]:
-        """Return the latest runs, newest first."""
+    def newest(self, limit: int, runbook: str | None = None, *, waiting: bool = False) -> list[Run]:
+        """Return the latest runs, newest first, of one runbook or all; or those that wait for people."""
         table = schema.run
         query = select(table).order_by(table.c.started_at.desc(), table.c.id).limit(limit)
         if runbook is not None:
             query = query.where(table.c.runbook == runbook)
+        if waiting:
+            query = query.where(table.c.state == RunState.AWAITING_APPROVAL.value)
         return [_run(row) for row in self._connection.execute(query)]
 
     def write(
@@ -86,14 +137,18 @@ class Runs:
     ) -> None:
         """Append one line to a run's journal."""
         table = schema.journal
-        last = self._connection.execute(
-            select(func.max(table.c.seq)).where(table.c.run == run_id)
-        ).scalar_one()
+        seq = self.last_line(run_id) + 1
         self._connection.execute(
             insert(table).values(
-                run=run_id, seq=(last or 0) + 1, at=at, kind=kind.value, step=step, action=action, data=data
+                run=run_id, seq=seq, at=at, kind=kind.value, step=step, action=action, data=data
             )
         )
+
+    def last_line(self, run_id: str) -> int:
+        """Return the number of the last line of a run's journal; 0 without any."""
+        table = schema.journal
+        query = select(func.max(table.c.seq)).where(table.c.run == run_id)
+        return self._connection.execute(query).scalar_one() or 0
 
     def journal(self, run_ids: Sequence[str]) -> Mapping[str, tuple[JournalEntry, ...]]:
         """Return the journals of some runs, each in order, without lines that cannot be read."""
@@ -161,4 +216,5 @@ def _run(row: Row[tuple[object, ...]]) -> Run:
         reason=row.reason,
         started_at=Timestamp(row.started_at),
         ended_at=row.ended_at,
+        changed_at=row.changed_at,
     )

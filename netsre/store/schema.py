@@ -164,8 +164,11 @@ run: Final = Table(
     Column("reason", Text, nullable=False),
     Column("started_at", BigInteger, nullable=False),
     Column("ended_at", BigInteger),
+    # When its first change was begun.
+    Column("changed_at", BigInteger),
     Index(None, "started_at"),
     Index(None, "state"),
+    Index(None, "changed_at"),
 )
 
 journal: Final = Table(
@@ -178,6 +181,40 @@ journal: Final = Table(
     Column("step", Integer, nullable=False),
     Column("action", Text, nullable=False),
     Column("data", JsonText, nullable=False),
+)
+
+pause: Final = Table(
+    "pause",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("scope", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("owner", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("until", BigInteger, nullable=False),
+    Column("ended_at", BigInteger),
+    Column("ended_by", Text, nullable=False),
+    Index(None, "until"),
+)
+
+quarantine: Final = Table(
+    "quarantine",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("run", Text, nullable=False),
+    Column("since", BigInteger, nullable=False),
+    Column("until", BigInteger, nullable=False),
+)
+
+release: Final = Table(
+    "release",
+    metadata,
+    Column("kind", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("reason", Text, nullable=False),
 )
 
 received: Final = Table(
@@ -222,6 +259,20 @@ incident: Final = Table(
     ),
     Index(None, "opened_at"),
     Index(None, "node", "closed_at"),
+)
+
+event: Final = Table(
+    "event",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    # Empty where it is about all.
+    Column("node", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("said_at", BigInteger, nullable=False),
+    Column("person", Text, nullable=False),
+    Index(None, "at"),
 )
 
 incident_alert: Final = Table(
@@ -284,6 +335,16 @@ tally: Final = Table(
     Column("state", Text, primary_key=True),
     Column("reason", Text, primary_key=True),
     Column("count", BigInteger, nullable=False),
+)
+
+lease: Final = Table(
+    "lease",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("node", Text, nullable=False),
+    Column("holder", Text, nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
 )
 
 meta: Final = Table(

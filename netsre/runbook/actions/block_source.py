@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from netsre import clock
-from netsre.model import specs
+from netsre.model import values
 from netsre.model.documents import Document
 from netsre.model.effects import Block, Effect
 from netsre.runbook.actions import sources
@@ -20,7 +20,7 @@ class BlockSource:
 
     name: str = "datapath.block_source"
 
-    def read(self, parameters: specs.Mapping) -> Document | None:
+    def read(self, parameters: values.Mapping) -> Document | None:
         """Take `source` and `ttl`."""
         source, ttl = sources.read(parameters), sources.ttl(parameters, LONGEST)
         return None if source is None or ttl is None else {"source": source, "ttl": ttl}

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from netsre.errors import EnvironmentUnfit, NetsreError
-from netsre.model import specs
+from netsre.model import values
 from netsre.model.alerts import Alert
 from netsre.model.documents import Document
 from netsre.model.effects import Effect, InForce, LimitFacts, Route, Standing, Table
@@ -109,7 +109,7 @@ class Action(Protocol):
         """Return the name that a step uses."""
         ...
 
-    def read(self, parameters: specs.Mapping) -> Document | None:
+    def read(self, parameters: values.Mapping) -> Document | None:
         """Take the parameters of a step from a file; what is wrong becomes findings there, and None here.
 
         A text may be a reference such as `${evidence.top_source}`, kept as it is.

@@ -9,7 +9,7 @@ from typing import Final
 
 from netsre import clock, conventions
 from netsre.alerting import describe
-from netsre.model import literals, specs
+from netsre.model import literals, values
 from netsre.model.documents import Document, Json
 from netsre.model.levels import Evaluation, Measured, Ratio
 from netsre.model.samples import Scrape, Series
@@ -31,7 +31,7 @@ class Collect:
 
     name: str = "evidence.collect"
 
-    def read(self, parameters: specs.Mapping) -> Document | None:
+    def read(self, parameters: values.Mapping) -> Document | None:
         """Take `what`: a list of topics."""
         sequence = parameters.sequence("what")
         if sequence is None:
@@ -169,6 +169,16 @@ def _top_sources(subject: Subject, views: Views) -> dict[str, Json]:
     return {TOP_SOURCES: seen} | ({TOP_SOURCE: top.source} if top and share >= DOMINATES else {})
 
 
+def _refused(_subject: Subject, span: _Span, _views: Views) -> Json:
+    """Return who no rule of a policy allows, by both ends."""
+    rows = [
+        {key: pairs.get(key, "") for key in ("verdict", "direction", "src", "dst")}
+        | {"packets": _whole(count)}
+        for pairs, count in span.increases(conventions.POLICY_REFUSED)
+    ]
+    return {"since": span.since(), **_cut("refused", rows)}
+
+
 def _slo(subject: Subject, _span: _Span, views: Views) -> Json:
     """Return the evaluation that the alert stands on."""
     pairs = dict(subject.alert.labels)
@@ -230,7 +240,7 @@ def _agent(_subject: Subject, span: _Span, _views: Views) -> Json:
 Topic = Callable[[Subject, _Span, Views], Json]
 
 _OF_READINGS: Final[Mapping[str, Topic]] = MappingProxyType(
-    {"flows": _flows, "conntrack": _conntrack, "slo": _slo, "agent": _agent}
+    {"flows": _flows, "conntrack": _conntrack, "refused": _refused, "slo": _slo, "agent": _agent}
 )
 TOPICS: Final = frozenset({*_OF_READINGS, TOP_SOURCES})
 """What can be asked for."""

@@ -5,7 +5,7 @@ A block alone frees nothing for minutes: entries that nobody uses any more still
 
 from dataclasses import dataclass
 
-from netsre.model import specs
+from netsre.model import values
 from netsre.model.documents import Document
 from netsre.model.effects import Effect
 from netsre.model.effects import Flush as FlushEffect
@@ -19,7 +19,7 @@ class Flush:
 
     name: str = "conntrack.flush"
 
-    def read(self, parameters: specs.Mapping) -> Document | None:
+    def read(self, parameters: values.Mapping) -> Document | None:
         """Take `source`."""
         source = sources.read(parameters)
         return None if source is None else {"source": source}

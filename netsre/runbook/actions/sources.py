@@ -3,14 +3,14 @@
 import ipaddress
 
 from netsre import clock, conventions
-from netsre.model import literals, specs
+from netsre.model import literals, values
 from netsre.model.documents import Document
 from netsre.runbook import codes
 from netsre.runbook.actions.contract import ActionRefused, Subject
 from netsre.runbook.references import is_reference
 
 
-def read(parameters: specs.Mapping) -> str | None:
+def read(parameters: values.Mapping) -> str | None:
     """Take `source`: an address, or a reference to one."""
     source = parameters.text("source")
     if source is None or is_reference(source):
@@ -23,7 +23,7 @@ def read(parameters: specs.Mapping) -> str | None:
         return None
 
 
-def ttl(parameters: specs.Mapping, most: int) -> int | None:
+def ttl(parameters: values.Mapping, most: int) -> int | None:
     """Take `ttl`: how long the change lasts, at least a second."""
     length = parameters.duration("ttl")
     if length is None or 1_000 <= length <= most:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from netsre import clock
-from netsre.model import literals, specs
+from netsre.model import literals, values
 from netsre.model.documents import Document
 from netsre.model.effects import Effect, Limit
 from netsre.runbook import codes
@@ -23,7 +23,7 @@ class Tune:
 
     name: str = "conntrack.tune"
 
-    def read(self, parameters: specs.Mapping) -> Document | None:
+    def read(self, parameters: values.Mapping) -> Document | None:
         """Take `limit` (`x2`, or a number of entries), `max` and `ttl`."""
         limit, most = _limit(parameters), parameters.integer("max")
         ttl = sources.ttl(parameters, LONGEST)
@@ -55,7 +55,7 @@ class Tune:
         return Limit(facts.limit, after, ttl if isinstance(ttl, int) else 0)
 
 
-def _limit(parameters: specs.Mapping) -> str | int | None:
+def _limit(parameters: values.Mapping) -> str | int | None:
     text = parameters.text("limit")
     if text is None or TIMES.fullmatch(text):
         return text
