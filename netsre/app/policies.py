@@ -1,45 +1,89 @@
 """Policies and endpoints, from where people keep them."""
 
-from collections.abc import Iterable
+import os
+import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from netsre.app import resources
 from netsre.datapath.policy import ends, lint, reference
+from netsre.datapath.policy.compiler import Compiled, Compiler
 from netsre.datapath.policy.ends import End, Service
-from netsre.datapath.policy.reference import Verdict
+from netsre.datapath.policy.numbers import Numbers
+from netsre.datapath.policy.reference import Staged, Verdict
 from netsre.errors import BadInput, Finding, SpecErrors
+from netsre.model import literals
 from netsre.model.policies import endpoints as endpoint_files
 from netsre.model.policies import files
 from netsre.model.policies.values import Endpoint, Policy
 
-_SUFFIXES = (".yaml", ".yml", ".json")
+SUFFIXES = (".yaml", ".yml", ".json")
+
+
+def texts(
+    paths: Iterable[Path], beside: Path | None = None, read: Callable[[Path], str] | None = None
+) -> dict[str, str]:
+    """Return the text of every file of policies, by name; `beside` is the file of endpoints among them.
+
+    Raises `BadInput` for what cannot be read, by `read` as `resources.texts` has it.
+    """
+    found = resources.texts(list(paths), *SUFFIXES, read=read)
+    other = _identity(beside) if beside is not None else None
+    policies = {file: text for file, text in found.items() if other is None or _identity(file) != other}
+    if not policies:
+        raise BadInput(f"nothing but endpoints in {', '.join(found)}; name a file of policies")
+    return policies
+
+
+def _identity(file: str | Path) -> tuple[int, int] | None:
+    """Return what a file is known by under any name."""
+    try:
+        found = os.stat(file)  # noqa: PTH116  a thousand of them at each change
+    except OSError:  # who reads it learns why
+        return None
+    return found.st_dev, found.st_ino
 
 
 def read(paths: Iterable[Path], beside: Path | None = None) -> tuple[Policy, ...]:
-    """Return what files, or directories of files, of policies say.
+    """Return what files, or directories of files, of policies say; people keep endpoints beside them.
 
-    `beside` is the file of endpoints, which people keep in the same directory. Raises `SpecErrors` with every
-    finding, and `BadInput` for what cannot be read.
+    Raises `SpecErrors` with every finding, and `BadInput` for what cannot be read.
     """
-    texts = resources.texts(list(paths), *_SUFFIXES)
-    known = beside.resolve() if beside is not None else None
-    policies = {file: text for file, text in texts.items() if Path(file).resolve() != known}
-    if not policies:
-        raise BadInput(f"nothing but endpoints in {', '.join(texts)}; name a file of policies")
-    return files.parse(policies)
+    return files.parse(texts(paths, beside))
+
+
+def compiled(paths: Iterable[Path], endpoint_path: Path) -> Compiled:
+    """Return the revision that policies are for some endpoints, as a node without one before would have it.
+
+    Raises as `read` does, and `IdentitiesExhausted`, `ZonesExhausted` and `BudgetExceeded`.
+    """
+    known = resources.texts([endpoint_path], *SUFFIXES)
+    return Compiler(time.monotonic).compile(texts(paths, endpoint_path), known, Numbers())
 
 
 def endpoints(path: Path) -> tuple[Endpoint, ...]:
     """Return what a file of endpoints, or a directory of them, says; raises as `read` does."""
-    return endpoint_files.parse(resources.texts([path], *_SUFFIXES))
+    return endpoint_files.parse(resources.texts([path], *SUFFIXES))
 
 
 def verdict(
-    policies: Iterable[Policy], known: tuple[Endpoint, ...], source: str, destination: str, service: Service
+    policies: tuple[Policy, ...],
+    known: tuple[Endpoint, ...],
+    between: tuple[str, str],
+    service: Service,
+    staged: Staged = reference.ENFORCED,
 ) -> tuple[End, End, Verdict]:
-    """Return both ends as they were understood, and what the policies decide; raises `BadInput`."""
-    one, other = ends.between(source, destination, known)
-    return one, other, reference.verdict(policies, one, other, service)
+    """Return both ends as they were understood, and what the policies decide.
+
+    Raises `BadInput`, also for policies that are not enforced and not there.
+    """
+    names = {policy.document for policy in policies}
+    for name in sorted(staged.monitored | staged.off):
+        if name not in names:
+            hint = literals.nearest(name, names)
+            raise BadInput(f"policy {literals.shown(name)} is not among those that are asked{hint}")
+    one, other = ends.between(*between, known)
+    return one, other, reference.verdict(policies, one, other, service, staged)
 
 
 def findings(

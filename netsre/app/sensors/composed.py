@@ -7,10 +7,11 @@ from typing import Final
 
 from netsre.adapters.bpf.drops import DropsProbe
 from netsre.adapters.bpf.flow_log import FlowLog
+from netsre.adapters.bpf.loading import ProbeUnfit
 from netsre.adapters.bpf.loads import LoadProbe
 from netsre.adapters.bpf.probe import FlowProbe
 from netsre.adapters.bpf.services import ServiceProbe
-from netsre.adapters.bpf.session import ProbeUnfit, Session
+from netsre.adapters.bpf.session import Session
 from netsre.adapters.bpf.tcp import TcpProbe
 from netsre.adapters.bpf.udp import UdpProbe
 from netsre.adapters.flow_log.background import FlowLogWriter
@@ -18,6 +19,7 @@ from netsre.adapters.flow_log.writing import FlowLogFile
 from netsre.app.agent_settings import AgentSettings, FlowLogSettings
 from netsre.app.inventory.client import Inventory
 from netsre.app.sensors import Sensor
+from netsre.app.sensors.balance import BalanceSensor
 from netsre.app.sensors.budget import BudgetSensor
 from netsre.app.sensors.conntrack import ConntrackSensor
 from netsre.app.sensors.counting import CounterSensor, Counting
@@ -27,6 +29,9 @@ from netsre.app.sensors.loads import LoadSensor
 from netsre.app.sensors.maps import MapSensor
 from netsre.app.sensors.pinned import PinnedTableSensor
 from netsre.app.sensors.places import Places
+from netsre.app.sensors.policy import PolicySensor
+from netsre.app.sensors.policy_connections import PolicyConnectionSensor
+from netsre.app.sensors.prefilter import PrefilterSensor
 from netsre.app.sensors.probes import ProbeSensor
 from netsre.app.sensors.services import ServiceSensor
 from netsre.datapath.drops import DropKind
@@ -64,14 +69,27 @@ def sensors(
         yield CounterSensor(DROPS.name, dropped, counting, put_drops)
     yield ConntrackSensor(places, inventory, settings.tables.top_sources)
     yield PinnedTableSensor(settings.tables.pinned)
-    if isinstance(services := opened.get(SERVICES.name), Session):
-        yield ServiceSensor(ServiceProbe(services), probes, settings.tables.pinned, settings.workloads)
+    yield PolicySensor(settings.policy.pins, settings.policy.state)
+    yield PolicyConnectionSensor(settings.policy.pins)
+    yield PrefilterSensor(settings.prefilter)
+    yield from _services(opened.get(SERVICES.name), probes, settings)
     if isinstance(loads := opened.get(LOADS.name), Session):
         yield LoadSensor(LoadProbe(loads))
     # After all that speak of maps of ours.
     yield MapSensor(inventory)
     if settings.budget is not None:
         yield BudgetSensor(settings.budget, probes, inventory, _log.warning)
+
+
+def _services(
+    opened: Session | ProbeUnfit | None, probes: ProbeSensor, settings: AgentSettings
+) -> Iterator[Sensor]:
+    """Yield what is known of services: first our balancer, which names those that the probe counts."""
+    balance = BalanceSensor(settings.balance.pins, settings.balance.state)
+    yield balance
+    if isinstance(opened, Session):
+        probe, pinned = ServiceProbe(opened), settings.tables.pinned
+        yield ServiceSensor(probe, probes, pinned, settings.workloads, lambda: balance.services)
 
 
 def _datagrams(flows: FlowProbe | None, opened: Mapping[str, Session | ProbeUnfit]) -> UdpProbe | None:

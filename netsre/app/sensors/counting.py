@@ -8,7 +8,7 @@ from typing import Final, Generic
 from netsre import conventions as c
 from netsre.adapters.bpf.counters import CounterProbe, MapUsage
 from netsre.app.sensors.places import Places
-from netsre.datapath.attribution import Amount, Client, Counted, Kind, Reading, Totals
+from netsre.datapath.attribution import Amount, Client, Kind, Reading, Totals
 from netsre.datapath.workloads import Names
 from netsre.metrics.readings import Readings
 
@@ -50,12 +50,8 @@ class Counting(Generic[Kind]):
         self._seen: dict[Client, float] = {}
         self._totals = Totals[Kind]()
 
-    def count(self, counts: Sequence[Counted[Kind]], now: float) -> None:
-        """Add what the probe counted since the last time to the totals by name."""
-        self.take(self._totals.reading(counts), now)
-
     def take(self, reading: Reading[Kind], now: float) -> None:
-        """Add the same of a probe that keeps counters."""
+        """Add what the probe counted since the last time to the totals by name."""
         strangers = self._totals.strangers(reading, self._places.names)
         if not self._places.refresh(now, unknown=bool(strangers)) and strangers:
             # Counted under another name they would stay there: the next look is half a second away.
@@ -103,12 +99,12 @@ class CounterSensor(Generic[Kind]):
 
     def scan(self, now: float) -> None:
         """Count while the names are known, and forget those that are gone."""
-        self._pace.turn(now, lambda: self._counting.count(self._probe.named(), now))
+        self._pace.turn(now, lambda: self._counting.take(self._probe.named(), now))
         self._counting.forget_gone(now)
 
     def read(self, readings: Readings, now: float) -> None:
         """Add the totals, and how full the table is."""
-        self._counting.count(self._probe.counts(), now)
+        self._counting.take(self._probe.reading(), now)
         self._put(readings, self._counting.amounts())
         put_usage(readings, self._probe.usage())
 

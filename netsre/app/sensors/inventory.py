@@ -25,6 +25,7 @@ class InventorySensor:
             return
         away = self._inventory.absence
         readings.put(c.AGENT_PROBE_UP, (INVENTORY, away.reason if away else ""), 0 if away else 1)
+        readings.put(c.AGENT_PART_RESTARTS, (INVENTORY,), self._inventory.restarts)
         usage = self._inventory.usage()
         readings.put(c.AGENT_PART_CPU, (INVENTORY,), usage.cpu_seconds)
         readings.put(c.AGENT_PART_RSS, (INVENTORY,), usage.resident_bytes)

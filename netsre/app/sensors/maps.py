@@ -6,7 +6,7 @@ a core, so that thousands of maps or processes make the readings older, and neve
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from netsre import conventions as c
@@ -27,7 +27,9 @@ _SEARCH: Final = 3
 """As many slices are spent on looking for owners, as long as there are maps without one."""
 _LISTED_AT_ONCE: Final = 256
 _AGAIN_SECONDS: Final = 5.0
-"""From the end of one look at all maps to the next."""
+"""From the end of one look at which maps there are to the next."""
+_DESCRIBED_SECONDS: Final = 30.0
+"""How long what is known of a map holds: of a few kinds the memory grows, all else is for ever."""
 
 
 class MapSensor:
@@ -44,6 +46,7 @@ class MapSensor:
         self._counts = MapCounts(inventory.map)
         self._owners = MapOwners(os.getpid(), inventory)
         self._refused = False
+        self._described_at = float("-inf")
         self._works = (self._looking(), self._searching())
 
     def scan(self, now: float) -> None:
@@ -110,13 +113,23 @@ class MapSensor:
             listed.append(number)
             if not len(listed) % _LISTED_AT_ONCE:
                 yield True
-        there: set[int] = set()
-        for at in range(0, len(listed), MOST_FACTS):
-            found = {one.number: one for one in self._inventory.map_facts(listed[at : at + MOST_FACTS])}
+        there = set(listed)
+        for numbers in self._undescribed(listed):
+            found = {one.number: one for one in self._inventory.map_facts(numbers)}
             self._known |= found
-            there |= found.keys()
+            there -= set(numbers).difference(found)
             yield True
         self._known = {number: facts for number, facts in self._known.items() if number in there}
+
+    def _undescribed(self, listed: Sequence[int]) -> Iterator[Sequence[int]]:
+        """Yield the maps that are to be described, as many as are described together, with those between."""
+        again = self._now - self._described_at >= _DESCRIBED_SECONDS
+        if again:
+            self._described_at = self._now
+        for at in range(0, len(listed), MOST_FACTS):
+            numbers = listed[at : at + MOST_FACTS]
+            if again or not self._known.keys() >= set(numbers):
+                yield numbers
 
     def _searching(self) -> Iterator[bool]:
         while True:

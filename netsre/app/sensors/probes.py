@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from netsre import conventions as c
-from netsre.adapters.bpf.session import ProbeUnfit, Session
+from netsre.adapters.bpf.loading import ProbeUnfit
+from netsre.adapters.bpf.session import Session
 from netsre.datapath.probes import FLOWS, PROBES
 from netsre.metrics.readings import Readings
 

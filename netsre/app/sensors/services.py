@@ -1,12 +1,13 @@
 """Connections to services, by what balanced them: there only while somebody names services."""
 
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
 from netsre import conventions as c
+from netsre.adapters.bpf.loading import ProbeUnfit
 from netsre.adapters.bpf.services import ServiceProbe, in_cilium
-from netsre.adapters.bpf.session import ProbeUnfit
 from netsre.app.sensors.counting import put_usage
 from netsre.app.sensors.probes import ProbeSensor
 from netsre.datapath import services
@@ -25,15 +26,21 @@ class ServiceSensor:
     name = "services"
 
     def __init__(
-        self, probe: ServiceProbe, probes: ProbeSensor, directory: Path, workloads: tuple[Workload, ...]
+        self,
+        probe: ServiceProbe,
+        probes: ProbeSensor,
+        directory: Path,
+        workloads: tuple[Workload, ...],
+        balanced: Callable[[], Mapping[Service, str]],
     ) -> None:
-        """Know the services that people wrote down, and those in Cilium's maps in a directory."""
+        """Know the services that people wrote down, those in Cilium's maps in a directory, and ours."""
         self._probe = probe
         self._probes = probes
         self._directory = directory
         self._written = frozenset(services.of_rules(workloads))
         self._in_cilium: frozenset[Service] = frozenset()
         self._totals = ServiceTotals(workloads)
+        self._balanced = balanced
         self._listed_at = float("-inf")
         self._allowance = Allowance()
 
@@ -46,6 +53,8 @@ class ServiceSensor:
             finally:
                 self._know()
                 self._allowance.spend(now, time.thread_time() - before)
+        elif self._totals.ours != self._balanced():
+            self._know()
         if self._probe.session.attached:
             self._probe.keep_order()
 
@@ -60,9 +69,11 @@ class ServiceSensor:
         put_usage(readings, self._probe.usage())
 
     def _know(self) -> None:
-        wanted = self._written | self._in_cilium
+        ours = self._balanced()
+        wanted = self._written | self._in_cilium | ours.keys()
         if self._probe.known - wanted:
             self._totals.add(self._probe.counts(), self._probe.overflowed())
+        self._totals.ours = ours
         self._probe.know(wanted)
         self._totals.keep(self._probe.known)
         if not wanted:
