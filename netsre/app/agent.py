@@ -4,166 +4,20 @@ What cannot be measured here is a reading of its own (`netsre_agent_probe_up` 0 
 reason to stop the rest.
 """
 
-import functools
-import json
-import logging
 import os
 import signal
 import threading
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from http import HTTPStatus
-from pathlib import Path
-from typing import Final
 
-from netsre import __version__
-from netsre import conventions as c
-from netsre.adapters import clocks, exposition, privileges
-from netsre.adapters.agent_server import AgentServer, Reply, Route
+from netsre.adapters import clocks, privileges
 from netsre.adapters.bpf import syscalls
-from netsre.adapters.bpf.block import Blocks
 from netsre.adapters.bpf.filters import Template
-from netsre.adapters.bpf.probe import FlowProbe
-from netsre.adapters.bpf.session import ProbeUnfit, Session, open_sessions, opening_templates
+from netsre.adapters.bpf.session import opening_sessions, opening_templates
 from netsre.app.agent_settings import AgentSettings
-from netsre.app.effects.host import site_of
-from netsre.app.effects.service import EffectsService
-from netsre.app.inventory.client import Inventory
-from netsre.app.sensors import Closing, Lacking, Sensor, composed
-from netsre.app.sensors.inventory import InventorySensor
-from netsre.app.sensors.loads import LoadSensor
-from netsre.app.sensors.probes import ProbeSensor
 from netsre.clock import SECOND, SystemClock
-from netsre.datapath.probes import FLOWS
-from netsre.datapath.requirements import AGENT_CAPABILITIES, INVENTORY
+from netsre.datapath.requirements import AGENT_CAPABILITIES
 from netsre.errors import EnvironmentUnfit
-from netsre.metrics.readings import Readings
-from netsre.metrics.share import CpuShare
-
-_log: Final = logging.getLogger("netsre.agent")
-
-_SCAN_SECONDS: Final = 0.5
-FAILED_LOADS: Final = "/bpf/failures"
-"""The path of what the verifier said to others: for this node alone, whatever address we serve on."""
-
-
-class Agent:
-    """Everything the agent reads, behind one lock."""
-
-    def __init__(
-        self,
-        probes: ProbeSensor,
-        inventory: InventorySensor,
-        sensors: Sequence[Sensor],
-        changes: EffectsService,
-        started: float,
-        *,
-        may_be_protobuf: bool = False,
-    ) -> None:
-        """Serve what these read; `started` is seconds since the Unix epoch."""
-        self._inventory = inventory
-        self._may_be_protobuf = may_be_protobuf
-        self._changes = changes
-        self._started = started
-        self._lock = threading.Lock()
-        self._probes = probes
-        self._sensors: tuple[Sensor, ...] = (probes, inventory, *sensors)
-        self._errors = {sensor.name: 0 for sensor in self._sensors}
-        self._collect_seconds = 0.0
-        self._cpu = CpuShare()
-
-    @property
-    def _working(self) -> list[Sensor]:
-        """Return the sensors but those whose probe was given up: what stands still would look like quiet."""
-        return [sensor for sensor in self._sensors if sensor.name not in self._probes.given_up]
-
-    def routes(self) -> dict[str, Route]:
-        """Return what is served at which path."""
-        fixed = {"/metrics": self.metrics, "/healthz": self.healthy, "/readyz": self.ready}
-        return {**fixed, FAILED_LOADS: self.failed_loads}
-
-    def scan(self) -> None:
-        """Have every sensor do what must not wait for a scrape."""
-        with self._lock:
-            now = time.monotonic()
-            for sensor in self._working:
-                try:
-                    sensor.scan(now)
-                except (OSError, ValueError) as error:
-                    self._failed(sensor.name, error)
-
-    def close(self) -> None:
-        """Have the sensors finish what they have begun, and detach the probes last."""
-        with self._lock:
-            for sensor in reversed(self._sensors):
-                if isinstance(sensor, Closing):
-                    sensor.close()
-
-    def metrics(self, accept: str) -> Reply:
-        """Read the kernel and answer in the form that the client asks for."""
-        with self._lock:
-            began = time.monotonic()
-            readings = self._read(began)
-            self._collect_seconds = time.monotonic() - began
-        body, content_type = exposition.render(readings, accept, may_be_protobuf=self._may_be_protobuf)
-        return Reply(HTTPStatus.OK, body, content_type)
-
-    def ready(self, accept: str) -> Reply:
-        """Say whether connections are measured, which is what this is for, and all that is missing."""
-        del accept
-        lacking = [line for sensor in self._sensors if isinstance(sensor, Lacking) for line in sensor.lacks]
-        missing = [*self._probes.absent, *lacking, *self._changes.lacks, *self._probes.left_out]
-        is_ready = self._probes.may_measure(FLOWS.name)
-        lines = ["ready", *missing] if is_ready else missing
-        status = HTTPStatus.OK if is_ready else HTTPStatus.SERVICE_UNAVAILABLE
-        return Reply(status, "".join(f"{line}\n" for line in lines).encode())
-
-    def failed_loads(self, accept: str) -> Reply:
-        """Return the last BPF programs that the kernel refused to whomever, and what the verifier said."""
-        del accept
-        with self._lock:
-            found = [sensor.failures() for sensor in self._sensors if isinstance(sensor, LoadSensor)]
-        if not found:
-            return Reply(HTTPStatus.NOT_FOUND, b"loads are not measured here; /readyz says why\n")
-        body = json.dumps({"failures": found[0]}, indent=1).encode()
-        return Reply(HTTPStatus.OK, body, "application/json")
-
-    def healthy(self, accept: str) -> Reply:
-        """Say that the process answers."""
-        del self, accept
-        return Reply(HTTPStatus.OK, b"ok\n")
-
-    def _read(self, now: float) -> Readings:
-        readings = Readings()
-        for sensor in self._working:
-            try:
-                sensor.read(readings, now)
-            except (OSError, ValueError) as error:
-                self._failed(sensor.name, error)
-        self._changes.put(readings)
-        self._read_self(readings)
-        return readings
-
-    def _read_self(self, readings: Readings) -> None:
-        for source, count in self._errors.items():
-            readings.put(c.AGENT_READ_ERRORS, (source,), count)
-        readings.put(c.AGENT_COLLECT_SECONDS, (), self._collect_seconds)
-        readings.put(c.BUILD_INFO, (__version__,), 1)
-        readings.put(c.PROCESS_START_TIME, (), self._started)
-        times = os.times()
-        used = times.user + times.system
-        readings.put(c.PROCESS_CPU, (), used)
-        self._cpu.read(time.monotonic(), used + self._inventory.cpu_seconds)
-        if self._cpu.value is not None:
-            readings.put(c.AGENT_CPU, (), self._cpu.value)
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-        readings.put(c.PROCESS_RSS, (), pages * os.sysconf("SC_PAGE_SIZE"))
-
-    def _failed(self, source: str, error: Exception) -> None:
-        if not self._errors[source]:
-            _log.warning("reading %s failed: %s; counted from now on, not logged again", source, error)
-        self._errors[source] += 1
 
 
 def run(settings: AgentSettings, *, announce: Callable[[str], None]) -> None:
@@ -174,36 +28,16 @@ def run(settings: AgentSettings, *, announce: Callable[[str], None]) -> None:
     """
     started = SystemClock().now() / SECOND
     _require_fitness()
-    server = AgentServer(settings.host, settings.port, {})
     statistics_fd = _run_statistics(announce) if settings.wants_statistics else None
-    # Two compilers side by side take hardly longer than one.
-    with _filters(settings) as filters:
-        opened = open_sessions(settings.programs, settings.wanted, cells=settings.cells)
-        probes = ProbeSensor(opened, settings.without)
-        inventory = Inventory(None) if INVENTORY in settings.without else Inventory.start()
-        parts = InventorySensor(inventory)
-        for line in (*probes.absent, *parts.lacks):
-            announce(f"not measured: {line}")
-        flows = opened.get(FLOWS.name)
-        probe = FlowProbe(flows) if isinstance(flows, Session) else None
-        blocks, no_blocks = _blocks(filters, probe, inventory, announce)
-    changes = EffectsService(settings.effects, blocks, no_blocks, inventory)
-    sensors = tuple(composed.sensors(probe, opened, probes, settings, inventory))
-    privileges.limit_capabilities(AGENT_CAPABILITIES)
-    agent = Agent(probes, parts, sensors, changes, started, may_be_protobuf=settings.native_histograms)
-    server.routes = agent.routes()
-    server.local_paths = frozenset({FAILED_LOADS})
-    stop = _stop_signal()
-    changes.start()
-    threading.Thread(target=server.serve_forever, name="http", daemon=True).start()
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    announce(f"agent serves http://{host}:{server.server_port}/metrics")
-    while not stop.wait(_SCAN_SECONDS):
-        agent.scan()
-        changes.scan()
-    changes.close()
-    server.shutdown()
-    agent.close()
+    with opening_sessions(settings.programs, settings.wanted, cells=settings.cells) as sessions:
+        # The compiler works meanwhile, and all this takes as long to import as one of the probes to compile.
+        from netsre.app import serving  # noqa: PLC0415
+
+        server = serving.bound(settings)
+        # Two compilers side by side take hardly longer than one.
+        with _filters(settings) as filters:
+            agent = serving.assembled(settings, sessions(), filters, started, announce)
+    serving.serve(agent, server, _stop_signal(), announce)
     if statistics_fd is not None:
         os.close(statistics_fd)
 
@@ -239,21 +73,3 @@ def _require_fitness() -> None:
 def _filters(settings: AgentSettings) -> AbstractContextManager[Callable[[], tuple[Template, ...]] | None]:
     """Begin to load the programs that block; None when nobody may ask for them."""
     return opening_templates(settings.programs) if settings.effects.wanted else nullcontext()
-
-
-def _blocks(
-    filters: Callable[[], tuple[Template, ...]] | None,
-    probe: FlowProbe | None,
-    inventory: Inventory,
-    announce: Callable[[str], None],
-) -> tuple[Blocks | None, ProbeUnfit | None]:
-    """Return what blocks sources, or why nothing does."""
-    if filters is None:
-        return None, None
-    try:
-        templates = filters()
-    except ProbeUnfit as error:
-        announce(f"no source can be blocked: {error.reason}: {error}")
-        return None, error
-    denials = probe.denials if probe is not None else None
-    return Blocks(templates, functools.partial(site_of, inventory), denials), None

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from netsre.app.effects.service import EffectsSettings
+from netsre.app.effects.settings import EffectsSettings
+from netsre.app.policing.places import PREFILTER
 from netsre.datapath.buckets import CLASSIC, CLASSIC_AND_NATIVE, Cells
 from netsre.datapath.probes import PROBES, Probe
 from netsre.datapath.workloads import Workload
@@ -17,6 +18,26 @@ class TableSettings:
     """Directory with the maps of another datapath, by Cilium's names."""
     top_sources: int
     """Of a table that is about half full or more, so many sources are shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class PolicySettings:
+    """Where `netsre policy apply` has put the policy datapath."""
+
+    pins: Path
+    """Directory with its objects, below a BPF file system."""
+    state: Path
+    """Directory with the names of its numbers."""
+
+
+@dataclass(frozen=True, slots=True)
+class BalanceSettings:
+    """Where `netsre balance apply` has put the balancer."""
+
+    pins: Path
+    """Directory with its objects, below a BPF file system."""
+    state: Path
+    """Directory with the names of its numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +62,8 @@ class AgentSettings:
     run_statistics: bool
     """Keep the kernel's BPF run-time statistics on while the agent runs; costs every program a little."""
     tables: TableSettings
+    policy: PolicySettings
+    balance: BalanceSettings
     effects: EffectsSettings
     workloads: tuple[Workload, ...] = ()
     """Names of ends of connections, by those who run this node."""
@@ -50,6 +73,8 @@ class AgentSettings:
     """None for no log."""
     budget: float | None = None
     """Share of one core that everything may take; None for no limit."""
+    prefilter: Path = PREFILTER
+    """Directory with the objects of `netsre prefilter`, below a BPF file system."""
     native_histograms: bool = False
     """Count times for native histograms too, and serve these to who asks for protobuf."""
 

@@ -2,18 +2,21 @@
 
 from netsre import conventions
 from netsre.adapters import endpoints, node_facts, privileges, processes
-from netsre.adapters.bpf.session import ProbeUnfit, Session, open_sessions
+from netsre.adapters.bpf.loading import ProbeUnfit
+from netsre.adapters.bpf.session import Session, open_sessions
 from netsre.adapters.endpoints import Endpoint
 from netsre.app.resources import directory
+from netsre.app.standing import in_force
 from netsre.datapath.probes import PROBES
 from netsre.datapath.requirements import Feature, Refusal, audit
+from netsre.datapath.standing import standing_features
 from netsre.errors import EnvironmentUnfit
 
 
 def examine() -> tuple[Feature, ...]:
     """Judge this node; whatever is wrong with it is a finding, never an exception. Changes nothing."""
     facts = node_facts.gather(privileges.effective_capabilities(), try_probes, _taken_ports())
-    return audit(facts)
+    return *audit(facts), *standing_features(facts, in_force())
 
 
 def try_probes() -> dict[str, Refusal | None]:

@@ -4,6 +4,7 @@ import contextlib
 import getpass
 import secrets
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,9 @@ _SILENCE_SECONDS: Final = 30.0
 
 View = Mapping[str, Any]
 """A run of a game day, as the API tells of it."""
+
+_asked_to_end: Final = threading.Event()
+"""Until somebody takes note: what a signal raises in a finalizer, the interpreter throws away."""
 
 
 class Screen(Protocol):
@@ -56,9 +60,13 @@ def interruptible() -> Iterator[None]:
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         del number, frame
+        _asked_to_end.set()
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    # What a shell, or nohup, has a background job ignore stays so.
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    heeded = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, interrupt) for number in heeded}
     try:
         yield
     finally:
@@ -86,6 +94,7 @@ def run(
     try:
         return watch(base, name, screen, meanwhile)
     except KeyboardInterrupt:
+        _asked_to_end.clear()
         screen.say("ending the fault and cleaning up")
         with contextlib.suppress(Refused):
             abort(base, data_dir, name)
@@ -157,6 +166,8 @@ def follow(base: str, run: str, meanwhile: Callable[[], None] = _nothing) -> Ite
     """Yield a run until it is over; raises `EnvironmentUnfit` when nobody answers for long."""
     heard = time.monotonic()
     while True:
+        if _asked_to_end.is_set():
+            raise KeyboardInterrupt
         try:
             drill = find(base, run)
         except EnvironmentUnfit:

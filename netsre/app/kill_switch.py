@@ -1,7 +1,8 @@
 """The kill switch: one file of the data directory that stops all automation, whoever wrote it and however.
 
 It is read before everything that changes something. Off must be written there and be readable: a file that is
-missing, unreadable or anything else than this is `on`.
+missing, unreadable or anything else than this is `on`. Where several controllers have one database, what was
+said to another one stands beside it, and the later word holds.
 
     {"at": "2026-01-02T03:04:05.678Z", "by": "root", "reason": "maintenance", "state": "on"}
 """
@@ -23,6 +24,8 @@ from netsre.model import literals
 from netsre.model.documents import Document, canonical
 
 FILE_NAME: Final = "kill-switch.json"
+ELSEWHERE: Final = "kill-switch-elsewhere.json"
+"""What was said to another controller of the same database; no file where nothing was."""
 UNREADABLE: Final = "kill_switch_unreadable"
 """The reason of a switch that is on because nobody can tell what it should be."""
 _LARGEST: Final = 16 * 1024
@@ -64,10 +67,57 @@ def caller() -> str:
 
 
 def read(data_dir: Path) -> Switch:
-    """Return the state of the switch of a data directory; never raises."""
-    path = data_dir / FILE_NAME
+    """Return the state of the switch as it holds for the controller of a data directory; never raises."""
+    own = said_here(data_dir)
+    if not os.path.lexists(data_dir / ELSEWHERE):
+        return own
+    return stronger(own, heard(data_dir))
+
+
+def said_here(data_dir: Path) -> Switch:
+    """Return what was said to the controller of a data directory itself; never raises."""
+    return _read(data_dir / FILE_NAME)
+
+
+def heard(data_dir: Path) -> Switch:
+    """Return what was said to other controllers, as far as this one heard of it; never raises."""
+    return _read(data_dir / ELSEWHERE)
+
+
+def stronger(one: Switch, other: Switch) -> Switch:
+    """Return which of two words holds: the later one, but what has no time ends no stop."""
+    if one.on == other.on:
+        return max(one, other, key=_time)
+    stop, go = (one, other) if one.on else (other, one)
+    return go if stop.reason != UNREADABLE and 0 <= _time(stop) < _time(go) else stop
+
+
+def said_now(data_dir: Path, now: Timestamp) -> Timestamp:
+    """Return the time of a new word: later than every other, also if another machine's clock is ahead."""
+    return Timestamp(max(now, _time(heard(data_dir)) + 1))
+
+
+def parse(document: object) -> Switch:
+    """Return the switch that a document tells of; raises `ValueError` for anything else."""
+    if not isinstance(document, dict) or document.get("state") not in ("on", "off"):
+        raise ValueError('has no "state" that is "on" or "off"')
+    texts = {key: document.get(key, "") for key in ("reason", "by", "at")}
+    if not all(isinstance(text, str) for text in texts.values()):
+        raise ValueError('has a "reason", "by" or "at" that is no text')
+    return Switch(on=document["state"] == "on", **texts)
+
+
+def _time(switch: Switch) -> int:
+    """Return when something was said; -1 where that is not known."""
     try:
-        return _parse(json.loads(_content(path)))
+        return clock.parse_rfc3339(switch.at)
+    except ValueError:
+        return -1
+
+
+def _read(path: Path) -> Switch:
+    try:
+        return parse(json.loads(_content(path)))
     except OSError as error:
         problem = f"{path}: {error.strerror or error}"
     except (ValueError, RecursionError) as error:
@@ -75,10 +125,10 @@ def read(data_dir: Path) -> Switch:
     return Switch(on=True, reason=UNREADABLE, by="", at="", problem=problem)
 
 
-def write(data_dir: Path, switch: Switch) -> None:
+def write(data_dir: Path, switch: Switch, name: str = FILE_NAME) -> None:
     """Replace the state at once and on disk, for the owner the file has; raises `EnvironmentUnfit`."""
-    path = data_dir / FILE_NAME
-    draft = path.with_name(f".{FILE_NAME}.{secrets.token_hex(8)}")
+    path = data_dir / name
+    draft = path.with_name(f".{name}.{secrets.token_hex(8)}")
     try:
         _write(draft, path, f"{canonical(switch.document())}\n".encode())
     except OSError as error:
@@ -107,15 +157,6 @@ def _content(path: Path) -> bytes:
     if len(content) > _LARGEST:
         raise ValueError(f"is larger than {_LARGEST} bytes")
     return content
-
-
-def _parse(document: object) -> Switch:
-    if not isinstance(document, dict) or document.get("state") not in ("on", "off"):
-        raise ValueError('has no "state" that is "on" or "off"')
-    texts = {key: document.get(key, "") for key in ("reason", "by", "at")}
-    if not all(isinstance(text, str) for text in texts.values()):
-        raise ValueError('has a "reason", "by" or "at" that is no text')
-    return Switch(on=document["state"] == "on", **texts)
 
 
 def _write(draft: Path, path: Path, content: bytes) -> None:

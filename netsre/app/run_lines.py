@@ -43,6 +43,9 @@ def _unreadable() -> SourceUnreachable:
 def _lines(run: Mapping[str, object]) -> Iterator[str]:
     yield from _wrapped(f"{run['started_at']}  {run['runbook']}  {run['state']} ({run['reason']})", "  ")
     yield from _wrapped(f"  {run['target'] or 'no target'}  run {run['id']}", "  ")
+    asked = run.get("approval")
+    if run["state"] == "awaiting_approval" and isinstance(asked, Mapping):
+        yield from _wrapped(f"  {_waiting(asked)}", "  ")
     journal = run["journal"]
     for entry in journal if isinstance(journal, list) else ():
         at = clock.rfc3339(clock.parse_rfc3339(str(entry["at"]))).partition("T")[2]
@@ -74,8 +77,41 @@ def _said(kind: str, data: Mapping[str, object]) -> str:
         case _, {"ok": bool()}:
             said = _outcome(data)
         case _:
-            said = _shown(data)
+            said = _of_people(kind, data)
     return said
+
+
+def _of_people(kind: str, data: Mapping[str, object]) -> str:
+    """Return what people were asked, or said."""
+    match kind, data:
+        case "approval_requested", {"plan": str(name)}:
+            return f"about plan {name[:_HASH]}: {_question(data)}"
+        case "approval", {"verdict": verdict, "person": person, "via": via}:
+            return f"{verdict} by {person}, via {via}"
+        case "requested" | "cancel", {"person": person, "via": via}:
+            return f"by {person}, via {via}"
+        case _:
+            return _shown(data)
+
+
+def _waiting(asked: Mapping[str, object]) -> str:
+    words = asked["words"]
+    said = (
+        ", ".join(f"{word['verdict']} by {word['person']}" for word in words)
+        if isinstance(words, list)
+        else ""
+    )
+    return f"WAITS: {_question(asked)}" + (f" So far: {said}." if said else "")
+
+
+def _question(asked: Mapping[str, object]) -> str:
+    """Say whose word is waited for, and until when."""
+    by, until = asked["by"], asked["until"]
+    whose = (" or ".join(map(str, by)) if isinstance(by, list) else "") or "anybody who is known"
+    if asked["veto"]:
+        return f"acts by itself at {until} unless somebody denies it."
+    approvals = "1 approval" if asked["quorum"] == 1 else f"{asked['quorum']} approvals"
+    return f"{approvals} of {whose} needed until {until}."
 
 
 def _gates(gates: Sequence[Mapping[str, object]], reason: object) -> str:

@@ -9,17 +9,22 @@ from typing import Any, Final
 from netsre import clock
 from netsre.app import resources, service_levels
 from netsre.errors import BadInput, Finding, SpecErrors
-from netsre.model import gamedays, literals, specs
+from netsre.model import gamedays, linting, literals, maintenance, specs
+from netsre.model.directory import ALONE, Directory
 from netsre.model.documents import Json
-from netsre.model.runbooks import Runbook
-from netsre.runbook import conditions, parsing
+from netsre.model.runbooks import Runbook, Veto
+from netsre.runbook import conditions, parsing, people_files
 from netsre.runbook.actions.catalogue import ACTIONS
 
 _SUFFIXES: Final = (".yaml", ".yml")
 
 
-def read(paths: Sequence[str | Path], slos: Sequence[Path] = ()) -> tuple[Runbook, ...]:
+def read(
+    paths: Sequence[str | Path], slos: Sequence[Path] = (), directory: Directory | None = None
+) -> tuple[Runbook, ...]:
     """Read runbooks, the shipped ones when no path is given; raises `SpecErrors`.
+
+    `directory` has the people that they may ask; None: anybody will do.
 
     They may name the alerts and SLOs in `slos`, and always those shipped: a runbook whose alert nobody asks
     for waits, and harms nobody.
@@ -28,8 +33,15 @@ def read(paths: Sequence[str | Path], slos: Sequence[Path] = ()) -> tuple[Runboo
     names = parsing.Known(
         alerts=frozenset(name for found in levels for name in found.alert_names),
         slos=frozenset(slo.name for found in levels for slo in found.slos),
+        directory=directory,
     )
     return parsing.parse(resources.texts(_chosen(paths), *_SUFFIXES), ACTIONS, names)
+
+
+def people(paths: Sequence[str | Path]) -> Directory:
+    """Return everybody that files of people name, beside the operator; raises `SpecErrors`."""
+    chosen = [Path(path) for path in paths]
+    return people_files.parse(resources.texts(chosen, *_SUFFIXES)) if chosen else ALONE
 
 
 def known(paths: Sequence[str | Path]) -> frozenset[str]:
@@ -41,7 +53,9 @@ def known(paths: Sequence[str | Path]) -> frozenset[str]:
     documents = (
         document
         for file, text in texts.items()
-        for document in specs.documents(text, file, {parsing.KIND, gamedays.KIND}, specs.Findings())
+        for document in specs.documents(
+            text, file, {parsing.KIND, gamedays.KIND, maintenance.KIND}, linting.Findings()
+        )
         if document.kind == parsing.KIND
     )
     return frozenset(document.name for document in documents) | resources.runbook_pages().keys()
@@ -62,10 +76,10 @@ def find(name: str, paths: Sequence[str | Path]) -> Runbook:
     return found[name]
 
 
-def lint(paths: Sequence[Path]) -> tuple[int, tuple[Finding, ...]]:
-    """Return how many runbooks are right, and everything that is wrong."""
+def lint(paths: Sequence[Path], named: Sequence[Path] = ()) -> tuple[int, tuple[Finding, ...]]:
+    """Return how many runbooks are right, and everything that is wrong; `named` are files of people."""
     try:
-        return len(read(paths)), ()
+        return len(read(paths, directory=people(named) if named else None)), ()
     except SpecErrors as error:
         return 0, error.findings
 
@@ -83,11 +97,13 @@ def describe(book: Runbook) -> dict[str, Any]:
         "on": [f"{trigger.alert} {trigger.transition.value}" for trigger in book.triggers],
         "when": None if book.when is None else conditions.text(book.when),
         "mode": book.mode,
+        "approval": _asked(book),
         "lock": book.lock,
         "cooldown": clock.duration_text(limits.cooldown),
         "per_hour": limits.per_hour,
         "max_targets": limits.max_targets,
         "min_healthy": f"{limits.min_healthy}%",
+        **_gates(book),
         "steps": [
             {
                 "action": step.action,
@@ -110,17 +126,41 @@ def describe(book: Runbook) -> dict[str, Any]:
     }
 
 
+def _asked(book: Runbook) -> dict[str, Any] | None:
+    asked = book.approval
+    if asked is None:
+        return None
+    return {"by": list(asked.by), "quorum": asked.quorum, "wait": clock.duration_text(asked.wait)}
+
+
+def _gates(book: Runbook) -> dict[str, Any]:
+    limits = book.limits
+    return {
+        "per_day": limits.per_day,
+        "per_target": {"per_hour": limits.target_per_hour, "per_day": limits.target_per_day},
+        "breaker": {
+            "failures": limits.breaker_failures,
+            "retry_after": limits.breaker_retry and clock.duration_text(limits.breaker_retry),
+        },
+        "unless": [
+            {"alert": veto.alert, "match": dict(veto.match), "equal": list(veto.equal)}
+            for veto in book.unless
+        ],
+    }
+
+
 def lines(book: Runbook) -> Iterator[tuple[str, str]]:
     """Yield what a runbook says, for people: a key of its file, or nothing where one goes on, and text."""
     said = describe(book)
     yield "on", ", ".join(said["on"])
     if said["when"]:
         yield "when", said["when"]
-    yield "approval", "auto: it acts by itself" if book.mode == "auto" else "observe: it only looks"
+    yield "approval", _approval(book)
     yield "lock", f"{book.lock}, one run at a time"
     targets = f"{said['max_targets']} target{'' if said['max_targets'] == 1 else 's'}"
     often = f"cooldown {said['cooldown']} on each target, at most {said['per_hour']} runs an hour"
     yield "limits", f"{often} and {targets} at a time, {said['min_healthy']} of the others healthy"
+    yield from _further_limits(book)
     for number, step in enumerate(said["steps"]):
         given = {key: _length(value) if key == "ttl" else value for key, value in step["with"].items()}
         text = f"{number} {step['action']} {_flow(given)}"
@@ -130,6 +170,41 @@ def lines(book: Runbook) -> Iterator[tuple[str, str]]:
     proof = f"{verify['slo']}: {verify['samples']} samples in a row, each over {verify['window']}"
     yield "verify", f"{proof}, within {verify['within']} of the last change; no data is {verify['no_data']}"
     yield "onFailure", book.on_failure
+
+
+def _further_limits(book: Runbook) -> Iterator[tuple[str, str]]:
+    limits = book.limits
+    counts = (
+        (limits.per_day, "runs a day"),
+        (limits.target_per_hour, "runs an hour on each target"),
+        (limits.target_per_day, "runs a day on each target"),
+    )
+    said = [f"at most {count} {what}" for count, what in counts if count is not None]
+    if said:
+        yield "", ", ".join(said)
+    if book.changes:
+        retry = limits.breaker_retry
+        again = "a person" if retry is None else f"a person, or one run after {clock.duration_text(retry)},"
+        yield "", f"after {limits.breaker_failures} runs in a row without success {again} closes the circuit"
+    for veto in book.unless:
+        match = "".join(f", {name}={value}" for name, value in veto.match)
+        yield "unless", f"{veto.alert}{match} fires {_where(veto)}"
+
+
+def _where(veto: Veto) -> str:
+    return f"with the same {' and '.join(veto.equal)}" if veto.equal else "anywhere"
+
+
+def _approval(book: Runbook) -> str:
+    asked = book.approval
+    if asked is None:
+        return "auto: it acts by itself" if book.mode == "auto" else "observe: it only looks"
+    whose, wait = " or ".join(asked.by) or "anybody who is known", clock.duration_text(asked.wait)
+    if book.mode == "veto":
+        said = f"veto: it acts by itself after {wait}, unless somebody denies it"
+        return f"{said}; {whose} may approve it before"
+    needed = "1 approval" if asked.quorum == 1 else f"{asked.quorum} approvals"
+    return f"propose: it acts after {needed} of {whose}, within {wait}"
 
 
 def _chosen(paths: Sequence[str | Path]) -> list[Path]:

@@ -14,7 +14,7 @@ from netsre.alerting import parsing as alert_parsing
 from netsre.app import resources
 from netsre.datapath.buckets import COMPILE_BOUNDS, CONNECT_BOUNDS
 from netsre.errors import BadInput
-from netsre.model import specs
+from netsre.model import linting
 from netsre.model.alert_rules import AlertRule
 from netsre.model.levels import SLO
 from netsre.slo import parsing
@@ -57,7 +57,7 @@ def load(
     """
     shipped = resources.directory("slos")
     known = parsing.parse(resources.texts([policies or shipped / "policies"], *_SUFFIXES), BOUNDS)
-    findings = specs.Findings()
+    findings = linting.Findings()
     documents = parsing.documents(resources.texts(list(paths) or [shipped], *_SUFFIXES), findings)
     about = parsing.Surroundings(BOUNDS, known.policies, runbooks, time_zones.find)
     found = parsing.read(documents, about, findings)

@@ -16,11 +16,13 @@ from typing import Final
 
 from netsre import clock, conventions
 from netsre.adapters.endpoints import Endpoint
-from netsre.app import prometheus_options, resources
+from netsre.app import automation_bounds, prometheus_options, resources
 from netsre.errors import BadInput
-from netsre.model import literals, specs
+from netsre.model import linting, literals, specs
+from netsre.model.holds import USUAL, Bounds
 
 KIND: Final = "Controller"
+DATABASE: Final = "NETSRE_DATABASE_URL"
 _SHORTEST_INTERVAL: Final = 1 * clock.SECOND
 _LONGEST_INTERVAL: Final = 5 * clock.MINUTE
 _LONGEST_NODE: Final = 253
@@ -32,6 +34,7 @@ class Options:
     """What the command line says; None and empty where it says nothing."""
 
     data_dir: str | None = None
+    database: str | None = None
     listen: str | None = None
     agent: str | None = None
     source: str | None = None
@@ -40,6 +43,7 @@ class Options:
     interval: str | None = None
     slos: tuple[str, ...] = ()
     runbooks: tuple[str, ...] = ()
+    people: tuple[str, ...] = ()
     alertmanagers: tuple[str, ...] = ()
     control: str | None = None
     lab_control: str | None = None
@@ -65,6 +69,8 @@ class Settings:
     """A complete set-up."""
 
     data_dir: Path
+    database: str | None
+    """The address of a PostgreSQL server's; None for a file in the data directory."""
     host: str
     port: int
     agent_url: str
@@ -74,6 +80,8 @@ class Settings:
     """Milliseconds between two evaluations."""
     slos: tuple[Path, ...]
     runbooks: tuple[Path, ...]
+    people: tuple[Path, ...]
+    """Files of who may decide about runs; without any there is one operator."""
     alertmanagers: tuple[str, ...]
     """Addresses of every Alertmanager that is told of alerts; each is told by itself."""
     control: Path | None
@@ -85,6 +93,8 @@ class Settings:
     external_url: str
     """Where people reach this controller; the links in alerts begin with it."""
     parent_pid: int | None
+    bounds: Bounds = USUAL
+    """What all runbooks share."""
 
 
 def settings(options: Options, defaults: Options = Options()) -> Settings:
@@ -92,7 +102,7 @@ def settings(options: Options, defaults: Options = Options()) -> Settings:
 
     `defaults` are what is usual for whoever asks, where it is not what is usual for a controller.
     """
-    written = _file(options.config)
+    written, bounds = _file(options.config)
 
     def first(option: str | None, variable: str, key: str, default: str) -> str:
         return option or os.environ.get(variable) or written.get(key) or default
@@ -103,9 +113,11 @@ def settings(options: Options, defaults: Options = Options()) -> Settings:
     interval = first(options.interval, "NETSRE_INTERVAL", "interval", defaults.interval or "15s")
     slos = options.slos or _one(written.get("slos"))
     runbooks = options.runbooks or _one(written.get("runbooks"))
+    people = options.people or _one(written.get("people"))
     url = first(options.external_url, "NETSRE_EXTERNAL_URL", "externalUrl", f"http://{listen}")
     return Settings(
         data_dir=Path(first(options.data_dir, "NETSRE_DATA_DIR", "dataDir", _usual_data_dir(defaults))),
+        database=first(options.database, DATABASE, "database", "") or None,
         host=where.host,
         port=where.port,
         agent_url=_url("--agent", agent),
@@ -113,6 +125,7 @@ def settings(options: Options, defaults: Options = Options()) -> Settings:
         interval=_interval(interval),
         slos=tuple(Path(path) for path in slos) or (resources.directory("slos"),),
         runbooks=tuple(Path(path) for path in runbooks) or (resources.directory("runbooks"),),
+        people=tuple(Path(path) for path in people),
         alertmanagers=tuple(
             _url("--alertmanager", url) for url in options.alertmanagers or _one(written.get("alertmanager"))
         ),
@@ -122,6 +135,7 @@ def settings(options: Options, defaults: Options = Options()) -> Settings:
         node=_node(first(options.node, "NETSRE_NODE", "node", socket.gethostname())),
         external_url=_url("--external-url", url),
         parent_pid=options.parent_pid,
+        bounds=bounds,
     )
 
 
@@ -163,6 +177,16 @@ def default_data_dir() -> Path:
 def data_dir(option: str | None) -> Path:
     """Return the data directory that an option, or the environment, names."""
     return Path(option or os.environ.get("NETSRE_DATA_DIR") or default_data_dir())
+
+
+def database(option: str | None, directory: str | None) -> str | None:
+    """Return the address of the database that is meant; None for the file of a data directory.
+
+    An option that names either of them decides; else the environment. Raises `BadInput` for both.
+    """
+    if option and directory:
+        raise BadInput("--database and --data-dir are two places of a database; leave one of them out")
+    return option or (None if directory else os.environ.get(DATABASE)) or None
 
 
 def controller_url(option: str | None) -> str:
@@ -234,16 +258,18 @@ def _one(text: str | None) -> tuple[str, ...]:
     return (text,) if text else ()
 
 
-def _file(path: str | None) -> dict[str, str]:
+def _file(path: str | None) -> tuple[dict[str, str], Bounds]:
+    """Return what a file says: the texts by key, and the bounds of automation."""
     if path is None:
-        return {}
-    findings = specs.Findings()
-    found: dict[str, str] = {}
+        return {}, USUAL
+    findings = linting.Findings()
+    found, bounds = dict[str, str](), USUAL
     for file, text in resources.texts([Path(path)], ".yaml").items():
         for document in specs.documents(text, file, {KIND}, findings):
             document.metadata.end()
             for key in (
                 "dataDir",
+                "database",
                 "listen",
                 "agent",
                 "source",
@@ -252,6 +278,7 @@ def _file(path: str | None) -> dict[str, str]:
                 "interval",
                 "slos",
                 "runbooks",
+                "people",
                 "user",
                 "node",
                 "externalUrl",
@@ -261,6 +288,7 @@ def _file(path: str | None) -> dict[str, str]:
                 value = document.spec.text(key, required=False)
                 if value is not None:
                     found[key] = value
+            bounds = automation_bounds.read(document.spec)
             document.spec.end()
     findings.raise_if_any()
-    return found
+    return found, bounds

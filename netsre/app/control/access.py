@@ -1,5 +1,6 @@
 """Who may do more than look: a request that changes something shows a token; a wrong one learns nothing."""
 
+import hashlib
 import hmac
 from collections.abc import Awaitable, Callable, Coroutine
 from http import HTTPStatus
@@ -11,6 +12,7 @@ from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 
 from netsre.model import literals
+from netsre.model.directory import OPERATOR, Directory
 
 _SCHEME: Final = "bearer"
 
@@ -31,9 +33,36 @@ def requires_token(token: str) -> Callable[[Request], Awaitable[None]]:
         # Headers are Latin-1: what is not ASCII becomes bytes that no token has.
         right = hmac.compare_digest(shown.strip().encode("latin-1"), expected)
         if scheme.lower() != _SCHEME or not right:
-            raise HTTPException(
-                HTTPStatus.UNAUTHORIZED, "a token is needed", headers={"WWW-Authenticate": "Bearer"}
-            )
+            raise _unknown()
+
+    return check
+
+
+def _unknown() -> HTTPException:
+    return HTTPException(HTTPStatus.UNAUTHORIZED, "a token is needed", headers={"WWW-Authenticate": "Bearer"})
+
+
+def _digest(token: bytes) -> str:
+    return hashlib.sha256(token).hexdigest()
+
+
+def requires_person(token: str, directory: Directory) -> Callable[[Request], Awaitable[None]]:
+    """Return a dependency that lets people through, and leaves who it is in `request.state.person`.
+
+    The token of the controller is the operator's; each of the others is known by its hash alone. As with one
+    token, a wrong one learns nothing.
+    """
+    known = {OPERATOR: _digest(token.encode("ascii"))}
+    known |= {person.name: person.token_hash for person in directory.people if person.token_hash}
+
+    async def check(request: Request) -> None:
+        scheme, _, shown = request.headers.get("authorization", "").partition(" ")
+        digest = _digest(shown.strip().encode("latin-1"))
+        found = [name for name, expected in known.items() if hmac.compare_digest(digest, expected)]
+        # A file can have the hash of no token at all.
+        if scheme.lower() != _SCHEME or not shown.strip() or not found:
+            raise _unknown()
+        request.state.person = found[0]
 
     return check
 
@@ -43,8 +72,15 @@ def behind(token: str) -> type[APIRoute]:
 
     A dependency would be asked when the body is in memory already, however large a stranger makes it.
     """
-    check = requires_token(token)
+    return _guarded(requires_token(token))
 
+
+def behind_people(token: str, directory: Directory) -> type[APIRoute]:
+    """Return such a kind of route for people, each with a token of their own (`requires_person`)."""
+    return _guarded(requires_person(token, directory))
+
+
+def _guarded(check: Callable[[Request], Awaitable[None]]) -> type[APIRoute]:
     class Guarded(APIRoute):
         def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
             """Return what answers a request."""

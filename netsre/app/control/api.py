@@ -16,15 +16,31 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
 from netsre import __version__, clock
-from netsre.app.control import access, console, drill_api, headers, hook, metrics, plan_api, wire
+from netsre.app.control import (
+    access,
+    console,
+    deploy_api,
+    drill_api,
+    event_api,
+    headers,
+    hook,
+    metrics,
+    pause_api,
+    plan_api,
+    run_api,
+    wire,
+)
 from netsre.app.control.drill_api import Gamedays
 from netsre.app.control.hook import Door
 from netsre.app.control.incidents import api as incident_api
+from netsre.app.control.leading import Office
+from netsre.app.control.postmortem import api as postmortem_api
 from netsre.app.control.snapshot import Board
 from netsre.app.control.world import World
 from netsre.app.numbers import number
 from netsre.clock import SECOND, Clock
 from netsre.errors import StoreUnusable
+from netsre.runbook.gates import people
 from netsre.store.database import Store
 
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -62,6 +78,12 @@ class Served:
     door: Door
     """Where alerts come in."""
     gamedays: Gamedays
+    office: Office
+    """Who leads."""
+    stands_by: bool
+    """Whether this controller only tells, and takes alerts, while another one leads."""
+    wake: Callable[[], None]
+    """Called when there is something to do about runs; returns at once."""
 
 
 def create(served: Served) -> Asgi:
@@ -79,8 +101,14 @@ def create(served: Served) -> Asgi:
     _add_pages(app, served)
     hook.add(app, served.door)
     app.include_router(plan_api.router(served.world, served.api_token))
+    app.include_router(pause_api.router(served.world, served.api_token))
+    app.include_router(deploy_api.router(served.world, served.api_token, served.door.pager))
+    app.include_router(run_api.router(served.world, served.api_token, served.wake))
     app.include_router(drill_api.router(served.gamedays, served.api_token))
+    people = served.world.directory
+    app.include_router(event_api.router(served.store, served.clock, served.api_token, people))
     app.include_router(incident_api.router(served.store, served.clock))
+    app.include_router(postmortem_api.router(served.store, served.board, served.clock))
     app.include_router(console.router)
 
     @app.exception_handler(StoreUnusable)
@@ -88,7 +116,7 @@ def create(served: Served) -> Asgi:
         return JSONResponse({"detail": str(error)}, HTTPStatus.SERVICE_UNAVAILABLE)
 
     app.add_exception_handler(RequestValidationError, access.not_understood)
-    return Guard(app, served.hosts)
+    return Guard(StandBy(app, served.office) if served.stands_by else app, served.hosts)
 
 
 def allowed_hosts(listen: str, external_url: str) -> frozenset[str]:
@@ -147,6 +175,23 @@ class Guard:
         return _is_address(host)
 
 
+class StandBy:
+    """Refuses what only the leader can do; alerts are taken, because they are on disk for it then."""
+
+    def __init__(self, app: Asgi, office: Office) -> None:
+        """Stand before an application."""
+        self._app = app
+        self._office = office
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or answer it with 503."""
+        if scope.get("method", "GET") == "GET" or scope.get("path") == hook.PATH:
+            await self._app(scope, receive, send)
+            return
+        detail = f"this controller stands by; ask the one that leads: {self._office.leader() or 'none does'}"
+        await JSONResponse({"detail": detail}, HTTPStatus.SERVICE_UNAVAILABLE)(scope, receive, send)
+
+
 def _is_loopback(name: str) -> bool:
     return name in _LOOPBACK or (_is_address(name) and ipaddress.ip_address(name).is_loopback)
 
@@ -163,7 +208,8 @@ def _add_operations(app: FastAPI, served: Served) -> None:
     @app.get("/metrics", response_class=Response)
     def read_metrics(accept: Annotated[str, Header()] = "") -> Response:
         """Return the controller's metrics as text or OpenMetrics."""
-        live = (served.door.intake.readings, served.door.pager.readings, served.gamedays.readings)
+        door, gamedays = served.door, served.gamedays
+        live = (served.office.readings, door.intake.readings, door.pager.readings, gamedays.readings)
         body, content_type = metrics.render(served.board.current, accept, *live)
         return Response(body, media_type=content_type)
 
@@ -174,19 +220,26 @@ def _add_operations(app: FastAPI, served: Served) -> None:
 
     @app.get("/readyz", responses={503: {"model": wire.Readiness}})
     def ready(response: Response) -> wire.Readiness:
-        """Say whether evaluations happen; 503 with the reasons otherwise."""
+        """Say whether evaluations happen, or would when the leader ends; 503 with the reasons otherwise."""
         reasons = _unready(served)
         if reasons:
             response.status_code = HTTPStatus.SERVICE_UNAVAILABLE
-        return wire.Readiness(ready=not reasons, reasons=reasons)
+        return wire.Readiness(ready=not reasons, reasons=reasons, role=_role(served))
+
+
+def _role(served: Served) -> wire.Role:
+    return "standby" if served.stands_by else "leader"
 
 
 def _unready(served: Served) -> list[str]:
+    reasons = served.office.problems()
+    reasons += [f"{duty}: {problem}" for duty, problem in served.board.problems.items()]
+    if served.stands_by:
+        return reasons
     snapshot = served.board.current
     if snapshot is None:
-        return ["no evaluation yet"]
-    reasons = [] if snapshot.problem is None else [snapshot.problem]
-    reasons += [f"{duty}: {problem}" for duty, problem in served.board.problems.items()]
+        return [*reasons, "no evaluation yet"]
+    reasons += [] if snapshot.problem is None else [snapshot.problem]
     age = served.clock.now() - snapshot.at
     if age > _STALE_TURNS * served.interval + 30 * SECOND:
         reasons.append(f"last evaluation was {clock.duration_text(age)} ago")
@@ -209,10 +262,10 @@ def _add_lists(app: FastAPI, served: Served) -> None:
         return wire.Alerts(alerts=[wire.alert(value) for value in found])
 
     @app.get("/api/v1/runs", responses={503: {"model": wire.Problem}})
-    def list_runs(limit: limit = 50, runbook: str | None = None) -> wire.Runs:
-        """Return the latest runs, newest first, each with its journal."""
+    def list_runs(limit: limit = 50, runbook: str | None = None, *, waiting: bool = False) -> wire.Runs:
+        """Return the latest runs, or those that wait for people, newest first, each with its journal."""
         with served.store.read() as transaction:
-            found = transaction.runs.newest(limit, runbook)
+            found = transaction.runs.newest(limit, runbook, waiting=waiting)
             journals = transaction.runs.journal([run.id for run in found])
         return wire.Runs(runs=[wire.run(run, journals[run.id]) for run in found])
 
@@ -226,6 +279,9 @@ def _add_status(app: FastAPI, served: Served) -> None:
             version=__version__,
             node=served.node,
             data_dir=str(served.data_dir),
+            database=served.store.where,
+            role=_role(served),
+            leader=served.office.leader(),
             started_at=clock.rfc3339(served.board.started_at),
             interval_seconds=number(Fraction(served.interval, SECOND)),
             last_tick_at=clock.rfc3339(snapshot.at) if snapshot else None,
@@ -234,12 +290,22 @@ def _add_status(app: FastAPI, served: Served) -> None:
             problem=snapshot.problem if snapshot else None,
             problems=dict(served.board.problems),
             kill_switch=wire.switch(served.board.switch),
+            pauses=_pauses(served),
             sources=wire.sources(snapshot),
             past=wire.past(snapshot),
             alertmanagers=wire.peers(served.door.pager.states()),
             outbox=dict(snapshot.counts.pending) if snapshot else {},
             specs=wire.Specs(slos=len(snapshot.slos) if snapshot else 0, runbooks=served.runbooks),
         )
+
+
+def _pauses(served: Served) -> list[str] | None:
+    try:
+        with served.store.read() as transaction:
+            found = transaction.holds.pauses(served.clock.now())
+    except StoreUnusable:
+        return None
+    return [people.pause_text(pause) for pause in found]
 
 
 def _add_pages(app: FastAPI, served: Served) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from netsre.alerting import describe
-from netsre.app.control import ACTOR, messages, runs
+from netsre.app.control import ACTOR, holding, messages, runs, starts
 from netsre.app.control.carry_out import Hands, Turn
 from netsre.app.control.people import People
 from netsre.app.control.world import World
@@ -20,7 +20,7 @@ from netsre.clock import Timestamp
 from netsre.model.alerts import Alert
 from netsre.model.documents import Document
 from netsre.model.runbooks import JournalEntry, JournalKind, Run, Runbook, RunState
-from netsre.runbook import decide, progress
+from netsre.runbook import progress
 from netsre.store.database import Transaction
 from netsre.store.outbox import Message
 
@@ -43,7 +43,7 @@ class RunbookChannel:
     def deliver(self, message: Message, transaction: Transaction, now: Timestamp) -> None:
         """Record one run for every runbook that the announcement concerns, refused ones too."""
         alert = messages.read_alert(message.payload)
-        if dict(alert.labels).get("alertname") == describe.NEEDS_HUMAN:
+        if dict(alert.labels).get("alertname") in describe.CALLS:
             return  # automation calls people, and not itself
         for runbook in self._world.runbooks.values():
             self._judge(message, transaction, runbook, alert, now)
@@ -51,26 +51,8 @@ class RunbookChannel:
     def _judge(
         self, message: Message, transaction: Transaction, runbook: Runbook, alert: Alert, now: Timestamp
     ) -> None:
-        verdict = decide.decide(runbook, alert, self._world.circumstances(transaction, alert))
-        run_id = runs.run_name(runbook.name, message.key)
-        if verdict.reason is decide.Gate.NOT_MATCHED or transaction.runs.find(run_id) is not None:
-            return
-        received = Run(
-            id=run_id,
-            runbook=runbook.name,
-            alert=alert.fingerprint,
-            fired_at=alert.fired_at,
-            target=verdict.target,
-            state=RunState.RECEIVED,
-            reason="received",
-            started_at=now,
-            ended_at=None,
-        )
-        runs.begin(transaction, received)
-        runs.write(transaction, received, verdict.line(), now)
-        state = RunState.GATED if verdict.accepted else RunState.REFUSED
-        run = runs.change(transaction, received, state, verdict.reason.value, now)
-        if run.ended:
+        run = starts.start(self._world, transaction, runbook, alert, starts.Occasion(message.key), now)
+        if run is not None and run.ended:
             self._people.ended(transaction, run, alert, now)
 
 
@@ -88,6 +70,7 @@ class Automation:
         """
         with self.world.store.read() as transaction:
             going_on = transaction.runs.unended()
+        self.world.vigil.keep({run.id for run in going_on})
         ended, mistakes = 0, list[Exception]()
         for run in going_on:
             try:
@@ -109,12 +92,14 @@ class Automation:
                 alert = transaction.alerts.find(run.alert, run.fired_at)
                 journal = transaction.runs.journal([run.id])[run.id]
             command = self._next(run, alert, journal)
+            seen = journal[-1].seq if journal else 0
             if isinstance(command, progress.Finish):
-                self._finish(run, alert, command)
-                return True
+                if self._finish(run, alert, command, seen):
+                    return True
+                continue  # somebody said something meanwhile
             if isinstance(command, progress.Wait) or alert is None:
                 return False
-            run = Hands(self.world).carry_out(Turn(run, alert), command)
+            run = Hands(self.world).carry_out(Turn(run, alert, seen), command)
         return False
 
     def _next(self, run: Run, alert: Alert | None, journal: Sequence[JournalEntry]) -> progress.Command:
@@ -124,7 +109,7 @@ class Automation:
             return progress.Finish(RunState.NEEDS_HUMAN if changed else RunState.FAILED, "alert_removed")
         world = self.world
         return progress.next_command(
-            world.runbooks.get(run.runbook), world.actions, journal, world.clock.now(), world.present(alert)
+            world.runbooks.get(run.runbook), world.actions, journal, world.clock.now(), world.met(run, alert)
         )
 
     def _set_aside(self, run: Run, broken: Sequence[int]) -> None:
@@ -135,8 +120,14 @@ class Automation:
         said = pairs(run=run.id, runbook=run.runbook, lines=len(broken))
         _log.error("journal has lines that cannot be read, set aside %s", said)
 
-    def _finish(self, run: Run, alert: Alert | None, finish: progress.Finish) -> None:
+    def _finish(self, run: Run, alert: Alert | None, finish: progress.Finish, seen: int) -> bool:
+        """End a run; False when its journal has more than this end was decided by: a person's word."""
         with self.world.store.write() as transaction:
+            if transaction.runs.last_line(run.id) != seen:
+                return False
             now = self.world.clock.now()
             ended = runs.change(transaction, run, finish.state, finish.reason, now)
+            journal = transaction.runs.journal([run.id])[run.id]
+            holding.quarantine(transaction, ended, journal, self.world.bounds, now)
             People(self.world).ended(transaction, ended, alert, now)
+        return True

@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from netsre.app.control import runs
+from netsre.app.control.people import People
 from netsre.app.control.world import World
 from netsre.app.logs import pairs
-from netsre.model import specs
+from netsre.model import values
 from netsre.model.alerts import Alert
 from netsre.model.documents import Document
 from netsre.model.effects import Effect, Standing
@@ -44,6 +45,8 @@ class Turn:
 
     run: Run
     alert: Alert
+    seen: int
+    """Number of the last line of the journal that the command was decided by."""
 
     @property
     def subject(self) -> Subject:
@@ -62,10 +65,8 @@ class Hands:
         match command:
             case progress.Observe():
                 run = self._observe(turn, command)
-            case progress.MakePlan():
-                run = self._make_plan(turn, command)
-            case progress.Replan():
-                run = self._replan(turn, command)
+            case progress.MakePlan() | progress.Ask() | progress.Replan():
+                run = self._plan(turn, command)
             case progress.Apply():
                 run = self._apply(turn, command)
             case progress.Settle():
@@ -115,6 +116,15 @@ class Hands:
             return journal.failed(step, name, INTERNAL, _mistake(turn.subject, name, error))
         return journal.observed(step, name, seen)
 
+    def _plan(self, turn: Turn, command: progress.MakePlan | progress.Ask | progress.Replan) -> Run:
+        match command:
+            case progress.MakePlan():
+                return self._make_plan(turn, command)
+            case progress.Ask():
+                return self._ask(turn, command)
+            case progress.Replan():
+                return self._replan(turn, command)
+
     def _make_plan(self, turn: Turn, command: progress.MakePlan) -> Run:
         runbook, views = self.world.runbooks[turn.run.runbook], self.world.sight
         try:
@@ -122,6 +132,16 @@ class Hands:
         except NodeUnreachable as error:
             return self._note(turn.run, journal.unanswered(-1, "", str(error)))
         return self._write(turn, command, made.line())
+
+    def _ask(self, turn: Turn, command: progress.Ask) -> Run:
+        with self.world.store.write() as transaction:
+            now = self.world.clock.now()
+            # People have the time from when it is on disk, and everybody is told the same end of it.
+            asked = replace(command, request=replace(command.request, asked_at=now))
+            run = self._enter(transaction, turn.run, command)
+            runs.write(transaction, run, journal.asked(asked.request), now)
+            People(self.world).asked(transaction, run, turn.alert, asked, now)
+        return run
 
     def _replan(self, turn: Turn, command: progress.Replan) -> Run:
         planned = command.planned
@@ -154,12 +174,17 @@ class Hands:
         """Ask the gates once more; what they say, and the intent when they say yes, is one transaction."""
         limits = command.plan.limits
         with self.world.store.write() as transaction:
-            circumstances = self.world.circumstances(transaction, turn.alert, limits.cooldown)
-            verdict = decide.recheck(turn.run, limits, circumstances)
+            if transaction.runs.last_line(turn.run.id) != turn.seen:
+                return turn.run, False  # a person said something meanwhile, which comes first
+            circumstances = self.world.circumstances(transaction, turn.alert, command.plan)
+            past = self.world.past(transaction, command.effect)
+            change = decide.Change(turn.alert, limits, command.plan.unless, command.effect, past)
+            verdict = decide.recheck(turn.run, change, circumstances)
             runs.write(transaction, turn.run, verdict.line(command.step, command.action), circumstances.now)
             if not verdict.accepted:
                 return turn.run, False
             run = self._enter(transaction, turn.run, command)
+            transaction.runs.change_begins(run.id, circumstances.now)
             intent = journal.applying(command.step, command.action, command.key, command.effect)
             runs.write(transaction, run, intent, circumstances.now)
         return run, True
@@ -248,7 +273,7 @@ class _Careful:
         """Return the name that a step uses."""
         return self.change.name
 
-    def read(self, parameters: specs.Mapping) -> Document | None:
+    def read(self, parameters: values.Mapping) -> Document | None:
         """Take the parameters of a step."""
         return self.change.read(parameters)
 

@@ -4,6 +4,8 @@ read specs, migrations and pages      as whoever started it
 become an unprivileged user           before a byte from outside is read
 lock and open the database, bind      from here on nothing is imported and no file of the checkout is read
 turn until told to stop               one thread evaluates, one acts, another one serves
+
+Of several controllers on one database one turns (`leading`), and the others stand by (`shift`).
 """
 
 import contextlib
@@ -16,53 +18,38 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import FrameType, MappingProxyType
-from typing import Final, Protocol
+from types import FrameType
+from typing import Final
 
 import uvicorn
 
 from netsre import clock
 from netsre.adapters import processes
-from netsre.adapters.alert_log import FILE_NAME as ALERT_LOG
-from netsre.adapters.alert_log import AlertLog
-from netsre.adapters.alertmanager import Alertmanager, Bounds
-from netsre.adapters.control.node import AgentNode, NoNode
+from netsre.adapters.alertmanager import Alertmanager
 from netsre.adapters.http_protocol import BoundedProtocol
-from netsre.alerting.describe import Links
-from netsre.alerting.notify import Pace
-from netsre.app import datadir, gamedays, privileges, resources, runbooks, service_levels, tokens
-from netsre.app.control import api
-from netsre.app.control.automation import Automation, RunbookChannel
-from netsre.app.control.dispatch import BATCH, Dispatcher, LogChannel
-from netsre.app.control.drill_parts import DrillPart
-from netsre.app.control.hook import Door
+from netsre.app import datadir, gamedays, maintenance, privileges, resources, runbooks, service_levels, tokens
+from netsre.app.control import leading
 from netsre.app.control.intake import Intake
-from netsre.app.control.pager import Pager, Telling
-from netsre.app.control.reading import begin, place, prometheus
-from netsre.app.control.snapshot import Board, Sight
-from netsre.app.control.switch import SwitchWatch
+from netsre.app.control.leading import Office, Only, Shared, Term
+from netsre.app.control.reading import place, prometheus
+from netsre.app.control.shift import STOP_SECONDS, Front, House, Loaded, Shift, thread_of
 from netsre.app.control.tick import Loop
-from netsre.app.control.worker import Duty, Worker
-from netsre.app.control.world import World
+from netsre.app.database import opened
 from netsre.app.logs import pairs
 from netsre.app.settings import Settings
 from netsre.clock import SystemClock
-from netsre.errors import EnvironmentUnfit
-from netsre.model.alert_rules import AlertRule
-from netsre.model.gamedays import GameDay
-from netsre.model.levels import SLO
-from netsre.model.runbooks import Runbook
-from netsre.runbook.actions.catalogue import ACTIONS
+from netsre.errors import EnvironmentUnfit, StoreUnusable
 from netsre.store.database import Store
 from netsre.store.migrations import Migrations
 
 _log: Final = logging.getLogger("netsre.controller")
 
 LOCK: Final = "controller.lock"
-_STOP_SECONDS: Final = 5.0
+_AGAIN_SECONDS: Final = 2.0
+_GLANCE: Final = 1.0
+"""Seconds after which the end of a term is noticed between two turns."""
 _LATE: Final = (
     # Libraries import these when they first need them, which is after this process may read its checkout.
     "anyio._backends._asyncio",
@@ -77,18 +64,7 @@ _LATE: Final = (
     "uvicorn.loops.asyncio",
     "uvicorn.protocols.http.h11_impl",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """Everything that was read from files."""
-
-    slos: tuple[SLO, ...]
-    alerts: tuple[AlertRule, ...]
-    runbooks: tuple[Runbook, ...]
-    gamedays: tuple[GameDay, ...]
-    migrations: Migrations
-    pages: Mapping[str, str]
+_LATE_POSTGRESQL: Final = ("sqlalchemy.dialects.postgresql.psycopg", "psycopg")
 
 
 def run(settings: Settings) -> None:
@@ -96,7 +72,7 @@ def run(settings: Settings) -> None:
     if settings.parent_pid is not None:
         privileges.die_with_parent(settings.parent_pid)
     loaded = load(settings)
-    preload()
+    preload(postgresql=settings.database is not None)
     # Before the privileges are dropped: certificates may be readable for root alone.
     clients = [Alertmanager(url) for url in dict.fromkeys(settings.alertmanagers)]
     recorded = prometheus(settings)
@@ -104,29 +80,21 @@ def run(settings: Settings) -> None:
     stop = _stop_on_signals()
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(_listen(settings))
-        store = Store.at(settings.data_dir, loaded.migrations)
+        store = opened(settings.data_dir, settings.database, loaded.migrations)
         stack.callback(store.close)
         stack.enter_context(_alone(settings.data_dir))
         tokens.make(settings.data_dir)
         if store.upgrade():
             _log.info("database %s", pairs(path=store.where, schema=loaded.migrations.head))
-        board = Board(SystemClock().now())
-        world = _world(settings, loaded, store, board)
-        worker = _worker(settings, world, board)
-        drills = DrillPart(settings, world, loaded.gamedays, board)
+        front = Front()
         triggers = {trigger for book in loaded.runbooks for trigger in book.triggers}
-        intake = Intake(store, world.clock, triggers, worker.wake)
-        pager = _pager(settings, world, clients, intake)
-        door = Door(tokens.read(settings.data_dir, tokens.WEBHOOK), intake, pager)
-        turns = begin(settings, recorded, loaded.slos, world, board, lambda: _each(pager.wake, worker.wake))
-        stack.enter_context(_thread_of(intake))
-        stack.enter_context(_serving(listener, _application(settings, loaded, world, board, door, drills)))
-        stack.enter_context(_thread_of(pager))
-        stack.enter_context(_thread_of(worker))
-        stack.enter_context(_thread_of(drills))
-        stack.enter_context(_thread_of(turns))
-        _log.info("controller %s", pairs(listen=f"{settings.host}:{settings.port}", source=place(settings)))
-        _turn(turns.loop, settings.interval, stop)
+        intake = Intake(store, SystemClock(), triggers, front.wake)
+        stack.enter_context(thread_of(intake))
+        office = stack.enter_context(_office(settings, loaded.migrations))
+        name = leading.name_of(settings.data_dir) if settings.database else ""
+        started_at = SystemClock().now()
+        house = House(settings, loaded, clients, recorded, store, intake, office, name, started_at)
+        _work(house, front, stop, lambda: stack.enter_context(_serving(listener, front)))
     _log.info("controller stopped")
 
 
@@ -134,21 +102,81 @@ def load(settings: Settings) -> Loaded:
     """Read specs, migrations and pages; raises `SpecErrors` with every finding."""
     # What has a page can be named: that is where an alert's link leads.
     asked = service_levels.required(settings.slos, runbooks.known(settings.runbooks))
-    books = runbooks.read(settings.runbooks, settings.slos)
+    directory = runbooks.people(settings.people)
+    books = runbooks.read(settings.runbooks, settings.slos, directory)
     return Loaded(
         slos=asked.slos,
         alerts=asked.alerts,
         runbooks=books,
         gamedays=gamedays.read(settings.runbooks, settings.slos),
+        calendars=maintenance.read(settings.runbooks),
+        directory=directory,
         migrations=Migrations.load(str(resources.directory("migrations"))),
         pages=runbooks.pages(books),
     )
 
 
-def preload() -> None:
+def preload(*, postgresql: bool) -> None:
     """Import what libraries would import later."""
     for module in _LATE:
         importlib.import_module(module)
+    # One that is not installed is told of by the store.
+    with contextlib.suppress(ImportError):
+        for module in _LATE_POSTGRESQL if postgresql else ():
+            importlib.import_module(module)
+
+
+@contextlib.contextmanager
+def _office(settings: Settings, migrations: Migrations) -> Iterator[Office]:
+    """Return how this one comes to lead; raises `EnvironmentUnfit` where its database is of others."""
+    if settings.database is None:
+        yield Only(settings.node, clock.boottime)
+        return
+    # Connections of its own: no other use of the database keeps the lease waiting.
+    store = Store.served(settings.database, migrations)
+    with contextlib.closing(store):
+        office = Shared(store, settings.node, leading.name_of(settings.data_dir), clock.boottime)
+        office.begin()
+        yield office
+
+
+def _work(house: House, front: Front, stop: threading.Event, serve: Callable[[], None]) -> None:
+    """Be one shift after the other; serve from the first one on."""
+    term = house.office.first()
+    while not stop.is_set():
+        first = front.shift is None
+        try:
+            term = _shift(house, front, stop, term, serve if first else _nothing)
+        except StoreUnusable as error:
+            if first:
+                raise
+            _log.warning("controller %s", pairs(note="waits for its database", error=error))
+            term = None
+            stop.wait(_AGAIN_SECONDS)
+
+
+def _shift(
+    house: House, front: Front, stop: threading.Event, term: Term | None, serve: Callable[[], None]
+) -> Term | None:
+    """Lead for a term, or stand by until one begins; return the next one."""
+    settings = house.settings
+    with contextlib.ExitStack() as stack:
+        if term is not None:
+            stack.enter_context(house.office.keeping(term))
+        shift = Shift(house, term)
+        loop = stack.enter_context(shift.working())
+        front.shift = shift
+        serve()
+        said = pairs(listen=f"{settings.host}:{settings.port}", source=place(settings))
+        _log.info("controller %s%s", "" if term is not None else "stands by ", said)
+        if term is None or loop is None:
+            return house.office.wait(stop)
+        _turn(loop, settings.interval, stop, term)
+    return None
+
+
+def _nothing() -> None:
+    pass
 
 
 def _drop(settings: Settings) -> None:
@@ -195,6 +223,7 @@ def _listen(settings: Settings) -> Iterator[socket.socket]:
 def _alone(data_dir: Path) -> Iterator[None]:
     """Hold the data directory against a second controller, which would tell everything twice."""
     try:
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(data_dir / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         message = f"lock {data_dir / LOCK}: {error.strerror}; make it writable for uid {os.geteuid()}"
@@ -212,63 +241,8 @@ def _alone(data_dir: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _world(settings: Settings, loaded: Loaded, store: Store, board: Board) -> World:
-    watch = SwitchWatch(store, settings.data_dir, board, SystemClock())
-    watch.begin()
-    return World(
-        store=store,
-        runbooks=MappingProxyType({book.name: book for book in loaded.runbooks}),
-        actions=ACTIONS,
-        sight=Sight(NoNode() if settings.control is None else AgentNode(settings.control), settings.node),
-        slos=MappingProxyType({slo.name: slo for slo in loaded.slos}),
-        rules=loaded.alerts,
-        switch=watch,
-        node=settings.node,
-        interval=settings.interval,
-        clock=SystemClock(),
-        links=Links(settings.external_url),
-    )
-
-
-def _worker(settings: Settings, world: World, board: Board) -> Worker:
-    log_channel = LogChannel(AlertLog(settings.data_dir / ALERT_LOG))
-    dispatcher = Dispatcher(world.store, (log_channel, RunbookChannel(world)))
-    duties = (
-        Duty("kill_switch", world.switch.watch),
-        Duty("delivery", lambda: dispatcher.deliver(world.clock.now()) >= BATCH),
-        Duty("runs", Automation(world).advance),
-    )
-    return Worker(duties, board)
-
-
-def _pager(settings: Settings, world: World, clients: Sequence[Alertmanager], intake: Intake) -> Pager:
-    pace = Pace(settings.interval, timeout=int(Bounds().total_seconds * clock.SECOND))
-    return Pager(clients, Telling(world.store, world.clock, pace, world.links, intake.offer))
-
-
-def _application(
-    settings: Settings, loaded: Loaded, world: World, board: Board, door: Door, drills: DrillPart
-) -> api.Asgi:
-    served = api.Served(
-        board=board,
-        store=world.store,
-        clock=world.clock,
-        node=settings.node,
-        interval=settings.interval,
-        runbooks=len(loaded.runbooks),
-        pages=loaded.pages,
-        hosts=api.allowed_hosts(settings.host, settings.external_url),
-        data_dir=settings.data_dir.absolute(),
-        api_token=tokens.read(settings.data_dir, tokens.API),
-        world=world,
-        door=door,
-        gamedays=drills.served,
-    )
-    return api.create(served)
-
-
 @contextlib.contextmanager
-def _serving(listener: socket.socket, application: api.Asgi) -> Iterator[None]:
+def _serving(listener: socket.socket, application: Front) -> Iterator[None]:
     """Serve in a thread of its own, so that a slow evaluation never keeps a person waiting."""
     config = uvicorn.Config(
         application,
@@ -290,38 +264,18 @@ def _serving(listener: socket.socket, application: api.Asgi) -> Iterator[None]:
         yield
     finally:
         server.should_exit = True
-        thread.join(_STOP_SECONDS)
+        thread.join(STOP_SECONDS)
 
 
-def _each(*calls: Callable[[], None]) -> None:
-    for call in calls:
-        call()
-
-
-class _Threaded(Protocol):
-    def start(self) -> None: ...
-
-    def stop(self, seconds: float) -> None: ...
-
-
-@contextlib.contextmanager
-def _thread_of(part: _Threaded) -> Iterator[None]:
-    """Have a part work in threads of its own, so that what it waits for keeps no evaluation waiting."""
-    part.start()
-    try:
-        yield
-    finally:
-        part.stop(_STOP_SECONDS)
-
-
-def _turn(loop: Loop, interval: int, stop: threading.Event) -> None:
+def _turn(loop: Loop, interval: int, stop: threading.Event, term: Term) -> None:
     """Take a turn at once and then one per interval; after a turn that took longer, the next is on time."""
     seconds = interval / clock.SECOND
     due = time.monotonic()
-    while not stop.is_set():
+    while not (stop.is_set() or term.over()):
         loop.tick()
         due += seconds
         behind = time.monotonic() - due
         if behind > 0:
             due += (behind // seconds) * seconds
-        stop.wait(max(0.0, due - time.monotonic()))
+        while (left := due - time.monotonic()) > 0 and not term.over() and not stop.wait(min(left, _GLANCE)):
+            pass

@@ -1,6 +1,6 @@
 """Game days as one part of the controller: the ground they stand on, their engine, and their time table."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from netsre.adapters.schedule import Scheduler
@@ -30,12 +30,19 @@ class DrillPart:
     A drill watches what automation does: while a run waits for the node, the drill can still be ended.
     """
 
-    def __init__(self, settings: Settings, world: World, gamedays: Iterable[GameDay], board: Board) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        world: World,
+        gamedays: Iterable[GameDay],
+        board: Board,
+        leads: Callable[[], bool],
+    ) -> None:
         """Put the parts together; raises `BadInput` for a socket that is no lab's."""
         ground = Ground(
             store=world.store,
             gamedays={gameday.name: gameday for gameday in gamedays},
-            lab=None if settings.lab_control is None else LabPort(settings.lab_control),
+            lab=None if settings.lab_control is None else LabPort(settings.lab_control, leads),
             sight=world.sight,
             slos=world.slos,
             rules={rule.name: rule for rule in world.rules},

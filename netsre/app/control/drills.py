@@ -17,7 +17,7 @@ from netsre.app.control import ACTOR, drill_facts
 from netsre.app.control.drill_world import Ground, LabRefused, LabSilent
 from netsre.app.logs import pairs
 from netsre.clock import Timestamp
-from netsre.errors import StoreUnusable
+from netsre.errors import Fenced, StoreUnusable
 from netsre.gameday import decide, progress, results
 from netsre.gameday import journal as lines
 from netsre.gameday.decide import Gate
@@ -97,6 +97,8 @@ class Drills:
             drill = transaction.drills.active()
         try:
             return self._advance(drill)
+        except Fenced:
+            raise  # another controller goes on with it
         except StoreUnusable:
             if drill is not None:
                 self._end_fault(drill)

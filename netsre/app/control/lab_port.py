@@ -1,5 +1,6 @@
 """The lab as drills see it, over the control socket of its noisy client."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -20,12 +21,16 @@ _NOT_BEGUN: Final = Seen(running=False, begun_at=None)
 class LabPort:
     """Speaks of drills to a `LabClient`."""
 
-    def __init__(self, socket: Path) -> None:
-        """Speak to the lab of the run whose directory holds this socket; raises `BadInput` for any other."""
+    def __init__(self, socket: Path, leads: Callable[[], bool] = lambda: True) -> None:
+        """Speak to the lab of the run whose directory holds this socket; raises `BadInput` for any other.
+
+        Nothing is begun unless this controller leads.
+        """
         owned = ownership.parse(socket.parent.name)
         if owned is None:
             raise BadInput(f"--lab-control {socket} is not in the directory of a `netsre up`; name that one")
         self._client = LabClient(socket)
+        self._leads = leads
         self._server = owned.owner.name(ownership.LAB, ownership.SERVER)
 
     @property
@@ -35,6 +40,8 @@ class LabPort:
 
     def begin(self, key: str, profile: Profile, milliseconds: int) -> Timestamp:
         """Begin a flood; return since when it runs."""
+        if not self._leads():
+            raise LabSilent("this controller does not lead; nothing was asked")
         try:
             begun = self._client.flood(key, profile, milliseconds // clock.SECOND)
         except ControlRefused as refusal:

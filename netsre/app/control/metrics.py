@@ -64,10 +64,14 @@ def _level(evaluation: Evaluation, readings: Readings) -> None:
 
 def _runs(snapshot: Snapshot, readings: Readings) -> None:
     results: dict[tuple[str, str], int] = {}
+    waiting: dict[str, int] = {}
     for (runbook, state, reason), count in snapshot.counts.runs.items():
         if state in ENDED:
             results[runbook, state.value] = results.get((runbook, state.value), 0) + count
+        waiting[runbook] = waiting.get(runbook, 0) + count * (state is RunState.AWAITING_APPROVAL)
         if state is RunState.REFUSED:
             readings.put(c.RUNS_REFUSED, (runbook, reason), float(count))
     for result, count in results.items():
         readings.put(c.RUNS, result, float(count))
+    for runbook, count in waiting.items():
+        readings.put(c.RUNS_AWAITING, (runbook,), float(count))

@@ -46,6 +46,10 @@ class Client(Protocol):
         """Tell of alerts."""
         ...
 
+    def silence(self, silence: Document) -> Answer:
+        """Ask for a silence."""
+        ...
+
     def alerts(self, receiver: str) -> Answer:
         """Ask for the alerts that fire for a receiver."""
         ...
@@ -78,6 +82,8 @@ class Telling:
     links: Links
     receive: Callable[[Sequence[webhook.Notice]], object]
     """Takes alerts that a peer has and did not send us."""
+    leads: Callable[[], bool] = lambda: True
+    """Whether to tell of alerts: of several controllers one does."""
 
 
 class Pager:
@@ -85,24 +91,24 @@ class Pager:
 
     def __init__(self, clients: Iterable[Client], telling: Telling) -> None:
         """Tell these."""
-        self._peers = [Peer(client, telling) for client in clients]
+        self.peers = tuple(Peer(client, telling) for client in clients)
 
     def start(self) -> None:
         """Begin to tell, with what fires already."""
-        for peer in self._peers:
+        for peer in self.peers:
             peer.thread.start()
 
     def stop(self, seconds: float) -> None:
         """End, and wait for it that long in all: what was not told is told after the next start."""
-        for peer in self._peers:
+        for peer in self.peers:
             peer.stop()
         deadline = time.monotonic() + seconds
-        for peer in self._peers:
+        for peer in self.peers:
             peer.thread.join(max(0.0, deadline - time.monotonic()))
 
     def wake(self) -> None:
         """Have every peer look at the alerts at once."""
-        for peer in self._peers:
+        for peer in self.peers:
             peer.woken.set()
 
     def fetch(self, receiver: str) -> None:
@@ -110,19 +116,19 @@ class Pager:
 
         Never whoever the webhook says it is from: only those that we were told of.
         """
-        if not self._peers:
+        if not self.peers:
             advice = "raise max_alerts there, or name it with --alertmanager"
             _log.warning("alerts were left out %s", pairs(receiver=receiver, advice=advice))
-        for peer in self._peers:
+        for peer in self.peers:
             peer.fetch(receiver)
 
     def states(self) -> list[PeerState]:
         """Return how the peers fare."""
-        return [peer.state for peer in self._peers]
+        return [peer.state for peer in self.peers]
 
     def readings(self, into: Readings) -> None:
         """Add how the peers fare."""
-        for peer in self._peers:
+        for peer in self.peers:
             if peer.state.up is not None:
                 into.put(conventions.ALERTMANAGER_UP, (peer.state.name,), float(peer.state.up))
             for result in Result:
@@ -158,14 +164,20 @@ class Peer:
         self._missing.add(receiver)
         self.woken.set()
 
+    def silence(self, silence: Document) -> Answer:
+        """Ask for a silence now, in whichever thread."""
+        return self._client.silence(silence)
+
     def tell(self) -> int:
         """Tell what is due, then ask for what was left out; return the milliseconds until the next round.
 
         Raises `StoreUnusable` when the alerts cannot be read.
         """
         now = self._with.clock.now()
-        with self._with.store.read() as transaction:
-            alerts = transaction.alerts.since(Timestamp(now - notify.RESOLVED_FOR))
+        alerts: Sequence[Alert] = ()
+        if self._with.leads():
+            with self._with.store.read() as transaction:
+                alerts = transaction.alerts.since(Timestamp(now - notify.RESOLVED_FOR))
         kept = {notify.firing(alert) for alert in alerts}
         self._told = {key: told for key, told in self._told.items() if key in kept}
         plan = notify.plan(alerts, self._told, now, self._with.pace)

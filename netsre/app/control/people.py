@@ -10,27 +10,31 @@ from typing import Final
 
 from netsre import clock, conventions
 from netsre.alerting import describe, transitions
-from netsre.app.control import tick
+from netsre.app.control import asking, tick
 from netsre.app.control.world import World
 from netsre.clock import Timestamp
-from netsre.model import alerts
 from netsre.model.alerts import Alert, AlertSource, AlertState
-from netsre.model.runbooks import Run, RunState
+from netsre.model.runbooks import CANCELLED, DENIED, Run, RunState
 from netsre.model.samples import Labels, labels
+from netsre.runbook.approval import Verdict
+from netsre.runbook.commands import Ask
+from netsre.runbook.consent import NO_APPROVER
 from netsre.runbook.decide import Gate
 from netsre.store.database import Transaction
 
-_RUNS: Final = "runs"
-"""The annotation with the names of the runs that an alert is about, newest last."""
-_MOST_RUNS: Final = 20
-
 _QUIET: Final = frozenset(
-    {Gate.NOT_MATCHED, Gate.CONDITION_FALSE, Gate.ALREADY_RUNNING, Gate.ALERT_NOT_FIRING, "alert_resolved"}
+    {
+        *(Gate.NOT_MATCHED, Gate.CONDITION_FALSE, Gate.ALREADY_RUNNING, Gate.ALERT_NOT_FIRING),
+        *(Gate.MAINTENANCE, "alert_resolved", DENIED, CANCELLED),
+    }
 )
-"""Ends after which nobody has to do anything: nothing is wrong any more, or another run is at it."""
+"""Ends after which nobody is called: nothing is wrong, another run is at it, or people are there."""
+_OF_ALL: Final = frozenset({Gate.STORM, Gate.GLOBAL_LIMITED})
+"""What stops all runbooks: one call for all of them."""
 
 _LEFT: Final = {
     RunState.REFUSED: "It changed nothing.",
+    RunState.EXPIRED: "Nobody approved it in time, and it changed nothing.",
     RunState.FAILED: "Look into its journal for what it changed; every effect ends by itself.",
     RunState.UNDONE: "It did not help, and everything it changed was taken back.",
     RunState.NEEDS_HUMAN: "In which state it left the node is not known, or it may not go on.",
@@ -41,7 +45,17 @@ _DO: Final = {
     Gate.COMMON_CAUSE.value: "Look for what the nodes have in common: this is not one node's trouble.",
     Gate.BLIND.value: "Find out why the agent of this node is not read; act by hand meanwhile.",
     Gate.COOLDOWN.value: "It came back soon after a run; find the cause, and act by hand.",
+    Verdict.EXPIRED.value: "Act by hand, or start it again with netsre runbook run.",
+    NO_APPROVER: "Too few people may approve it; act by hand, then see to its approval.",
     Gate.RATE_LIMITED.value: "It comes back again and again; find the cause, and act by hand.",
+    Gate.TARGET_LIMITED.value: "It comes back again and again; find the cause, and act by hand.",
+    Gate.GLOBAL_LIMITED.value: "Automation has changed a lot; look what for, and act by hand.",
+    Gate.STORM.value: "Many alerts at once have one cause; find it. Nothing is changed meanwhile.",
+    Gate.CIRCUIT_OPEN.value: "It did not help several times; find out why, then run netsre runbook close.",
+    Gate.PAUSED.value: "Somebody paused it: see netsre runbook pauses. Act by hand, or resume it.",
+    Gate.VETOED.value: "An alert fires beside which it must not act; see to that one first.",
+    Gate.OSCILLATION.value: "The value was left a short while ago: decide by hand which one it is to be.",
+    Gate.QUARANTINED.value: "The value did not help before: act by hand, or run netsre runbook release.",
 }
 _OTHERWISE: Final = "Act by hand, by the page of the runbook."
 
@@ -57,9 +71,9 @@ class People:
         if not self._needed(transaction, run):
             return
         identity = _identity(run, alert)
-        known = transaction.alerts.active(AlertSource.AUTOMATION).get(alerts.fingerprint(identity))
-        before = known.annotations.get(_RUNS, "").split() if known is not None else []
-        told = self._annotations(run, [*before[1 - _MOST_RUNS :], run.id])
+        known = asking.known(transaction, identity)
+        before = asking.runs_of(known)
+        told = self._annotations(run, [*before[1 - asking.MOST_RUNS :], run.id])
         if known is None:
             reason, source = transitions.Reason.RUN_NEEDS_HUMAN, AlertSource.AUTOMATION
             begun = transitions.begin(identity, told, now, reason, source)
@@ -68,8 +82,12 @@ class People:
             reason = transitions.Reason.ANOTHER_RUN_NEEDS_HUMAN
             tick.record(transaction, transitions.go_on(known, told, now, reason), now)
 
+    def asked(self, transaction: Transaction, run: Run, alert: Alert, command: Ask, now: Timestamp) -> None:
+        """Call people for a run that waits for their word."""
+        asking.tell(transaction, self.world, run, alert, command, now)
+
     def release(self) -> None:
-        """End every call whose runs were all for alerts that have ended."""
+        """End every call whose runs were for alerts that have ended, and every answered question."""
         with self.world.store.read() as transaction:
             over = [alert for alert in _calls(transaction) if not _stands(transaction, alert)]
         if not over:
@@ -77,7 +95,9 @@ class People:
         with self.world.store.write() as transaction:
             now = self.world.clock.now()
             for alert in over:
-                reason = transitions.Reason.CAUSE_ENDED
+                answered = asking.is_question(alert)
+                reasons = transitions.Reason
+                reason = reasons.AWAITS_NO_MORE if answered else reasons.CAUSE_ENDED
                 tick.record(transaction, transitions.end(alert, now, reason), now)
 
     def _needed(self, transaction: Transaction, run: Run) -> bool:
@@ -85,7 +105,7 @@ class People:
         if run.state is RunState.SUCCEEDED or run.reason in _QUIET:
             return False
         # The file of a runbook that is gone cannot say that it only looked.
-        if runbook is not None and runbook.mode != "auto":
+        if runbook is not None and not runbook.changes:
             return False
         return run.reason != Gate.COOLDOWN or not self._goes_on(transaction, run)
 
@@ -93,8 +113,8 @@ class People:
         """Tell whether the run before was for an alert that has not ended: its end was told."""
         earlier = [
             run
-            for run in transaction.runs.newest(_MOST_RUNS, refused.runbook)
-            if run.target == refused.target and run.state is not RunState.REFUSED and run.id != refused.id
+            for run in transaction.runs.newest(asking.MOST_RUNS, refused.runbook)
+            if run.target == refused.target and run.counts and run.id != refused.id
         ]
         if not earlier:
             return False
@@ -103,27 +123,34 @@ class People:
 
     def _annotations(self, run: Run, names: Iterable[str]) -> dict[str, str]:
         links, ended = self.world.links, clock.rfc3339(run.ended_at or run.started_at)
+        what = f"runbook {run.runbook} did not help on {run.target or 'no target'}"
         return {
-            "summary": f"runbook {run.runbook} did not help on {run.target or 'no target'}: {run.reason}",
+            "summary": f"{'no runbook changes anything' if _of_all(run) else what}: {run.reason}",
             "description": f"Run {run.id} ended {run.state} at {ended} ({run.reason}). {_LEFT[run.state]} "
             + _DO.get(run.reason, _OTHERWISE),
             "runbook_url": links.runbook(run.runbook),
             "dashboard_url": links.base,
             "reason": run.reason,
-            _RUNS: " ".join(names),
+            asking.RUNS: " ".join(names),
         }
 
 
 def _identity(run: Run, alert: Alert | None) -> Labels:
+    if not _of_all(run):
+        return asking.identity(describe.NEEDS_HUMAN, conventions.SEVERITY_PAGE, run, alert)
     about = {} if alert is None else dict(alert.labels)
     named = {
         "alertname": describe.NEEDS_HUMAN,
         "severity": conventions.SEVERITY_PAGE,
-        "runbook": run.runbook,
         conventions.NODE: about.get(conventions.NODE, ""),
-        "service": about.get("service", ""),
+        # A label, so that it is no news to the call for another reason.
+        "reason": run.reason,
     }
     return labels({name: value for name, value in named.items() if value})
+
+
+def _of_all(run: Run) -> bool:
+    return run.state is RunState.REFUSED and run.reason in _OF_ALL
 
 
 def _calls(transaction: Transaction) -> Iterable[Alert]:
@@ -131,7 +158,9 @@ def _calls(transaction: Transaction) -> Iterable[Alert]:
 
 
 def _stands(transaction: Transaction, call: Alert) -> bool:
-    for name in call.annotations.get(_RUNS, "").split():
+    if asking.is_question(call):
+        return asking.waits(transaction, call)
+    for name in asking.runs_of(call):
         run = transaction.runs.find(name)
         cause = None if run is None else transaction.alerts.find(run.alert, run.fired_at)
         if cause is not None and cause.state is AlertState.FIRING:

@@ -1,6 +1,6 @@
 """What a runbook would do about an alert now: every gate, the evidence, the exact effects."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from netsre.app.control.carry_out import careful
@@ -35,13 +35,17 @@ class _Stopped:
 def rehearse(world: World, runbook: Runbook, alert: Alert) -> Document:
     """Return gates, evidence and plan of a runbook for an alert as JSON; the node is only looked at."""
     with world.store.read() as transaction:
-        verdict = decide.decide(runbook, alert, world.circumstances(transaction, alert))
+        circumstances = world.circumstances(transaction, alert)
+        verdict = decide.decide(runbook, alert, circumstances)
     subject = Subject(_RUN, alert, verdict.target)
     # Without a target there is nothing to look at, and nothing to plan for.
     seen = _look(world, runbook, subject) if verdict.target else {}
     made = _plan(world, runbook, subject, seen) if verdict.target else None
+    if isinstance(made, Plan):
+        verdict = verdict.also(_of_effects(world, made, circumstances))
     return {
         "runbook": runbook.name,
+        "mode": runbook.mode,
         "alert": {"fingerprint": alert.fingerprint, "labels": dict(alert.labels), "state": alert.state.value},
         "target": verdict.target,
         "accepted": verdict.accepted and isinstance(made, Plan) and made.refused is None,
@@ -85,6 +89,21 @@ def _plan(
         return plan.make(runbook, subject, seen, world.sight, careful(world.actions))
     except NodeUnreachable as error:
         return _Stopped("node_unreachable", str(error))
+
+
+def _of_effects(world: World, made: Plan, circumstances: decide.Circumstances) -> Iterator[decide.Answer]:
+    """Yield what the gates say about the values that a plan chooses: of each the first no, or all that is."""
+    with world.store.read() as transaction:
+        found = [
+            answer
+            for step in made.steps
+            if step.effect is not None
+            for answer in decide.of_effect(step.effect, world.past(transaction, step.effect), circumstances)
+        ]
+    for gate in dict.fromkeys(answer.gate for answer in found):
+        said = [answer for answer in found if answer.gate is gate]
+        no = next((answer for answer in said if not answer.passed), None)
+        yield no or decide.Answer(gate, passed=True, detail="; ".join(dict.fromkeys(a.detail for a in said)))
 
 
 def _reason(verdict: decide.Verdict, made: Plan | _Stopped | None) -> str:

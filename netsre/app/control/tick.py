@@ -20,7 +20,7 @@ from netsre.app.control.expressions import Expressions
 from netsre.app.control.snapshot import Board, Counts, Past, Recent, Sight, Snapshot, Source
 from netsre.app.logs import pairs
 from netsre.clock import Clock, Timestamp
-from netsre.errors import NetsreError, SourceUnreachable
+from netsre.errors import NetsreError, SourceUnreachable, StoreUnusable
 from netsre.model.alert_rules import AlertRule
 from netsre.model.alerts import AlertSource
 from netsre.model.levels import Evaluation
@@ -105,6 +105,10 @@ class Loop:
             self._prune(now)
             self._count()
             self._recovered()
+        except StoreUnusable as error:
+            # What was read counts and is shown; what follows from it waits for the database.
+            evaluations = evaluations or self._measured()
+            self._failed(str(error))
         except NetsreError as error:
             self._failed(str(error))
         except Exception as error:  # noqa: BLE001  # the loop outlives every mistake
@@ -246,6 +250,13 @@ class Loop:
                 received=transaction.received.counts(),
                 runs=transaction.runs.counts(),
             )
+
+    def _measured(self) -> Sequence[Evaluation]:
+        try:
+            return self._parts.engine.evaluate(self._parts.clock.now())
+        except Exception:  # noqa: BLE001  # the loop outlives every mistake
+            _log.debug("evaluation failed", exc_info=True)
+            return ()
 
     def _recovered(self) -> None:
         if self._problem is not None:

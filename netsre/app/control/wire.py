@@ -1,7 +1,7 @@
 """The JSON of the API: its shapes, and how values get there. Here, and not before, numbers are rounded."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, Field
 
@@ -15,6 +15,8 @@ from netsre.model.alerts import Alert
 from netsre.model.levels import SLO, Evaluation
 from netsre.model.runbooks import JournalEntry, Run
 from netsre.model.samples import Labels
+from netsre.runbook import story
+from netsre.runbook.story import Story
 from netsre.slo import evaluate
 from netsre.slo.buckets import Bucket
 
@@ -81,6 +83,31 @@ class EntryView(BaseModel):
     data: dict[str, Any]
 
 
+class WordView(BaseModel):
+    """What one person said about a plan."""
+
+    at: str
+    person: str
+    verdict: str
+    """`approve` or `deny`."""
+    via: str
+
+
+class ApprovalView(BaseModel):
+    """What people were asked about a run."""
+
+    plan: str
+    """Hash of the plan."""
+    by: list[str]
+    """People and groups whose approval counts; empty: everybody's who is known."""
+    quorum: int
+    veto: bool
+    """Without a word, the run acts when the time is over."""
+    asked_at: str
+    until: str
+    words: list[WordView]
+
+
 class RunView(BaseModel):
     """One run of a runbook."""
 
@@ -93,6 +120,10 @@ class RunView(BaseModel):
     reason: str
     started_at: str
     ended_at: str | None
+    requested_by: str | None
+    """Who asked for it by hand; null: an alert did."""
+    approval: ApprovalView | None
+    """What people were asked; null: nothing, or not yet."""
     journal: list[EntryView]
 
 
@@ -153,6 +184,9 @@ class SwitchView(BaseModel):
     problem: str
 
 
+Role = Literal["leader", "standby"]
+
+
 class Status(BaseModel):
     """The controller itself."""
 
@@ -160,6 +194,11 @@ class Status(BaseModel):
     node: str
     data_dir: str
     """Where its tokens are, for those who may read them."""
+    database: str
+    role: Role
+    """`standby` while another controller of the same database evaluates, pages and acts."""
+    leader: str | None
+    """Who does; null where nobody did yet."""
     started_at: str
     interval_seconds: Number
     last_tick_at: str | None
@@ -170,6 +209,8 @@ class Status(BaseModel):
     """What automation cannot do now, by duty."""
     kill_switch: SwitchView | None
     """Null before the first look."""
+    pauses: list[str] | None
+    """What is paused, by whom, until when and why; null where the database does not say."""
     sources: list[SourceView]
     past: PastView | None
     """Null where no past is read."""
@@ -183,6 +224,7 @@ class Readiness(BaseModel):
 
     ready: bool
     reasons: list[str]
+    role: Role
 
 
 def _on_one_line(text: str) -> str:
@@ -228,8 +270,29 @@ def alert(value: Alert) -> AlertView:
     )
 
 
+def approval(told: Story) -> ApprovalView | None:
+    """Return what people were asked about a run, and what they said; None where they were not asked."""
+    asked = told.request
+    if asked is None:
+        return None
+    return ApprovalView(
+        plan=asked.plan,
+        by=list(asked.by),
+        quorum=asked.quorum,
+        veto=asked.veto,
+        asked_at=clock.rfc3339(asked.asked_at),
+        until=clock.rfc3339(asked.until),
+        words=[
+            WordView(at=clock.rfc3339(word.at), person=word.person, verdict=word.opinion.value, via=word.via)
+            for word in told.words
+            if word.plan == asked.plan
+        ],
+    )
+
+
 def run(value: Run, journal: Sequence[JournalEntry]) -> RunView:
     """Return one run with its journal."""
+    told = story.read(journal)
     return RunView(
         id=value.id,
         runbook=value.runbook,
@@ -240,6 +303,8 @@ def run(value: Run, journal: Sequence[JournalEntry]) -> RunView:
         reason=value.reason,
         started_at=clock.rfc3339(value.started_at),
         ended_at=_time(value.ended_at),
+        requested_by=told.owner or None,
+        approval=approval(told),
         journal=[
             EntryView(
                 seq=entry.seq,

@@ -103,8 +103,8 @@ class Commands:
         }
 
 
-def _about(command: Document, ask: Callable[[str, Effect, int], _Answer]) -> _Answer:
-    """Read which effect a command is about and by when it must be begun, and ask."""
+def _about(command: Document, ask: Callable[[str, Effect, int, int | None], _Answer]) -> _Answer:
+    """Read which effect a command is about, by when it must be begun, and in whose term; and ask."""
     written = command.get("effect")
     try:
         if not isinstance(written, dict):
@@ -116,7 +116,10 @@ def _about(command: Document, ask: Callable[[str, Effect, int], _Answer]) -> _An
     if type(deadline) is not int:
         message = f"deadline is {str(deadline)[:80]!r}; write nanoseconds of CLOCK_BOOTTIME"
         raise ControlRefused("bad_command", message)
-    return ask(_text(command, "key"), effect, deadline)
+    epoch = command.get("epoch")
+    if epoch is not None and type(epoch) is not int:
+        raise ControlRefused("bad_command", f"epoch is {str(epoch)[:80]!r}; write a whole number")
+    return ask(_text(command, "key"), effect, deadline, epoch)
 
 
 def _text(command: Document, key: str) -> str:

@@ -42,6 +42,8 @@ _KEY: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@+/-]*")
 _LONGEST: Final = 240
 """Bytes of a file's name, without its suffix."""
 _SUFFIX: Final = ".json"
+_EPOCH: Final = "epoch"
+"""The file that names the newest controller that commanded this host; no effect has this name."""
 _PRIVATE: Final = 0o700
 _OTHERS: Final = stat.S_IWGRP | stat.S_IWOTH
 
@@ -138,13 +140,30 @@ class Ledger:
     def write(self, entry: Entry) -> None:
         """Put an entry on file; it is there as a whole, or as it was before. Raises `OSError`."""
         text = canonical({"version": _VERSION, "boot": self._boot, **_document(entry)})
+        self._write(self._path(entry.key), text)
+
+    def epoch(self) -> int:
+        """Return the newest epoch of a controller that commanded this host, 0 for none.
+
+        Raises `OSError` or `ValueError` where that cannot be known.
+        """
+        try:
+            return int((self.directory / _EPOCH).read_text(encoding="ascii"))
+        except FileNotFoundError:
+            return 0
+
+    def write_epoch(self, epoch: int) -> None:
+        """Put a newer one on file. Raises `OSError`."""
+        self._write(self.directory / _EPOCH, str(epoch))
+
+    def _write(self, path: Path, text: str) -> None:
         temporary = self.directory / self.owner.name("effect", "new")
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
         with os.fdopen(os.open(temporary, flags, 0o600), "wb") as file:
             file.write(text.encode())
             file.flush()
             os.fsync(file.fileno())
-        temporary.rename(self._path(entry.key))
+        temporary.rename(path)
         self._sync()
 
     def remove(self, entry: Entry) -> None:

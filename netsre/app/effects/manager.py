@@ -75,37 +75,44 @@ class Effects:
         with self._changing():
             self._adopt_orphans()
 
-    def apply(self, key: str, effect: Effect, deadline: int | None = None) -> Document:
+    def apply(
+        self, key: str, effect: Effect, deadline: int | None = None, epoch: int | None = None
+    ) -> Document:
         """Make a change once per key, and say what became of it; raises `ControlRefused`.
 
         A refusal means that nothing is in force. A key that was used already answers for its effect. From
         `deadline` on, in nanoseconds of CLOCK_BOOTTIME, nothing is begun any more: who asked has gone on.
+        After a command with an `epoch` none is taken with an earlier one (`stale_epoch`); so also below.
         """
-        with self._changing():
+        with self._changing(epoch):
             known = self._known(key, effect)
             if known is None:
                 return {**_answer(self._make(key, effect, deadline)), "already": False}
             return {**_answer(known), "already": True}
 
-    def look(self, key: str, effect: Effect, deadline: int | None = None) -> Standing:
+    def look(
+        self, key: str, effect: Effect, deadline: int | None = None, epoch: int | None = None
+    ) -> Standing:
         """Return what became of the effect of a key; `absent` is a promise.
 
         A change of that key with an earlier deadline than this question, one that waits somewhere still, is
         not made any more.
         """
-        with self._changing():
+        with self._changing(epoch):
             known = self._known(key, effect)
             if known is None and deadline is not None:
                 now = self._boottime()
                 self._absent = {other: at for other, at in self._absent.items() if at > now} | {key: deadline}
         return Standing.ABSENT if known is None else known.standing
 
-    def undo(self, key: str, effect: Effect, deadline: int | None = None) -> Document:
+    def undo(
+        self, key: str, effect: Effect, deadline: int | None = None, epoch: int | None = None
+    ) -> Document:
         """Take an effect back, and say under `undone` whether there was anything to take back.
 
         From `deadline` on, as in `apply`, what is in force stays so.
         """
-        with self._changing():
+        with self._changing(epoch):
             known = self._known(key, effect)
             if known is None:
                 return {"standing": Standing.ABSENT.value, "undone": False}
@@ -155,11 +162,27 @@ class Effects:
                 self._try_to_end(entry, "agent_stopped")
 
     @contextlib.contextmanager
-    def _changing(self) -> Iterator[None]:
+    def _changing(self, epoch: int | None = None) -> Iterator[None]:
         with self._lock, self._ledger.locked():
             if self._closed:
                 raise ControlRefused("stopping", "this agent ends; ask again when the next one runs")
+            if epoch is not None:
+                self._admit(epoch)
             yield
+
+    def _admit(self, epoch: int) -> None:
+        """Refuse a controller after which another one has led, and remember the newest."""
+        try:
+            newest = self._ledger.epoch()
+            if epoch > newest:
+                self._ledger.write_epoch(epoch)
+        except (OSError, ValueError) as error:
+            where = self._ledger.directory
+            raise ControlRefused("ledger_failed", f"{where}: {error}; nothing was done") from error
+        if epoch < newest:
+            raise ControlRefused(
+                "stale_epoch", f"epoch {epoch} is over, a controller with {newest} leads; nothing was done"
+            )
 
     def _known(self, key: str, effect: Effect) -> Entry | None:
         """Return what is on file for a key, settled; a key that stands for another effect is refused."""

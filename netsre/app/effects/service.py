@@ -3,22 +3,20 @@
 import contextlib
 import logging
 import socket
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from netsre import conventions as c
 from netsre.adapters import control, privileges, processes
 from netsre.adapters.bpf.block import Blocks
 from netsre.adapters.bpf.filters import HOOKS
-from netsre.adapters.bpf.session import ProbeUnfit
+from netsre.adapters.bpf.loading import ProbeUnfit
 from netsre.adapters.control import ControlServer
-from netsre.adapters.privileges import ServiceUser
 from netsre.app.effects import ledger
 from netsre.app.effects.commands import Commands
 from netsre.app.effects.host import Host
 from netsre.app.effects.ledger import Ledger
 from netsre.app.effects.manager import Effects
+from netsre.app.effects.settings import EffectsSettings
 from netsre.app.inventory.client import Inventory
 from netsre.clock import SystemClock, boottime
 from netsre.conventions import OTHER
@@ -32,23 +30,6 @@ _log: Final = logging.getLogger("netsre.effects")
 _ROOT: Final = 0
 _OWNER: Final = "netsre"
 _KINDS: Final = {"block": Block, "limit": Limit}
-
-
-@dataclass(frozen=True, slots=True)
-class EffectsSettings:
-    """Who may have this host changed, and where it is written down."""
-
-    socket: Path | None
-    """The control socket; None when nobody may."""
-    user: ServiceUser | None
-    """Who may use it beside root."""
-    directory: Path
-    """Of the ledger."""
-
-    @property
-    def wanted(self) -> bool:
-        """Whether anything may be changed, or something that was is to be looked after."""
-        return self.socket is not None or any(self.directory.glob("*.json"))
 
 
 class EffectsService:

@@ -38,6 +38,8 @@ class _Reader(Protocol[_Read_co]):
     def __call__(self, data: bytes, /) -> _Read_co: ...
 
 
+_SOON: Final = frozenset({"no_answer", "restarting"})
+"""Why it does not answer now, and probably will in a moment."""
 LEFT_OUT: Final = PartAway("left_out", "it was left out by --without inventory")
 
 
@@ -94,9 +96,9 @@ class Inventory:
         return self._away if self._part is None else self._part.absence()
 
     @property
-    def pid(self) -> int | None:
-        """Return the process that is asked, or was."""
-        return None if self._part is None else self._part.pid
+    def restarts(self) -> int:
+        """How often the process was started again after it had died."""
+        return 0 if self._part is None else self._part.restarts
 
     def usage(self) -> Usage:
         """Return what the process takes."""
@@ -115,7 +117,7 @@ class Inventory:
         try:
             self._last = self._ask(Command.NAMESPACES, read=wire.namespaces)
         except PartAway as away:
-            if away.reason != "no_answer" or not self._last:
+            if away.reason not in _SOON or not self._last:
                 self._last = inventory.namespaces()
         return self._last
 

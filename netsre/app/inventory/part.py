@@ -4,7 +4,9 @@ Run as `python -P -m netsre.app.inventory.part SOCKET_FD PARENT_PID`.
 It keeps CAP_SYS_ADMIN and CAP_SYS_PTRACE alone, listens to nobody but its parent, and ends with it.
 """
 
+import functools
 import itertools
+import os
 import signal
 import socket
 import sys
@@ -18,6 +20,7 @@ from netsre.adapters.bpf.filters import HOOKS
 from netsre.adapters.bpf.holders import Held
 from netsre.adapters.namespaces import inventory
 from netsre.adapters.namespaces.inventory import Namespace
+from netsre.adapters.part.keeper import keep
 from netsre.adapters.part.server import Answer, Handler, serve
 from netsre.app.inventory import wire
 from netsre.app.inventory.wire import FAMILIES, MOST_FACTS, MOST_IDS, Command
@@ -121,14 +124,20 @@ class Inventory:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Give away what is not needed, and answer until the agent is gone."""
+    """Give away what is not needed, and have a process answer until the agent is gone."""
     privileges.die_with_parent(int(arguments[1]), signal.SIGKILL)
     # Whoever stops the agent may mean its whole group: it is the agent that ends, and then this process.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     privileges.limit_capabilities(INVENTORY_CAPABILITIES)
-    with socket.socket(fileno=int(arguments[0])) as channel:
-        serve(channel, Inventory().handlers)
+    with socket.socket(fileno=int(arguments[0])) as parent:
+        keep(parent, functools.partial(_answer, os.getpid()))
+
+
+def _answer(keeper: int, channel: socket.socket) -> None:
+    """Answer until the agent is gone, or who would start us again."""
+    privileges.die_with_parent(keeper, signal.SIGKILL)
+    serve(channel, Inventory().handlers)
 
 
 if __name__ == "__main__":

@@ -161,7 +161,7 @@ def run(options: UpOptions, screen: Screen) -> None:
 def _check_files(settings: Settings) -> None:
     """Read what the controller will read, so that a mistake in a file is told before anything is made."""
     service_levels.required(settings.slos, runbooks.known(settings.runbooks))
-    runbooks.read(settings.runbooks, settings.slos)
+    runbooks.read(settings.runbooks, settings.slos, runbooks.people(settings.people))
     gamedays.read(settings.runbooks, settings.slos)
 
 
@@ -241,6 +241,7 @@ def _controller_options(options: UpOptions) -> tuple[str, ...]:
         *(word for url in _alertmanagers(options) for word in ("--alertmanager", url)),
         *(word for path in settings.slos for word in ("--slos", str(path))),
         *(word for path in settings.runbooks for word in ("--runbooks", str(path))),
+        *(word for path in settings.people for word in ("--people", str(path))),
     )
 
 

@@ -8,9 +8,11 @@ from netsre.app.schemas import parts
 from netsre.app.schemas.parts import Schema
 from netsre.gameday.parsing import FLOOD, PROFILES
 from netsre.model.alerts import AlertState
+from netsre.model.directory import OPERATOR
 from netsre.model.gamedays import STAGES
+from netsre.runbook import asked as asking
+from netsre.runbook import bounds, people_files, references
 from netsre.runbook import parsing as runbooks
-from netsre.runbook import references
 from netsre.runbook.actions import evidence, tune
 from netsre.runbook.actions.catalogue import ACTIONS
 from netsre.runbook.actions.contract import Change
@@ -42,6 +44,9 @@ _TAKES: Final[Mapping[str, Mapping[str, Schema]]] = MappingProxyType(
         },
     }
 )
+# In a list, what looks like nothing is a text as well.
+_IN_LIST: Final = {**parts.name("Its name."), "type": [*parts.SCALARS, "null"]}
+_NO_TIMEOUT: Final = parts.along("veto", {"properties": {"timeout": False}})
 _CHANGES: Final = tuple(name for name, action in ACTIONS.items() if isinstance(action, Change))
 
 
@@ -65,11 +70,9 @@ def runbook() -> Schema:
         },
         {
             "when": condition,
+            "unless": parts.sequence("Alerts beside which nothing is done.", _veto()),
             "limits": _limits(),
-            "approval": parts.mapping(
-                "Who decides.",
-                {"mode": parts.choice("observe only looks; auto acts by itself.", ("observe", "auto"))},
-            ),
+            "approval": _approval(),
             "verify": _verify(),
             "onFailure": parts.choice(
                 "Whether effects are taken back when it did not help.", ("undo", "stop")
@@ -121,6 +124,44 @@ def game_day() -> Schema:
     )
 
 
+def people() -> Schema:
+    """Return the schema of `spec` of the people who may decide about runs."""
+    free = {"not": {"const": OPERATOR}}
+    token = parts.pattern(
+        "SHA-256 of the person's own token.", people_files.TOKEN_HASH.pattern, "The 64 digits of sha256sum."
+    )
+    person = parts.mapping(
+        "A person.", {"name": parts.name("Unique among people and groups.") | free}, {"tokenSha256": token}
+    )
+    members = parts.sequence("Names of people.", parts.text("A name."), least=1)
+    group = parts.mapping(
+        "A group.", {"name": parts.name("Unique among people and groups.") | free, "members": members}
+    )
+    return parts.mapping(
+        "Who may decide about runs, beside the operator, who has the controller's own token.",
+        {},
+        {"people": parts.sequence("People.", person), "groups": parts.sequence("Groups.", group)},
+    )
+
+
+def _approval() -> Schema:
+    by = parts.sequence("People and groups whose yes counts; anybody by default.", _IN_LIST, least=1)
+    asked = {"by": by, "quorum": parts.whole("How many must say yes.", minimum=1)}
+    found = parts.mapping(
+        "Who decides: by its mode, or within the time for a veto.",
+        {},
+        {
+            "mode": parts.choice("observe only looks, propose asks, auto acts by itself.", asking.MODES),
+            "veto": parts.duration("It acts by itself after so long, 1m to 24h, unless somebody denies it."),
+            **asked,
+            "timeout": parts.duration("How long it waits for a yes, 1m to 24h."),
+        },
+    )
+    only = dict.fromkeys(("by", "quorum", "timeout"), False)
+    quiet = parts.when("mode", ["observe", "auto"], {"properties": only})
+    return found | {"oneOf": [{"required": ["mode"]}, {"required": ["veto"]}], "allOf": [quiet, _NO_TIMEOUT]}
+
+
 def _lock() -> Schema:
     found = parts.pattern(
         "What two runs must never share, such as conntrack/{node}.",
@@ -139,6 +180,46 @@ def _limits() -> Schema:
             "perHour": parts.whole("Runs in an hour.", minimum=1),
             "maxTargets": parts.whole("Targets at the same time.", minimum=1),
             "minHealthy": parts.whole_share("The share of the other targets that must be healthy."),
+            "perDay": parts.whole("Runs in a day.", minimum=1),
+            "perTarget": parts.mapping(
+                "The same on one target.",
+                {},
+                {
+                    "perHour": parts.whole("Runs in an hour.", minimum=1),
+                    "perDay": parts.whole("Runs in a day.", minimum=1),
+                },
+            ),
+            "breaker": parts.mapping(
+                "When it is tried no more, because it does not help.",
+                {},
+                {
+                    "failures": parts.whole(
+                        "Runs in a row that changed something without success.",
+                        minimum=1,
+                        maximum=bounds.MOST_FAILURES,
+                    ),
+                    "retryAfter": parts.duration("When one run may try again; without it a person decides."),
+                },
+            ),
+        },
+    )
+
+
+def _veto() -> Schema:
+    return parts.mapping(
+        "An alert beside which nothing is done.",
+        {"alert": parts.text("Its name.")},
+        {
+            "from": parts.choice("For an alert of somebody else's.", (runbooks.FOREIGN,)),
+            "match": {
+                "description": "Labels that it must have.",
+                "type": "object",
+                "additionalProperties": parts.text("A value."),
+            },
+            "equal": parts.sequence(
+                "Labels that it must share with the alert of the run, node by default; [] for anywhere.",
+                parts.listed_text("A label."),
+            ),
         },
     )
 
@@ -178,7 +259,7 @@ def _parameters(action: str) -> Schema:
 def _of_changes() -> Schema:
     """Return what a runbook must have that changes something."""
     asked = {
-        "approval": {"properties": {"mode": {"const": "auto"}}},
+        "approval": {"properties": {"mode": {"not": {"const": "observe"}}}},
         "on": {"items": {"properties": {"transition": {"const": AlertState.FIRING.value}}}},
     }
     changing = {"properties": {"steps": {"contains": parts.has("action", _CHANGES)}}, "required": ["steps"]}

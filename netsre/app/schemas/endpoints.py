@@ -23,7 +23,9 @@ def listed() -> Schema:
             "labels": labels,
             "namespaceLabels": _labels("Of its namespace; once for each is enough."),
             "ips": parts.sequence("Its addresses, IPv4 and IPv6.", parts.text("An address.")),
-            "interface": parts.text("The network interface on its node."),
+            "interface": parts.text(
+                "The network interface on its node; from there, only addresses listed for it are believed."
+            ),
             "namedPorts": _named_ports(),
         },
     )

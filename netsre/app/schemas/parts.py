@@ -26,6 +26,11 @@ def text(about: str) -> Schema:
     return {"description": about, "type": list(SCALARS)}
 
 
+def listed_text(about: str) -> Schema:
+    """Return any single value of a list, where what looks like nothing is a text as well."""
+    return {**text(about), "type": [*SCALARS, "null"]}
+
+
 def pattern(about: str, expression: str, instead: str, *examples: str) -> Schema:
     """Return a text that matches an expression as a whole; of one that does not, editors say `instead`."""
     # The dialect of JSON Schema has no names of groups.

@@ -5,13 +5,16 @@ from collections.abc import Mapping
 from typing import Final
 
 from netsre import conventions
+from netsre.alerting import noisy
 from netsre.alerting import parsing as alerts
 from netsre.app import settings
-from netsre.app.schemas import automation, endpoints, levels, parts, records, set_up
+from netsre.app.schemas import automation, endpoints, levels, maintenance, parts, records, services, set_up
 from netsre.app.schemas.parts import Schema
 from netsre.datapath import workload_files
 from netsre.model import alert_rules, gamedays
+from netsre.model import maintenance as calendars
 from netsre.runbook import parsing as runbooks
+from netsre.runbook import people_files
 from netsre.slo import parsing as slos
 from netsre.slo import policies, spec_parts
 
@@ -42,6 +45,9 @@ def schemas() -> Mapping[str, Schema]:
         "alert.json": (alert_rules.KIND, "An alert about a condition.", alerting, levels.alert()),
         "runbook.json": (runbooks.KIND, "What is done about an alert.", plain, automation.runbook()),
         "game-day.json": (gamedays.KIND, "A fault on purpose.", plain, automation.game_day()),
+        "maintenance.json": (calendars.KIND, "When people work.", plain, maintenance.calendar()),
+        "noisy-clients.json": (noisy.KIND, "Clients whose tickets wait.", plain, set_up.noisy_clients()),
+        "people.json": (people_files.KIND, "Who may decide about runs.", plain, automation.people()),
         "workloads.json": (workload_files.KIND, "Names of ends of connections.", plain, set_up.workloads()),
         "controller.json": (settings.KIND, "How a controller is set up.", plain, set_up.controller()),
     }
@@ -56,7 +62,8 @@ def schemas() -> Mapping[str, Schema]:
 
 def list_schemas() -> Mapping[str, Schema]:
     """Return the schemas of files that are a list without a head, by file name."""
-    return {"endpoints.json": {"$id": "endpoints.json", **endpoints.listed()}}
+    found = {"endpoints.json": endpoints.listed(), "services.json": services.listed()}
+    return {file: {"$id": file, **schema} for file, schema in found.items()}
 
 
 def record_schemas() -> Mapping[str, Schema]:

@@ -3,6 +3,8 @@
 from typing import Final
 
 from netsre.adapters import endpoints
+from netsre.alerting import noisy
+from netsre.app import automation_bounds
 from netsre.app.schemas import parts
 from netsre.app.schemas.parts import Schema
 
@@ -22,6 +24,7 @@ def controller() -> Schema:
         {},
         {
             "dataDir": parts.text("Where state lives."),
+            "database": parts.text("The address of a PostgreSQL database, instead of a file there."),
             "listen": listen,
             "agent": _url("The agent to read."),
             "source": _url("A Prometheus to read instead."),
@@ -30,11 +33,37 @@ def controller() -> Schema:
             "interval": parts.duration("Between two evaluations, from 1s to 5m."),
             "slos": parts.text("A file or directory of SLOs, burn policies and alerts."),
             "runbooks": parts.text("A file or directory of runbooks and game days."),
+            "people": parts.text("A file or directory of the people who may decide about runs."),
             "user": parts.text("The user to become when started as root."),
             "node": parts.text("What the node is called."),
             "externalUrl": _url("Where people reach this controller, for links."),
             "alertmanager": _url("An Alertmanager to tell."),
             "control": parts.text("The agent's control socket; without it automation only looks."),
+            "automation": _automation(),
+        },
+    )
+
+
+def _automation() -> Schema:
+    changes = {
+        "perTenMinutes": parts.whole("In ten minutes.", minimum=1),
+        "perHour": parts.whole("In an hour.", minimum=1),
+        "perDay": parts.whole("In a day.", minimum=1),
+    }
+    storm = {
+        "alerts": parts.whole(
+            "More than these within a minute are one.", minimum=1, maximum=automation_bounds.MOST_STORM
+        ),
+        "hold": parts.duration("How long nothing is changed after it, at most 1d."),
+    }
+    return parts.mapping(
+        "What all runbooks share.",
+        {},
+        {
+            "changes": parts.mapping("Runs of all runbooks that change something.", {}, changes),
+            "storm": parts.mapping("Alerts that want a change at once.", {}, storm),
+            "oscillation": parts.duration("How long a field does not go back to a value, at most 1d."),
+            "quarantine": parts.duration("How long a value that did not help is left alone, at most 30d."),
         },
     )
 
@@ -43,8 +72,7 @@ def workloads() -> Schema:
     """Return the schema of `spec` of names for ends of connections."""
     networks = parts.sequence("Of destinations, each an address with a prefix.", parts.text("A network."))
     port = parts.whole("A port.", minimum=1, maximum=65_535)
-    # In a list, what looks like nothing is a text as well.
-    pattern = {**parts.text("A text with * for anything."), "type": [*parts.SCALARS, "null"]}
+    pattern = parts.listed_text("A text with * for anything.")
     end = parts.mapping(
         "One name, and what has it.",
         {"name": parts.name("Unique, and none that netsre gives by itself.")},
@@ -60,6 +88,26 @@ def workloads() -> Schema:
         },
     )
     return parts.mapping("Names.", {"workloads": parts.sequence("In the order that matters.", end)})
+
+
+def noisy_clients() -> Schema:
+    """Return the schema of `spec` of clients whose tickets are muted for a while."""
+    client = parts.mapping(
+        "A client.",
+        {
+            "src": parts.text("The label src of its alerts."),
+            "until": parts.pattern(
+                "The last day, in UTC, at most 180 days away.",
+                noisy.DATE.pattern,
+                "A day such as '2027-01-31'.",
+            ),
+            "owner": parts.text("Who makes it quiet."),
+            "reason": parts.text("Why it is noisy."),
+        },
+    )
+    return parts.mapping(
+        "Whose tickets are muted; pages are not.", {"clients": parts.sequence("Clients.", client)}
+    )
 
 
 def _url(about: str) -> Schema:

@@ -6,7 +6,7 @@ from netsre.app.control.incidents import steps
 from netsre.app.control.incidents.facts import Facts
 from netsre.app.control.incidents.steps import Told
 from netsre.clock import Timestamp
-from netsre.model.runbooks import JournalKind, Run, RunState
+from netsre.model.runbooks import JournalKind, Run
 
 Happened = tuple[Timestamp, str, str]
 """When, of which kind, and what."""
@@ -15,6 +15,7 @@ Happened = tuple[Timestamp, str, str]
 def events(facts: Facts, told: Mapping[str, Sequence[Told]]) -> list[Happened]:
     """Return what happened; things of one moment stand in the order of cause and effect."""
     found = [
+        *((one.at, one.kind, f"{one.person}: {one.text}") for one in facts.said),
         *_faults(facts),
         *_alerts(facts),
         *_told(facts),
@@ -56,16 +57,37 @@ def _told(facts: Facts) -> Iterator[Happened]:
 
 
 def _run(run: Run, told: Sequence[Told], facts: Facts) -> Iterator[Happened]:
-    decided = "refused" if run.state is RunState.REFUSED else "began"
-    why = f": {run.reason}" if run.state is RunState.REFUSED else ""
+    # What people refused had begun, and ends later.
+    decided = "began" if run.counts else "refused"
+    why = "" if run.counts else f": {run.reason}"
     yield run.started_at, "decision", f"run of {run.runbook} {decided}{why}"
     for step in told:
         yield from _step(step, facts.released_at(step.key))
+    yield from _words(run, facts)
     for entry in facts.journals[run.id]:
         if entry.kind is JournalKind.SAMPLE:
             yield entry.at, "verification", f"{entry.data.get('verdict')} ({entry.data.get('reason')})"
-    if run.ended_at is not None and run.state is not RunState.REFUSED:
+    if run.ended_at is not None and run.counts:
         yield run.ended_at, "decision", f"run of {run.runbook} {run.state} ({run.reason})"
+
+
+def _words(run: Run, facts: Facts) -> Iterator[Happened]:
+    """Yield what people were asked about a run, and what they said."""
+    for entry in facts.journals[run.id]:
+        person = entry.data.get("person")
+        match entry.kind:
+            case JournalKind.REQUESTED:
+                yield entry.at, "decision", f"{person} asked for a run of {run.runbook}"
+            case JournalKind.APPROVAL_REQUESTED:
+                until = entry.data.get("until")
+                yield entry.at, "decision", f"run of {run.runbook} asks people, until {until}"
+            case JournalKind.APPROVAL:
+                said = f"{person} said {entry.data.get('verdict')}"
+                yield entry.at, "decision", f"{said} to run of {run.runbook}"
+            case JournalKind.CANCEL:
+                yield entry.at, "decision", f"{person} cancelled run of {run.runbook}"
+            case _:
+                pass
 
 
 def _step(step: Told, released: Timestamp | None) -> Iterator[Happened]:

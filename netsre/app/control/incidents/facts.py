@@ -9,6 +9,7 @@ from netsre.clock import Timestamp
 from netsre.gameday import journal as drill_journal
 from netsre.gameday.journal import RELEASE, STOP, Told
 from netsre.model.alerts import Alert
+from netsre.model.events import Event
 from netsre.model.gamedays import Drill
 from netsre.model.incidents import Incident, Page, Received
 from netsre.model.runbooks import JournalEntry, Run
@@ -16,6 +17,9 @@ from netsre.store.database import Transaction
 
 MOST_ALERTS: Final = 200
 """Alerts of one incident that are shown; a storm has more than anybody reads."""
+MOST_EVENTS: Final = 200
+_BEFORE: Final = clock.HOUR
+"""From how long before it on what people did may have to do with an incident."""
 _DELIVERY: Final = clock.MINUTE
 
 
@@ -55,6 +59,8 @@ class Facts:
     """Oldest first."""
     journals: Mapping[str, tuple[JournalEntry, ...]]
     faults: tuple[Fault, ...]
+    said: tuple[Event, ...]
+    """What people said that they did, from a while before on, oldest first."""
     now: Timestamp
 
     def released_at(self, key: str) -> Timestamp | None:
@@ -79,6 +85,11 @@ def read(transaction: Transaction, incident: Incident, now: Timestamp) -> Facts:
         journals=transaction.runs.journal([run.id for run in runs]),
         faults=tuple(
             Fault(drill, drill_journal.read(transaction.drills.journal(drill.id))) for drill in drills
+        ),
+        said=tuple(
+            transaction.events.between(
+                Timestamp(incident.opened_at - _BEFORE), end, incident.node, MOST_EVENTS
+            )
         ),
         now=now,
     )

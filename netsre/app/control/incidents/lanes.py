@@ -131,8 +131,8 @@ def _faults(incident: IncidentView, axis: _Axis) -> Iterator[Mark]:
 
 
 def _alerts(incident: IncidentView, axis: _Axis) -> Iterator[Lane]:
-    shown = [alert for alert in incident.alerts if alert.labels["alertname"] != describe.NEEDS_HUMAN]
-    calls = [alert for alert in incident.alerts if alert.labels["alertname"] == describe.NEEDS_HUMAN]
+    shown = [alert for alert in incident.alerts if alert.labels["alertname"] not in describe.CALLS]
+    calls = [alert for alert in incident.alerts if alert.labels["alertname"] in describe.CALLS]
     for alert in [*calls, *shown][:_MOST_ALERTS]:
         began, name = _at(alert.fired_at) or axis.start, alert.labels["alertname"]
         kind = alert.labels.get("severity", "")

@@ -7,18 +7,21 @@ from netsre.alerting import describe
 from netsre.app.control.incidents.facts import Facts
 from netsre.app.control.incidents.shapes import RunStory, Todo
 from netsre.model.alerts import Alert, AlertState
+from netsre.model.runbooks import RunState
 
 
 def left(facts: Facts, runs: Sequence[RunStory]) -> list[Todo]:
     """Return what a person has to do, or to wait for; empty when it is over."""
     firing = [alert for alert in facts.alerts if alert.state is AlertState.FIRING]
+    # A question is told by the run that asks it.
     calls = [alert for alert in firing if _name(alert) == describe.NEEDS_HUMAN]
-    causes = [alert for alert in firing if _name(alert) != describe.NEEDS_HUMAN]
+    causes = [alert for alert in firing if _name(alert) not in describe.CALLS]
     busy = {run.alert for run in runs if not run.ended}
     todos = [
         *(_call(alert) for alert in calls),
+        *(_decide(run) for run in runs if run.state == RunState.AWAITING_APPROVAL),
         *_untold(facts, causes),
-        *(_wait(run) for run in runs if not run.ended),
+        *(_wait(run) for run in runs if not run.ended and run.state != RunState.AWAITING_APPROVAL),
         *(_act(alert, runs) for alert in causes if _name(alert) not in busy),
         *_lasting(runs),
     ]
@@ -51,6 +54,15 @@ def _untold(facts: Facts, causes: Sequence[Alert]) -> Iterator[Todo]:
     if silent:
         names = ", ".join(dict.fromkeys(_name(alert) for alert in silent))
         yield Todo(text=f"Nobody was paged: no Alertmanager has taken {names}.", link=None)
+
+
+def _decide(run: RunStory) -> Todo:
+    asked = run.approval
+    until = "" if asked is None else f" until {asked.until[:19].replace('T', ' ')} UTC"
+    how = f"netsre runbook approve {run.id}, or deny {run.id}"
+    acts = " Without a word it acts by itself then." if asked is not None and asked.veto else ""
+    text = f"Decide about run {run.id} of {run.runbook}, which waits{until}: {how}.{acts}"
+    return Todo(text=text, link=None)
 
 
 def _wait(run: RunStory) -> Todo:

@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from netsre.app.control.wire import AlertView
+from netsre.app.control.wire import AlertView, ApprovalView
 from netsre.app.numbers import Number
 
 
@@ -132,6 +132,10 @@ class RunStory(BaseModel):
     gates: list[GateView]
     plan: str | None
     """Hash of the plan."""
+    requested_by: str | None
+    """Who asked for it by hand; null: an alert did."""
+    approval: ApprovalView | None
+    """What people were asked, and said; null: nothing, or not yet."""
     steps: list[StepView]
     verify: str | None
     """The service level that says whether it helped."""
@@ -166,7 +170,7 @@ class Event(BaseModel):
     seconds: Number
     """After the first alert; negative before."""
     kind: str
-    """`fault`, `alert`, `page`, `decision`, `effect`, `verification` or `incident`."""
+    """`fault`, `alert`, `page`, `decision`, `effect`, `verification`, `incident`, or the kind of an event."""
     text: str
 
 

@@ -98,7 +98,8 @@ def _moments(facts: Facts, told: Iterable[Sequence[Told]]) -> dict[str, Timestam
 
 def _run(run: Run, told: Sequence[Told], facts: Facts) -> shapes.RunStory:
     journal = facts.journals[run.id]
-    plan = story.read(journal).plan
+    told_of = story.read(journal)
+    plan = told_of.plan
     said = next((e.data for e in journal if e.kind is JournalKind.GATES and e.step == WHOLE), None)
     return shapes.RunStory(
         id=run.id,
@@ -113,6 +114,8 @@ def _run(run: Run, told: Sequence[Told], facts: Facts) -> shapes.RunStory:
         accepted=None if said is None else said.get("accepted") is True,
         gates=steps.gates(said or {}),
         plan=None if plan is None else plan.hash,
+        requested_by=told_of.owner or None,
+        approval=wire.approval(told_of),
         steps=[steps.view(step, facts.released_at(step.key), facts.now, over=run.ended) for step in told],
         verify=None if plan is None or plan.verify is None else plan.verify.slo,
         samples=[_sample(entry) for entry in journal if entry.kind is JournalKind.SAMPLE],
@@ -184,7 +187,7 @@ def _severity(alerts: Iterable[Alert]) -> str:
 def _title(incident: Incident, alerts: Iterable[Alert]) -> str:
     names = [dict(alert.labels)["alertname"] for alert in alerts]
     # Automation calling for help is no cause; it is told where there is nothing else.
-    causes = [name for name in names if name != describe.NEEDS_HUMAN] or names
+    causes = [name for name in names if name not in describe.CALLS] or names
     what = ", ".join(dict.fromkeys(causes)) or "no alert that can be read"
     return what if incident.node.startswith("~") else f"{what} on {incident.node}"
 

@@ -24,7 +24,8 @@ export function showStatus(status, now) {
   showPlaces(byId("alertmanagers"), peers, now);
   const stopped = status.kill_switch?.state === "on";
   setAttribute(byId("automation"), "data-up", String(!stopped));
-  setText(byId("automation"), stopped ? "■ STOPPED" : "✓ may act");
+  const paused = status.pauses ?? [];
+  setText(byId("automation"), stopped ? "■ STOPPED" : paused.length ? `❚❚ ${paused.join("; ")}` : "✓ may act");
   showOutbox(status.outbox ?? {});
 }
 
@@ -71,6 +72,10 @@ export function troubles(answer, lastGood) {
   }));
   const status = data.status;
   if (!status) return found;
+  if (status.role === "standby") {
+    const leader = status.leader ? `${status.leader} leads, and its page has the numbers` : "nobody leads yet";
+    return [{ word: "STANDS BY", text: `This controller stands by: ${leader}.` }, ...found];
+  }
   const stale = staleText(status, now);
   if (stale) found.unshift({ word: "STALE", text: stale });
   if (status.problem) found.push({ word: "EVALUATION FAILS", text: `Evaluation fails: ${status.problem}` });

@@ -8,6 +8,9 @@ const SIGNS = {
   succeeded: ["ok", "✓"],
   failed: ["page", "▲"],
   refused: ["ticket", "◆"],
+  undone: ["ticket", "◆"],
+  expired: ["page", "▲"],
+  needs_human: ["page", "▲"],
 };
 const UNDER_WAY = ["wait", "…"];
 
@@ -45,11 +48,20 @@ function update(node, run, now) {
   const why = run.reason ? `: ${run.reason}` : "";
   setText(part(node, "target"), (run.target ? `on ${plain(run.target)}` : "") + why);
   setText(part(node, "when"), whenText(run, now));
-  setText(part(node, "alert"), `Run ${run.id}, state ${run.state}, for alert ${plain(run.alert)}`);
+  setText(part(node, "alert"), `Run ${run.id}, state ${run.state}, for alert ${plain(run.alert)}${waitingText(run, now)}`);
   const journal = run.journal ?? [];
   setText(part(node, "blank"), journal.length ? "" : "The journal is empty.");
   reconcile(part(node, "journal"), journal, (entry) => String(entry.seq), createEntry,
     (item, entry) => updateEntry(item, entry, now));
+}
+
+function waitingText(run, now) {
+  if (run.state !== "awaiting_approval" || !run.approval) return "";
+  const { by, quorum, veto, until, words } = run.approval;
+  const whose = by.length ? plain(by.join(" or ")) : "anybody who is known";
+  const end = format.clock(until, now);
+  if (veto) return `. It acts by itself at ${end} unless somebody denies it`;
+  return `. It has ${words.length} of ${quorum} approvals of ${whose}, and waits until ${end}`;
 }
 
 function whenText(run, now) {

@@ -1,0 +1,126 @@
+"""The API: deploys that people announce; their tickets are silenced for a while, and never a page."""
+
+import secrets
+from concurrent.futures import ThreadPoolExecutor
+from http import HTTPStatus
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, HTTPException
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from netsre import clock, conventions
+from netsre.adapters.alertmanager import Result
+from netsre.app.control import access, wire
+from netsre.app.control.pager import Pager
+from netsre.app.control.pause_api import Reason
+from netsre.app.control.world import World
+from netsre.clock import Timestamp
+from netsre.model import literals
+from netsre.model.documents import Document
+from netsre.model.events import LONGEST_TEXT, Event
+
+PATH: Final = "/api/v1/deploys"
+LONGEST: Final = 4 * clock.HOUR
+"""A deploy that takes longer is announced again."""
+MOST_SERVICES: Final = 20
+
+
+def _length(text: str) -> int:
+    length = literals.parse_duration(text)
+    if length > LONGEST:
+        raise ValueError(f"is longer than {clock.duration_text(LONGEST)}; announce it again then")
+    return length
+
+
+Service = Annotated[str, AfterValidator(literals.parse_name)]
+
+
+class Announcement(BaseModel):
+    """A deploy of services, for a while."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    services: Annotated[list[Service], Field(min_length=1, max_length=MOST_SERVICES)]
+    length: Annotated[str, Field(alias="for"), AfterValidator(_length)]
+    comment: Reason
+    by: wire.Who
+
+
+class Peer(BaseModel):
+    """What one Alertmanager said."""
+
+    peer: str
+    result: str
+    reason: str
+
+
+class Announced(BaseModel):
+    """A deploy whose tickets are silenced by at least one Alertmanager."""
+
+    id: str
+    services: list[str]
+    by: str
+    comment: str
+    until: str
+    peers: list[Peer]
+
+
+def router(world: World, token: str, pager: Pager) -> APIRouter:
+    """Return the route, which asks for the token."""
+    made = APIRouter(route_class=access.behind(token))
+    refusals: dict[int | str, dict[str, Any]] = {
+        code: {"model": wire.Problem} for code in (401, 409, 413, 422, 503)
+    }
+
+    @made.post(PATH, status_code=201, responses=refusals)
+    def announce(wish: Announcement) -> Announced:
+        """Silence the tickets of services for a while, at every Alertmanager that the controller tells."""
+        return _announce(world, pager, wish)
+
+    return made
+
+
+def _announce(world: World, pager: Pager, wish: Announcement) -> Announced:
+    now = world.clock.now()
+    until = Timestamp(now + int(wish.length))
+    name, services = secrets.token_hex(8), sorted(set(wish.services))
+    if not pager.peers:
+        raise HTTPException(
+            HTTPStatus.CONFLICT, "the controller tells no Alertmanager; name one with --alertmanager"
+        )
+    details = {"services": services, "comment": wish.comment, "until": clock.rfc3339(until)}
+    with world.store.write() as transaction:
+        transaction.audit.append(now, wish.by, "deploy.announced", name, details)
+        said = f"{', '.join(services)}: {wish.comment}"
+        transaction.events.add(Event(name, "deploy", "", said[:LONGEST_TEXT], now, now, wish.by))
+    asked = silence(services, wish.by, f"{wish.comment} (deploy {name})", now, until)
+    with ThreadPoolExecutor(len(pager.peers)) as pool:
+        answers = list(pool.map(lambda peer: peer.silence(asked), pager.peers))
+    told = [
+        Peer(peer=peer.state.name, result=answer.result.value, reason=answer.reason)
+        for peer, answer in zip(pager.peers, answers, strict=True)
+    ]
+    with world.store.write() as transaction:
+        heard: Document = {one.peer: one.result for one in told}
+        transaction.audit.append(world.clock.now(), wish.by, "deploy.silenced", name, heard)
+    if not any(answer.result is Result.ACCEPTED for answer in answers):
+        said = "; ".join(f"{one.peer}: {one.reason}" for one in told)
+        raise HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, f"no Alertmanager took the silence: {said}")
+    return Announced(
+        id=name, services=services, by=wish.by, comment=wish.comment, until=clock.rfc3339(until), peers=told
+    )
+
+
+def silence(services: list[str], by: str, comment: str, now: Timestamp, until: Timestamp) -> Document:
+    """Return a silence in the form of Alertmanager's API v2; it names the services, and tickets alone."""
+    return {
+        "matchers": [
+            {"name": "severity", "value": conventions.SEVERITY_TICKET, "isRegex": False, "isEqual": True},
+            # Names have no character of a regular expression but the dash, which means nothing here.
+            {"name": "service", "value": "|".join(services), "isRegex": True, "isEqual": True},
+        ],
+        "startsAt": clock.rfc3339(now),
+        "endsAt": clock.rfc3339(until),
+        "createdBy": by,
+        "comment": comment,
+    }

@@ -1,0 +1,274 @@
+"""The API: what automation is kept from, by whom and until when; with the token it is asked for and ended."""
+
+import secrets
+from collections.abc import Collection
+from http import HTTPStatus
+from typing import Annotated, Any, Final, Self
+
+from fastapi import APIRouter, Header, HTTPException
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from netsre import clock
+from netsre.app.control import access, pausing, wire
+from netsre.app.control.world import World
+from netsre.clock import Timestamp
+from netsre.errors import BadInput
+from netsre.model import literals
+from netsre.model.holds import LONGEST_PAUSE, Pause, Released, Scope
+
+PATH: Final = "/api/v1/pauses"
+
+
+def _length(text: str) -> int:
+    length = literals.parse_duration(text)
+    if length > LONGEST_PAUSE:
+        raise ValueError(f"is longer than {clock.duration_text(LONGEST_PAUSE)}; ask again then")
+    return length
+
+
+def _on_one_line(text: str) -> str:
+    return literals.printable(text)
+
+
+Reason = Annotated[str, Field(min_length=1, max_length=500), AfterValidator(_on_one_line)]
+Name = Annotated[str, Field(min_length=1, max_length=300)]
+
+
+class About(BaseModel):
+    """What a request is about: all, or one runbook, or one target."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    all: bool = False
+    runbook: Name | None = None
+    target: Name | None = None
+    by: wire.Who
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if sum((self.all, self.runbook is not None, self.target is not None)) != 1:
+            raise ValueError("name one of all, runbook and target")
+        return self
+
+    @property
+    def scope(self) -> Scope:
+        """Return what kind of thing it is about."""
+        if self.all:
+            return Scope.ALL
+        return Scope.TARGET if self.runbook is None else Scope.RUNBOOK
+
+    @property
+    def name(self) -> str:
+        """Return which one; empty for all."""
+        return self.runbook or self.target or ""
+
+
+class Wish(About):
+    """A request for a pause."""
+
+    length: Annotated[str, Field(alias="for"), AfterValidator(_length)]
+    reason: Reason
+    id: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    """The same id again is the same request; the header `Idempotency-Key` does the same."""
+
+
+class PauseView(BaseModel):
+    """A pause."""
+
+    id: str
+    scope: str
+    name: str
+    owner: str
+    reason: str
+    created_at: str
+    until: str
+
+
+class Resumed(BaseModel):
+    """The pauses that a request ended."""
+
+    resumed: list[PauseView]
+
+
+class CircuitView(BaseModel):
+    """A runbook that did not help several times in a row."""
+
+    runbook: str
+    failures: int
+    last_at: str
+    retry_at: str | None
+    """When one run may try again; null where only a person can close it."""
+
+
+class QuarantinedView(BaseModel):
+    """A value that did not help."""
+
+    key: str
+    run: str
+    since: str
+    until: str
+
+
+class MaintenanceView(BaseModel):
+    """A window of a calendar that is open."""
+
+    name: str
+    reason: str
+    until: str
+
+
+class HoldsView(BaseModel):
+    """All that automation is kept from now."""
+
+    pauses: list[PauseView]
+    circuits: list[CircuitView]
+    quarantined: list[QuarantinedView]
+    maintenance: list[MaintenanceView]
+
+
+class Release(BaseModel):
+    """A request to set something free again."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: Reason
+    by: wire.Who
+
+
+class ReleaseValue(Release):
+    """A request to take a value out of quarantine."""
+
+    key: Name
+
+
+class ReleasedView(BaseModel):
+    """What was set free."""
+
+    kind: str
+    key: str
+
+
+def router(world: World, token: str) -> APIRouter:
+    """Return the routes; those that change something ask for the token."""
+    reading, doing = APIRouter(), APIRouter(route_class=access.behind(token))
+    unusable: dict[int | str, dict[str, Any]] = {503: {"model": wire.Problem}}
+
+    @reading.get(PATH, responses=unusable)
+    def list_holds() -> HoldsView:
+        """Return pauses, open circuits, values in quarantine and open windows of maintenance."""
+        return _holds(pausing.held(world))
+
+    _add_pauses(doing, world)
+    _add_releases(doing, world)
+    reading.include_router(doing)
+    return reading
+
+
+def _add_pauses(made: APIRouter, world: World) -> None:
+    refusals = _refusals(401, 404, 409, 413, 422, 503)
+
+    @made.post(PATH, status_code=201, responses=refusals)
+    def pause(
+        wish: Wish, idempotency_key: Annotated[str | None, Header(min_length=1, max_length=200)] = None
+    ) -> PauseView:
+        """Keep automation from acting, for a while and for a reason."""
+        _known(wish.runbook, world.runbooks)
+        now = world.clock.now()
+        asked = Pause(
+            id=wish.id or idempotency_key or secrets.token_hex(8),
+            scope=wish.scope,
+            name=wish.name,
+            owner=wish.by,
+            reason=wish.reason,
+            created_at=now,
+            until=Timestamp(now + int(wish.length)),
+        )
+        kept = pausing.pause(world, asked)
+        _same(kept, asked)
+        return view(kept)
+
+    @made.post(f"{PATH}/resume", responses=refusals)
+    def resume(about: About) -> Resumed:
+        """End the pauses of all, of a runbook or of a target."""
+        ended = pausing.resume(world, about.scope, about.name, about.by)
+        return Resumed(resumed=[view(one) for one in ended])
+
+
+def _add_releases(made: APIRouter, world: World) -> None:
+    refusals = _refusals(401, 404, 409, 413, 422, 503)
+
+    @made.post("/api/v1/runbooks/{name}/close", responses=refusals)
+    def close(name: str, wish: Release) -> ReleasedView:
+        """Close the circuit of a runbook, so that it may act again."""
+        _known(name, world.runbooks)
+        return _released(world, Released.BREAKER, name, wish)
+
+    @made.post("/api/v1/quarantine/release", responses=refusals)
+    def release(wish: ReleaseValue) -> ReleasedView:
+        """Let a value be chosen again."""
+        return _released(world, Released.QUARANTINE, wish.key, wish)
+
+
+def _refusals(*codes: int) -> dict[int | str, dict[str, Any]]:
+    return {code: {"model": wire.Problem} for code in codes}
+
+
+def _released(world: World, kind: Released, key: str, wish: Release) -> ReleasedView:
+    try:
+        pausing.release(world, kind, key, wish.by, wish.reason)
+    except BadInput as error:
+        raise HTTPException(HTTPStatus.CONFLICT, str(error)) from error
+    return ReleasedView(kind=kind.value, key=key)
+
+
+def _same(kept: Pause, asked: Pause) -> None:
+    """Raise `HTTPException` where the pause of an id does not keep away what was asked to be kept away."""
+    said = f"the id {literals.shown(asked.id)} stands for"
+    if (kept.scope, kept.name) != (asked.scope, asked.name):
+        raise HTTPException(HTTPStatus.CONFLICT, f"{said} another pause already; choose a new one")
+    if not kept.stands(asked.created_at):
+        raise HTTPException(HTTPStatus.CONFLICT, f"{said} a pause that ended already; choose a new one")
+
+
+def _known(name: str | None, runbooks: Collection[str]) -> None:
+    if name is not None and name not in runbooks:
+        hint = literals.nearest(name, runbooks)
+        raise HTTPException(HTTPStatus.NOT_FOUND, f"runbook {literals.shown(name)} does not exist{hint}")
+
+
+def view(pause: Pause) -> PauseView:
+    """Return a pause as JSON."""
+    return PauseView(
+        id=pause.id,
+        scope=pause.scope.value,
+        name=pause.name,
+        owner=pause.owner,
+        reason=pause.reason,
+        created_at=clock.rfc3339(pause.created_at),
+        until=clock.rfc3339(pause.until),
+    )
+
+
+def _holds(held: pausing.Held) -> HoldsView:
+    return HoldsView(
+        pauses=[view(one) for one in held.pauses],
+        circuits=[
+            CircuitView(
+                runbook=one.runbook,
+                failures=one.failures,
+                last_at=clock.rfc3339(one.last_at),
+                retry_at=None if one.retry_at is None else clock.rfc3339(one.retry_at),
+            )
+            for one in held.circuits
+        ],
+        quarantined=[
+            QuarantinedView(
+                key=one.key, run=one.run, since=clock.rfc3339(one.since), until=clock.rfc3339(one.until)
+            )
+            for one in held.quarantined
+        ],
+        maintenance=[
+            MaintenanceView(name=one.name, reason=one.reason, until=clock.rfc3339(until))
+            for one, until in held.maintenance
+        ],
+    )
