@@ -6,6 +6,7 @@ its deadline, and its answer is a value.
 
 import asyncio
 import json
+import math
 import ssl
 import urllib.parse
 from collections.abc import Mapping, Sequence
@@ -19,8 +20,11 @@ import httpx
 from netsre.model.documents import Document, canonical
 
 _ALERTS: Final = "/api/v2/alerts"
+_SILENCES: Final = "/api/v2/silences"
 _READY: Final = "/-/ready"
 _LONGEST_REASON: Final = 300
+_WHILE_SOMEBODY_WAITS: Final = 5.0
+"""Seconds; a command gives up on the controller after twice as many."""
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
@@ -83,6 +87,11 @@ class Alertmanager:
         """Tell of alerts, each in the form of API v2."""
         return asyncio.run(self._bounded("POST", _ALERTS, {}, canonical(alerts).encode()))
 
+    def silence(self, silence: Document) -> Answer:
+        """Ask for a silence, in the form of API v2; a person waits for the answer."""
+        body = canonical(silence).encode()
+        return asyncio.run(self._bounded("POST", _SILENCES, {}, body, most=_WHILE_SOMEBODY_WAITS))
+
     def alerts(self, receiver: str) -> Answer:
         """Ask for the alerts that fire and are neither silenced nor inhibited.
 
@@ -96,13 +105,15 @@ class Alertmanager:
         """Ask whether it is there."""
         return asyncio.run(self._bounded("GET", _READY, {}))
 
-    async def _bounded(self, method: str, path: str, asked: Mapping[str, str], body: bytes = b"") -> Answer:
-        bounds = self._bounds
+    async def _bounded(
+        self, method: str, path: str, asked: Mapping[str, str], body: bytes = b"", most: float = math.inf
+    ) -> Answer:
+        seconds = min(self._bounds.total_seconds, most)
         try:
-            async with asyncio.timeout(bounds.total_seconds):
+            async with asyncio.timeout(seconds):
                 return await self._request(method, path, asked, body)
         except TimeoutError:
-            return Answer(Result.UNREACHABLE, f"no whole answer within {bounds.total_seconds:g} s")
+            return Answer(Result.UNREACHABLE, f"no whole answer within {seconds:g} s")
         except httpx.TimeoutException as error:
             return Answer(Result.UNREACHABLE, f"no answer in time ({type(error).__name__})")
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:

@@ -41,6 +41,11 @@ def ask(base: str, path: str, **parameters: str | int) -> object:
     return _asked("GET", f"{base}{path}", params=parameters)
 
 
+def text(base: str, path: str, **parameters: str | int) -> str:
+    """Return the text that a controller answers; raises as `ask` does."""
+    return _answer("GET", f"{base}{path}", params=parameters).text
+
+
 def post(base: str, path: str, token: str, document: Document) -> object:
     """Have a controller do something and return the JSON that it answers.
 
@@ -60,11 +65,27 @@ def _asked(
     document: Document | None = None,
 ) -> object:
     try:
+        answered: object = _answer(method, url, params=params, headers=headers, document=document).json()
+    except ValueError as error:
+        raise EnvironmentUnfit(
+            f"controller {url} answered what is no JSON; is it a netsre controller?"
+        ) from error
+    return answered
+
+
+def _answer(
+    method: str,
+    url: str,
+    *,
+    params: Mapping[str, str | int] | None = None,
+    headers: Mapping[str, str] | None = None,
+    document: Document | None = None,
+) -> httpx.Response:
+    try:
         response = httpx.request(
             method, url, params=params, headers=headers, json=document, timeout=_SECONDS, trust_env=False
         )
         response.raise_for_status()
-        answered: object = response.json()
     except httpx.HTTPStatusError as error:
         if error.response.status_code == HTTPStatus.CONFLICT:
             raise _refused(error) from error
@@ -77,11 +98,7 @@ def _asked(
         raise EnvironmentUnfit(f"controller {url} does not answer ({error}); {hint}") from error
     except UnicodeEncodeError as error:
         raise BadInput(f"{literals.shown(str(error.object))} is no UTF-8 text; write it in UTF-8") from error
-    except ValueError as error:
-        raise EnvironmentUnfit(
-            f"controller {url} answered what is no JSON; is it a netsre controller?"
-        ) from error
-    return answered
+    return response
 
 
 def _refused(error: httpx.HTTPStatusError) -> Refused:

@@ -14,7 +14,7 @@ from apscheduler.triggers.cron import CronTrigger
 
 from netsre import clock
 from netsre.clock import Clock, Timestamp
-from netsre.gameday import cron
+from netsre.model import cron
 from netsre.model.gamedays import Schedule
 
 _log: Final = logging.getLogger("netsre.schedule")

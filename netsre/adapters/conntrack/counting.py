@@ -10,11 +10,11 @@ from typing import Final
 from netsre.adapters.conntrack.entries import ATTRIBUTES_AT, NOTHING, Facts, Reader
 from netsre.adapters.conntrack.netlink import NETFILTER, Channel, Opening, attributes, here
 from netsre.adapters.conntrack.table import ANY_FAMILY, entries_of, whole
-from netsre.datapath.conntrack import state_of
+from netsre.datapath.conntrack import LargestSources, state_of
 from netsre.model.effects import SourceCount, StateCount
 
 _CHUNK: Final = 8_192
-_MOST_SOURCES: Final = 65_536
+_ROOM: Final = 65_536
 """Different sources that are counted at once; about 10 MB."""
 _DUMP_SECONDS: Final = 10.0
 _GET_STATISTICS: Final = 0x0105
@@ -44,18 +44,20 @@ def count(
     most_entries: int | None = None,
     seconds: float = _DUMP_SECONDS,
     opening: Opening = here,
+    room: int = _ROOM,
 ) -> Count:
     """Count the table of the namespace that sockets are opened in: by default this thread's.
 
-    A source is the address that opened the connection. Where more than 65,536 different ones share the table,
-    those with the fewest entries are forgotten meanwhile: what is left is then counted short by at most one
-    for each time that happened. With `most_entries` no more are looked at. The kernel lists its entries in
-    the order of a keyed hash of their addresses and ports, so that the first ones are chosen as if by lot.
+    A source is the address that opened the connection. Where there are more different ones than `room`, each
+    is counted short by at most one in `room + 1` of all entries, and those that have no more may be missing.
+    With `most_entries` no more are looked at. The kernel lists its entries in the order of a keyed hash of
+    their addresses and ports, so that the first ones are chosen as if by lot.
     Raises `EnvironmentUnfit` when the kernel does not show the table, or not within `seconds`.
     """
     until = time.monotonic() + seconds
-    tally = whole(lambda: _tally(most_entries, until - time.monotonic(), opening))
-    largest = sorted(tally.sources.items(), key=lambda item: (-item[1], item[0]))[:most_sources]
+    tally = whole(lambda: _tally(_Tally(room), most_entries, until - time.monotonic(), opening))
+    found = tally.sources.counts.items()
+    largest = sorted(found, key=lambda item: (-item[1], item[0]))[:most_sources]
     return Count(
         whole(lambda: _entries(opening)),
         tally.counted,
@@ -68,30 +70,25 @@ def count(
 class _Tally:
     """Counts of one pass over the table."""
 
-    def __init__(self) -> None:
-        self.sources: Counter[bytes] = Counter()
+    def __init__(self, room: int) -> None:
+        self.sources = LargestSources(room)
         self.states: Counter[str] = Counter()
         self.counted = 0
         self.complete = True
-        self._floor = 0
 
     def add(self, chunk: list[Facts]) -> None:
         """Count some entries; nothing that has no source."""
-        found = Counter(chunk)
+        found, sources = Counter(chunk), Counter[bytes]()
         del found[NOTHING]
         for (source, *state), entries in found.items():
             self.counted += entries
-            self.sources[source] += entries
+            sources[source] += entries
             self.states[state_of(*state)] += entries
-        while len(self.sources) > _MOST_SOURCES:
-            self._floor += 1
-            kept = {source: entries for source, entries in self.sources.items() if entries > self._floor}
-            self.sources = Counter(kept)
+        self.sources.add(sources)
 
 
-def _tally(most: int | None, seconds: float, opening: Opening) -> _Tally:
-    tally, reader = _Tally(), Reader()
-    chunk: list[Facts] = []
+def _tally(tally: _Tally, most: int | None, seconds: float, opening: Opening) -> _Tally:
+    reader, chunk = Reader(), list[Facts]()
     with Channel(NETFILTER, opening) as channel:
         for message in entries_of(channel, seconds):
             if tally.counted + len(chunk) == most:

@@ -93,6 +93,9 @@ def whole(work: Callable[[], _Result]) -> _Result:
             return work()
         except FileNotFoundError:
             raise
+        except TimeoutError as error:
+            message = "connection table: it was not read in time; this node has much else to do"
+            raise EnvironmentUnfit(message) from error
         except OSError as error:
             again = isinstance(error, Interrupted) or error.errno == errno.ENOBUFS
             if not again or attempt == _ATTEMPTS - 1:

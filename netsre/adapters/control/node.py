@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final, NoReturn, TypeVar
+from typing import Final, NoReturn, Protocol, TypeVar
 
 from netsre.adapters.control import ControlRefused, ControlUnreachable, call
 from netsre.clock import Timestamp, boottime
@@ -24,12 +24,39 @@ _TOO_LATE: Final = "too_late"
 _Answer = TypeVar("_Answer")
 
 
+class Fence(Protocol):
+    """For how long whoever asks may ask."""
+
+    @property
+    def epoch(self) -> int | None:
+        """Return which of several that follow each other it is; None where there is one alone."""
+        ...
+
+    def leads(self) -> bool:
+        """Tell whether it may ask now."""
+        ...
+
+
+class Unfenced:
+    """For ever."""
+
+    epoch = None
+
+    def leads(self) -> bool:
+        """Say yes."""
+        return True
+
+
+_UNFENCED: Final = Unfenced()
+
+
 class AgentNode:
     """Asks the agent anew for every call, so one that was started again is found again."""
 
-    def __init__(self, socket: Path) -> None:
-        """Ask the agent that serves this socket."""
+    def __init__(self, socket: Path, fence: Fence = _UNFENCED) -> None:
+        """Ask the agent that serves this socket; of effects only as long as the fence says so."""
         self._socket = socket
+        self._fence = fence
 
     def table(self, netns: str) -> Table:
         """Return who fills a namespace's connection table."""
@@ -48,19 +75,28 @@ class AgentNode:
     def apply(self, key: str, effect: Effect) -> Document:
         """Apply an effect once per key; return figures for the journal (`deleted`, `until`, …)."""
         seconds = _SLOW_SECONDS if isinstance(effect, model.Flush) else _SECONDS
-        return self._ask(_about("apply", key, effect), dict, seconds)
+        return self._ask(self._about("apply", key, effect), dict, seconds)
 
     def look(self, key: str, effect: Effect) -> Standing:
         """Return what became of the effect of a key."""
-        return self._ask(_about("look", key, effect), lambda answer: Standing(_text(answer, "standing")))
+        return self._ask(self._about("look", key, effect), lambda answer: Standing(_text(answer, "standing")))
 
     def undo(self, key: str, effect: Effect) -> Document:
         """Take an effect back; one that is absent or over is none to take back, and no error."""
-        return self._ask(_about("undo", key, effect), dict)
+        return self._ask(self._about("undo", key, effect), dict)
 
     def effects(self) -> Sequence[InForce]:
         """Return what is in force now."""
         return self._ask({"do": "effects"}, lambda answer: tuple(map(_in_force, _list(answer, "effects"))))
+
+    def _about(self, command: str, key: str, effect: Effect) -> Document:
+        # Before the look at the fence: however long this process sleeps from here on, it is too late then.
+        # On one host, agent and controller have this clock in common.
+        deadline = boottime() + _BEGIN_WITHIN
+        if not self._fence.leads():
+            raise NodeUnreachable("this controller does not lead; nothing was asked")
+        epoch = {} if self._fence.epoch is None else {"epoch": self._fence.epoch}
+        return {"do": command, "key": key, "effect": model.write(effect), "deadline": deadline, **epoch}
 
     def _ask(
         self, command: Document, read: Callable[[Document], _Answer], seconds: float = _SECONDS
@@ -116,12 +152,6 @@ def _refuse(wish: str) -> NoReturn:
     raise NodeRefused(
         "no_agent_control", f"cannot {wish}: no control socket of an agent is known; name it with --control"
     )
-
-
-def _about(command: str, key: str, effect: Effect) -> Document:
-    # On one host, agent and controller have this clock in common.
-    deadline = boottime() + _BEGIN_WITHIN
-    return {"do": command, "key": key, "effect": model.write(effect), "deadline": deadline}
 
 
 def _table(answer: Document) -> Table:

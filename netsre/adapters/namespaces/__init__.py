@@ -7,6 +7,7 @@ change, and they end with their namespaces.
 import contextlib
 import socket
 import subprocess
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,11 @@ from netsre.adapters.namespaces import entering
 from netsre.errors import EnvironmentUnfit
 
 _NAMED: Final = Path("/run/netns")
+_FIRST: Final = Path("/proc/1/ns/net")
 _IFA_F_NODAD: Final = 0x02
+_TURN: Final = 0.005
+"""Seconds between looks at a link that is to come up."""
+_TURNS: Final = 1_000
 
 _Result = TypeVar("_Result")
 
@@ -68,6 +73,17 @@ def own_identity() -> tuple[int, int]:
     return here.st_dev, here.st_ino
 
 
+def way_into(inode: int) -> str:
+    """Return the command that runs another one in a namespace, as far as there is one."""
+    for name in names():
+        if (found := identity(name)) is not None and found[1] == inode:
+            return f"ip netns exec {name}"
+    with contextlib.suppress(OSError):
+        if _FIRST.stat().st_ino == inode:
+            return "nsenter --target 1 --net"
+    return "nsenter --target PID --net"
+
+
 def create(name: str) -> None:
     """Make a namespace with its loopback up; `EnvironmentUnfit` when the kernel or the user cannot."""
     from pyroute2 import IPRoute, netns  # noqa: PLC0415  only who makes networks pays for the import
@@ -110,6 +126,9 @@ def connect(one: End, other: End) -> None:
             _address(route, one)
         with IPRoute(netns=other.namespace, flags=0) as route:
             _address(route, other)
+        for end in (one, other):
+            with IPRoute(netns=end.namespace, flags=0) as route:
+                _await_up(route, end)
     except NetlinkError as error:
         message = f"cannot join {one.namespace} and {other.namespace} by a veth pair: {error}"
         raise EnvironmentUnfit(message) from error
@@ -130,10 +149,10 @@ def inside(name: str, work: Callable[[], _Result]) -> _Result:
 
 
 def run(name: str, command: Sequence[str], text: str = "") -> subprocess.CompletedProcess[str]:
-    """Run a program inside a namespace with `text` on its input, for 10 s at most."""
+    """Run a program inside a namespace with `text` on its input, for a minute at most."""
     return inside(
         name,
-        lambda: subprocess.run(command, input=text, capture_output=True, text=True, timeout=10, check=False),
+        lambda: subprocess.run(command, input=text, capture_output=True, text=True, timeout=60, check=False),
     )
 
 
@@ -156,6 +175,16 @@ def _address(route: Any, end: End) -> None:  # noqa: ANN401  pyroute2 has no ann
             flags=flags,
         )
     route.link("set", index=index, state="up")
+
+
+def _await_up(route: Any, end: End) -> None:  # noqa: ANN401
+    """Wait until a link carries packets: a little after it was set up; what is sent until then is lost."""
+    for _ in range(_TURNS):
+        (link,) = route.get_links(_index(route, end.link))
+        if link.get_attr("IFLA_OPERSTATE") == "UP":
+            return
+        time.sleep(_TURN)
+    raise EnvironmentUnfit(f"link {end.link} in {end.namespace} does not come up; is its other end there?")
 
 
 def _index(route: Any, link: str) -> int:  # noqa: ANN401

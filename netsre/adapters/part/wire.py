@@ -12,6 +12,8 @@ REQUEST: Final = struct.Struct("<IIQQ")
 """Sequence number, command, two numbers."""
 HEADER: Final = struct.Struct("<IiI")
 """Of each piece of an answer: the request's sequence number, an errno or 0, whether more pieces follow."""
+NEWS: Final = struct.Struct("<Ii")
+"""Of who keeps the process: its id, and with a descriptor it was started, else how it ended."""
 PIECE_BYTES: Final = 32_768
 MOST_BYTES: Final = 16 << 20
 """No answer is longer: 200,000 namespaces."""
