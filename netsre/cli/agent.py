@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from netsre import conventions
-from netsre.cli import options
+from netsre.cli import options, probe_options
 
 if TYPE_CHECKING:
-    from netsre.app.agent_settings import AgentSettings
-    from netsre.app.effects.service import EffectsSettings
+    from netsre.app.agent_settings import AgentSettings, BalanceSettings, PolicySettings
+    from netsre.app.effects.settings import EffectsSettings
+    from netsre.datapath.workloads import Workload
 
 
 @click.command()
@@ -41,6 +42,36 @@ if TYPE_CHECKING:
     help="Where another datapath pins its connection tables, by Cilium's names.  [default: as Cilium does]",
 )
 @click.option(
+    "--policy-pins",
+    type=click.Path(path_type=pathlib.Path),
+    metavar="DIR",
+    help="Where policies in force are pinned.  [default: as netsre policy apply does]",
+)
+@click.option(
+    "--policy-state",
+    type=click.Path(path_type=pathlib.Path),
+    metavar="DIR",
+    help="Where their names are remembered.  [default: as netsre policy apply does]",
+)
+@click.option(
+    "--prefilter-pins",
+    type=click.Path(path_type=pathlib.Path),
+    metavar="DIR",
+    help="Where the prefilter is pinned.  [default: as netsre prefilter does]",
+)
+@click.option(
+    "--balance-pins",
+    type=click.Path(path_type=pathlib.Path),
+    metavar="DIR",
+    help="Where the balancer of services is pinned.  [default: as netsre balance apply does]",
+)
+@click.option(
+    "--balance-state",
+    type=click.Path(path_type=pathlib.Path),
+    metavar="DIR",
+    help="Where its names are remembered.  [default: as netsre balance apply does]",
+)
+@click.option(
     "--top-sources",
     type=click.IntRange(0, 20),
     default=5,
@@ -63,7 +94,7 @@ if TYPE_CHECKING:
 )
 @options.CPU_BUDGET
 @click.option("--workloads", multiple=True, metavar="PATH", help="Files that name ends of connections.")
-@options.WITHOUT
+@probe_options.WITHOUT
 @options.NATIVE_HISTOGRAMS
 @click.option(
     "--flow-log",
@@ -104,36 +135,65 @@ def _settings(  # noqa: PLR0913
     flow_log: pathlib.Path | None,
     flow_log_size: int,
     flow_log_sampling: int,
+    **pinned: pathlib.Path | None,
 ) -> "AgentSettings":
     """Return how to run the agent; a file that cannot be used is refused here, before anything begins."""
     from netsre.adapters.endpoints import Endpoint  # noqa: PLC0415
     from netsre.app import agent_settings as app  # noqa: PLC0415
-    from netsre.app import workloads as app_workloads  # noqa: PLC0415
     from netsre.app.resources import directory  # noqa: PLC0415
     from netsre.app.sensors.pinned import CILIUM  # noqa: PLC0415
 
     where = Endpoint.parse(listen, "--listen", conventions.AGENT_PORT)
+    sources, named = programs or directory("bpf"), _named(workloads)
     changes = _effects(control, control_user, effects)
     tables = app.TableSettings(pinned_tables or CILIUM, top_sources)
-    sources, named = programs or directory("bpf"), app_workloads.read(workloads)
-    log = app.FlowLogSettings(flow_log, flow_log_size, flow_log_sampling) if flow_log is not None else None
+    policy, balance, prefilter = _pinned(**pinned)
     return app.AgentSettings(
-        *(where.host, where.port, sources, run_statistics, tables, changes),
+        *(where.host, where.port, sources, run_statistics, tables, policy, balance, changes),
         workloads=named,
         without=frozenset(without),
-        flow_log=log,
+        flow_log=app.FlowLogSettings(flow_log, flow_log_size, flow_log_sampling) if flow_log else None,
         budget=None if cpu_budget is None else float(options.share(cpu_budget)),
         native_histograms=native_histograms,
+        prefilter=prefilter,
     )
 
 
+def _pinned(
+    policy_pins: pathlib.Path | None,
+    policy_state: pathlib.Path | None,
+    balance_pins: pathlib.Path | None,
+    balance_state: pathlib.Path | None,
+    prefilter_pins: pathlib.Path | None,
+) -> "tuple[PolicySettings, BalanceSettings, pathlib.Path]":
+    """Return where commands have put things that stay."""
+    from netsre.app import agent_settings as app  # noqa: PLC0415
+    from netsre.app.balancing import places as balancing  # noqa: PLC0415
+    from netsre.app.policing import places as policing  # noqa: PLC0415
+
+    return (
+        app.PolicySettings(policy_pins or policing.PINS, policy_state or policing.STATE),
+        app.BalanceSettings(balance_pins or balancing.PINS, balance_state or balancing.STATE),
+        prefilter_pins or policing.PREFILTER,
+    )
+
+
+def _named(workloads: tuple[str, ...]) -> "tuple[Workload, ...]":
+    """Return the names in these files; without any, what reads them would be a fiftieth of the start."""
+    if not workloads:
+        return ()
+    from netsre.app import workloads as app_workloads  # noqa: PLC0415
+
+    return app_workloads.read(workloads)
+
+
 def _effects(
-    control: pathlib.Path | None, control_user: str | None, directory: pathlib.Path | None
+    control: pathlib.Path | None, control_user: str | None, effects: pathlib.Path | None
 ) -> "EffectsSettings":
     """Return what may be changed on request, and by whom."""
     from netsre.adapters import privileges  # noqa: PLC0415
     from netsre.app.effects import ledger  # noqa: PLC0415
-    from netsre.app.effects.service import EffectsSettings  # noqa: PLC0415
+    from netsre.app.effects.settings import EffectsSettings  # noqa: PLC0415
 
     user = privileges.find_user(control_user) if control_user is not None else None
-    return EffectsSettings(control, user, directory or ledger.DIRECTORY)
+    return EffectsSettings(control, user, effects or ledger.DIRECTORY)

@@ -7,6 +7,11 @@ import click
 
 @click.command()
 @click.option("--data-dir", metavar="DIR", help="Where state lives (default: /var/lib/netsre for root).")
+@click.option(
+    "--database",
+    metavar="URL",
+    help="A PostgreSQL database instead of a file there, for several controllers (NETSRE_DATABASE_URL).",
+)
 @click.option("--listen", metavar="HOST:PORT", help="Where to serve (default: 127.0.0.1:8600).")
 @click.option("--agent", metavar="URL", help="The agent to read (default: http://127.0.0.1:8601).")
 @click.option(
@@ -19,6 +24,7 @@ import click
 @click.option("--interval", metavar="TIME", help="Between two evaluations (default: 15s).")
 @click.option("--slos", multiple=True, metavar="PATH", help="SLO files (default: the shipped ones).")
 @click.option("--runbooks", multiple=True, metavar="PATH", help="Runbook files (default: the shipped ones).")
+@click.option("--people", multiple=True, metavar="PATH", help="Who may decide about runs (kind: People).")
 @click.option(
     "--alertmanager", "alertmanagers", multiple=True, metavar="URL", help="Every Alertmanager to tell."
 )

@@ -168,17 +168,25 @@ def _show(drill: Mapping[str, Any], screen: Any) -> None:  # noqa: ANN401  impor
 def sweep(*, data_dir: Path | None, as_json: bool) -> None:
     """Remove what a killed netsre left behind, and only that.
 
-    Never what a living process owns, nor anything of anybody else's.
+    Never what a living process owns, nor anything of anybody else's; policies, a prefilter and a balancer are
+    in force on purpose, and only named.
     """
     from netsre.app import privileges  # noqa: PLC0415  --help needs none of it
     from netsre.app.local import sweep as app  # noqa: PLC0415
+    from netsre.app.standing import in_force  # noqa: PLC0415
 
     privileges.require_root("netsre gameday sweep", "to see and remove namespaces and processes")
     removed = app.sweep(data_dir)
     if as_json:
-        click.echo(json.dumps({"removed": [dataclasses.asdict(thing) for thing in removed]}, indent=2))
+        document = {
+            "removed": [dataclasses.asdict(thing) for thing in removed],
+            "inForce": [one.name for one in in_force()],
+        }
+        click.echo(json.dumps(document, indent=2))
         return
     for thing in removed:
         click.echo(f"removed {thing.kind} {thing.name} ({thing.detail})")
     if not removed:
         click.echo("nothing left behind")
+    for one in in_force():
+        click.echo(f"in force on purpose, and left so: {one.name}; {one.detach} takes it away")

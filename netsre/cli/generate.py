@@ -12,7 +12,7 @@ from netsre.cli import options
 
 @click.group()
 def generate() -> None:
-    """Write artefacts for other programs: boards for Grafana, schemas for editors."""
+    """Write artefacts for other programs: boards for Grafana, schemas for editors, routes for alerts."""
 
 
 @generate.command()
@@ -42,7 +42,10 @@ def dashboards(
     check: bool,
     as_json: bool,
 ) -> None:
-    """Write the Grafana boards; other files in DIR stay as they are."""
+    """Write the Grafana boards.
+
+    Other files in DIR stay as they are.
+    """
     from netsre.app import generate as app  # noqa: PLC0415  # only when the command runs
 
     if out is None and not check:
@@ -51,7 +54,7 @@ def dashboards(
         raise click.BadParameter(f"{console_url!r} is no address; write https://netsre.example:8600")
     target = out if out is not None else app.shipped_dashboards()
     files = app.dashboards(slos, console_url)
-    _answer(ctx, files, target, "netsre generate dashboards", check=check, as_json=as_json)
+    answer(ctx, files, target, "netsre generate dashboards", check=check, as_json=as_json)
 
 
 @generate.command()
@@ -64,15 +67,15 @@ def dashboards(
 def schemas(ctx: click.Context, out: Path, *, check: bool, as_json: bool) -> None:
     """Write the JSON Schemas of files, for editors.
 
-    One for each kind (SLO, BurnPolicy, Alert, Runbook, GameDay, Controller), and netsre.json for a file of
+    One for each kind (SLO, BurnPolicy, Alert, Runbook, GameDay, Controller, …), and netsre.json for a file of
     any of them. Other files in DIR stay as they are.
     """
     from netsre.app.schemas import published  # noqa: PLC0415  # only when the command runs
 
-    _answer(ctx, published.files(), out, "netsre generate schemas", check=check, as_json=as_json)
+    answer(ctx, published.files(), out, "netsre generate schemas", check=check, as_json=as_json)
 
 
-def _answer(
+def answer(
     ctx: click.Context, files: Mapping[str, bytes], target: Path, command: str, *, check: bool, as_json: bool
 ) -> None:
     """Write the files or only look, and say what was found."""

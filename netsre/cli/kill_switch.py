@@ -68,7 +68,7 @@ def _set(data_dir: str | None, controller: str | None, reason: str, *, on: bool,
     from netsre.clock import SystemClock  # noqa: PLC0415
 
     where, doubt = request.data_dir(data_dir, controller)
-    switch = app.switched(on=on, by=app.caller(), reason=reason, at=SystemClock().now())
+    switch = app.switched(on=on, by=app.caller(), reason=reason, at=app.said_now(where, SystemClock().now()))
     app.write(where, switch)
     _show(where, switch, doubt, as_json=as_json)
     if not as_json:

@@ -7,8 +7,6 @@ from typing import Any, Final
 
 import click
 
-from netsre.datapath.probes import PROBES
-from netsre.datapath.requirements import INVENTORY
 from netsre.model import literals
 
 _LEAST_LOG: Final = 1 << 20
@@ -83,13 +81,6 @@ CPU_BUDGET: Final = click.option(
     metavar="SHARE",
     callback=parsed(_checked_share),
     help="Share of one core that the agent may take, such as 1%; above it gives up probes.  [default: any]",
-)
-
-WITHOUT: Final = click.option(
-    "--without",
-    type=click.Choice([*(probe.name for probe in PROBES), INVENTORY]),
-    multiple=True,
-    help="What to leave out: a probe, or the inventory; may be given several times.",
 )
 
 NATIVE_HISTOGRAMS: Final = click.option(

@@ -8,6 +8,8 @@ from urllib.parse import quote
 
 import click
 
+from netsre.cli import runbook_words
+
 _RUNBOOKS = click.option(
     "--runbooks", multiple=True, metavar="PATH", help="Runbook files (default: the shipped ones)."
 )
@@ -16,7 +18,10 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON doc
 
 @click.group()
 def runbook() -> None:
-    """List, check and follow runbooks."""
+    """List, check and follow runbooks, and decide about their runs."""
+
+
+runbook_words.add(runbook)
 
 
 @runbook.command(name="list")
@@ -65,29 +70,40 @@ def _show(lines: Iterable[tuple[str, str]], page: str | None) -> None:
 
 @runbook.command()
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--people",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="Also check whom they ask, by these files (kind: People).",
+)
 @_JSON
 @click.pass_context
-def lint(context: click.Context, paths: tuple[Path, ...], *, as_json: bool) -> None:
+def lint(context: click.Context, paths: tuple[Path, ...], *, people: tuple[Path, ...], as_json: bool) -> None:
     """Check runbook files; exit 1 with every finding, at file and line.
 
-    Game days that lie among them are checked as well.
+    Game days and maintenance calendars that lie among them are checked as well.
     """
     from netsre import conventions  # noqa: PLC0415
-    from netsre.app import gamedays  # noqa: PLC0415
+    from netsre.app import gamedays, maintenance  # noqa: PLC0415
     from netsre.app import runbooks as app  # noqa: PLC0415
 
-    count, found = app.lint(paths)
+    count, found = app.lint(paths, people)
     days, beside = gamedays.lint(paths)
-    # Both read every file: what is wrong with the file itself is found twice.
-    findings = sorted({*found, *beside})
+    calendars, others = maintenance.lint(paths)
+    # All read every file: what is wrong with the file itself is found several times.
+    findings = sorted({*found, *beside, *others})
     if as_json:
         rows = [{"file": f.file, "line": f.line, "code": f.code, "message": f.message} for f in findings]
-        click.echo(json.dumps({"runbooks": count, "gamedays": days, "findings": rows}))
+        click.echo(
+            json.dumps({"runbooks": count, "gamedays": days, "calendars": calendars, "findings": rows})
+        )
     else:
         for finding in findings:
             click.echo(str(finding))
         if not findings:
-            also = f", {_count(days, 'game day')}" if days else ""
+            beside_them = ((days, "game day"), (calendars, "maintenance calendar"))
+            also = "".join(f", {_count(number, what)}" for number, what in beside_them if number)
             click.echo(f"{_count(count, 'runbook')}{also}: nothing wrong")
     if findings:
         context.exit(conventions.EXIT_NO)
@@ -151,13 +167,14 @@ def plan(
 @click.argument("name", required=False)
 @click.option("--controller", metavar="URL", help="The controller (default: http://127.0.0.1:8600).")
 @click.option("--limit", default=10, show_default=True, type=click.IntRange(1, 1000))
+@click.option("--waiting", is_flag=True, help="Only those that wait for the word of people.")
 @_JSON
-def history(name: str | None, controller: str | None, limit: int, *, as_json: bool) -> None:
+def history(name: str | None, controller: str | None, limit: int, *, waiting: bool, as_json: bool) -> None:
     """Show the latest runs with their journals, newest first."""
     from netsre.adapters import controller_client  # noqa: PLC0415
     from netsre.app import run_lines, settings  # noqa: PLC0415
 
-    chosen = {"runbook": name} if name else {}
+    chosen = {**({"runbook": name} if name else {}), **({"waiting": "true"} if waiting else {})}
     document = controller_client.ask(
         settings.controller_url(controller), "/api/v1/runs", limit=limit, **chosen
     )
@@ -165,5 +182,5 @@ def history(name: str | None, controller: str | None, limit: int, *, as_json: bo
     if as_json:
         click.echo(json.dumps(document))
         return
-    for line in lines or ("no runs yet",):
+    for line in lines or ("no run waits" if waiting else "no runs yet",):
         click.echo(line)

@@ -25,7 +25,8 @@ def show(document: object) -> None:
 
 
 def _parts(document: Any) -> Iterator[Table | Text]:  # noqa: ANN401 - JSON
-    verdict = "would act" if document["accepted"] else "would not act"
+    asks = {"propose": "would ask people to act", "veto": "would act unless people deny it"}
+    verdict = asks.get(document["mode"], "would act") if document["accepted"] else "would not act"
     said = f"{document['runbook']} {verdict} on {document['target'] or 'no target'} ({document['reason']})"
     yield Text(literals.printable(said), style="bold green" if document["accepted"] else "bold red")
     if document["problem"]:

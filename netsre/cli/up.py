@@ -24,7 +24,7 @@ from netsre.app.local.flowlog import FlowLogOptions
 from netsre.app.privileges import service_user
 from netsre.app.settings import Options, settings
 from netsre.app.workloads import read as read_workloads
-from netsre.cli import options
+from netsre.cli import options, probe_options
 from netsre.model import literals
 
 _DATA: Final = Path("/var/lib/netsre")
@@ -185,9 +185,10 @@ def _width(title: str, cells: Sequence[str]) -> int:
 @options.FLOW_LOG_SAMPLING
 @click.option("--slos", multiple=True, metavar="PATH", help="SLO files.  [default: those shipped]")
 @click.option("--runbooks", multiple=True, metavar="PATH", help="Runbook files.  [default: those shipped]")
+@click.option("--people", multiple=True, metavar="PATH", help="Who may decide about runs (kind: People).")
 @click.option("--workloads", multiple=True, metavar="PATH", help="Files that name ends of connections.")
 @options.CPU_BUDGET
-@options.WITHOUT
+@probe_options.WITHOUT
 @options.NATIVE_HISTOGRAMS
 @click.option("--external-url", metavar="URL", help="Where people reach the page, for links in alerts.")
 @click.option("--config", metavar="FILE", help="A file with any of these (kind: Controller).")
@@ -203,6 +204,7 @@ def up(  # noqa: PLR0913
     alertmanager_listen: str | None,
     slos: tuple[str, ...],
     runbooks: tuple[str, ...],
+    people: tuple[str, ...],
     workloads: tuple[str, ...],
     external_url: str | None,
     config: str | None,
@@ -216,16 +218,9 @@ def up(  # noqa: PLR0913
     """
     agent = Endpoint.parse(agent_listen, "--agent-listen", conventions.AGENT_PORT)
     asked = Options(
-        data_dir=data_dir,
-        listen=listen,
-        agent=agent.url,
-        interval=interval,
-        slos=slos,
-        runbooks=runbooks,
-        user=user,
-        external_url=external_url,
-        config=config,
-    )
+        data_dir=data_dir, listen=listen, agent=agent.url, interval=interval, slos=slos, runbooks=runbooks,
+        people=people, user=user, external_url=external_url, config=config,
+    )  # fmt: skip
     usual = Options(data_dir=str(_LAB_DATA), interval="5s") if with_lab else Options(data_dir=str(_DATA))
     found = settings(asked, usual)
     alertmanager = _alertmanager(alertmanager_listen, asked=with_alertmanager)
