@@ -92,9 +92,10 @@ def decide(
 
 
 def identify(rule: AlertRule, group: Labels) -> Labels:
-    """Return the labels of an alert, which are its identity."""
-    own = {"alertname": rule.name, "severity": rule.severity, "service": rule.service}
-    return labels(dict(group) | own)
+    """Return the labels of an alert, which are its identity; one by service has the name of each."""
+    named = dict(group)
+    own = {"alertname": rule.name, "severity": rule.severity, "service": named.get("service") or rule.service}
+    return labels(named | own)
 
 
 def opinion(rule: AlertRule, identity: Labels, scrape: Scrape) -> Opinion:

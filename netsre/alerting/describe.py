@@ -13,6 +13,10 @@ ABSENT: Final = "TelemetryAbsent"
 """The alert of levels that cannot be judged any more."""
 NEEDS_HUMAN: Final = "RunbookNeedsHuman"
 """The alert of runs that people must look at."""
+AWAITS_APPROVAL: Final = "RunbookAwaitsApproval"
+"""The alert of runs that wait for the word of people."""
+CALLS: Final = frozenset({NEEDS_HUMAN, AWAITS_APPROVAL})
+"""Alerts by which automation calls people: they start no run."""
 
 _ALL_PLACES: Final = 30
 """Of a percentage: a file has no more."""

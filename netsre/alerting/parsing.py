@@ -8,7 +8,7 @@ from typing import Final, cast
 
 from netsre import clock
 from netsre.alerting import codes, describe
-from netsre.model import specs
+from netsre.model import linting, specs, values
 from netsre.model.alert_rules import KIND, AlertRule, Comparison
 from netsre.model.levels import Severity
 from netsre.slo import parsing as levels
@@ -26,6 +26,7 @@ RESERVED: Final[Mapping[str, str]] = MappingProxyType(
         describe.ALERT_NAME: "every SLO that burns",
         describe.ABSENT: "SLOs that nobody can judge any more",
         describe.NEEDS_HUMAN: "runs that people must look at",
+        describe.AWAITS_APPROVAL: "runs that wait for people",
     }
 )
 _AT_ONCE: Final = "0s"
@@ -37,14 +38,14 @@ def parse(texts: Mapping[str, str], runbooks: Collection[str] | None = None) -> 
     SLOs and burn policies may stand in the same files. `runbooks` are the names that an alert may name, None
     where any will do.
     """
-    findings = specs.Findings()
+    findings = linting.Findings()
     rules = read(levels.documents(texts, findings), runbooks, findings)
     findings.raise_if_any()
     return rules
 
 
 def read(
-    documents: Sequence[specs.Document], runbooks: Collection[str] | None, findings: specs.Findings
+    documents: Sequence[specs.Document], runbooks: Collection[str] | None, findings: linting.Findings
 ) -> tuple[AlertRule, ...]:
     """Read the condition alerts among some documents; what is wrong becomes findings."""
     of_kind = [document for document in documents if document.kind == KIND]
@@ -98,7 +99,7 @@ class _Clear:
     hold: int = CLEAR_HOLD
 
 
-def _clear(spec: specs.Mapping, op: str | None, value: Decimal | None) -> _Clear:
+def _clear(spec: values.Mapping, op: str | None, value: Decimal | None) -> _Clear:
     part = spec.mapping("clear", required=False)
     if part is None:
         return _Clear()
@@ -117,14 +118,14 @@ def _clear(spec: specs.Mapping, op: str | None, value: Decimal | None) -> _Clear
     return _Clear(limit, hold)
 
 
-def _number(part: specs.Mapping, key: str, *, required: bool = True) -> Decimal | None:
+def _number(part: values.Mapping, key: str, *, required: bool = True) -> Decimal | None:
     scalar = part.scalar(key, required=required)
     if scalar is None or scalar.exact() is None:
         return None
     return Decimal(scalar.value)
 
 
-def _length(part: specs.Mapping, key: str, otherwise: int) -> int:
+def _length(part: values.Mapping, key: str, otherwise: int) -> int:
     """Return a length of time that may also be none at all."""
     scalar = part.scalar(key, required=False)
     if scalar is None:

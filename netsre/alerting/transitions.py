@@ -33,6 +33,10 @@ class Reason(StrEnum):
     """Its group is gone: unseen for long enough, of a node that is not read, or grouped otherwise."""
     RUN_NEEDS_HUMAN = "run_needs_human"
     ANOTHER_RUN_NEEDS_HUMAN = "another_run_needs_human"
+    RUN_AWAITS_APPROVAL = "run_awaits_approval"
+    STILL_AWAITS_APPROVAL = "still_awaits_approval"
+    AWAITS_NO_MORE = "awaits_no_more"
+    """It is decided, or needs no decision any more."""
     CAUSE_ENDED = "cause_ended"
     """The alerts that the runs were for have all ended."""
     TOLD_FIRING = "told_firing"
@@ -53,6 +57,8 @@ ANNOUNCED: Final = frozenset(
         Reason.RULE_REMOVED,
         Reason.GROUP_REMOVED,
         Reason.RUN_NEEDS_HUMAN,
+        Reason.RUN_AWAITS_APPROVAL,
+        Reason.AWAITS_NO_MORE,
         Reason.CAUSE_ENDED,
         Reason.TOLD_FIRING,
         Reason.TOLD_RESOLVED,

@@ -5,7 +5,17 @@ from typing import Final
 
 from netsre import conventions as c
 from netsre.alerting.describe import Links
-from netsre.dashboards import conntrack, node, objects, panels, promql, service_levels, services, transport
+from netsre.dashboards import (
+    conntrack,
+    node,
+    objects,
+    panels,
+    policy,
+    promql,
+    service_levels,
+    services,
+    transport,
+)
 from netsre.dashboards.panels import Annotation, Board, Link, Panel, Query, Section, Step
 from netsre.dashboards.promql import Expr
 from netsre.model.levels import SLO, Matcher, Selector, Severity
@@ -32,6 +42,7 @@ def on_call(slos: Sequence[SLO], links: Links) -> Board:
             *(service_levels.section(slo, links) for slo in ordered),
             node.flows(),
             services.section(),
+            policy.section(),
             transport.section(),
             conntrack.section(),
             objects.section(),

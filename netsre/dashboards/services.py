@@ -14,7 +14,7 @@ _MOST: Final = 8
 
 def section() -> Section:
     """Return the row of services."""
-    return Section("services", "Services", (_past_bpf(), _paths()))
+    return Section("services", "Services", (_past_bpf(), _paths(), _without(), _refused()))
 
 
 def _past_bpf() -> Panel:
@@ -52,4 +52,35 @@ def _paths() -> Panel:
         lowest=0,
         names=(("bpf", panels.BLUE), ("other", panels.ORANGE)),
         stacked=True,
+    )
+
+
+def _without() -> Panel:
+    none = promql.agent(c.BALANCE_SERVICES, Matcher("state", "=", "without_backend"))
+    return Panel(
+        "services/without",
+        "timeseries",
+        "Addresses of services without a backend",
+        "0 in daily life. Whoever connects there is refused: all backends are draining, or the file has none "
+        "of this family (netsre balance status names them).",
+        (Query(promql.aggregate("max", (c.NODE,), none), "{{node}}"),),
+        width=12,
+        height=7,
+        steps=(Step(0, panels.GREEN), Step(1, panels.VERMILION)),
+        lowest=0,
+    )
+
+
+def _refused() -> Panel:
+    refused = promql.aggregate("sum", ("service",), promql.rate(promql.agent(c.BALANCE_REFUSED)))
+    return Panel(
+        "services/refused",
+        "timeseries",
+        "Refused for want of a backend, by service",
+        "Calls that netsre's balancer answered with EHOSTUNREACH: somebody asked, and nobody was there.",
+        (Query(promql.top(_MOST, refused), "{{service}}"),),
+        width=12,
+        height=7,
+        steps=_CALM,
+        lowest=0,
     )

@@ -7,7 +7,7 @@ from typing import Final, cast
 
 from netsre import clock
 from netsre.gameday import codes
-from netsre.model import literals, specs
+from netsre.model import linting, literals, maintenance, specs, values
 from netsre.model.gamedays import (
     KIND,
     STAGES,
@@ -22,7 +22,7 @@ from netsre.model.gamedays import (
 FLOOD: Final = "conntrack.flood"
 LONGEST_FAULT: Final = 10 * clock.MINUTE
 PROFILES: Final = ("udp", "tcp")
-_BESIDE: Final = frozenset({"Runbook"})
+_BESIDE: Final = frozenset({"Runbook", maintenance.KIND})
 """What else lies in the directories of game days, and is read by others."""
 
 Deadlines = Mapping[Stage, int]
@@ -41,7 +41,7 @@ class Known:
 
 def parse(texts: Mapping[str, str], check: CheckSchedule, known: Known = Known()) -> tuple[GameDay, ...]:
     """Read files (name to text) strictly, by name; raises `SpecErrors` with all findings."""
-    findings = specs.Findings()
+    findings = linting.Findings()
     documents = [
         document
         for file, text in sorted(texts.items())
@@ -75,7 +75,7 @@ def _gameday(document: specs.Document, check: CheckSchedule, known: Known) -> Ga
     return GameDay(document.name, hypothesis, fault, expect, deadlines, below, schedule, document.origin)
 
 
-def _fault(spec: specs.Mapping) -> Flood | None:
+def _fault(spec: values.Mapping) -> Flood | None:
     faults = spec.sequence("faults")
     if faults is None:
         return None
@@ -97,7 +97,7 @@ def _fault(spec: specs.Mapping) -> Flood | None:
     return None
 
 
-def _targets(spec: specs.Mapping) -> None:
+def _targets(spec: values.Mapping) -> None:
     targets = spec.mapping("targets")
     if targets is None:
         return
@@ -109,7 +109,7 @@ def _targets(spec: specs.Mapping) -> None:
         )
 
 
-def _expect(spec: specs.Mapping, known: Known) -> Expectation | None:
+def _expect(spec: values.Mapping, known: Known) -> Expectation | None:
     expect = spec.mapping("expect")
     if expect is None:
         return None
@@ -122,7 +122,7 @@ def _expect(spec: specs.Mapping, known: Known) -> Expectation | None:
     return None if alert is None or runbook is None or slo is None else Expectation(alert, runbook, slo)
 
 
-def _name(expect: specs.Mapping, key: str, names: Collection[str] | None) -> str | None:
+def _name(expect: values.Mapping, key: str, names: Collection[str] | None) -> str | None:
     name = expect.text(key)
     if name is not None and names is not None and name not in names:
         hint = literals.nearest(name, names)
@@ -130,7 +130,7 @@ def _name(expect: specs.Mapping, key: str, names: Collection[str] | None) -> str
     return name
 
 
-def _deadlines(spec: specs.Mapping, fault: Flood | None) -> Deadlines | None:
+def _deadlines(spec: values.Mapping, fault: Flood | None) -> Deadlines | None:
     deadlines = spec.mapping("deadlines")
     if deadlines is None:
         return None
@@ -151,7 +151,7 @@ def _deadlines(spec: specs.Mapping, fault: Flood | None) -> Deadlines | None:
     return whole if len(whole) == len(STAGES) else None
 
 
-def _schedule(spec: specs.Mapping, check: CheckSchedule) -> Schedule | None:
+def _schedule(spec: values.Mapping, check: CheckSchedule) -> Schedule | None:
     schedule = spec.mapping("schedule", required=False)
     if schedule is None:
         return None

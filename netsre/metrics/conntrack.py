@@ -10,6 +10,7 @@ from netsre.datapath.growth import Growth
 from netsre.metrics.readings import Readings
 
 KERNEL: Final = "kernel"
+DATAPATH: Final = "datapath"
 SHOW_SOURCES: Final = 0.5
 """Utilisation from which the largest sources are series; below, a source is nobody's business."""
 HIDE_SOURCES: Final = 0.4

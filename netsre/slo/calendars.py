@@ -7,7 +7,7 @@ from typing import Final, cast
 
 from netsre import clock
 from netsre.clock import Timestamp
-from netsre.model import literals, specs
+from netsre.model import literals, values
 from netsre.model.levels import Calendar, Unit
 from netsre.slo import codes
 from netsre.slo.tiers import QUARTER, Edges
@@ -62,7 +62,7 @@ def edges(calendars: Iterable[Calendar]) -> Edges:
     return lambda at: begin(at // clock.HOUR) <= at
 
 
-def read(window: specs.Mapping, zones: Zones) -> Calendar | None:
+def read(window: values.Mapping, zones: Zones) -> Calendar | None:
     """Read `{calendar: month, timezone: Europe/Berlin}`; None when anything in it is wrong."""
     unit, name = window.choice("calendar", *UNITS), window.text("timezone")
     window.end()

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Final, Literal, cast
 
-from netsre.model import literals, specs
+from netsre.model import linting, literals, values
 from netsre.model.levels import (
     Indicator,
     LatencyIndicator,
@@ -23,7 +23,7 @@ LIMIT: Final = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(us|ms|s)", re.ASCII)
 _UNITS: Final[Mapping[str, Decimal]] = {"us": Decimal("1e-6"), "ms": Decimal("1e-3"), "s": Decimal(1)}
 
 
-def read(indicator: specs.Mapping, bounds: Bounds) -> Indicator | None:
+def read(indicator: values.Mapping, bounds: Bounds) -> Indicator | None:
     """Read the one indicator that is written; None when anything in it is wrong."""
     kind = indicator.one_of("ratio", "latency", "threshold", "promql")
     indicator.end()
@@ -52,7 +52,7 @@ def metrics_of(indicator: Indicator) -> tuple[str, ...]:
             return ()
 
 
-def _ratio(body: specs.Mapping) -> RatioIndicator | None:
+def _ratio(body: values.Mapping) -> RatioIndicator | None:
     parts: dict[str, Selector | None] = {}
     for key in ("bad", "total"):
         part = body.mapping(key)
@@ -82,7 +82,7 @@ def _stray(bad: Selector, total: Selector) -> str | None:
     return None
 
 
-def _latency(body: specs.Mapping, bounds: Bounds) -> LatencyIndicator | None:
+def _latency(body: values.Mapping, bounds: Bounds) -> LatencyIndicator | None:
     selector = spec_parts.selector(body, "histogram")
     scalar = body.scalar("below")
     below = _seconds(scalar) if scalar else None
@@ -104,11 +104,11 @@ def _latency(body: specs.Mapping, bounds: Bounds) -> LatencyIndicator | None:
     return LatencyIndicator(selector, below)
 
 
-def _seconds(scalar: specs.Scalar) -> Decimal | None:
+def _seconds(scalar: values.Scalar) -> Decimal | None:
     parts = LIMIT.fullmatch(scalar.value)
     if parts is None:
         message = f"{literals.shown(scalar.value)} is not a latency; write one such as 500us, 250ms or 2.5s"
-        scalar.wrong(specs.DURATION, message)
+        scalar.wrong(linting.DURATION, message)
         return None
     return Decimal(parts[1]) * _UNITS[parts[2]]
 
@@ -118,7 +118,7 @@ def _limit_text(seconds: Decimal) -> str:
     return f"{(seconds / _UNITS[unit]).normalize():f}{unit}"
 
 
-def _threshold(body: specs.Mapping) -> ThresholdIndicator | None:
+def _threshold(body: values.Mapping) -> ThresholdIndicator | None:
     selector = spec_parts.selector(body, "gauge")
     op = body.choice("op", *exact.COMPARE)
     scalar = body.scalar("value")

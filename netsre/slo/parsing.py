@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import Final
 
 from netsre import clock
-from netsre.model import alert_rules, literals, specs
+from netsre.model import alert_rules, linting, literals, specs, values
 from netsre.model.levels import SLO, Calendar, PromqlIndicator
 from netsre.slo import calendars, codes, indicator_specs, policies, promql_specs, slices, spec_parts
 from netsre.slo.calendars import Zones, no_zones
@@ -47,14 +47,14 @@ def parse(
     exist beside those in the files; a policy of the same name in a file replaces one of them. `runbooks` are
     the names that an SLO may name, None where any will do; `zones` finds the time zone of a calendar.
     """
-    findings = specs.Findings()
+    findings = linting.Findings()
     about = Surroundings(bounds, tuple(known), runbooks, zones)
     found = read(documents(texts, findings), about, findings)
     findings.raise_if_any()
     return found
 
 
-def documents(texts: Mapping[str, str], findings: specs.Findings) -> list[specs.Document]:
+def documents(texts: Mapping[str, str], findings: linting.Findings) -> list[specs.Document]:
     """Return the documents of some files, each of a kind that may stand in them."""
     return [
         document
@@ -73,7 +73,7 @@ class Surroundings:
     zones: Zones = no_zones
 
 
-def read(documents: Sequence[specs.Document], about: Surroundings, findings: specs.Findings) -> SpecSet:
+def read(documents: Sequence[specs.Document], about: Surroundings, findings: linting.Findings) -> SpecSet:
     """Read the SLOs and burn policies among some documents; what is wrong becomes findings."""
     written = _policies(documents, findings)
     # A policy with findings of its own still exists: its SLOs are not to blame.
@@ -87,13 +87,13 @@ def read(documents: Sequence[specs.Document], about: Surroundings, findings: spe
     )
 
 
-def _policies(documents: Sequence[specs.Document], findings: specs.Findings) -> dict[str, PolicySpec]:
+def _policies(documents: Sequence[specs.Document], findings: linting.Findings) -> dict[str, PolicySpec]:
     of_kind = [document for document in documents if document.kind == policies.KIND]
     specs.refuse_duplicates(of_kind, codes.DUPLICATE_POLICY, "burn policy", findings)
     for document in of_kind:
         if document.name == NO_POLICY:
             message = "'none' is the word for no policy at all; choose another name"
-            document.metadata.wrong("name", specs.NAME, message)
+            document.metadata.wrong("name", linting.NAME, message)
     read = [policies.read(document) for document in of_kind]
     return {policy.name: policy for policy in read if policy is not None}
 
@@ -105,7 +105,7 @@ class _Reader:
     about: Surroundings
     policies: Mapping[str, PolicySpec]
     policy_names: frozenset[str]
-    findings: specs.Findings
+    findings: linting.Findings
 
     def slos(self, documents: Sequence[specs.Document]) -> list[SLO]:
         of_kind = [document for document in documents if document.kind == KIND]
@@ -154,7 +154,7 @@ class _Reader:
         )
 
     def _alerting(
-        self, spec: specs.Mapping, objective: Fraction | None, window: int | None
+        self, spec: values.Mapping, objective: Fraction | None, window: int | None
     ) -> tuple[PolicySpec | None, str | None, int | None]:
         """Read `alerting`: the burn policy, the runbook of its alerts, and when silence is one."""
         alerting = spec.mapping("alerting")
@@ -170,16 +170,16 @@ class _Reader:
         alerting.end()
         return policy, runbook, absent
 
-    def _period(self, spec: specs.Mapping) -> tuple[Calendar | None, int | None]:
+    def _period(self, spec: values.Mapping) -> tuple[Calendar | None, int | None]:
         """Read `window`: a calendar with its nominal length, or a rolling length."""
         written = spec.value("window")
-        if not isinstance(written, specs.Mapping):
+        if not isinstance(written, values.Mapping):
             return None, _window(spec)
         calendar = calendars.read(written, self.about.zones)
         return calendar, None if calendar is None else calendar.nominal
 
     def _policy(
-        self, alerting: specs.Mapping, objective: Fraction | None, window: int | None
+        self, alerting: values.Mapping, objective: Fraction | None, window: int | None
     ) -> PolicySpec | None:
         name = alerting.text("policy")
         if name is None or name == NO_POLICY:
@@ -194,7 +194,7 @@ class _Reader:
         return policy
 
 
-def _objective(spec: specs.Mapping) -> Fraction | None:
+def _objective(spec: values.Mapping) -> Fraction | None:
     percent = spec.exact("objective")
     if percent is None:
         return None
@@ -214,7 +214,7 @@ def _objective(spec: specs.Mapping) -> Fraction | None:
     return percent / 100
 
 
-def _window(spec: specs.Mapping) -> int | None:
+def _window(spec: values.Mapping) -> int | None:
     window = spec.duration("window")
     if window is None:
         return None

@@ -5,7 +5,7 @@ from fractions import Fraction
 from typing import cast
 
 from netsre import clock
-from netsre.model import specs
+from netsre.model import specs, values
 from netsre.model.levels import BurnPolicy, BurnRule, Origin, Severity
 from netsre.slo import codes
 
@@ -76,7 +76,7 @@ def read(document: specs.Document) -> PolicySpec | None:
     return PolicySpec(document.name, source, minimum, confidence, good, document.origin)
 
 
-def _confidence(spec: specs.Mapping, minimum: int | None) -> Fraction | None:
+def _confidence(spec: values.Mapping, minimum: int | None) -> Fraction | None:
     confidence = spec.percent("confidence", required=False)
     if confidence is None:
         return None
@@ -90,7 +90,7 @@ def _confidence(spec: specs.Mapping, minimum: int | None) -> Fraction | None:
     return confidence
 
 
-def _rule(item: specs.Mapping) -> RuleSpec | None:
+def _rule(item: values.Mapping) -> RuleSpec | None:
     severity = item.choice("severity", "page", "ticket")
     short, long = _minutes(item, "short"), _minutes(item, "long")
     share = rate = None
@@ -113,7 +113,7 @@ def _rule(item: specs.Mapping) -> RuleSpec | None:
     return RuleSpec(cast("Severity", severity), short, long, share, rate)
 
 
-def _minutes(item: specs.Mapping, key: str) -> int | None:
+def _minutes(item: values.Mapping, key: str) -> int | None:
     length = item.duration(key)
     if length is not None and length % clock.MINUTE:
         item.wrong(key, codes.BURN_RULE, "is not whole minutes; history is kept by the minute")

@@ -12,7 +12,7 @@ from typing import Final
 import promql_parser as parser
 
 from netsre import clock, conventions
-from netsre.model import specs
+from netsre.model import values
 from netsre.model.levels import PromqlIndicator, Slices, quoted
 from netsre.slo import codes, selectors, spec_parts
 
@@ -40,7 +40,7 @@ def over(expression: str, window: str) -> str:
     return WINDOW.sub(lambda _: window, expression)
 
 
-def read(body: specs.Mapping) -> PromqlIndicator | None:
+def read(body: values.Mapping) -> PromqlIndicator | None:
     """Read both expressions and how long a piece is; None when anything in them is wrong."""
     expressions = [_expression(body, key) for key in ("bad", "total")]
     written = body.duration("every", required=False)
@@ -54,7 +54,7 @@ def read(body: specs.Mapping) -> PromqlIndicator | None:
 
 
 def fit(
-    spec: specs.Mapping, every: int, shortest: Iterable[int], sliced: Slices | None, absent: int | None
+    spec: values.Mapping, every: int, shortest: Iterable[int], sliced: Slices | None, absent: int | None
 ) -> None:
     """Check pieces of `every` ms against what is made of them; `shortest` are the policy's short windows."""
     text, least = clock.duration_text(every), min(shortest, default=every)
@@ -72,14 +72,14 @@ def fit(
         alerting.wrong("absent", codes.ABSENT, f"{message}; write {clock.duration_text(patience)} or more")
 
 
-def _wrong_every(spec: specs.Mapping, message: str) -> None:
+def _wrong_every(spec: values.Mapping, message: str) -> None:
     indicator = spec.mapping("indicator")
     body = indicator.mapping("promql") if indicator else None
     if body is not None:
         body.wrong("every", codes.PROMQL, message)
 
 
-def check_groups(spec: specs.Mapping, names: Collection[str]) -> None:
+def check_groups(spec: values.Mapping, names: Collection[str]) -> None:
     """Check `groupBy` of expressions about anybody's series: labels that netsre's own do not clash with."""
     for name in names:
         if name in spec_parts.RESERVED - {conventions.NODE}:
@@ -91,7 +91,7 @@ def check_groups(spec: specs.Mapping, names: Collection[str]) -> None:
         spec.wrong("groupBy", codes.RESERVED_LABEL, message)
 
 
-def _expression(body: specs.Mapping, key: str) -> str | None:
+def _expression(body: values.Mapping, key: str) -> str | None:
     text = body.text(key)
     if text is None:
         return None

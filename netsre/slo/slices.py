@@ -11,7 +11,7 @@ from fractions import Fraction
 from typing import Final
 
 from netsre import clock
-from netsre.model import specs
+from netsre.model import values
 from netsre.model.levels import Slices
 from netsre.slo import codes, exact
 from netsre.slo.indicators import Measure
@@ -41,7 +41,7 @@ def judge(slices: Slices, sums: Sums) -> Measure:
     return Measure(exact.twelve_digits(errors), _ONE)
 
 
-def read(spec: specs.Mapping, shortest: Iterable[int]) -> Slices | None:
+def read(spec: values.Mapping, shortest: Iterable[int]) -> Slices | None:
     """Read `budgeting`, which may be left out; `shortest` are the short windows of the policy's rules."""
     written = spec.mapping("budgeting", required=False)
     if written is None:

@@ -6,7 +6,7 @@ from typing import Final
 
 from netsre import conventions
 from netsre.metrics.registry import REGISTRY, Kind, Metric
-from netsre.model import literals, samples, specs
+from netsre.model import linting, literals, samples, values
 from netsre.model.levels import Matcher, Selector
 from netsre.slo import codes, selectors
 
@@ -16,7 +16,7 @@ _INDICATOR_FOR: Final[Mapping[Kind, str]] = MappingProxyType(
 RESERVED: Final = frozenset({"alertname", "severity", "service", "slo", "window", "le", conventions.NODE})
 
 
-def selector(body: specs.Mapping, kind: Kind) -> Selector | None:
+def selector(body: values.Mapping, kind: Kind) -> Selector | None:
     """Read `metric`, which must be of a kind that the agent exposes, and `match`; None when one is wrong."""
     name = body.text("metric")
     matchers = _matchers(body)
@@ -36,7 +36,7 @@ def labels_of(metric: Metric) -> tuple[str, ...]:
     return (*metric.labels, conventions.NODE)
 
 
-def group_by(spec: specs.Mapping, metrics: Collection[str]) -> tuple[str, ...]:
+def group_by(spec: values.Mapping, metrics: Collection[str]) -> tuple[str, ...]:
     """Read `groupBy`: labels that each of these metrics has, each once."""
     sequence = spec.sequence("groupBy", required=False)
     names = sequence.texts() if sequence else ()
@@ -52,7 +52,7 @@ def group_by(spec: specs.Mapping, metrics: Collection[str]) -> tuple[str, ...]:
     return names
 
 
-def metadata_labels(metadata: specs.Mapping, groups: Sequence[str]) -> samples.Labels:
+def metadata_labels(metadata: values.Mapping, groups: Sequence[str]) -> samples.Labels:
     """Read `labels`, none of which may be one that netsre sets; then the metadata is at its end."""
     part = metadata.mapping("labels", required=False)
     metadata.end()
@@ -69,15 +69,15 @@ def metadata_labels(metadata: specs.Mapping, groups: Sequence[str]) -> samples.L
     return samples.labels(pairs)
 
 
-def service(spec: specs.Mapping, *, required: bool = True) -> str | None:
+def service(spec: values.Mapping, *, required: bool = True) -> str | None:
     """Read `service`: whose promise it is."""
     name = spec.text("service", required=required)
     if name is not None and not name.strip():
-        spec.wrong("service", specs.MISSING, "is empty; write whose promise it is, such as node-datapath")
+        spec.wrong("service", linting.MISSING, "is empty; write whose promise it is, such as node-datapath")
     return name
 
 
-def runbook(body: specs.Mapping, known: Collection[str] | None) -> str | None:
+def runbook(body: values.Mapping, known: Collection[str] | None) -> str | None:
     """Read `runbook`: one of the known names, any where nobody asks (None)."""
     name = body.name("runbook", required=False)
     if name is not None and known is not None and name not in known:
@@ -86,7 +86,7 @@ def runbook(body: specs.Mapping, known: Collection[str] | None) -> str | None:
     return name
 
 
-def _metric(body: specs.Mapping, name: str, kind: Kind) -> Metric | None:
+def _metric(body: values.Mapping, name: str, kind: Kind) -> Metric | None:
     metric = REGISTRY.get(name)
     if metric is None:
         alike = (
@@ -107,7 +107,7 @@ def _metric(body: specs.Mapping, name: str, kind: Kind) -> Metric | None:
     return metric
 
 
-def _matchers(body: specs.Mapping) -> tuple[Matcher, ...] | None:
+def _matchers(body: values.Mapping) -> tuple[Matcher, ...] | None:
     text = body.text("match", required=False)
     if text is None:
         return () if "match" not in body else None

@@ -1,0 +1,88 @@
+"""Files that name noisy clients: whose tickets wait until a day, by whom and why.
+
+apiVersion: netsre.dev/v1
+kind: NoisyClients
+metadata: {name: known}
+spec:
+  clients:
+    - {src: default/scanner, until: '2027-01-31', owner: ann, reason: It asks every port once a night.}
+"""
+
+import datetime
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from netsre.alerting import codes
+from netsre.model import linting, literals, specs, values
+
+KIND: Final = "NoisyClients"
+DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
+LONGEST: Final = datetime.timedelta(days=180)
+"""Who forgets an end must not be deaf to a client for good."""
+
+
+@dataclass(frozen=True, slots=True)
+class NoisyClient:
+    """A client whose tickets are muted until a day is over, in UTC."""
+
+    src: str
+    until: datetime.date
+    owner: str
+    reason: str
+
+
+def parse(texts: Mapping[str, str], today: datetime.date) -> tuple[NoisyClient, ...]:
+    """Read files (name to text) strictly; raises `SpecErrors`, also for an end in the past."""
+    findings = linting.Findings()
+    documents = [
+        document
+        for file, text in sorted(texts.items())
+        for document in specs.documents(text, file, {KIND}, findings)
+    ]
+    specs.refuse_duplicates(documents, codes.SAME_CLIENT, "file of noisy clients", findings)
+    found: dict[str, NoisyClient] = {}
+    for document in documents:
+        document.metadata.end()
+        listed = document.spec.sequence("clients")
+        document.spec.end()
+        for part in listed.mappings() if listed is not None else ():
+            client = _client(part, today)
+            if client is not None and client.src in found:
+                message = f"{literals.shown(client.src)} is muted already; write it once"
+                part.wrong("src", codes.SAME_CLIENT, message)
+            elif client is not None:
+                found[client.src] = client
+    findings.raise_if_any()
+    return tuple(found.values())
+
+
+def _client(part: values.Mapping, today: datetime.date) -> NoisyClient | None:
+    src, owner, reason = (part.text(key) for key in ("src", "owner", "reason"))
+    until = _until(part, today)
+    part.end()
+    if src is None or owner is None or reason is None or until is None:
+        return None
+    return NoisyClient(src, until, owner, reason)
+
+
+def _until(part: values.Mapping, today: datetime.date) -> datetime.date | None:
+    text = part.text("until")
+    if text is None:
+        return None
+    try:
+        # fromisoformat reads more forms than people know.
+        until = datetime.date.fromisoformat(text) if DATE.fullmatch(text) else None
+    except ValueError:
+        until = None
+    if until is None:
+        message = f"{literals.shown(text)} is no day; write one such as '{today + LONGEST / 2}'"
+    elif until < today:
+        message = f"was over on {until}; remove the client, or look whether it is still noisy"
+    elif until > today + LONGEST:
+        message = f"is further away than {LONGEST.days} days; write a day up to {today + LONGEST}"
+    else:
+        return until
+    part.wrong("until", codes.CLIENT_END, message)
+    return None
