@@ -56,10 +56,9 @@ def measure() -> AgentFigures:
 
 
 def _children(pid: int) -> list[int]:
-    """Return the processes that belong to an agent."""
-    return [
-        int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
-    ]
+    """Return the processes that belong to an agent: its children, and theirs."""
+    found = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
+    return [one for child in map(int, found) for one in (child, *_children(child))]
 
 
 @contextmanager

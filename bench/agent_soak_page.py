@@ -1,27 +1,11 @@
 """What a soak of the agent found, as a section of docs/benchmarks.md that `make bench` leaves as it is."""
 
 import datetime
-from pathlib import Path
 from typing import Final
 
 from bench.agent_soak import Outcome
 
-PAGE: Final = Path(__file__).parent.parent / "docs" / "benchmarks.md"
-_TITLE: Final = "## Soak of the agent"
-
-
-def kept() -> str:
-    """Return the section as it stands in the page, empty where there is none."""
-    text = PAGE.read_text(encoding="utf-8") if PAGE.exists() else ""
-    _, title, rest = text.partition(f"\n{_TITLE}")
-    return title + rest
-
-
-def keep(section: str) -> None:
-    """Put a section into the page, in place of the one that is there."""
-    text = PAGE.read_text(encoding="utf-8")
-    before, _, _ = text.partition(f"\n{_TITLE}")
-    PAGE.write_text(f"{before.rstrip()}\n\n{section}", encoding="utf-8")
+TITLE: Final = "Soak of the agent"
 
 
 def section(found: Outcome, machine: str, day: datetime.date) -> str:
@@ -33,9 +17,7 @@ def section(found: Outcome, machine: str, day: datetime.date) -> str:
             (what, made, found.counted[what]) for what, made in sorted(found.made.items())
         )
     )
-    return f"""{_TITLE}
-
-Written by `make soak` on {day.isoformat()}. Do not edit.
+    return f"""Written by `make soak` on {day.isoformat()}. Do not edit.
 
 {found.seconds / 60:.0f} minutes, {found.connects} connection attempts in two network namespaces, a flow log,
 and a scrape of {found.series} series every five seconds.

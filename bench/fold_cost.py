@@ -45,6 +45,8 @@ _SHAPES: Final = {
     "denied_sources": MapShape(syscalls.HASH, 16, flows.DENIAL.size),
     "last_denial_ns": MapShape(2, 4, 8),
     "attempts_overflow": MapShape(syscalls.PERCPU_ARRAY, 4, 8),
+    "refusals": MapShape(syscalls.HASH, 8, flows.REFUSAL.size),
+    "refusals_overflow": MapShape(syscalls.PERCPU_ARRAY, 4, 8),
     "workload_rules": MapShape(2, 4, 4),
 }
 

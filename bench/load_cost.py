@@ -13,7 +13,8 @@ from typing import Final
 from netsre.adapters.bpf import syscalls, tracepoints
 from netsre.adapters.bpf.loads import LoadProbe
 from netsre.adapters.bpf.programs import Kind, load
-from netsre.adapters.bpf.session import Runs, Session, open_session
+from netsre.adapters.bpf.session import Session, open_session
+from netsre.adapters.bpf.syscalls import Runs
 from netsre.app.resources import directory
 from netsre.datapath.probes import LOADS
 

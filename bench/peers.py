@@ -39,7 +39,9 @@ _TELLING: Final = re.compile(r"error:|Failed to|Exception: |cannot attach")
 _LOST: Final = re.compile(r"lost (\d+) samples")
 
 _BY_KPROBES: Final = frozenset({"tcptracer"})
-_MOUNTED: Final = 'mount -t tracefs nodev /sys/kernel/tracing && exec "$@"'
+_MOUNTED: Final = (
+    '[ -e /sys/kernel/tracing/events ] || mount -t tracefs nodev /sys/kernel/tracing && exec "$@"'
+)
 """The events of tracepoints are read there; for the tool alone, where nobody has mounted it."""
 _LAUNCHER: Final = """
 import runpy, sys, bcc
@@ -132,7 +134,8 @@ def _tool(tool: str, path: str, headers: Path, program: Traffic, port: int, rate
         words = said.read()
     if cost is None:
         lines = [line.strip() for line in words.splitlines() if line.strip()]
-        return Absent(tool, next((line for line in lines if _TELLING.search(line)), "it attached nothing"))
+        last = f"it attached nothing, and said {lines[-1]!r}" if lines else "it attached nothing"
+        return Absent(tool, next((line for line in lines if _TELLING.search(line)), last))
     return dataclasses.replace(cost, lost=sum(int(number) for number in _LOST.findall(words)))
 
 

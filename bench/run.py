@@ -6,19 +6,28 @@ all the same, because the speed of a shared machine is not a test.
 
 import datetime
 import sys
-from collections.abc import Sequence
+import traceback
+from collections.abc import Callable, Mapping, Sequence
 from statistics import median
+from types import MappingProxyType
+from typing import Final
 
 from bench import (
     agent_limits,
     agent_process,
     agent_soak_page,
+    balance_cost,
     datagram_cost,
     engine_scale,
     kernel_cost,
     load_cost,
     loop,
     packet_cost,
+    policy_change,
+    policy_cost,
+    policy_link,
+    policy_packet,
+    prefilter_cost,
     prometheus_scale,
     service_cost,
     slo_baseline,
@@ -26,9 +35,9 @@ from bench import (
     tracepoint_cost,
     webhook,
 )
-from bench.agent_soak_page import PAGE
 from bench.lines import Line
 from bench.machine import machine
+from bench.page import BENCHMARKS
 from netsre import __version__
 
 
@@ -85,6 +94,29 @@ def service_lines(costs: Sequence[service_cost.ServiceCost]) -> list[Line]:
             None,
         )
         for cost in costs
+    ]
+
+
+def balance_lines(costs: Sequence[balance_cost.BalanceCost], connect: balance_cost.ConnectCost) -> list[Line]:
+    """Return the rows on the balancer of services."""
+    return [
+        *(
+            Line(
+                f"balancer of services in the kernel, per connect() of UDP: {cost.what}",
+                f"{cost.added_ns:.0f} ns added ({cost.program_ns:.0f} ns as the kernel counts)",
+                f"empty program {cost.empty_ns:.0f} ns",
+                "",
+                None,
+            )
+            for cost in costs
+        ),
+        Line(
+            "balancer of services: a connect() of TCP over loopback, as its client sees it",
+            f"{connect.balanced_ns / 1000:.1f} us added to {connect.direct_ns / 1000:.1f} us",
+            f"a rule of nftables adds {connect.translated_ns / 1000:.1f} us",
+            "",
+            None,
+        ),
     ]
 
 
@@ -146,6 +178,34 @@ def packet_lines(costs: Sequence[packet_cost.PacketCost]) -> list[Line]:
             f"{cost.passed_ns:.0f} ns another source, passed",
             f"<= {budgets[cost.hook]} ns",
             cost.dropped_ns <= budgets[cost.hook],
+        )
+        for cost in costs
+    ]
+
+
+def policy_packet_lines(costs: Sequence[policy_packet.PolicyCost]) -> list[Line]:
+    """Return the rows on the policy programs of TC."""
+    return [
+        Line(
+            f"policy program, per packet: {cost.what}",
+            f"{cost.program_ns:.0f} ns ({cost.counted_ns:.0f} ns as the kernel counts)",
+            f"empty program {cost.empty_ns:.0f} ns ({cost.empty_counted_ns:.0f} ns)",
+            "<= 250 ns" if cost.has_budget else "",
+            cost.program_ns <= 250 if cost.has_budget else None,
+        )
+        for cost in costs
+    ]
+
+
+def prefilter_lines(costs: Sequence[prefilter_cost.PrefilterCost]) -> list[Line]:
+    """Return the rows on the prefilter."""
+    return [
+        Line(
+            f"prefilter at XDP, per packet: {cost.what}",
+            f"{cost.ns:.0f} ns",
+            f"empty program {cost.empty_ns:.0f} ns",
+            "<= 120 ns" if cost.has_budget else "",
+            cost.ns <= 120 if cost.has_budget else None,
         )
         for cost in costs
     ]
@@ -286,14 +346,9 @@ def loop_lines(figures: Sequence[loop.LoopFigures]) -> list[Line]:
     return lines
 
 
-def page(lines: Sequence[Line], machine: str, day: datetime.date) -> str:
-    """Return the whole page."""
-    rows = "\n".join(line.row() for line in lines)
-    return f"""# Benchmarks
+HEAD: Final = """# Benchmarks
 
-Written by `make bench` on {day.isoformat()}, netsre {__version__}. Do not edit.
-
-Machine: {machine}.
+Written by `make bench` and `make soak`. Do not edit.
 
 Medians over rounds. The kernel's run-time statistics charge every run of a program with two readings of the
 kernel's clock; an empty program on the same tracepoint, measured at the same moment on the same state
@@ -303,6 +358,17 @@ What an agent adds to a load is its process and its programs, as the kernel coun
 the kernel's clock; bcc's tools are measured with them, and so is the agent beside them. They print to
 nowhere.
 
+Traffic through a node that polices it goes from a client through a forwarding node to a server, over veth
+pairs as they come (GSO and GRO are on), in IPv4; the server is the endpoint. Each figure is the median of
+the ratios to the run without anything in the same round, with the half of all rounds that is around it;
+"nothing again" is that run against itself, the noise. The time of processors is that of client and server,
+packets that the kernel takes meanwhile included, and of its threads for packets: what others do on the
+machine is hardly in it. nftables has the same rules in two sets, and passes what belongs to a known
+connection first.
+
+A change of policies is measured from the start of the command to the first packet on a link that is decided
+anew; the time on a processor is that of the command itself until then.
+
 slo-generator computes the same service levels over the same eight windows. In memory it is given the events
 of each window, which netsre sums itself, and makes every report; to decide, netsre works out those levels
 that are near a factor, and the others when somebody asks. The Prometheus is a real server with the counters
@@ -310,11 +376,17 @@ of twenty nodes: one sample every 5 minutes for thirty days, every 15 s in the l
 one every 5 s. There slo-generator asks for each window anew, one query after the other; netsre's controller
 keeps sums, asks for what is new and brings it to its disk. Measured are its evaluations as it reports them,
 the first left out. Queries are those that the Prometheus itself counted.
+"""
+
+
+def section(lines: Sequence[Line], machine: str, day: datetime.date) -> str:
+    """Return what was measured of one part."""
+    rows = "\n".join(line.row() for line in lines)
+    return f"""Measured on {day.isoformat()} with netsre {__version__}. Machine: {machine}.
 
 | what | figure | baseline in the same run | budget | |
 |---|---|---|---|---|
-{rows}
-"""
+{rows}"""
 
 
 def _say(what: str) -> None:
@@ -331,36 +403,59 @@ def _service_level_lines() -> list[Line]:
         return lines + prometheus_lines(prometheus_scale.measure(baseline, _say))
 
 
-def main() -> None:
-    """Measure, print, write."""
-    _say("measuring the probe in the kernel …")
-    lines = kernel_lines(kernel_cost.measure())
-    _say("measuring the TCP and drops probes in the kernel …")
-    lines += tracepoint_lines(tracepoint_cost.measure())
-    _say("measuring the UDP probe in the kernel …")
-    lines += datagram_lines(*datagram_cost.measure())
-    _say("measuring the probe of connections to services …")
-    lines += service_lines(service_cost.measure())
-    _say("measuring the probe of program loads …")
-    lines += load_lines(load_cost.measure())
-    _say("measuring the programs that drop blocked sources …")
-    lines += packet_lines(packet_cost.measure())
-    _say("measuring the reading of connection tables …")
-    lines += table_lines(table_cost.measure())
-    _say("measuring the agent's process …")
-    lines += agent_lines(agent_process.measure())
-    lines += agent_limits.lines(_say)
-    _say("measuring the webhook …")
-    lines += webhook_lines(webhook.measure())
-    lines += _service_level_lines()
-    _say("measuring the loop, in drills …")
-    lines += loop_lines(loop.measure())
-    text = page(lines, machine(), datetime.datetime.now(tz=datetime.UTC).date())
-    text += "".join(f"\n{section}" for section in filter(None, [agent_soak_page.kept()]))
-    PAGE.write_text(text, encoding="utf-8")
-    print(text)
-    _say(f"wrote {PAGE}")
+_PARTS: Final[Mapping[str, Callable[[], list[Line]]]] = MappingProxyType(
+    {
+        "the flow probe in the kernel": lambda: kernel_lines(kernel_cost.measure()),
+        "the TCP and drops probes in the kernel": lambda: tracepoint_lines(tracepoint_cost.measure()),
+        "the UDP probe in the kernel": lambda: datagram_lines(*datagram_cost.measure()),
+        "the probe of connections to services": lambda: service_lines(service_cost.measure()),
+        "the balancer": lambda: balance_lines(*balance_cost.measure()),
+        "the probe of program loads": lambda: load_lines(load_cost.measure()),
+        "the programs that drop blocked sources": lambda: packet_lines(packet_cost.measure()),
+        "the policy programs": lambda: policy_packet_lines(policy_packet.measure()),
+        "the policy datapath on the way of traffic": lambda: policy_link.lines(policy_link.measure()),
+        "the prefilter": lambda: prefilter_lines(prefilter_cost.measure()),
+        "the reading of connection tables": lambda: table_lines(table_cost.measure()),
+        "the compiler of policies": lambda: policy_cost.lines(policy_cost.measure()),
+        "the policy datapath, until a change is active": lambda: policy_change.lines(policy_change.measure()),
+        "the process of the agent": lambda: agent_lines(agent_process.measure()),
+        "the agent at its limits": lambda: agent_limits.lines(_say),
+        "the webhook": lambda: webhook_lines(webhook.measure()),
+        "service levels": _service_level_lines,
+        "the loop, in drills": lambda: loop_lines(loop.measure()),
+    }
+)
+
+
+def _title(what: str) -> str:
+    return what[0].upper() + what[1:]
+
+
+ORDER: Final = (*map(_title, _PARTS), agent_soak_page.TITLE)
+"""Of the sections."""
+
+
+def main(words: Sequence[str]) -> int:
+    """Measure, print, and renew the sections of the page; with words only parts that have one of them.
+
+    A part that fails costs its own section alone; return the exit code.
+    """
+    parts = {what: part for what, part in _PARTS.items() if not words or any(one in what for one in words)}
+    failed = []
+    for what, part in parts.items():
+        _say(f"measuring {what} …")
+        try:
+            rows = part()
+        except Exception:  # noqa: BLE001  it is told, and what the others took minutes for is not lost
+            traceback.print_exc()
+            failed.append(what)
+            continue
+        _say("\n".join(line.row() for line in rows))
+        today = datetime.datetime.now(tz=datetime.UTC).date()
+        BENCHMARKS.renew(HEAD, {_title(what): section(rows, machine(), today)}, ORDER)
+    _say(f"failed: {', '.join(failed)}" if failed else f"wrote {BENCHMARKS.path}")
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(sys.argv[1:]))

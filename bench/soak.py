@@ -3,10 +3,11 @@
 After every death: the survivors end or recover by themselves, a sweep leaves nothing, and the database is
 whole. The result goes to docs/soak.md with its date; the exit code is 1 when any round failed. Rounds and
 seed: `make soak SOAK_ARGS="--starts 200 --drills 84 --seed 7"`. 42 drills are every victim at every stage
-once; nothing else may use the connection tables meanwhile.
+once; nothing else may use the connection tables meanwhile. At the end a million hostile packets run through
+the policy programs.
 
 Before that, the agent alone runs under full load for ten minutes; its result is a section of
-docs/benchmarks.md. By itself: `make soak SOAK_ARGS="--starts 0 --drills 0"`.
+docs/benchmarks.md. By itself: `make soak SOAK_ARGS="--starts 0 --drills 0 --packets 0"`.
 """
 
 import argparse
@@ -25,7 +26,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from bench import agent_soak, agent_soak_page, drill_rounds
+from bench import agent_soak, agent_soak_page, drill_rounds, policy_hostile
 from bench.lab_process import (
     END_SECONDS,
     START_SECONDS,
@@ -36,9 +37,9 @@ from bench.lab_process import (
     wait,
 )
 from bench.machine import machine
+from bench.page import BENCHMARKS, SOAK
 from netsre.clock import SystemClock, rfc3339
 
-_PAGE: Final = Path(__file__).parent.parent / "docs" / "soak.md"
 _VICTIMS: Final = ("up", "agent", "controller")
 
 _ABOUT: Final = """\
@@ -62,12 +63,12 @@ class Campaign:
     held: Counter[str] = field(default_factory=Counter)
     failures: list[str] = field(default_factory=list)
 
-    def section(self) -> str:
+    def section(self, when: str) -> str:
         """Return the part of the page about it."""
         rows = "\n".join(f"| {what} | {count} |" for what, count in sorted(self.held.items()))
         listed = "\n".join(f"- {failure}" for failure in self.failures) or "None."
         count = sum(self.held.values()) + len(self.failures)
-        return f"""## {self.title}: {count} rounds
+        return f"""{count} rounds on {when}.
 
 {self.about}
 
@@ -100,21 +101,23 @@ def one_start(directory: Path, dice: random.Random) -> str:
     return f"{victim}, then {ending}"
 
 
-def _report(campaigns: list[Campaign], seed: int, seconds: float) -> str:
-    day = rfc3339(SystemClock().now())[:10]
-    sections = "\n".join(campaign.section() for campaign in campaigns if campaign.rounds)
-    return f"""# Soak
+_HEAD: Final = """# Soak
 
-Written by `make soak` on {day}; seed {seed}, {datetime.timedelta(seconds=round(seconds))}. Do not edit.
-
-{sections}"""
+Written by `make soak`. Do not edit. A soak of the agent is in [benchmarks.md](benchmarks.md).
+"""
 
 
-def _campaigns(starts: int, drills: int) -> list[Campaign]:
+def _campaigns(starts: int, drills: int, packets: int) -> list[Campaign]:
     how = "killed, and how the rest ended"
     first = Campaign("Starts and stops", _ABOUT, how, one_start, starts)
     how = "killed or stopped, and at which stage: how the drill ended"
-    return [first, Campaign("Drills", drill_rounds.ABOUT, how, drill_rounds.Drills(), drills)]
+    second = Campaign("Drills", drill_rounds.ABOUT, how, drill_rounds.Drills(), drills)
+    about = policy_hostile.ABOUT
+    return [
+        first,
+        second,
+        Campaign("Hostile packets", about, "answered and counted", policy_hostile.one_round, packets),
+    ]
 
 
 def main() -> int:
@@ -122,14 +125,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--starts", type=int, default=100)
     parser.add_argument("--drills", type=int, default=42)
+    parser.add_argument("--packets", type=int, default=10, help="hundreds of thousands")
     parser.add_argument("--agent-minutes", type=float, default=10.0)
     parser.add_argument("--seed", type=int, default=20261123)
     options = parser.parse_args()
     # A soak that is ended ends its netsre too.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     held = not options.agent_minutes or _agent_holds(options.agent_minutes * 60)
-    campaigns = _campaigns(options.starts, options.drills)
-    began = time.monotonic()
+    campaigns = _campaigns(options.starts, options.drills, options.packets)
+    titles = [campaign.title for campaign in campaigns]
+    when = f"{rfc3339(SystemClock().now())[:10]}, seed {options.seed}"
     for campaign in campaigns:
         dice = random.Random(options.seed)  # noqa: S311  # repeatable, not secret
         directory = Path(tempfile.mkdtemp(prefix="netsre-soak-"))
@@ -141,11 +146,11 @@ def main() -> int:
                     f"{campaign.title} {number}/{campaign.rounds}: {len(campaign.failures)} failed",
                     flush=True,
                 )
-                _PAGE.write_text(_report(campaigns, options.seed, time.monotonic() - began), encoding="utf-8")
+                SOAK.renew(_HEAD, {campaign.title: campaign.section(when)}, titles)
         finally:
             shutil.rmtree(directory)
         if campaign.rounds:
-            print(f"wrote {_PAGE}")
+            print(f"wrote {SOAK.path}")
     return 1 if not held or any(campaign.failures for campaign in campaigns) else 0
 
 
@@ -153,8 +158,8 @@ def _agent_holds(seconds: float) -> bool:
     """Soak the agent alone, keep what was found, and tell whether all of it was as it must be."""
     found = agent_soak.measure(seconds, lambda what: print(what, flush=True))
     today = datetime.datetime.now(tz=datetime.UTC).date()
-    agent_soak_page.keep(agent_soak_page.section(found, machine(), today))
-    print(f"agent: {'held' if found.held else 'did not hold'}; wrote {agent_soak_page.PAGE}", flush=True)
+    BENCHMARKS.put(agent_soak_page.TITLE, agent_soak_page.section(found, machine(), today))
+    print(f"agent: {'held' if found.held else 'did not hold'}; wrote {BENCHMARKS.path}", flush=True)
     return found.held
 
 

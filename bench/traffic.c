@@ -8,33 +8,15 @@
  *
  * RATE is for each second; 0 is as fast as can be, with WINDOW connections in flight. An attempt without an answer
  * is closed after HOLD_MS. At its end, or at SIGTERM, it prints what it made and what came of it, one word and one
- * number a line; "lag_ms" is how late the latest attempt began. Everything is closed by a reset: no port waits.
+ * number a line; "lag_ms" is how late the latest attempt began, "cpu_ns" the time of processors that it was charged
+ * with, what the kernel did meanwhile for its packets included. Everything is closed by a reset: no port waits.
  */
-#define _GNU_SOURCE
-#include <arpa/inet.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <signal.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/epoll.h>
-#include <sys/resource.h>
-#include <sys/socket.h>
-#include <time.h>
-#include <unistd.h>
+#include "traffic.h"
 
 #define MOST_FDS 65536
 #define MOST_STARTS 64
 #define WINDOW 64
 #define EVENTS 256
-
-static volatile sig_atomic_t stopped;
-static struct sockaddr_storage address;
-static socklen_t address_bytes;
 
 static uint64_t made, answered, refused, other, held, lag_ns;
 static uint64_t in_flight;
@@ -46,63 +28,10 @@ static struct {
 static uint64_t queue_head, queue_tail;
 static uint64_t began_of[MOST_FDS];
 
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000ULL + (uint64_t)now.tv_nsec;
-}
-
-static void stop(int number)
-{
-	(void)number;
-	stopped = 1;
-}
-
-static void fail(const char *what)
-{
-	perror(what);
-	exit(1);
-}
-
-static void parse_address(const char *text, const char *port)
-{
-	struct sockaddr_in *four = (struct sockaddr_in *)&address;
-	struct sockaddr_in6 *six = (struct sockaddr_in6 *)&address;
-
-	if (inet_pton(AF_INET, text, &four->sin_addr) == 1) {
-		four->sin_family = AF_INET;
-		four->sin_port = htons((uint16_t)atoi(port));
-		address_bytes = sizeof(*four);
-	} else if (inet_pton(AF_INET6, text, &six->sin6_addr) == 1) {
-		six->sin6_family = AF_INET6;
-		six->sin6_port = htons((uint16_t)atoi(port));
-		address_bytes = sizeof(*six);
-	} else {
-		fail(text);
-	}
-}
-
-static void reset(int fd)
-{
-	struct linger abrupt = {.l_onoff = 1, .l_linger = 0};
-
-	setsockopt(fd, SOL_SOCKET, SO_LINGER, &abrupt, sizeof(abrupt));
-	close(fd);
-}
-
 static int serve(void)
 {
-	int one = 1, fd = socket(address.ss_family, SOCK_STREAM, 0);
+	int fd = bound(SOCK_STREAM);
 
-	if (fd < 0)
-		fail("socket");
-	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	if (bind(fd, (struct sockaddr *)&address, address_bytes) || listen(fd, 4096))
-		fail("listen");
-	puts("ready");
-	fflush(stdout);
 	while (!stopped) {
 		int client = accept(fd, NULL, NULL);
 
@@ -111,7 +40,8 @@ static int serve(void)
 			reset(client);
 		}
 	}
-	printf("accepted %llu\n", (unsigned long long)answered);
+	say("accepted", answered);
+	say_cpu();
 	return 0;
 }
 
@@ -214,7 +144,7 @@ static int connect_all(uint64_t rate, double seconds, uint64_t hold_ns)
 		harvest(poll, made < due || !rate ? 0 : 1);
 		give_up(now, hold_ns);
 	}
-	printf("nanoseconds %llu\n", (unsigned long long)(now_ns() - first));
+	say("nanoseconds", now_ns() - first);
 	while (in_flight) {
 		harvest(poll, 10);
 		give_up(now_ns(), hold_ns);
@@ -241,13 +171,10 @@ static int send_all(uint64_t rate, double seconds)
 int main(int count, char **words)
 {
 	struct rlimit most = {.rlim_cur = MOST_FDS, .rlim_max = MOST_FDS};
-	struct sigaction ending = {.sa_handler = stop};
 
 	if (count < 4)
 		return 2;
-	/* Without SA_RESTART: accept is to return. */
-	sigaction(SIGTERM, &ending, NULL);
-	sigaction(SIGINT, &ending, NULL);
+	stop_at_sigterm();
 	setrlimit(RLIMIT_NOFILE, &most);
 	parse_address(words[2], words[3]);
 	if (!strcmp(words[1], "serve"))
@@ -258,8 +185,12 @@ int main(int count, char **words)
 		send_all((uint64_t)atoll(words[4]), atof(words[5]));
 	else
 		return 2;
-	printf("made %llu\nanswered %llu\nrefused %llu\nheld %llu\nother %llu\nlag_ms %llu\n", (unsigned long long)made,
-	       (unsigned long long)answered, (unsigned long long)refused, (unsigned long long)held,
-	       (unsigned long long)other, (unsigned long long)lag_ns / 1000000ULL);
+	say("made", made);
+	say("answered", answered);
+	say("refused", refused);
+	say("held", held);
+	say("other", other);
+	say("lag_ms", lag_ns / 1000000ULL);
+	say_cpu();
 	return 0;
 }

@@ -1,4 +1,4 @@
-"""Traffic of a known amount, by a small program in C: a generator in Python would be the bottleneck.
+"""Traffic by small programs in C, `traffic.c` and `volume.c`: a generator in Python would be the bottleneck.
 
 `cc` compiles it where it is needed; every run is bounded in time by what it is asked for.
 """
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-_SOURCE: Final = Path(__file__).parent / "traffic.c"
+_SOURCES: Final = Path(__file__).parent
 _SPARE_SECONDS: Final = 60.0
 """For what a busy machine is late with."""
 
@@ -30,14 +30,16 @@ class Traffic:
         return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
     @contextlib.contextmanager
-    def serving(self, address: str, port: int, namespace: str | None = None) -> Iterator[None]:
-        """Accept connections meanwhile."""
-        with self.start("serve", address, port, namespace=namespace) as server:
+    def serving(
+        self, address: str, port: int, namespace: str | None = None, word: str = "serve"
+    ) -> Iterator[subprocess.Popen[str]]:
+        """Accept connections meanwhile, or what else the word stands for."""
+        with self.start(word, address, port, namespace=namespace) as server:
             try:
                 if server.stdout is None or server.stdout.readline() != "ready\n":
                     message = f"nobody serves {address} port {port}"
                     raise RuntimeError(message)
-                yield
+                yield server
             finally:
                 server.send_signal(signal.SIGTERM)
                 server.wait()
@@ -52,9 +54,9 @@ def result(process: subprocess.Popen[str], seconds: float) -> Mapping[str, int]:
 
 
 @contextlib.contextmanager
-def compiled() -> Iterator[Traffic]:
+def compiled(name: str = "traffic") -> Iterator[Traffic]:
     """Compile the program for as long as it is needed."""
     with tempfile.TemporaryDirectory(prefix="netsre-bench-") as place:
-        path = Path(place) / "traffic"
-        subprocess.run(["cc", "-O2", "-o", str(path), str(_SOURCE)], check=True)
+        path = Path(place) / name
+        subprocess.run(["cc", "-O2", "-o", str(path), str(_SOURCES / f"{name}.c")], check=True)
         yield Traffic(path)
