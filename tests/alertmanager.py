@@ -13,7 +13,7 @@ from typing import Any, Final
 import httpx
 
 from netsre.app.local import alertmanager as shipped
-from tests.machine import free_port, wait_until
+from tests.machine import PATIENCE, free_port, wait_until
 
 TOKEN: Final = "what-the-tests-show"  # noqa: S105
 
@@ -27,16 +27,16 @@ class Alertmanager:
 
     def alerts(self) -> list[dict[str, Any]]:
         """Return the alerts that fire there."""
-        found: list[dict[str, Any]] = httpx.get(f"{self.url}/api/v2/alerts", timeout=5).json()
+        found: list[dict[str, Any]] = httpx.get(f"{self.url}/api/v2/alerts", timeout=PATIENCE).json()
         return found
 
     def post(self, *alerts: dict[str, Any]) -> None:
         """Tell it of alerts."""
-        httpx.post(f"{self.url}/api/v2/alerts", json=alerts, timeout=5).raise_for_status()
+        httpx.post(f"{self.url}/api/v2/alerts", json=alerts, timeout=PATIENCE).raise_for_status()
 
     def notifications(self) -> int:
         """Return how many requests to the webhook it has tried."""
-        text = httpx.get(f"{self.url}/metrics", timeout=5).text
+        text = httpx.get(f"{self.url}/metrics", timeout=PATIENCE).text
         name = 'alertmanager_notification_requests_total{integration="webhook"}'
         [count] = [line.split()[-1] for line in text.splitlines() if line.startswith(name)]
         return int(float(count))
@@ -68,12 +68,12 @@ def alertmanager(
         yield running
     finally:
         process.terminate()
-        process.wait(15)
+        process.wait(PATIENCE)
 
 
 def _ready(running: Alertmanager) -> bool:
     with contextlib.suppress(httpx.HTTPError):
-        return httpx.get(f"{running.url}/-/ready", timeout=1).is_success
+        return httpx.get(f"{running.url}/-/ready", timeout=PATIENCE).is_success
     return False
 
 

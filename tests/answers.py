@@ -33,7 +33,7 @@ def listening(handler: type[Handler]) -> Iterator[int]:
             yield listener.server_address[1]
         finally:
             listener.shutdown()
-            thread.join(5)
+            thread.join()
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ import collections
 import os
 import pathlib
 import re
+import signal
 import time
 from collections.abc import Generator
 from typing import Final
@@ -17,32 +18,37 @@ from typing import Final
 import hypothesis
 import pytest
 
-from tests import needs, queues
+from tests import machine, needs, queues
 
 HERE: Final = pathlib.Path(__file__).parent
 IN_CI: Final = os.environ.get("CI") == "true"
 
 _IMPLIED_NEEDS: Final[dict[str, tuple[str, ...]]] = {"kernel": ("root", "bpf", "btf", "bcc"), "system": ()}
 """What a marker stands for; a test in `tests/<marker>/` has the marker by living there."""
-_TIMEOUTS: Final = {"kernel": 60, "system": 120}
-"""Seconds, for tests that start programs; a unit test has the default of pyproject.toml."""
 
 _NAMESPACES: Final = pathlib.Path("/run/netns")
 _OWNED: Final = re.compile(r"netsre-[a-z0-9]+-(?P<pid>\d+)-[0-9a-z]+-")
-_SWEEP_PATIENCE: Final = 2.0
 _BEFORE: Final = pytest.StashKey[set[str]]()
 _LEFT: Final = pytest.StashKey[set[str]]()
 
 # A busy machine is no reason to call a property false, and CI must find the same thing twice. What repeats a
 # failure is printed, so nothing is kept in the checkout.
 hypothesis.settings.register_profile(
-    "netsre", deadline=None, derandomize=IN_CI, print_blob=True, database=None
+    "netsre",
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+    derandomize=IN_CI,
+    print_blob=True,
+    database=None,
 )
 hypothesis.settings.load_profile("netsre")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Describe the markers, so that a misspelt one is an error."""
+    # A job in the background of a script ignores Ctrl-C, and so would every program that a test starts.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "requires(*needs): what the machine must have; see tests/needs.py")
     config.addinivalue_line("markers", "kernel: loads BPF programs; needs root, BPF, BTF and bcc")
     config.addinivalue_line("markers", "system: starts whole processes, servers or a browser")
@@ -54,17 +60,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         directory = item.path.relative_to(HERE).parts[0] if item.path.is_relative_to(HERE) else ""
         if directory in _IMPLIED_NEEDS:
             item.add_marker(directory)
-        for marker in (name for name in _TIMEOUTS if item.get_closest_marker(name)):
-            if item.get_closest_marker("timeout") is None:
-                item.add_marker(pytest.mark.timeout(_TIMEOUTS[marker]))
         needed = _needs_of(item)
         for need in sorted(needed):
             if need not in needs.NEEDS:
                 known = ", ".join(needs.NEEDS)
                 raise pytest.UsageError(f"{item.nodeid}: unknown need {need!r}; known: {known}")
-        if needed & queues.HOST_NEEDS and queues.queue_of(item.nodeid) not in {queues.HOST, queues.OWN}:
+        if needed & queues.HOST_NEEDS and queues.queue_of(item.nodeid) not in queues.LONG:
             raise pytest.UsageError(f"{item.nodeid}: can change the host; name it in tests/queues.py")
     items.sort(key=lambda item: queues.turn_of(item.nodeid))
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Have one worker more than processors: most tests of the kernel and of servers wait."""
+    return (os.cpu_count() or 1) + 1
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> queues.Scheduler:
@@ -138,7 +146,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     """
     if hasattr(session.config, "workerinput"):
         return
-    before, deadline = session.config.stash[_BEFORE], time.monotonic() + _SWEEP_PATIENCE
+    before, deadline = session.config.stash[_BEFORE], time.monotonic() + machine.PATIENCE
     while (left := _orphans(_namespaces() - before)) and time.monotonic() < deadline:
         time.sleep(0.1)
     session.config.stash[_LEFT] = left

@@ -1,6 +1,7 @@
 """What tests ask of the machine that they run on: a port, a condition come true, a process gone."""
 
 import contextlib
+import fcntl
 import itertools
 import pathlib
 import random
@@ -13,6 +14,8 @@ from typing import Final
 
 from netsre.adapters import processes
 
+LIMIT: Final = pathlib.Path("/proc/sys/net/netfilter/nf_conntrack_max")
+"""Of the connection tables; only the host can change it."""
 PATIENCE: Final = 30.0
 """Seconds for what a quiet machine does at once: a busy one is no reason to call a claim false."""
 
@@ -44,6 +47,17 @@ def wait_until(condition: Callable[[], bool], seconds: float = PATIENCE) -> bool
 def gone(pids: Iterable[int]) -> bool:
     """Say whether none of the processes runs any more."""
     return all(processes.start_time(pid) is None for pid in pids)
+
+
+@contextlib.contextmanager
+def alone_with_limit() -> Iterator[pathlib.Path]:
+    """Yield the file with the limit of connection tables, which no other run of tests raises meanwhile.
+
+    What another one has raised would be taken for the host's own.
+    """
+    with (pathlib.Path(tempfile.gettempdir()) / "netsre-test-limit.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield LIMIT
 
 
 @contextlib.contextmanager

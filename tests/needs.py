@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
+from tests import postgresql
+
 Probe = Callable[[], str | None]
 """Returns None when the need is met, else the reason why not."""
 
@@ -56,6 +58,10 @@ def _netns() -> str | None:
     return None if made.returncode == 0 else "network namespaces cannot be made here"
 
 
+def _postgresql() -> str | None:
+    return None if postgresql.directory() is not None else "no PostgreSQL server (postgresql) on this machine"
+
+
 def _command(name: str) -> Probe:
     """Return a probe for an executable; the directories that only root has on its path count too."""
 
@@ -73,6 +79,7 @@ NEEDS: Final[Mapping[str, Probe]] = MappingProxyType(
         "btf": _btf,
         "bcc": _bcc,
         "netns": _netns,
+        "postgresql": _postgresql,
         **{
             command: _command(command)
             for command in (

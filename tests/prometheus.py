@@ -11,7 +11,7 @@ from decimal import Decimal
 
 from netsre.clock import Timestamp
 from netsre.model.samples import Series
-from tests.machine import free_port, wait_until
+from tests.machine import PATIENCE, free_port, wait_until
 
 Sample = tuple[Series, Timestamp, Decimal]
 Server = subprocess.Popen[bytes]
@@ -32,7 +32,7 @@ def make_blocks(directory: pathlib.Path, samples: Iterable[Sample]) -> None:
         ["promtool", "tsdb", "create-blocks-from", "openmetrics", str(text), str(directory / "data")],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=2 * PATIENCE,
         check=False,
         env={**os.environ, "GOMAXPROCS": "1"},
     )
@@ -75,14 +75,14 @@ def running(
     finally:
         server.send_signal(signal.SIGTERM)
         try:
-            server.wait(timeout=10)
+            server.wait(timeout=PATIENCE)
         except subprocess.TimeoutExpired:
             server.kill()
             server.wait()
 
 
 def _status(port: int, path: str) -> int:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
     try:
         connection.request("GET", path)
         return connection.getresponse().status

@@ -2,8 +2,8 @@
 
 Tests that can change the host, or see it changed, are one queue and run one after the other: they raise the
 limit of its connection tables, sweep up what others have left, and count what happens anywhere on it. Those
-of probes that look at namespaces of their own alone are another one beside it. Every other module is a queue
-of its own.
+of probes that look at namespaces of their own alone are another one beside it, with all that is attached at
+the root of cgroups, and those of the policy datapath a third. Every other module is a queue of its own.
 """
 
 from typing import Final
@@ -23,23 +23,39 @@ _HOST_TESTS: Final = (
     "tests/system/test_up_alertmanager.py",
 )
 OWN: Final = "own namespaces"
-_OWN_TESTS: Final = tuple(
-    f"tests/kernel/test_{name}.py" for name in ("flow_drops", "ingress", "udp", "udp_bounds", "udp_ways")
+_OWN_TESTS: Final = (
+    "tests/kernel/test_balance",
+    "tests/kernel/test_budget.py",
+    "tests/kernel/test_flow_drops.py",
+    "tests/kernel/test_flow_log.py",
+    "tests/kernel/test_flows.py",
+    "tests/kernel/test_ingress.py",
+    "tests/kernel/test_loader.py",
+    "tests/kernel/test_prefilter",
+    "tests/kernel/test_service",
+    "tests/kernel/test_tcp.py",
+    "tests/kernel/udp/",
 )
+POLICIES: Final = "policies"
+_POLICY_TESTS: Final = ("tests/kernel/test_policy_",)
+LONG: Final = (HOST, OWN, POLICIES)
+"""Queues that more than one module is in, the longest first."""
 
 
 def queue_of(test: str) -> str:
     """Return the queue of a test, by its id."""
     if test.startswith(_OWN_TESTS):
         return OWN
+    if test.startswith(_POLICY_TESTS):
+        return POLICIES
     return HOST if test.startswith(_HOST_TESTS) else test.partition("::")[0]
 
 
 def turn_of(test: str) -> int:
     """Return when a test's queue begins: first the longest, which decides how long a run takes."""
-    if (queue := queue_of(test)) in {HOST, OWN}:
-        return 0 if queue == HOST else 1
-    return 2 if test.startswith("tests/system/") else 3
+    if (queue := queue_of(test)) in LONG:
+        return LONG.index(queue)
+    return len(LONG) if test.startswith("tests/system/") else len(LONG) + 1
 
 
 class Scheduler(LoadScopeScheduling):  # type: ignore[misc]

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from prometheus_client.parser import text_string_to_metric_families
 
 from netsre import conventions as c
-from tests.machine import free_port
+from netsre.app.sensors.conntrack import ConntrackSensor
+from tests.machine import PATIENCE, free_port
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +28,12 @@ class Running:
         """End the agent by a signal and return its status."""
         with self.process:
             self.process.send_signal(number)
-            return self.process.wait(timeout=30)
+            return self.process.wait(timeout=2 * PATIENCE)
 
     def get(self, path: str) -> tuple[int, str]:
         """Return (status, body) of a path."""
         try:
-            with urllib.request.urlopen(f"http://{self.address}{path}", timeout=10) as reply:
+            with urllib.request.urlopen(f"http://{self.address}{path}", timeout=PATIENCE) as reply:
                 return reply.status, reply.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()
@@ -45,6 +46,19 @@ class Running:
             for family in families
             for sample in family.samples
         }
+
+    def failed(self) -> dict[str, float]:
+        """Return how often what could not be read, by source, but for connection tables.
+
+        Those are of the whole host: other tests fill and end theirs while they are counted.
+        """
+        found = {
+            dict(pairs)["source"]: n
+            for (name, pairs), n in self.samples().items()
+            if name == c.AGENT_READ_ERRORS
+        }
+        assert found
+        return {source: count for source, count in found.items() if count and source != ConntrackSensor.name}
 
     def outcomes(self, src: str) -> dict[tuple[str, str], int]:
         """Return counts by (outcome, reason) of one namespace, as the wire says."""

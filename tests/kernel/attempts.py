@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
+import pytest
+
 from netsre.adapters import namespaces, processes
 from netsre.adapters.bpf.flow_counts import FlowCounts
 
@@ -18,6 +20,7 @@ REFUSED_PORT: Final = 9001
 DROPPED_PORT: Final = 9002
 UNREACHABLE_PORT: Final = 9003
 RESET_PORT: Final = 9004
+families: Final = pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6], ids=["ipv4", "ipv6"])
 LOOPBACK: Final = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}
 
 _RULES: Final = f"""

@@ -62,7 +62,7 @@ def cgroup(*path: str) -> Iterator[Cgroup]:
         yield Cgroup(directory)
     finally:
         # A process that has just ended may still be in it.
-        assert wait_until(lambda: _removed(own), seconds=10)
+        assert wait_until(lambda: _removed(own))
 
 
 def _removed(own: pathlib.Path) -> bool:

@@ -5,21 +5,25 @@ import ctypes
 import socket
 import struct
 import threading
-import time
 from collections.abc import Callable, Iterator
 from typing import Final
 
 from netsre.adapters import namespaces
 from netsre.adapters.bpf.udp import UdpProbe
-from netsre.datapath.flows import STALL_NS
 from tests.kernel import firewall
 from tests.kernel.attempts import LOOPBACK, Place
+from tests.kernel.limits import Limit
 
 ECHO_PORT: Final = 9101
 CLOSED_PORT: Final = 9100
 SILENT_PORT: Final = 9102
 FORBIDDEN_PORT: Final = 9103
 UNSENDABLE_PORT: Final = 9104
+
+DELIVERED: Final = ("delivered", "none")
+REFUSED: Final = ("failed", "refused")
+UNANSWERED: Final = ("failed", "unanswered")
+ABANDONED: Final = ("failed", "abandoned")
 Address = tuple[str, int]
 
 _RULES: Final = f"""
@@ -50,10 +54,10 @@ def packets(place: Place) -> tuple[int, int, int]:
     return found["asked"], found["answered"], found["unreachable"]
 
 
-def scan_when_due(probe: UdpProbe, begun_ns: int) -> None:
+def scan_when_due(probe: UdpProbe, limit: Limit, begun_ns: int) -> None:
     """Let those that had begun by then become as old as the limit, and look."""
-    time.sleep(max(0, begun_ns + STALL_NS - time.monotonic_ns()) / 1e9)
-    probe.scan(time.monotonic_ns())
+    limit.pass_by(begun_ns)
+    probe.scan(limit.now_ns())
 
 
 def open_socket(place: Place, family: socket.AddressFamily) -> socket.socket:

@@ -5,7 +5,8 @@ import socket
 import sys
 from collections.abc import Sequence
 
-from netsre.adapters.part.server import Answer, serve
+from netsre.adapters.part.keeper import keep
+from netsre.adapters.part.server import Answer, Handler, serve
 from netsre.app.inventory import wire
 from netsre.app.inventory.wire import Command
 from netsre.datapath.maps import MapFacts
@@ -31,18 +32,16 @@ def _map(number: int, *_: object) -> Answer:
 def main(arguments: Sequence[str]) -> None:
     """Answer."""
     facts = wire.write_facts([MapFacts(1 << 40, "none", 1, 4, 8, 10, 0)])
-    with socket.socket(fileno=int(arguments[0])) as channel:
-        serve(
-            channel,
-            {
-                Command.NAMESPACES: lambda *_: Answer(b'[["1", 2]]'),
-                Command.SOCKET: _socket,
-                Command.ATTACH: _null,
-                Command.MAP: _map,
-                Command.MAP_IDS: lambda *_: Answer(wire.write_numbers([7, 3])),
-                Command.MAP_FACTS: lambda *_: Answer(facts),
-            },
-        )
+    handlers: dict[int, Handler] = {
+        Command.NAMESPACES: lambda *_: Answer(b'[["1", 2]]'),
+        Command.SOCKET: _socket,
+        Command.ATTACH: _null,
+        Command.MAP: _map,
+        Command.MAP_IDS: lambda *_: Answer(wire.write_numbers([7, 3])),
+        Command.MAP_FACTS: lambda *_: Answer(facts),
+    }
+    with socket.socket(fileno=int(arguments[0])) as parent:
+        keep(parent, lambda channel: serve(channel, handlers))
 
 
 if __name__ == "__main__":

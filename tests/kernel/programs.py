@@ -24,7 +24,7 @@ _OURS: Final = "netsre_"
 """How the names of our programs begin, as the kernel keeps them."""
 
 
-def ids_of_our_kind(begins: str = _OURS) -> frozenset[int]:
+def ids_of_our_kind(begins: str | tuple[str, ...] = _OURS) -> frozenset[int]:
     """Return the ids of all loaded programs whose names begin as those of ours, whoever loaded them."""
     found: set[int] = set()
     last = 0

@@ -13,6 +13,7 @@ import pytest
 
 from netsre import conventions as c
 from netsre.app.resources import directory
+from netsre.datapath.probes import FLOWS
 from netsre.metrics.registry import REGISTRY
 from tests.kernel import attempts
 from tests.kernel.agent_process import Running, running, start
@@ -165,7 +166,7 @@ def test_without_what_blocks_the_flow_probe_is_served(tmp_path: Path) -> None:
     """Programs that do not compile: blocking is down with the reason, and flows are counted as ever."""
     broken = tmp_path / "bpf"
     broken.mkdir()
-    for name in ("include", "shim", "attempts.c", "flows.c"):
+    for name in ("include", "shim", *FLOWS.shared, FLOWS.source):
         (broken / name).symlink_to(directory("bpf") / name)
     (broken / "block.c").write_text("this is not C\n", encoding="ascii")
     options = ("--control", str(tmp_path / "agent.sock"), "--effects", str(tmp_path / "effects"))
@@ -225,7 +226,8 @@ def test_tcp_and_drops_arrive_on_the_wire_by_the_name_of_the_namespace(agent: Ru
 
         with attempts.waiting(place, socket.AF_INET):
             repeated = {**end, "direction": "egress", "kind": "syn"}
-            assert wait_until(lambda: value(c.TCP_RETRANSMITS, **repeated) == attempts.COUNT)
+            # Who looks late finds some that were sent a second time.
+            assert wait_until(lambda: value(c.TCP_RETRANSMITS, **repeated) >= attempts.COUNT)
         sent = value(c.TCP_RESETS, by="us", reason="no_socket", direction="ingress", **end)
         seen = value(c.TCP_RESETS, by="peer", reason="refused", direction="egress", **end)
         timed = [

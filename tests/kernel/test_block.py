@@ -242,7 +242,7 @@ def test_kill_9_of_the_holder_ends_the_block(path: Link) -> None:
 
         assert held
         assert blocked
-        assert wait_until(path.passes, 5)
+        assert wait_until(path.passes)
 
 
 def test_a_stopped_holder_does_not_delay_the_end_of_the_block(path: Link) -> None:

@@ -71,7 +71,7 @@ def up(agent: Running) -> dict[str, str]:
 
 def test_an_agent_over_its_budget_gives_up_all_but_the_outcomes_of_connections() -> None:
     """In the declared order, each named on /readyz; what it measured is absent, and does not stand still."""
-    with running("--cpu-budget", "0.001%") as agent, attempts.place() as place:
+    with attempts.place() as place, running("--cpu-budget", "0.001%") as agent:
         before = held_by(agent.process.pid)
         assert wait_until(lambda: bool(up(agent)), seconds=40)
         assert up(agent)[ORDER[0]] == "shed"

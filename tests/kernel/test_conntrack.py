@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from netsre.adapters import conntrack, namespaces
-from netsre.adapters.conntrack import Count, counting, entries, limits, netlink, table
+from netsre.adapters.conntrack import Count, entries, limits, netlink, table
 from netsre.errors import EnvironmentUnfit
 from netsre.model.effects import SourceCount
 from tests.kernel import tracked_link
@@ -76,7 +76,6 @@ def test_an_empty_table_is_no_error(link: Link) -> None:
     assert link.flush(CLIENTS[0]) == 0
 
 
-@pytest.mark.timeout(120)
 def test_a_large_table_is_counted_and_flushed_exactly(link: Link) -> None:
     """120,000 entries of one source beside 30,000 of others: every one counted, every one of them deleted."""
     link.datagrams(CLIENTS[0], range(1000, 41_000), sockets=3)
@@ -98,19 +97,20 @@ def test_a_large_table_is_counted_and_flushed_exactly(link: Link) -> None:
     }
 
 
-def test_more_sources_than_are_counted_at_once_leave_the_largest(
-    link: Link, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """With room for three of five, the largest is among what is left, and counted short by little."""
-    monkeypatch.setattr(counting, "_MOST_SOURCES", 3)
-    monkeypatch.setattr(counting, "_CHUNK", 16)
-    _open_all(link)
+def test_with_more_sources_than_there_is_room_for_the_largest_are_found(link: Link) -> None:
+    """Two of five have more than a quarter of all: with room for three both are there, the larger first."""
+    for source, count in zip(CLIENTS, (1_000, 10_000, 2_000, 20_000, 5_000), strict=True):
+        link.datagrams(source, range(1000, 1000 + count))
     listed = link.listed()
-    entries, found = link.sources()
-    assert len(found) <= 5
-    # Which of them is named first depends on the order in which the kernel lists its entries.
-    assert listed[CLIENTS[-1]] // 2 <= found[CLIENTS[-1]] <= listed[CLIENTS[-1]]
-    assert entries == listed.total()
+    found = {
+        each.source: each.entries
+        for each in namespaces.inside(link.server, lambda: conntrack.count(3, room=3)).sources
+    }
+
+    assert sorted(listed[source] for source in CLIENTS) == [1_000, 2_000, 5_000, 10_000, 20_000]
+    short = (listed.total() - sum(found.values())) // 4
+    assert all(listed[source] - short <= found.get(source, 0) <= listed[source] for source in listed)
+    assert list(found)[:2] == [CLIENTS[3], CLIENTS[1]]
 
 
 def test_any_order_of_attributes_is_read_alike(link: Link) -> None:
@@ -231,6 +231,12 @@ def test_a_picture_that_was_interrupted_once_is_whole_the_second_time(
     monkeypatch.undo()
     assert found.sources == (SourceCount(CLIENTS[0], 7),)
     assert found.entries >= 7
+
+
+def test_a_table_that_takes_too_long_is_said_to(link: Link) -> None:
+    """And not that something is missing."""
+    with pytest.raises(EnvironmentUnfit, match="not read in time"):
+        namespaces.inside(link.server, lambda: conntrack.count(1, seconds=-1))
 
 
 def test_the_limit_is_set_on_the_host_only_and_put_back(link: Link) -> None:

@@ -19,33 +19,40 @@ from netsre.adapters import namespaces, processes
 from netsre.adapters.control.node import AgentNode
 from netsre.app.local.sweep import sweep
 from netsre.clock import MINUTE, SECOND
+from netsre.datapath.probes import FLOWS, PROBES
 from netsre.model.effects import Block, Effect, Flush, Limit, Standing
 from netsre.runbook.actions.contract import NodeRefused, NodeUnreachable
 from tests.kernel import attempts
 from tests.kernel.agent_process import running
-from tests.machine import free_port, wait_until
+from tests.machine import LIMIT, alone_with_limit, free_port, wait_until
 
 pytestmark = [pytest.mark.requires("nft", "ip", "netns")]
 
-LIMIT_FILE: Final = pathlib.Path("/proc/sys/net/netfilter/nf_conntrack_max")
 LOOPBACK: Final = "127.0.0.1"
+_MORE: Final = 16
+_OTHER_HAND: Final = 5
+"""What somebody else adds to that."""
 
 
 def host_limit() -> int:
     """Return the limit of the connection tables."""
-    return int(LIMIT_FILE.read_text(encoding="ascii"))
+    return int(LIMIT.read_text(encoding="ascii"))
 
 
 @pytest.fixture(autouse=True)
 def limit() -> Iterator[Limit]:
-    """Return a harmless change of the host's limit; whatever a test does, the host has its own back."""
-    before = host_limit()
-    try:
-        yield Limit(before, before + 16, 10 * MINUTE)
-        assert host_limit() == before
-    finally:
-        if host_limit() != before:
-            LIMIT_FILE.write_text(str(before), encoding="ascii")
+    """Return a harmless change of the host's limit; whatever a test does, the host has its own back.
+
+    Put back is nothing but what a test may have written.
+    """
+    with alone_with_limit():
+        before = host_limit()
+        try:
+            yield Limit(before, before + _MORE, 10 * MINUTE)
+            assert host_limit() == before
+        finally:
+            if host_limit() in {before + _MORE, before + _MORE + _OTHER_HAND}:
+                LIMIT.write_text(str(before), encoding="ascii")
 
 
 @dataclasses.dataclass
@@ -66,8 +73,9 @@ class Node:
 
     @property
     def options(self) -> tuple[str, ...]:
-        """What an agent is started with."""
-        return ("--control", str(self.socket), "--effects", str(self.ledger))
+        """What an agent is started with; probes that have nothing to do with effects take their time."""
+        without = (word for probe in PROBES if probe is not FLOWS for word in ("--without", probe.name))
+        return ("--control", str(self.socket), "--effects", str(self.ledger), *without)
 
     @property
     def asked(self) -> AgentNode:
@@ -199,10 +207,10 @@ def test_another_hands_limit_is_left_alone(node: Node, limit: Limit) -> None:
     """What somebody else set meanwhile stays, and the ledger says so."""
     with running(*node.options):
         node.asked.apply("run/1", limit)
-        LIMIT_FILE.write_text(str(limit.after + 5), encoding="ascii")
+        LIMIT.write_text(str(limit.after + _OTHER_HAND), encoding="ascii")
         assert node.asked.undo("run/1", limit)["result"] == "changed_by_other"
-        assert host_limit() == limit.after + 5
-        LIMIT_FILE.write_text(str(limit.before), encoding="ascii")
+        assert host_limit() == limit.after + _OTHER_HAND
+        LIMIT.write_text(str(limit.before), encoding="ascii")
 
 
 def test_entries_of_one_source_are_deleted_and_no_others(node: Node) -> None:
@@ -296,7 +304,7 @@ def test_a_limit_that_was_only_meant_never_was(node: Node, limit: Limit) -> None
         node.asked.apply("run/1", limit)
         agent.stop(signal.SIGKILL)
     node.rewrite(state="begun")
-    LIMIT_FILE.write_text(str(limit.before), encoding="ascii")
+    LIMIT.write_text(str(limit.before), encoding="ascii")
     with running(*node.options):
         assert node.asked.look("run/1", limit) is Standing.ABSENT
         assert node.asked.apply("run/1", limit)["already"] is False
@@ -391,7 +399,7 @@ def test_a_sweep_leaves_a_living_agents_effects_alone(node: Node, limit: Limit) 
         assert not [thing for thing in sweep(effects=node.ledger) if thing.kind == "limit"]
         assert host_limit() == limit.after
         agent.stop(signal.SIGKILL)
-    LIMIT_FILE.write_text(str(limit.before), encoding="ascii")
+    LIMIT.write_text(str(limit.before), encoding="ascii")
     (left,) = [thing for thing in sweep(effects=node.ledger) if thing.kind == "limit"]
     assert "left alone" in left.detail
 

@@ -15,7 +15,7 @@ from netsre.adapters import namespaces
 from netsre.adapters.bpf.block import Blocks
 from netsre.adapters.bpf.flow_log import FlowLog
 from netsre.adapters.bpf.probe import FlowProbe
-from netsre.adapters.bpf.session import open_session, open_templates
+from netsre.adapters.bpf.session import Session, open_templates
 from netsre.adapters.flow_log.background import FlowLogWriter
 from netsre.adapters.flow_log.writing import FlowLogFile
 from netsre.app.resources import directory
@@ -27,31 +27,23 @@ from netsre.datapath.flows import Attempt
 from netsre.datapath.sampling import Totals
 from netsre.metrics.readings import Readings
 from tests.kernel import attempts, beyond
-from tests.kernel.attempts import COUNT, Place
+from tests.kernel.attempts import COUNT, Place, families
+from tests.kernel.limits import SHORT, Limit
 
 pytestmark = [pytest.mark.requires("nft", "ip", "netns")]
-families = pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6], ids=["ipv4", "ipv6"])
+SHORTLY = pytest.mark.parametrize("limit", [SHORT], ids=["short"])
 EVERYTHING = Switch(on=True, one_in=1)
 FAILURES = Switch(on=True, one_in=0)
 _RECORD_BYTES = EVENT.size + 8
 
 
 @pytest.fixture
-def probe() -> Iterator[FlowProbe]:
-    """Attach a probe of this test's own with its log, and detach it afterwards."""
-    session = open_session(directory("bpf"))
-    probe = FlowProbe(session)
-    probe.log = FlowLog(session)
-    yield probe
-    probe.log.close()
-    session.close()
-
-
-@pytest.fixture
-def place() -> Iterator[Place]:
-    """Make a namespace of this test's own: its inode tells our attempts from all others."""
-    with attempts.place() as made:
-        yield made
+def probe(session: Session) -> Iterator[FlowProbe]:
+    """Return the reader of the probe, with its log."""
+    reader = FlowProbe(session)
+    reader.log = FlowLog(session)
+    yield reader
+    reader.log.close()
 
 
 def log_of(probe: FlowProbe) -> FlowLog:
@@ -190,9 +182,10 @@ def test_a_stall_is_one_event_with_both_ends_whoever_finds_it(
     assert events(probe, place) == []
 
 
+@SHORTLY
 @families
 def test_every_denial_is_one_event_whoever_finds_it(
-    probe: FlowProbe, place: Place, family: socket.AddressFamily
+    probe: FlowProbe, place: Place, limit: Limit, family: socket.AddressFamily
 ) -> None:
     """Attempts of a source that is blocked: found waiting, found ended, and given up before the limit."""
     log_of(probe).switch(FAILURES)
@@ -201,8 +194,8 @@ def test_every_denial_is_one_event_whoever_finds_it(
     try:
         blocks.block(place.name, "lo", attempts.LOOPBACK[family], until)
         with attempts.waiting(place, family):
-            time.sleep(3.2)
-            probe.scan(time.monotonic_ns())
+            limit.pass_by_all()
+            probe.scan(limit.now_ns())
             by_the_reader = events(probe, place)
         with attempts.waiting(place, family):
             pass
@@ -226,7 +219,8 @@ def test_one_in_ten_is_one_in_ten_and_says_so(probe: FlowProbe, place: Place) ->
     assert abs(len(found) - made // 10) <= 6 * 43
     assert {event.one_in for event in found} == {10}
     counted = sum(count.count for count in probe.counts() if count.netns == place.inode)
-    assert counted == made
+    # Of runs that the kernel leaves out one at the beginning of a connection cannot be made good for.
+    assert made - probe.session.missed_runs() <= counted <= made
 
 
 def test_a_full_ring_loses_events_and_counts_each(probe: FlowProbe, place: Place) -> None:
@@ -272,12 +266,13 @@ def test_a_ring_that_is_read_again_and_again_loses_nothing(probe: FlowProbe, pla
     assert not any(log_of(probe).lost().values())
 
 
-def test_nothing_is_emitted_before_it_is_switched_on(probe: FlowProbe, place: Place) -> None:
+@SHORTLY
+def test_nothing_is_emitted_before_it_is_switched_on(probe: FlowProbe, place: Place, limit: Limit) -> None:
     """Off is off, also for failures and for stalls, and nothing counts as lost by it."""
     place.run(lambda: attempts.failing(socket.AF_INET, attempts.REFUSED_PORT))
     with attempts.waiting(place, socket.AF_INET):
-        time.sleep(3.2)
-        probe.scan(time.monotonic_ns())
+        limit.pass_by_all()
+        probe.scan(limit.now_ns())
 
     assert log_of(probe).drain() == []
     assert log_of(probe).lost() == dict.fromkeys(KINDS, 0)
@@ -335,8 +330,9 @@ def test_while_failures_are_above_usual_more_is_drawn_and_each_event_says_by_wha
     ]
 
 
+@SHORTLY
 def test_where_a_program_cannot_be_called_a_stall_is_logged_as_far_as_it_is_known(
-    probe: FlowProbe, place: Place
+    probe: FlowProbe, place: Place, limit: Limit
 ) -> None:
     """As before Linux 5.10; here its descriptor is no program's."""
     with Path(os.devnull).open("rb") as nothing:
@@ -344,8 +340,8 @@ def test_where_a_program_cannot_be_called_a_stall_is_logged_as_far_as_it_is_know
         probe.log = FlowLog(dataclasses.replace(probe.session, program_fds=programs))
         probe.log.switch(FAILURES)
         with attempts.waiting(place, socket.AF_INET6):
-            time.sleep(3.2)
-            probe.scan(time.monotonic_ns())
+            limit.pass_by_all()
+            probe.scan(limit.now_ns())
             found = events(probe, place)
 
     assert outcomes(found) == {("failed", "stalled"): COUNT}

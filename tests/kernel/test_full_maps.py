@@ -40,13 +40,6 @@ def small(tmp_path: pathlib.Path, size: str) -> Iterator[FlowProbe]:
         session.close()
 
 
-@pytest.fixture
-def place() -> Iterator[Place]:
-    """Make a namespace of this test's own."""
-    with attempts.place() as made:
-        yield made
-
-
 def ended(work: Callable[[], None]) -> int:
     """Return how many attempts ended anywhere on this machine while something was done."""
     with tracefs.watching("sock/inet_sock_set_state") as events:

@@ -171,16 +171,20 @@ def test_connections_from_elsewhere_are_counted_at_the_server_and_from_here_at_t
 def test_what_nobody_listens_for_is_refused_once_by_the_end_that_can_know(
     probe: FlowProbe, site: Site
 ) -> None:
-    """The firewall sees a reset leave for each; those of clients on this node are counted by these."""
+    """The firewall sees a reset leave for each; a client on this node counts its own, at once."""
     firewall.load(site.between.server, f"counter asked {{ }}\ncounter resets {{ }}\n{_ASKED}\n{_RESETS}")
+    before_the_first = time.monotonic_ns()
     with site.remote() as client:
         answers = [client.connect(_CLOSED) for _ in range(_MANY)]
     seen = site.connect(_MANY + 1, _CLOSED)
+    probe.scan(before_the_first + REFUSAL_NS - 1)
+    early = counted(probe, site)
 
     assert (set(answers), seen) == ({False}, {errno.ECONNREFUSED: _MANY + 1})
     # A SYN that comes twice under load is answered twice, and is the same attempt.
     packets = firewall.packets(site.between.server)
     assert packets["resets"] == packets["asked"] >= 2 * _MANY + 1
+    assert early == {REFUSED: _MANY + 1}
     assert settled(probe, site) == {TURNED_AWAY: _MANY, REFUSED: _MANY + 1}
     assert settled(probe, site) == {TURNED_AWAY: _MANY, REFUSED: _MANY + 1}
 

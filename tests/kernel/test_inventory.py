@@ -27,7 +27,7 @@ from netsre.adapters.namespaces import inventory as local
 from netsre.adapters.namespaces.entering import NamespaceGone
 from netsre.adapters.namespaces.inventory import Namespace
 from netsre.adapters.part.client import Part, PartAway
-from netsre.adapters.part.wire import HEADER, REQUEST
+from netsre.adapters.part.wire import HEADER, NEWS, REQUEST, receive
 from netsre.app.inventory import wire
 from netsre.app.inventory.client import MODULE, Inventory
 from netsre.app.inventory.wire import Command
@@ -50,13 +50,6 @@ _NO_SUCH = (1 << 63) + 7
 _OF_THE_AGENT = 1 << 39 | 1 << 38 | 1 << 12
 """BPF, PERFMON, NET_ADMIN."""
 _OF_NUMBERS = (Command.MAP_IDS, Command.MAP_FACTS, Command.MAP, Command.PROGRAM_MAPS)
-
-
-@pytest.fixture
-def place() -> Iterator[Place]:
-    """Make a namespace of this test's own."""
-    with attempts.place() as made:
-        yield made
 
 
 @contextlib.contextmanager
@@ -86,12 +79,18 @@ def descriptors(pid: int) -> list[str]:
     return found
 
 
-def part_of(agent: Running) -> int:
-    """Return the only child of an agent that serves."""
-    pid = agent.process.pid
+def child_of(pid: int) -> int:
+    """Return the only child of a process."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
     assert len(children) == 1
     return int(children[0])
+
+
+def parts_of(agent: Running) -> tuple[int, int]:
+    """Return the keeper, and who answers, of an agent that serves."""
+    assert wait_until(lambda: up(agent)["inventory"] == ("", 1))
+    keeper = child_of(agent.process.pid)
+    return keeper, child_of(keeper)
 
 
 def up(agent: Running) -> dict[str, tuple[str, float]]:
@@ -112,33 +111,81 @@ def tables(agent: Running) -> set[str]:
 def test_the_part_keeps_two_capabilities_and_speaks_to_nobody_but_the_agent() -> None:
     """No way to more, no compiler, and one socket: that to its parent."""
     with running() as agent:
-        pid = part_of(agent)
-        # It is asked as soon as it serves: by then it has given everything else away.
-        assert up(agent)["inventory"] == ("", 1)
-        fields, files = status(pid), descriptors(pid)
-        mapped = Path(f"/proc/{pid}/maps").read_text(encoding="utf-8")
+        # Who answers is asked as soon as the agent serves: by then both have given everything else away.
+        parts = parts_of(agent)
+        fields, files = [status(pid) for pid in parts], [descriptors(pid) for pid in parts]
+        mapped = [Path(f"/proc/{pid}/maps").read_text(encoding="utf-8") for pid in parts]
 
     expected = 1 << _SYS_ADMIN | 1 << _SYS_PTRACE
-    assert [int(fields[name], 16) for name in ("CapEff", "CapPrm", "CapBnd")] == [expected] * 3
-    assert [int(fields[name], 16) for name in ("CapInh", "CapAmb")] == [0, 0]
-    assert fields["NoNewPrivs"].strip() == "1"
-    assert len([name for name in files if name.startswith("socket:")]) == 1
-    assert "libbcc" not in mapped
+    for one in fields:
+        assert [int(one[name], 16) for name in ("CapEff", "CapPrm", "CapBnd")] == [expected] * 3
+        assert [int(one[name], 16) for name in ("CapInh", "CapAmb")] == [0, 0]
+        assert one["NoNewPrivs"].strip() == "1"
+    assert [len([name for name in found if name.startswith("socket:")]) for found in files] == [1, 1]
+    assert not any("libbcc" in found for found in mapped)
+
+
+def test_the_part_is_started_again_when_it_dies() -> None:
+    """Meanwhile its absence has a name; then it is counted, and what it shows is there as before."""
+    with attempts.place() as place, running() as agent:
+        place.run(lambda: attempts.accepted(socket.AF_INET))
+        assert wait_until(lambda: place.name in tables(agent))
+        keeper, pid = parts_of(agent)
+        before = agent.samples()
+        os.kill(pid, signal.SIGKILL)
+        assert wait_until(lambda: up(agent)["inventory"] == ("restarting", 0))
+        ready = agent.get("/readyz")
+        place.run(lambda: attempts.failing(socket.AF_INET, attempts.REFUSED_PORT))
+        again = parts_of(agent)
+        assert wait_until(lambda: place.name in tables(agent))
+        assert wait_until(lambda: up(agent)["maps"] == ("", 1))
+        outcomes, samples, failed = agent.outcomes(place.name), agent.samples(), agent.failed()
+
+    about = (("part", "inventory"),)
+    assert ready[0] == 200
+    assert (
+        f"inventory: restarting: process {pid} (part) was ended by SIGKILL; it is started again; " in ready[1]
+    )
+    assert again[0] == keeper
+    assert again[1] != pid
+    assert [one[(c.AGENT_PART_RESTARTS, about)] for one in (before, samples)] == [0, 1]
+    assert samples[(c.AGENT_PART_CPU, about)] >= before[(c.AGENT_PART_CPU, about)]
+    assert outcomes == {("delivered", "none"): COUNT, ("failed", "refused"): COUNT}
+    assert failed == {}
+
+
+def test_a_part_that_dies_again_and_again_is_started_less_and_less_often() -> None:
+    """Each pause is twice the one before."""
+    with asking() as (part, one):
+        one.namespaces()
+        pauses = []
+        for number in (1, 2):
+            os.kill(part.pid, signal.SIGKILL)
+            began = time.monotonic()
+            assert wait_until(lambda: one.absence is not None)
+            assert wait_until(lambda: one.absence is None)
+            assert one.restarts == number
+            pauses.append(time.monotonic() - began)
+            assert one.namespaces()
+
+    assert pauses[0] >= 1
+    assert pauses[1] >= 2
 
 
 def test_without_the_part_the_rest_goes_on_and_its_end_is_named() -> None:
-    """Killed, it is a reading and a line of readyz; flows are exact, and the host's table is there."""
+    """Killed with its keeper, it is a reading and a line of readyz; flows are exact, the host is there."""
     with attempts.place() as place, running() as agent:
         place.run(lambda: attempts.accepted(socket.AF_INET))
         assert wait_until(lambda: place.name in tables(agent))
         before = agent.samples()[(c.AGENT_PART_CPU, (("part", "inventory"),))]
-        pid = part_of(agent)
+        pid, answering = parts_of(agent)
         os.kill(pid, signal.SIGKILL)
         assert wait_until(lambda: up(agent)["inventory"] == ("died", 0))
+        assert wait_until(lambda: gone([answering]))
         place.run(lambda: attempts.failing(socket.AF_INET, attempts.REFUSED_PORT))
         assert wait_until(lambda: up(agent)["maps"] == ("not_permitted", 0))
         outcomes, seen, ready = agent.outcomes(place.name), tables(agent), agent.get("/readyz")
-        samples = agent.samples()
+        samples, failed = agent.samples(), agent.failed()
 
     assert outcomes == {("delivered", "none"): COUNT, ("failed", "refused"): COUNT}
     assert seen == {"host"}
@@ -148,25 +195,25 @@ def test_without_the_part_the_rest_goes_on_and_its_end_is_named() -> None:
     assert "maps: not_permitted: " in ready[1]
     assert samples[(c.AGENT_PART_RSS, (("part", "inventory"),))] == 0
     assert samples[(c.AGENT_PART_CPU, (("part", "inventory"),))] >= before
-    assert sum(value for (name, _), value in samples.items() if name == c.AGENT_READ_ERRORS) == 0
+    assert failed == {}
 
 
 def test_the_part_does_not_outlive_an_agent_that_is_killed() -> None:
     """Nobody with privileges is left behind."""
     agent = start()
-    pid = part_of(agent)
+    parts = parts_of(agent)
     agent.stop(signal.SIGKILL)
 
-    assert wait_until(lambda: gone([pid]))
+    assert wait_until(lambda: gone(parts))
 
 
 def test_an_agent_that_is_stopped_takes_its_part_along() -> None:
     """Ended in order, with the status of a good end."""
     agent = start()
-    pid = part_of(agent)
+    parts = parts_of(agent)
 
     assert agent.stop(signal.SIGTERM) == 0
-    assert gone([pid])
+    assert gone(parts)
 
 
 def test_left_out_on_purpose_it_is_no_complaint() -> None:
@@ -308,13 +355,26 @@ def test_what_the_part_takes_is_counted_as_the_agents_own() -> None:
         sensor.read(readings, 1000.0)
         [(_, cost)] = readings.numbers[c.AGENT_COST]
         os.kill(part.pid, signal.SIGKILL)
-        assert wait_until(lambda: one.absence is not None)
+        assert wait_until(lambda: one.absence is None and one.restarts == 1)
+        again = one.usage()
+        os.kill(part.keeper, signal.SIGKILL)
+        assert wait_until(lambda: one.absence is not None and one.absence.reason == "died")
         after = one.usage()
 
     tick = 0.02
     assert ours + theirs - began - tick <= cost * 1000 <= most - least + tick
-    assert after.cpu_seconds >= theirs >= 0.5
+    assert after.cpu_seconds >= again.cpu_seconds >= theirs >= 0.5
     assert after.resident_bytes == 0
+
+
+def _started(keeper: socket.socket) -> tuple[int, socket.socket]:
+    """Return who was started, and the socket to ask it by."""
+    keeper.settimeout(20)
+    news = receive(keeper, NEWS.size)
+    ours = socket.socket(fileno=news.descriptors[0])
+    ours.settimeout(20)
+    pid: int = NEWS.unpack(news.data)[0]
+    return pid, ours
 
 
 def _spoken(messages: Sequence[tuple[bytes, int]]) -> tuple[list[tuple[int, int]], int]:
@@ -322,26 +382,27 @@ def _spoken(messages: Sequence[tuple[bytes, int]]) -> tuple[list[tuple[int, int]
 
     Also how many descriptors more than before it has in the end.
     """
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    keeper, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     command = [sys.executable, "-P", "-m", MODULE, str(theirs.fileno()), str(os.getpid())]
     environment = {"PYTHONPATH": os.pathsep.join(sys.path)}
     with (
-        ours,
+        keeper,
         subprocess.Popen(command, pass_fds=[theirs.fileno()], env=environment, cwd="/") as process,
         Path("/dev/null").open("rb") as file,
     ):
         theirs.close()
-        ours.settimeout(20)
+        pid, ours = _started(keeper)
         ours.send(REQUEST.pack(1, Command.NAMESPACES, 0, 0))
         while HEADER.unpack_from(ours.recv(1 << 16))[2]:
             pass
-        before, answers = len(descriptors(process.pid)), []
+        before, answers = len(descriptors(pid)), []
         for message, count in messages:
             socket.send_fds(ours, [message], [file.fileno()] * count) if count else ours.send(message)
             sequence, code, _ = HEADER.unpack_from(ours.recv(1 << 16))
             answers.append((sequence, code))
-        after = len(descriptors(process.pid))
+        after = len(descriptors(pid))
         ours.close()
+        keeper.close()
         assert process.wait(timeout=20) == 0
     return answers, after - before
 
@@ -377,16 +438,18 @@ def test_hostile_requests_are_refused_and_leave_nothing(place: Place) -> None:
 
 def test_a_peer_that_asks_and_leaves_ends_it_quietly() -> None:
     """Nobody reads the answer: it ends, and says nothing of that."""
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    keeper, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     command = [sys.executable, "-P", "-m", MODULE, str(theirs.fileno()), str(os.getpid())]
     environment = {"PYTHONPATH": os.pathsep.join(sys.path)}
     with subprocess.Popen(
         command, pass_fds=[theirs.fileno()], env=environment, cwd="/", stderr=subprocess.PIPE, text=True
     ) as process:
         theirs.close()
+        _, ours = _started(keeper)
         for number in range(3):
             ours.send(REQUEST.pack(number, Command.NAMESPACES, 0, 0))
         ours.close()
+        keeper.close()
         said = process.communicate(timeout=20)[1]
 
     assert (process.returncode, said) == (0, "")
@@ -444,6 +507,7 @@ def test_answers_are_not_believed(place: Place) -> None:
         number = int(syscalls.fdinfo(fd)["map_id"])
         program = open_templates(directory("bpf"))[0]
         made = Filter.load(program.hook, program.instructions)
+        assert wait_until(lambda: one.absence is None and part.pid > 0)
         before = len(descriptors(os.getpid()))
         with pytest.raises(PartAway, match="NAMESPACES"):
             one._ask(Command.NAMESPACES, read=wire.namespaces)

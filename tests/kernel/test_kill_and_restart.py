@@ -4,7 +4,6 @@ import json
 import pathlib
 import signal
 import socket
-import time
 import urllib.parse
 import urllib.request
 from functools import partial
@@ -17,7 +16,7 @@ from tests.kernel import attempts
 from tests.kernel.agent_process import running, start
 from tests.kernel.attempts import COUNT, Place
 from tests.kernel.programs import Held, held_by_process
-from tests.machine import wait_until
+from tests.machine import PATIENCE, wait_until
 
 pytestmark = [pytest.mark.requires("nft", "ip", "netns")]
 REFUSED = 'outcome="failed",reason="refused"'
@@ -36,10 +35,11 @@ def test_kill_9_leaves_no_program_map_or_attachment_in_the_kernel(tmp_path: path
     assert wait_until(lambda: held.left == Held())
 
 
-def answer(port: int, query: str) -> float | None:
-    """Return the one number that a Prometheus has for a query now; None where it has none."""
-    text = urllib.parse.urlencode({"query": query})
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v1/query?{text}", timeout=10) as reply:
+def answer(port: int, query: str, at: float | None = None) -> float | None:
+    """Return the one number that a Prometheus has for a query, now or as of a Unix time in seconds."""
+    when = {} if at is None else {"time": f"{at:.3f}"}
+    text = urllib.parse.urlencode({"query": query, **when})
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v1/query?{text}", timeout=PATIENCE) as reply:
         found = json.load(reply)["data"]["result"]
     return float(found[0]["value"][1]) if found else None
 
@@ -59,24 +59,26 @@ def test_increase_over_a_restart_is_what_happened(tmp_path: pathlib.Path) -> Non
             refuse(place, 2)
             assert wait_until(lambda: answer(port, series) == 2 * COUNT)
             first = answer(port, c.PROCESS_START_TIME)
-            began = time.time()
+            began = answer(port, f"timestamp({series})")
             agent.stop(signal.SIGKILL)
             with running(address=agent.address) as second:
                 refuse(place, 1)
                 assert second.outcomes(place.name) == {("failed", "refused"): COUNT}
                 assert wait_until(lambda: answer(port, series) == COUNT)
-                window = f"{time.time() - began + 3:.0f}s"
-                resets = answer(port, f"resets({series}[{window}])")
-                grown = answer(port, f"increase({series}[{window}])")
                 last = answer(port, c.PROCESS_START_TIME)
+                ended = answer(port, f"timestamp({series})")
+                assert began is not None
+                assert ended is not None
+                # An increase is drawn out to both ends of its window, so these are at a sample each.
+                window = f"{round((ended - began) * 1000) + 1}ms"
+                resets = answer(port, f"resets({series}[{window}])", ended)
+                grown = answer(port, f"increase({series}[{window}])", ended)
 
     assert first is not None
     assert last is not None
     assert last > first
     assert resets == 1
-    # It extrapolates to both ends of its window, by a tenth here or so; 2 COUNT or 3 COUNT would be wrong.
-    assert grown is not None
-    assert COUNT * 0.99 <= grown < COUNT * 1.6
+    assert grown == pytest.approx(COUNT, rel=0.01)
 
 
 def refuse(place: Place, times: int) -> None:

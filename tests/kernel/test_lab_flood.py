@@ -115,7 +115,6 @@ def test_datagrams_fill_the_table_until_told_to_stop(noisy: Noisy) -> None:
     assert noisy.entries() < conntrack.limit() // 10
 
 
-@pytest.mark.timeout(120)
 def test_connections_fill_the_table_and_stay_behind(noisy: Noisy) -> None:
     """Connections closed in order fill nine tenths: assured entries, which the kernel keeps for minutes."""
     noisy.client.flood("drill/1", "tcp", 100)
@@ -139,16 +138,16 @@ def test_a_client_whose_packets_are_dropped_does_not_pile_up(noisy: Noisy) -> No
     rule = "add rule inet netsre watch ip saddr 198.18.2.2 drop"
     namespaces.run(server, ["nft", *rule.split()]).check_returncode()
     assert wait_until(lambda: (state := noisy.client.state()) is not None and state.failed >= 40)
-    before = noisy.client.state()
+    began, before = time.monotonic(), noisy.client.state()
     waiting = namespaces.run(client, ["cat", "/proc/net/tcp"]).stdout.split("\n")
     time.sleep(2)
-    after = noisy.client.state()
+    after, seconds = noisy.client.state(), time.monotonic() - began
     assert before is not None
     assert after is not None
     # `02` is SYN_SENT; those of the lab's own client, 10 a second for 10 s, count as well.
     assert sum(" 02 " in line for line in waiting) <= 64 + 120
-    assert after.sent - before.sent <= 64
-    assert after.failed - before.failed <= 16
+    assert after.sent - before.sent <= 32 * seconds
+    assert after.failed - before.failed <= 8 * seconds
     assert noisy.client.stop("drill/1").state == "stopped"
 
 
@@ -217,10 +216,14 @@ def test_waiting_for_commands_costs_nothing(noisy: Noisy) -> None:
     """Commander, launcher and sink use no processor time while nobody asks for anything."""
     idle = {noisy.commander, noisy.children["lab-sink"], *noisy.family()}
     noisy.client.state()
-    time.sleep(0.3)
-    before = {pid: _ticks(pid) for pid in idle}
-    time.sleep(1.5)
-    assert {pid: _ticks(pid) for pid in idle} == before
+
+    def at_rest() -> bool:
+        before = {pid: _ticks(pid) for pid in idle}
+        time.sleep(1.5)
+        return {pid: _ticks(pid) for pid in idle} == before
+
+    # The last of what they do for the answer may be still to come.
+    assert wait_until(at_rest)
 
 
 def _ticks(pid: int) -> tuple[str, ...]:

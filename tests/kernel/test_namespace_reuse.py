@@ -15,7 +15,7 @@ from tests.machine import wait_until
 
 pytestmark = pytest.mark.requires("nft", "ip", "netns")
 
-_TRIES: Final = 10
+_TRIES: Final = 30
 _ANSWERED: Final = {("delivered", "none"): COUNT}
 _REFUSED: Final = {("failed", "refused"): COUNT}
 

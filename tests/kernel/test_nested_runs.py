@@ -15,12 +15,14 @@ from netsre.adapters.bpf.probe import FlowProbe
 from netsre.adapters.bpf.session import open_session
 from netsre.adapters.namespaces import Address, End
 from netsre.app.resources import directory
+from tests.kernel import tracefs
 
 pytestmark = [pytest.mark.requires("nft", "ip", "netns")]
 needs_two_cpus = pytest.mark.skipif(os.cpu_count() == 1, reason="one CPU has nobody to steer packets to")
 
 _SERVER, _CLIENT, _PORT = "198.18.77.1", "198.18.77.2", 7000
 _CLIENTS, _BURST, _BURSTS = 3, 64, 250
+_TRACED_KILOBYTES = 16_384
 # Packets that arrive are handed to both CPUs in turn, by interrupting them. A mount of its own shows the
 # queues of the namespace; it ends with the shell.
 _STEER = (
@@ -98,42 +100,50 @@ def _storm(server: str, client: str) -> None:
         os.waitpid(serving, 0)
 
 
+@contextlib.contextmanager
+def _ends() -> Iterator[tracefs.Events]:
+    """Have the kernel's own tracing see the end of every attempt of the storm."""
+    with tracefs.watching("sock/inet_sock_set_state", _TRACED_KILOBYTES) as events:
+        events.start(f"oldstate == 2 && dport == {_PORT}")
+        yield events
+
+
 @needs_two_cpus
 def test_an_end_that_interrupts_another_state_change_is_counted() -> None:
-    """What the first program had to leave out, the second makes good, nearly all of it."""
-    with _link() as (server, client):
+    """What the first program had to leave out, the second makes good; the rest reached no program at all."""
+    with _link() as (server, client), _ends() as events:
         session = open_session(directory("bpf"))
         probe = FlowProbe(session)
         session.reinforce()
         _storm(server, client)
+        lines = events.stop()
         identity = namespaces.identity(client)
         counted = sum(count.count for count in probe.counts() if identity and count.netns == identity[1])
-        left_out = next(iter(session.run_statistics().values())).missed
         session.close()
 
     made = _CLIENTS * _BURST * _BURSTS
-    assert counted <= made
-    assert made - counted <= max(20, left_out * 0.15)
+    assert len(lines) == made
+    assert 0 <= made - counted <= tracefs.of_others(lines)
 
 
 @needs_two_cpus
 def test_no_connection_of_the_node_is_counted_at_both_ends_where_packets_interrupt() -> None:
     """A server's end counts only what its client's end did not: together never more than were made."""
-    with _link() as (server, client):
+    with _link() as (server, client), _ends() as events:
         session = open_session(directory("bpf"))
         probe = FlowProbe(session)
         session.reinforce()
         _storm(server, client)
+        lines = events.stop()
         ends = {identity[1] for name in (server, client) if (identity := namespaces.identity(name))}
         counts = [count for count in probe.counts() if count.netns in ends and count.outcome == "delivered"]
-        left_out = next(iter(session.run_statistics().values())).missed
         session.close()
 
     made = _CLIENTS * _BURST * _BURSTS
     assert sum(count.count for count in counts) <= made
-    # These are clients whose end both programs missed.
+    # These are clients whose end reached no program.
     at_servers = sum(count.count for count in counts if count.role.direction == "ingress")
-    assert at_servers <= max(20, left_out * 0.15)
+    assert at_servers <= tracefs.of_others(lines)
 
 
 @needs_two_cpus
@@ -142,8 +152,10 @@ def test_the_second_program_is_attached_when_the_first_misses_a_run() -> None:
     with _link() as (server, client):
         session = open_session(directory("bpf"))
         probe = FlowProbe(session)
+        before = session.missed_runs()
         probe.scan(time.monotonic_ns())
-        assert session.reinforced == bool(session.missed_runs())
+        # Others on this machine may make it miss one at any moment.
+        assert bool(before) <= session.reinforced <= bool(session.missed_runs())
         _storm(server, client)
         probe.scan(time.monotonic_ns())
         missed, reinforced = session.missed_runs(), session.reinforced

@@ -18,7 +18,7 @@ from netsre.datapath.growth import Growth
 from netsre.datapath.mounts import first_of_each
 from netsre.metrics.conntrack import Table, put_table
 from netsre.metrics.readings import Readings
-from tests.kernel import attempts
+from tests.kernel import attempts, command_node
 
 
 def test_a_namespace_that_went_away_is_an_error_and_stays_away() -> None:
@@ -29,6 +29,25 @@ def test_a_namespace_that_went_away_is_an_error_and_stays_away() -> None:
     with pytest.raises(FileNotFoundError):
         inventory.statistics_text(gone)
     assert not path.exists()
+
+
+def test_a_refusal_about_a_process_that_has_ended_meanwhile_is_news() -> None:
+    """The kernel may refuse what it should call gone; of a process that is still there it is a refusal."""
+    with subprocess.Popen(["sleep", "60"]) as process:
+        seen = inventory.Namespace(namespaces.own_identity()[1], "net", process.pid, None)
+
+        def refused() -> None:
+            raise PermissionError(13, "Permission denied")
+
+        def ended() -> None:
+            process.kill()
+            process.wait()
+            refused()
+
+        with pytest.raises(PermissionError):
+            inventory.inside(seen, refused)
+        with pytest.raises(NamespaceGone):
+            inventory.inside(seen, ended)
 
 
 @contextlib.contextmanager
@@ -63,12 +82,19 @@ def test_a_name_with_every_kind_of_line_break_hides_no_mount() -> None:
     mounts = Path("/proc/self/mounts")
 
     def seen() -> list[object]:
-        return [first_of_each(mounts.read_bytes())["proc"], holders._mounts(), cgroups._root()]
+        # Of BPF file systems other tests have some that come and go.
+        return [
+            first_of_each(mounts.read_bytes())["proc"],
+            home / "bpf" in holders._mounts(),
+            cgroups._root(),
+        ]
 
-    before = seen()
     prefix = processes.this_process().name("test", "lines").encode()
-    with _bound_as(prefix + "-\n-\r-\v-\f-\x1c-\x85-\u2028 bpf".encode()):
-        assert seen() == before
+    with command_node.home() as home:
+        before = seen()
+        with _bound_as(prefix + "-\n-\r-\v-\f-\x1c-\x85-\u2028 bpf".encode()):
+            assert seen() == before
+    assert before[1]
 
 
 @pytest.mark.requires("ip", "netns")

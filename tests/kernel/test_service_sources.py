@@ -72,7 +72,7 @@ def sensing(
     session = open_session(resources.directory("bpf"), probe=SERVICES)
     try:
         probes = ProbeSensor({SERVICES.name: session})
-        use(ServiceSensor(ServiceProbe(session), probes, directory, workloads), session, probes)
+        use(ServiceSensor(ServiceProbe(session), probes, directory, workloads, dict), session, probes)
     finally:
         session.close()
 
@@ -237,7 +237,7 @@ def test_the_agent_counts_services_that_people_wrote_down(tmp_path: pathlib.Path
         )
         with balancer.attached(hierarchy()):
             # With the few capabilities that it kept, the agent comes to stand behind who came later.
-            assert wait_until(lambda: attaching.order("connect4")[-1] not in balancer.ids)
+            assert wait_until(lambda: attaching.orders(["connect4"])["connect4"][-1] not in balancer.ids)
             there.connect([target(TRANSLATED[4], SERVICE_PORT, protocol) for protocol in (TCP, UDP)], 23, 1)
         balancer.close()
         served = {

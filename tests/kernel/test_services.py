@@ -205,7 +205,7 @@ def test_moving_the_programs_loses_and_doubles_nothing() -> None:
 
 
 def _orders() -> list[list[int]]:
-    return [attaching.order(hook) for hook in ("connect4", "connect6")]
+    return list(attaching.orders(("connect4", "connect6")).values())
 
 
 def _outermost(session: Session) -> bool:
@@ -302,7 +302,7 @@ def test_nothing_is_attached_before_somebody_asks_for_it() -> None:
     try:
         loaded, attached = len(session.program_fds), session.attached
         ids = {int(fdinfo(fd)["prog_id"]) for fd in session.program_fds.values()}
-        there = ids & {*attaching.order("connect4"), *attaching.order("connect6")}
+        there = {number for order in _orders() for number in order} & ids
     finally:
         session.close()
 

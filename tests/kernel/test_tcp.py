@@ -20,12 +20,11 @@ from netsre.datapath.buckets import CONNECT_BOUNDS
 from netsre.datapath.probes import TCP, Probe
 from netsre.datapath.tcp import TCP_KEY
 from tests.kernel import attempts, firewall, netstat, tracefs
-from tests.kernel.attempts import COUNT, LOOPBACK, Place
+from tests.kernel.attempts import COUNT, LOOPBACK, Place, families
 from tests.kernel.delayed_link import SERVER, delayed_link
 from tests.machine import wait_until
 
 pytestmark = [pytest.mark.requires("nft", "ip", "netns")]
-families = pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6], ids=["ipv4", "ipv6"])
 
 _BROKEN = struct.pack("ii", 1, 0)
 """What SO_LINGER wants for an end by a reset."""
@@ -116,10 +115,13 @@ def test_data_that_is_lost_and_sent_again_is_counted_for_the_end_that_sends(
 
     found = counted(probe, place, "retransmit")
     to_server = [line for line in lines if f"dport={port} " in line]
-    assert found == {("data", "egress"): len(to_server), ("data", "ingress"): len(lines) - len(to_server)}
+    to_client = [line for line in lines if line not in to_server]
+    assert found.keys() == {("data", "egress"), ("data", "ingress")}
+    assert tracefs.seen(found["data", "egress"], to_server)
+    assert tracefs.seen(found["data", "ingress"], to_client)
     assert len(to_server) >= 3
-    assert len(lines) - len(to_server) >= 2
-    assert sum(found.values()) == grown["Tcp.RetransSegs"]
+    assert len(to_client) >= 2
+    assert len(lines) == grown["Tcp.RetransSegs"]
     assert firewall.packets(place.name) == {"lost": 5}
 
 
@@ -145,7 +147,10 @@ def test_a_buffer_of_many_segments_counts_as_many(probe: TcpProbe, place: Place)
             grown = gained(place, exchange)
         lines = events.stop()
 
-    assert counted(probe, place, "retransmit") == {("data", "egress"): grown["Tcp.RetransSegs"]}
+    found = counted(probe, place, "retransmit")
+    assert found.keys() == {("data", "egress")}
+    unseen = grown["Tcp.RetransSegs"] - found["data", "egress"]
+    assert unseen == 0 or (unseen > 0 and tracefs.of_others(lines))
     assert 0 < len(lines) < grown["Tcp.RetransSegs"]
 
 
@@ -153,16 +158,26 @@ def test_a_buffer_of_many_segments_counts_as_many(probe: TcpProbe, place: Place)
 def test_unanswered_syns_are_counted_as_the_client_repeats_them(
     probe: TcpProbe, place: Place, family: socket.AddressFamily
 ) -> None:
-    """The first repetition is after a second."""
+    """The first repetition is after a second; who looks late finds some of the second ones, too."""
+    before = netstat.counters(place.name)["TcpExt.TCPSynRetrans"]
+
+    def repeated() -> bool:
+        return netstat.counters(place.name)["TcpExt.TCPSynRetrans"] - before >= COUNT
 
     def wait() -> None:
         with attempts.waiting(place, family):
-            wait_until(lambda: sum(counted(probe, place, "retransmit").values()) >= COUNT)
+            assert wait_until(repeated)
 
-    grown = gained(place, wait)
+    with tracefs.watching("tcp/tcp_retransmit_skb") as events:
+        events.start(f"dport == {attempts.DROPPED_PORT}")
+        grown = gained(place, wait)
+        lines = events.stop()
 
-    assert counted(probe, place, "retransmit") == {("syn", "egress"): COUNT}
-    assert (grown["Tcp.RetransSegs"], grown["TcpExt.TCPSynRetrans"]) == (COUNT, COUNT)
+    found = counted(probe, place, "retransmit")
+    assert found.keys() == {("syn", "egress")}
+    assert grown["Tcp.RetransSegs"] == grown["TcpExt.TCPSynRetrans"] >= COUNT
+    # Tracing sees those of other tests at this port as well.
+    assert 0 <= grown["Tcp.RetransSegs"] - found["syn", "egress"] <= tracefs.of_others(lines)
 
 
 @families
@@ -173,20 +188,27 @@ def test_syn_acks_are_counted_by_the_server_that_repeats_them(
     lossy(
         place, f"tcp sport {port_of(place)} tcp flags & (syn|ack) == syn|ack limit rate 1/hour burst 3 DROP"
     )
-    with tracefs.watching("tcp/tcp_retransmit_synack") as events:
-        events.start(f"sport == {port_of(place)}")
+    port = port_of(place)
+    with (
+        tracefs.watching("tcp/tcp_retransmit_synack") as answered,
+        tracefs.watching("tcp/tcp_retransmit_skb") as asked,
+    ):
+        answered.start(f"sport == {port}")
+        asked.start(f"dport == {port}")
 
         def connect() -> None:
             with connected(place, family):
                 pass
 
         grown = gained(place, connect)
-        lines = events.stop()
+        answers, questions = answered.stop(), asked.stop()
 
     found = counted(probe, place, "retransmit")
     assert found.keys() == {("syn", "egress"), ("syn_ack", "ingress")}
-    assert found[("syn_ack", "ingress")] == len(lines) >= 3
-    assert sum(found.values()) == grown["Tcp.RetransSegs"] == grown["TcpExt.TCPSynRetrans"]
+    assert len(answers) >= 3
+    assert tracefs.seen(found["syn_ack", "ingress"], answers)
+    assert tracefs.seen(found["syn", "egress"], questions)
+    assert len(answers) + len(questions) == grown["Tcp.RetransSegs"] == grown["TcpExt.TCPSynRetrans"]
 
 
 def _watch_resets(place: Place) -> None:
@@ -328,7 +350,8 @@ def _quantile_bucket(buckets: dict[int, int], quantile: float) -> int:
 
 
 def test_the_median_and_the_99th_of_a_slow_link_are_in_their_buckets(probe: TcpProbe) -> None:
-    """Packets are held for a known time by this test: 97 connections of 6 ms, 3 of 30 ms."""
+    """This test holds packets: 97 connections for 6 ms, 3 for 30 ms; TCP_INFO says how long it was."""
+    told: list[int] = []
     with delayed_link(0.003) as link:
 
         def listen() -> socket.socket:
@@ -338,6 +361,7 @@ def test_the_median_and_the_99th_of_a_slow_link_are_in_their_buckets(probe: TcpP
             with socket.create_connection((SERVER, attempts.REFUSED_PORT)) as client:
                 client.sendall(b"x")
                 client.recv(1)
+                told.append(_round_trip(client))
 
         with namespaces.inside(link.server, listen) as server:
             threading.Thread(target=_echo, args=(server, 100)).start()
@@ -348,9 +372,12 @@ def test_the_median_and_the_99th_of_a_slow_link_are_in_their_buckets(probe: TcpP
         assert identity is not None
         buckets, _ = _timed(probe, Place(link.client, identity[1]))["egress"]
 
+    exact = dict(Counter(map(_bucket, told)))
     assert sum(buckets.values()) == 100
-    assert _quantile_bucket(buckets, 0.5) - _bucket(6_000) in (0, 1)
-    assert _quantile_bucket(buckets, 0.99) - _bucket(30_000) in (0, 1)
+    assert min(told) >= 6_000
+    assert sorted(told)[97] >= 30_000
+    for quantile in (0.5, 0.99):
+        assert _quantile_bucket(buckets, quantile) == _quantile_bucket(exact, quantile)
 
 
 def _echo(server: socket.socket, count: int) -> None:

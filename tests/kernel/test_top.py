@@ -35,13 +35,6 @@ def agent(place: Place) -> Iterator[Running]:
         yield agent
 
 
-@pytest.fixture
-def place() -> Iterator[Place]:
-    """Make a namespace of this test's own: its name tells our connections from all others."""
-    with attempts.place() as made:
-        yield made
-
-
 def told(agent: Running, view: str, work: Callable[[], object]) -> dict[str, Any]:
     """Return what a program reads of an interval in which something was done, all of it."""
     command = [sys.executable, "-P", "-m", "netsre", "top", "--agent", f"http://{agent.address}", "--json"]

@@ -13,7 +13,8 @@ import jsonschema
 import pytest
 
 from netsre import conventions as c
-from netsre.adapters.bpf.session import ProbeUnfit, Session, open_sessions
+from netsre.adapters.bpf.loading import ProbeUnfit
+from netsre.adapters.bpf.session import Session, open_sessions
 from netsre.app import resources
 from netsre.app.schemas import published
 from netsre.datapath.probes import FLOWS, UDP

@@ -10,16 +10,15 @@ import pytest
 
 from netsre import conventions as c
 from netsre.adapters.bpf.probe import FlowProbe
-from netsre.adapters.bpf.session import open_session
-from netsre.app import resources, workloads
+from netsre.adapters.bpf.session import Session
+from netsre.app import workloads
 from tests.kernel import attempts
 from tests.kernel.agent_process import Running, running
-from tests.kernel.attempts import COUNT, REFUSED_PORT
+from tests.kernel.attempts import COUNT, REFUSED_PORT, Place, families
 from tests.kernel.cgroups import cgroup
 from tests.machine import wait_until
 
 pytestmark = [pytest.mark.requires("nft", "ip", "netns")]
-families = pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6], ids=["ipv4", "ipv6"])
 
 CONTAINER = "0123456789ab" + "7" * 52
 ACCEPTED_PORT, OTHER_PORT = 9101, 9102
@@ -44,11 +43,12 @@ def rules(directory: pathlib.Path) -> str:
 
 
 @families
-def test_a_socket_is_counted_in_the_cgroup_that_it_was_made_in(family: socket.AddressFamily) -> None:
+def test_a_socket_is_counted_in_the_cgroup_that_it_was_made_in(
+    session: Session, place: Place, family: socket.AddressFamily
+) -> None:
     """The id that the kernel uses is the inode number of the directory."""
-    session = open_session(resources.directory("bpf"))
     probe = FlowProbe(session)
-    with attempts.place() as place, cgroup("a") as inner:
+    with cgroup("a") as inner:
         inner.connect(place, family, ACCEPTED_PORT, COUNT)
         place.run(lambda: attempts.failing(family, REFUSED_PORT))
         found: Counter[tuple[int, str]] = Counter()
@@ -57,7 +57,6 @@ def test_a_socket_is_counted_in_the_cgroup_that_it_was_made_in(family: socket.Ad
                 found[count.cgroup, count.outcome] += count.count
         ours = {cgroup for cgroup, outcome in found if outcome == "failed"}
         theirs = inner.id
-    session.close()
 
     assert found[theirs, "delivered"] == COUNT
     assert sum(found.values()) == 2 * COUNT
@@ -66,14 +65,13 @@ def test_a_socket_is_counted_in_the_cgroup_that_it_was_made_in(family: socket.Ad
 
 @families
 def test_the_rule_for_a_port_goes_before_the_longer_network(
-    family: socket.AddressFamily, tmp_path: pathlib.Path
+    session: Session, place: Place, family: socket.AddressFamily, tmp_path: pathlib.Path
 ) -> None:
     """Without a rule for its port a destination has the name of its longest network, in both families."""
-    session = open_session(resources.directory("bpf"))
     probe = FlowProbe(session)
     named = workloads.read([rules(tmp_path)])
     probe.name_destinations(named)
-    with attempts.place() as place, cgroup("a") as inner:
+    with cgroup("a") as inner:
         inner.connect(place, family, ACCEPTED_PORT, COUNT)
         inner.connect(place, family, OTHER_PORT, 2)
         inner.connect(place, family, REFUSED_PORT, 3)
@@ -81,7 +79,6 @@ def test_the_rule_for_a_port_goes_before_the_longer_network(
         for count in probe.counts():
             if count.netns == place.inode:
                 found[named[count.workload - 1].name, count.outcome] += count.count
-    session.close()
 
     assert found == {
         ("database", "delivered"): COUNT,
@@ -102,7 +99,7 @@ def flows(agent: Running, src: str) -> dict[tuple[str, str], int]:
 
 def test_both_ends_have_their_names_on_the_wire(tmp_path: pathlib.Path) -> None:
     """A container by its cgroup, a batch job by a rule, anybody else by the namespace; exactly as many."""
-    with running("--workloads", rules(tmp_path)) as agent, attempts.place() as place:
+    with attempts.place() as place, running("--workloads", rules(tmp_path)) as agent:
         with cgroup(f"docker-{CONTAINER}.scope") as container:
             container.connect(place, socket.AF_INET, ACCEPTED_PORT, COUNT)
             # Only while it is there can anybody know what it is: a reading looks for names it does not know.

@@ -178,6 +178,7 @@ def _status(**fields: object) -> dict[str, Any]:
         "problem": None,
         "problems": {},
         "kill_switch": {"state": "off", "reason": "", "by": "root", "at": rfc3339(9000), "problem": ""},
+        "pauses": [],
         "alertmanagers": [
             {"peer": "127.0.0.1:9093", "up": True, "reason": None, "last_accepted_at": rfc3339(30)}
         ],
@@ -244,6 +245,12 @@ def stale() -> Scene:
     return calm() | {"status": _status(last_tick_at=rfc3339(390), sources=sources)}
 
 
+def standing_by() -> Scene:
+    """Return a controller that waits for another one to end."""
+    told = _status(role="standby", leader="other:/var/lib/netsre", last_tick_at=None, sources=[])
+    return calm() | {"slos": {"slos": []}, "status": told}
+
+
 def failing() -> Scene:
     """Return a controller whose evaluations end in an error."""
     return calm() | {"status": _status(tick_failures=3, problem="database is locked; stop the other writer")}
@@ -254,6 +261,11 @@ def unarmed() -> Scene:
     switch = {"state": "on", "reason": HOSTILE, "by": "root", "at": rfc3339(60), "problem": ""}
     peer = {"peer": "127.0.0.1:9093", "up": False, "reason": "connection refused", "last_accepted_at": None}
     return calm() | {"status": _status(kill_switch=switch, alertmanagers=[peer])}
+
+
+def paused() -> Scene:
+    """Return a node where somebody paused a runbook, in words of a stranger."""
+    return calm() | {"status": _status(pauses=[f"runbook look paused by ada: {HOSTILE}"])}
 
 
 def doubted() -> Scene:

@@ -15,7 +15,7 @@ import httpx
 
 from netsre.adapters.control.lab import LabClient
 from netsre.app.local import lab
-from tests.machine import open_directory, wait_until
+from tests.machine import PATIENCE, open_directory, wait_until
 from tests.system.up_process import Up
 
 SECONDS: Final = 90
@@ -120,7 +120,7 @@ class Tap:
 
 def get(running: Up, what: str) -> Any:  # noqa: ANN401
     """Return what the controller says."""
-    return httpx.get(f"http://127.0.0.1:{running.listen}/api/v1/{what}", timeout=10).json()
+    return httpx.get(f"http://127.0.0.1:{running.listen}/api/v1/{what}", timeout=PATIENCE).json()
 
 
 def run_of(running: Up, runbook: str = "conntrack-exhaustion") -> Any:  # noqa: ANN401

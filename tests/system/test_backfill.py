@@ -19,8 +19,9 @@ from netsre.clock import Timestamp
 from netsre.model.levels import SLO
 from netsre.slo import definition
 from netsre.slo.buckets import Bucket
-from netsre.store.database import FILE_NAME, Store
+from netsre.store.database import Store
 from netsre.store.migrations import Migrations
+from netsre.store.sqlite import FILE_NAME
 from tests import prometheus
 from tests.system.recorded_nodes import (
     END,

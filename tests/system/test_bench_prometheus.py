@@ -13,7 +13,7 @@ from netsre.adapters.prometheus.client import PrometheusClient
 from netsre.app import recorded_levels
 from netsre.clock import Timestamp
 
-pytestmark = [pytest.mark.system, pytest.mark.requires("prometheus", "promtool"), pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.system, pytest.mark.requires("prometheus", "promtool")]
 
 DAYS: Final = 1
 

@@ -158,6 +158,16 @@ def test_a_calm_node_has_no_banner(browse: Browse) -> None:
     assert re.search(r'id="banner"[^>]*hidden', document)
 
 
+def test_a_pause_is_shown_where_the_kill_switch_is(browse: Browse) -> None:
+    """With what is paused, by whom and why; nothing of it is markup."""
+    with scenes.serve(scenes.application(scenes.paused)) as address:
+        document = browse(address)
+    shown = _element(document, "automation")
+    assert "may act" not in shown
+    assert "runbook look paused by ada" in shown
+    assert scenes.HOSTILE in html.unescape(document)
+
+
 def test_stale_numbers_are_never_ok(browse: Browse) -> None:
     """A controller that stopped evaluating gets a banner with the reason, and no SLO is called OK."""
     with scenes.serve(scenes.application(scenes.stale)) as address:
@@ -166,6 +176,15 @@ def test_stale_numbers_are_never_ok(browse: Browse) -> None:
     assert "connection refused" in _element(document, "banner")
     assert not re.search(r'id="banner"[^>]*hidden', document)
     assert document.count("WAS OK") == 2
+
+
+def test_who_stands_by_says_who_leads(browse: Browse) -> None:
+    """Nothing on its page can be taken for the truth, and nothing is wrong."""
+    with scenes.serve(scenes.application(scenes.standing_by)) as address:
+        document = browse(address)
+    assert "STANDS BY" in _element(document, "verdict")
+    assert "other:/var/lib/netsre leads" in _element(document, "banner")
+    assert "STALE" not in document
 
 
 def test_a_failing_evaluation_is_told(browse: Browse) -> None:

@@ -21,8 +21,8 @@ import httpx
 import pytest
 
 from netsre.app import database
-from netsre.store.database import FILE_NAME
-from tests.machine import free_port, open_directory
+from netsre.store.sqlite import FILE_NAME
+from tests.machine import PATIENCE, free_port, open_directory
 
 NETSRE: Final = (sys.executable, "-P", "-m", "netsre")
 
@@ -123,9 +123,9 @@ class Controller:
 
     def get(self, path: str) -> Any:  # noqa: ANN401 - JSON
         """Return the JSON of a path."""
-        return httpx.get(f"http://127.0.0.1:{self.port}{path}", timeout=5).json()
+        return httpx.get(f"http://127.0.0.1:{self.port}{path}", timeout=PATIENCE).json()
 
-    def until(self, found: Callable[["Controller"], bool], seconds: float = 20) -> None:
+    def until(self, found: Callable[["Controller"], bool], seconds: float = 2 * PATIENCE) -> None:
         """Wait for something to be so."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
@@ -140,7 +140,7 @@ class Controller:
         """End it and return its exit code."""
         if self.process.poll() is None:
             self.process.send_signal(number)
-        return self.process.wait(15)
+        return self.process.wait(PATIENCE)
 
 
 @contextlib.contextmanager

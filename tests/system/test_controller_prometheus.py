@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from tests import prometheus
-from tests.machine import wait_until
+from tests.machine import PATIENCE, wait_until
 from tests.system.test_controller import Agent, Controller, agent, home, running  # noqa: F401
 
 pytestmark = [pytest.mark.system, pytest.mark.requires("prometheus")]
@@ -49,7 +49,7 @@ def trouble(controller: Controller) -> str:
 def recorded(url: str) -> set[str]:
     """Return the last values of the failures that Prometheus has."""
     query = 'netsre_flows_total{outcome="failed"}'
-    answer = httpx.get(f"{url}/api/v1/query", params={"query": query}, timeout=5).json()
+    answer = httpx.get(f"{url}/api/v1/query", params={"query": query}, timeout=PATIENCE).json()
     return {one["value"][1] for one in answer["data"]["result"]}
 
 

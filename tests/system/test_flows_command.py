@@ -1,6 +1,5 @@
 """`netsre flows`: what it shows of a log, how it follows, and what it says where there is none."""
 
-import dataclasses
 import json
 import pathlib
 import subprocess
@@ -33,11 +32,11 @@ USUAL: Final = FlowEvent(
     443,
     100,
 )
-REFUSED: Final = dataclasses.replace(USUAL, outcome="failed", reason="refused", one_in=1, end_ns=NOW + 1)
-STALLED: Final = dataclasses.replace(
-    REFUSED, reason="stalled", start_ns=NOW - 3_000_000_000, remote=source_key("2001:db8:1:2:3:4:5:6")
+REFUSED: Final = USUAL._replace(outcome="failed", reason="refused", one_in=1, end_ns=NOW + 1)
+STALLED: Final = REFUSED._replace(
+    reason="stalled", start_ns=NOW - 3_000_000_000, remote=source_key("2001:db8:1:2:3:4:5:6")
 )
-DENIED: Final = dataclasses.replace(REFUSED, outcome="denied", reason="blocked", start_ns=0, remote_port=22)
+DENIED: Final = REFUSED._replace(outcome="denied", reason="blocked", start_ns=0, remote_port=22)
 
 
 def log(path: pathlib.Path, *events: FlowEvent, netns: str = "host") -> pathlib.Path:
@@ -83,9 +82,9 @@ def test_what_comes_from_elsewhere_has_its_arrow_the_other_way(
     tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The end that is here comes first, with the port that was asked for; the client's address is whole."""
-    taken = dataclasses.replace(USUAL, role=TCP_SERVER, local_port=443, remote_port=40_112, start_ns=0)
-    far = dataclasses.replace(
-        taken, remote=source_key("2001:db8:1:2:3:4:5:6"), outcome="failed", reason="refused", one_in=1
+    taken = USUAL._replace(role=TCP_SERVER, local_port=443, remote_port=40_112, start_ns=0)
+    far = taken._replace(
+        remote=source_key("2001:db8:1:2:3:4:5:6"), outcome="failed", reason="refused", one_in=1
     )
     path = log(tmp_path / "flows.jsonl", REFUSED, taken, far)
     code, shown, _ = run(capsys, "--file", path, "--direction", "ingress")
@@ -134,7 +133,7 @@ def test_without_a_wish_the_last_twenty_are_shown(
     tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """And all with --all; what is older than --since is not."""
-    old = dataclasses.replace(USUAL, end_ns=NOW - 7_200 * 10**9)
+    old = USUAL._replace(end_ns=NOW - 7_200 * 10**9)
     path = log(tmp_path / "flows.jsonl", *[old] * 30, *[USUAL] * 30)
 
     for wishes, count in (((), 20), (("--all",), 60), (("--since", "1h"), 30), (("--last", "41"), 41)):
@@ -164,7 +163,7 @@ def test_hostile_text_cannot_drive_the_terminal(
 @pytest.mark.parametrize("width", [80, 100, 200])
 def test_long_names_and_addresses_are_never_a_wrong_address(width: int) -> None:
     """A name is shortened with a mark, an address goes to a row of its own."""
-    longest = dataclasses.replace(REFUSED, remote=bytes([0x20, 1] + [0xAB] * 14), remote_port=65_535)
+    longest = REFUSED._replace(remote=bytes([0x20, 1] + [0xAB] * 14), remote_port=65_535)
     raw = flow_lines.line(longest, "netsre-lab-14972-1vsfd-client-" + "x" * 60, "private", 0)
     shown = list(command.rows(flow_lines.parse(raw.rstrip(b"\n")), width))
 
@@ -181,7 +180,7 @@ def test_following_shows_what_comes_across_rotations_until_it_is_ended(tmp_path:
     with out.open("wb") as sink, subprocess.Popen(ask, stdout=sink) as follower:
         assert wait_until(lambda: out.read_bytes().count(b"\n") == 1)
         for turn in range(10):
-            log(path, *[dataclasses.replace(REFUSED, local_port=1 + turn)] * 5)
+            log(path, *[REFUSED._replace(local_port=1 + turn)] * 5)
             path.rename(f"{path}.{turn + 1}")
         log(path, DENIED)
         assert wait_until(lambda: out.read_bytes().count(b"\n") == 52)

@@ -10,6 +10,8 @@ import time
 
 import pytest
 
+from tests.machine import PATIENCE
+
 CHECKOUT = pathlib.Path(__file__).resolve().parent.parent.parent
 FOREGROUND = CHECKOUT / "tools" / "foreground.py"
 
@@ -21,14 +23,14 @@ def stop(number, frame):
 signal.signal(signal.SIGINT, stop)
 signal.signal(signal.SIGTERM, stop)
 print("ready", flush=True)
-time.sleep(60)
+time.sleep(600)
 """
 
 
 def read_until(descriptor: int, word: bytes) -> bytes:
     """Read from a terminal until a word appears in what was read."""
     text = b""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE
     while word not in text and time.monotonic() < deadline:
         text += os.read(descriptor, 1024)
     return text
@@ -71,4 +73,4 @@ def test_a_plain_stop_signal_is_passed_on(makefile: pathlib.Path) -> None:
         assert process.stdout.readline() == b"ready\n"
         process.send_signal(signal.SIGTERM)
 
-        assert process.wait(timeout=20) == 7
+        assert process.wait(timeout=PATIENCE) == 7

@@ -13,14 +13,15 @@ import uvicorn
 
 from netsre.adapters.http_protocol import BoundedProtocol
 from netsre.app.control.api import Asgi, Guard, Message, Receive, Scope, Send
+from tests.machine import PATIENCE
 
 HALF = b"GET / HTTP/1.1\r\nHost: localhost\r\nX: "
 
 
 class Hasty(BoundedProtocol):
-    """Looks often enough for a test."""
+    """Looks often enough for a test, and not so often that a busy machine gets nothing done in between."""
 
-    look_seconds = 0.4
+    look_seconds = 1.5
 
 
 async def answer(scope: Scope, receive: Receive, send: Send) -> None:
@@ -56,7 +57,7 @@ def port() -> Iterator[int]:
 
 def status(port: int, method: str = "GET") -> tuple[int, bytes]:
     """Return status and body of one request."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
     connection.request(method, "/")
     found = connection.getresponse()
     body = found.read()
@@ -68,11 +69,12 @@ def test_many_connections_that_say_nothing_lock_nobody_out_for_long(port: int) -
     """All places are taken by halves of requests; soon after there is room again, and they are closed."""
     with contextlib.ExitStack() as stack:
         silent = [
-            stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=5)) for _ in range(25)
+            stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=PATIENCE))
+            for _ in range(25)
         ]
         for connection in silent:
             connection.sendall(HALF)
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + PATIENCE
         while status(port)[0] != 200 and time.monotonic() < deadline:
             time.sleep(0.05)
 
@@ -84,14 +86,14 @@ def test_many_connections_that_say_nothing_lock_nobody_out_for_long(port: int) -
 
 def test_a_client_that_goes_on_asking_keeps_its_connection(port: int) -> None:
     """Several requests over several looks, all on one connection."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
     connection.connect()
     local = connection.sock.getsockname()
     for _ in range(10):
         connection.request("GET", "/")
         assert connection.getresponse().read() == b"ok"
         assert connection.sock.getsockname() == local
-        time.sleep(0.1)
+        time.sleep(0.4)
     connection.close()
 
 

@@ -9,17 +9,15 @@ from typing import Any, Final
 import pytest
 
 from tests.alertmanager import Alertmanager
-from tests.machine import free_port, open_directory, wait_until
+from tests.machine import LIMIT, alone_with_limit, free_port, open_directory, wait_until
 from tests.system import lab_faults
 from tests.system.lab_faults import flood, get, lines, run_of
 from tests.system.up_process import Up, up
 
 pytestmark = [
     pytest.mark.requires("root", "bpf", "btf", "bcc", "netns", "nft", "prometheus-alertmanager"),
-    pytest.mark.timeout(120),
 ]
 
-LIMIT: Final = pathlib.Path("/proc/sys/net/netfilter/nf_conntrack_max")
 BLOCK: Final = 1
 TUNE: Final = 3
 
@@ -88,8 +86,8 @@ def test_of_two_floods_the_worst_is_blocked_and_for_the_other_the_limit_raised(
     data_dir: pathlib.Path,
 ) -> None:
     """Once, also where the first reading after the flush found the table half empty; the end puts it back."""
-    before = int(LIMIT.read_text(encoding="ascii"))
-    with up(data_dir) as running:
+    with alone_with_limit(), up(data_dir) as running:
+        before = int(LIMIT.read_text(encoding="ascii"))
         running.wait_for(r"^stop: ")
         flood(running)
         other = lab_faults.server(running).removesuffix("-srv") + "-cli-a"
@@ -100,7 +98,7 @@ def test_of_two_floods_the_worst_is_blocked_and_for_the_other_the_limit_raised(
         run = run_of(running)
         assert len(lines(run, "intent", BLOCK)) == len(lines(run, "intent", TUNE)) == 1
         running.stop()
-    assert int(LIMIT.read_text(encoding="ascii")) == before
+        assert int(LIMIT.read_text(encoding="ascii")) == before
 
 
 def test_a_table_that_the_node_itself_fills_is_left_to_people(data_dir: pathlib.Path) -> None:

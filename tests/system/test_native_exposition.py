@@ -2,6 +2,7 @@
 
 import json
 import math
+import time
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ from netsre.datapath.flows import UNKNOWN_BUCKET, FlowKind
 from netsre.metrics.node import put_flows
 from netsre.metrics.readings import Readings
 from tests import prometheus
-from tests.machine import wait_until
+from tests.machine import PATIENCE, wait_until
 
 pytestmark = [pytest.mark.system, pytest.mark.requires("prometheus")]
 
@@ -68,17 +69,23 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     directory: Path = tmp_path_factory.mktemp("prometheus")
     configuration = json.dumps({"scrape_configs": [job]})
     with prometheus.running(directory, configuration, "--enable-feature=native-histograms") as (_, port):
-        url = f"http://127.0.0.1:{port}"
-        assert wait_until(lambda: len(asked(url, "up == 1")) == len(routes)), asked(url, "up")
-        yield url
+        moments = list[str]()
+
+        def all_answer() -> bool:
+            # On a busy machine a scrape may fail at any later moment, and its series are gone until the next.
+            moments.append(f"http://127.0.0.1:{port}/api/v1/query?time={time.time():.3f}")
+            return len(asked(moments[-1], "up == 1")) == len(routes)
+
+        assert wait_until(all_answer)
+        yield moments[-1]
     server.shutdown()
     server.server_close()
 
 
 def asked(url: str, expression: str) -> list[dict[str, Any]]:
-    """Return what a query finds now."""
+    """Return what a query finds as of the moment that is in an address."""
     query = urllib.parse.urlencode({"query": expression})
-    with urllib.request.urlopen(f"{url}/api/v1/query?{query}", timeout=5) as response:  # noqa: S310
+    with urllib.request.urlopen(f"{url}&{query}", timeout=PATIENCE) as response:  # noqa: S310
         found: list[dict[str, Any]] = json.load(response)["data"]["result"]
     return found
 

@@ -19,7 +19,7 @@ from netsre.cli import main
 from netsre.clock import SystemClock, Timestamp
 from tests import prometheus, protobuf
 from tests.answers import Handler, says, serving
-from tests.machine import wait_until
+from tests.machine import PATIENCE, wait_until
 from tests.protobuf import Observed
 from tests.system.test_prometheus_live import Follower
 
@@ -138,7 +138,7 @@ def configuration(port: int) -> str:
 def is_seen(url: str, expression: str) -> bool:
     """Say whether an expression counts every story now."""
     query = urllib.parse.urlencode({"query": expression})
-    with urllib.request.urlopen(f"{url}/api/v1/query?{query}", timeout=5) as response:  # noqa: S310
+    with urllib.request.urlopen(f"{url}/api/v1/query?{query}", timeout=PATIENCE) as response:  # noqa: S310
         result = json.load(response)["data"]["result"]
     return bool(result) and result[0]["value"][1] == str(len(STORIES))
 

@@ -1,6 +1,7 @@
 """Whatever a Prometheus answers, or does not: whole samples, a word why they are not all, or one line."""
 
 import contextlib
+import dataclasses
 import json
 import logging
 import pathlib
@@ -20,12 +21,12 @@ from netsre.errors import SourceUnreachable
 from netsre.model.levels import Matcher, Selector
 from netsre.model.samples import Series, labels
 from tests.answers import Answer, Handler, Server, says, serving
+from tests.machine import PATIENCE
 
 pytestmark = pytest.mark.system
 
-QUICK: Final = Bounds(
-    connect_seconds=0.5, total_seconds=1.0, body_bytes=20_000, attempts=3, pause_seconds=0.01
-)
+SMALL: Final = Bounds(PATIENCE, PATIENCE, body_bytes=20_000, attempts=3, pause_seconds=0.01)
+SHORT: Final = dataclasses.replace(SMALL, total_seconds=1.0)
 UNTIL: Final = Timestamp(1_767_225_600_500)
 SINCE: Final = Timestamp(UNTIL - 8 * MINUTE)
 FLOWS: Final = Selector("flows", (Matcher("outcome", "=", "failed"),))
@@ -40,18 +41,18 @@ def matrix(*values: Any, **more: Any) -> str:
 
 
 @contextlib.contextmanager
-def asking(server: Server, token: str | None = None) -> Iterator[PrometheusClient]:
-    """Return a client with little patience."""
-    client = PrometheusClient(server.url, token, QUICK)
+def asking(server: Server, token: str | None = None, bounds: Bounds = SMALL) -> Iterator[PrometheusClient]:
+    """Return a client that takes small answers alone."""
+    client = PrometheusClient(server.url, token, bounds)
     try:
         yield client
     finally:
         client.close()
 
 
-def refused(*answers: Answer) -> tuple[str, Server]:
+def refused(*answers: Answer, bounds: Bounds = SMALL) -> tuple[str, Server]:
     """Return the line of the error that these answers make of a question, and what was asked for it."""
-    with serving(*answers) as server, asking(server) as client:
+    with serving(*answers) as server, asking(server, bounds=bounds) as client:
         with pytest.raises(SourceUnreachable) as raised:
             client.samples(FLOWS, SINCE, UNTIL)
         message = str(raised.value)
@@ -235,7 +236,7 @@ def drips(handler: Handler, _query: dict[str, list[str]]) -> None:
     """Send a byte now and then, for longer than anybody waits."""
     handler.send_response(200)
     handler.end_headers()
-    for _ in range(40):
+    for _ in range(int(20 * PATIENCE)):
         handler.wfile.write(b" ")
         handler.wfile.flush()
         time.sleep(0.1)
@@ -252,18 +253,18 @@ def test_an_answer_that_was_cut_off_is_none() -> None:
 def test_a_server_that_drips_ends_in_time() -> None:
     """Every byte restarts the patience of a socket, but not ours."""
     began = time.monotonic()
-    message, _ = refused(drips)
+    message, _ = refused(drips, bounds=SHORT)
 
     assert message == "did not finish its answer within 1 s; is it busy?"
     # Less than what it would have gone on for.
-    assert time.monotonic() - began < 3.5
+    assert time.monotonic() - began < PATIENCE
 
 
 def test_nobody_there_is_one_line() -> None:
     """The system's own word, not that of four libraries."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    client = PrometheusClient(f"http://127.0.0.1:{port}", None, QUICK)
+    client = PrometheusClient(f"http://127.0.0.1:{port}", None, SMALL)
     with pytest.raises(SourceUnreachable) as raised:
         client.samples(FLOWS, SINCE, UNTIL)
     client.close()

@@ -22,6 +22,7 @@ from netsre.slo import promql, promql_specs
 from netsre.slo.engine import Engine
 from tests import prometheus
 from tests.answers import Answer, Handler, Server, says, serving
+from tests.machine import PATIENCE
 from tests.unit.slo import expressions
 from tests.unit.slo.given import slo
 
@@ -34,9 +35,7 @@ LENGTH: Final = 8 * clock.DAY
 TEAMS: Final = {"core": 60, "edge": 120}
 """Events of each team in a minute."""
 FIRST: Final = Timestamp(END - 9 * MINUTE)
-QUICK: Final = Bounds(
-    connect_seconds=0.5, total_seconds=5.0, body_bytes=20_000, attempts=2, pause_seconds=0.01
-)
+SMALL: Final = Bounds(PATIENCE, PATIENCE, body_bytes=20_000, attempts=2, pause_seconds=0.01)
 
 
 @pytest.fixture(scope="module", name="client")
@@ -119,8 +118,8 @@ def seconds(minutes: int = 0) -> float:
 
 @contextlib.contextmanager
 def asking(server: Server) -> Iterator[PrometheusClient]:
-    """Return a client with little patience."""
-    client = PrometheusClient(server.url, None, QUICK)
+    """Return a client that takes small answers alone."""
+    client = PrometheusClient(server.url, None, SMALL)
     try:
         yield client
     finally:

@@ -22,6 +22,7 @@ from netsre.metrics.registry import REGISTRY, Exporter, Metric
 from netsre.model.levels import SLO
 from tests import prometheus
 from tests.answers import listening
+from tests.machine import PATIENCE
 from tests.unit.dashboards import examples
 
 pytestmark = pytest.mark.system
@@ -35,6 +36,10 @@ _SAMPLES: Final[Mapping[str, tuple[str, ...]]] = {
     "owner": (c.OWNER, "some-owner"),
     "window": ("5m", "1h"),
     "path": ("bpf", "other"),
+    "state": ("without_backend",),
+    "verdict": ("allowed", "denied"),
+    "expected": ("yes", "no"),
+    "stage": ("load", "total"),
     "direction": ("egress", "ingress"),
     "protocol": ("tcp", "udp"),
 }
@@ -191,26 +196,31 @@ def _prometheus(directory: pathlib.Path, exporters: int) -> Iterator[Callable[[s
     """Run a server over the exporters; yields a function that evaluates an expression."""
     with prometheus.running(directory, _configuration(exporters)) as (server, port):
 
-        def query(text: str) -> list[object]:
-            asked = f"http://127.0.0.1:{port}/api/v1/query?{urllib.parse.urlencode({'query': text})}"
-            with urllib.request.urlopen(asked, timeout=5) as answer:
+        def asked_at(text: str, at: float) -> list[object]:
+            words = urllib.parse.urlencode({"query": text, "time": f"{at:.3f}"})
+            asked = f"http://127.0.0.1:{port}/api/v1/query?{words}"
+            with urllib.request.urlopen(asked, timeout=PATIENCE) as answer:
                 document = json.load(answer)
             result: list[object] = document["data"]["result"]
             return result
 
-        _wait(query, server, directory / "log")
-        yield query
+        # On a busy machine a scrape may fail at any later moment, and its series are gone until the next one.
+        at = _ready_at(asked_at, server, directory / "log")
+        yield lambda text: asked_at(text, at)
 
 
-def _wait(query: Callable[[str], list[object]], server: subprocess.Popen[bytes], log: pathlib.Path) -> None:
-    """Wait until both agents and the controller were scraped often enough for a rate."""
-    deadline = time.monotonic() + 40
-    ready = "count(count_over_time(up[10s]) >= 4) == 3"
+def _ready_at(
+    asked_at: Callable[[str, float], list[object]], server: subprocess.Popen[bytes], log: pathlib.Path
+) -> float:
+    """Return the first time at which agents and controller answer, and have often enough for a rate."""
+    deadline = time.monotonic() + 2 * PATIENCE
+    ready = "count(sum_over_time(up[1m]) >= 4 and up == 1) == 3"
     while True:
         assert server.poll() is None, log.read_text()
         with contextlib.suppress(OSError):
-            if query(ready):
-                return
+            at = time.time()
+            if asked_at(ready, at):
+                return at
         assert time.monotonic() < deadline, log.read_text()
         time.sleep(0.2)
 
@@ -219,7 +229,7 @@ def _wait(query: Callable[[str], list[object]], server: subprocess.Popen[bytes],
 def test_prometheus_has_an_answer_for_every_expression(tmp_path: pathlib.Path) -> None:
     """A server that scrapes what the registry promises evaluates each panel to at least one series."""
     with _exporters() as port, _prometheus(tmp_path, port) as query:
-        empty = [key for key, text in _expressions().items() if not query(_substituted(text, "10s"))]
+        empty = [key for key, text in _expressions().items() if not query(_substituted(text, "1m"))]
         variable = query(f"count by ({c.NODE}) ({c.BUILD_INFO})")
     assert empty == []
     assert len(variable) == len(_NODES)

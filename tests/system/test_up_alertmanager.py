@@ -8,7 +8,7 @@ import pytest
 from netsre.app.local import alertmanager
 from netsre.errors import EnvironmentUnfit
 from tests.alertmanager import Alertmanager
-from tests.machine import free_port, gone, open_directory, wait_until
+from tests.machine import PATIENCE, free_port, gone, open_directory, wait_until
 from tests.system.up_process import up
 
 
@@ -31,11 +31,13 @@ def test_an_alertmanager_of_its_own_sends_alerts_back_and_ends_with_the_rest() -
         Alertmanager(port).post({"labels": {"alertname": "Foreign", "node": "x"}})
 
         def came_back() -> bool:
-            alerts = httpx.get(f"http://127.0.0.1:{running.listen}/api/v1/alerts", timeout=5).json()["alerts"]
+            alerts = httpx.get(f"http://127.0.0.1:{running.listen}/api/v1/alerts", timeout=PATIENCE).json()[
+                "alerts"
+            ]
             return any(alert["labels"].get("alertname") == "Foreign" for alert in alerts)
 
         assert wait_until(came_back), running.printed
-        peers = httpx.get(f"http://127.0.0.1:{running.listen}/api/v1/status", timeout=5).json()[
+        peers = httpx.get(f"http://127.0.0.1:{running.listen}/api/v1/status", timeout=PATIENCE).json()[
             "alertmanagers"
         ]
         assert [(peer["peer"], peer["up"]) for peer in peers] == [(f"127.0.0.1:{port}", True)]

@@ -16,8 +16,8 @@ from typing import Final
 from netsre.app.local.sweep import sweep
 from tests.machine import free_port
 
-START_SECONDS: Final = 60.0
-"""What a person may have to wait for live numbers."""
+START_SECONDS: Final = 120.0
+"""What a busy machine may need until there are live numbers."""
 
 QUICK: Final = ("--interval", "1s")
 """Numbers change five times as often as they usually do, and nobody has to wait for them."""
@@ -63,7 +63,7 @@ class Up:
         found = re.findall(rf"^{name}: .*?\(pid (\d+)|^lab: .*[ :]{name} (\d+)", self.printed, re.MULTILINE)
         return int(next(filter(None, found[0])))
 
-    def wait(self, seconds: float = 40) -> int:
+    def wait(self, seconds: float = START_SECONDS) -> int:
         """Read until it ends; return its exit code."""
         deadline = time.monotonic() + seconds
         while self._open and time.monotonic() < deadline:

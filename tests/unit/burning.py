@@ -27,6 +27,7 @@ from netsre.model.levels import (
 from netsre.model.samples import Labels
 from netsre.store.database import Store
 from netsre.store.migrations import Migrations
+from tests import databases
 
 T0 = Timestamp(1_767_225_600_000)
 """2026-01-01T00:00:00Z."""
@@ -112,7 +113,7 @@ MIGRATIONS = Migrations.load(str(resources.directory("migrations")))
 
 
 def store(directory: Path) -> Store:
-    """Return a store at this version's schema."""
-    made = Store.at(directory, MIGRATIONS)
+    """Return a store at this version's schema: the same one for the same directory."""
+    made = databases.opened(directory, MIGRATIONS)
     made.upgrade()
     return made

@@ -171,6 +171,27 @@ def test_every_group_has_an_alert_of_its_own() -> None:
     assert reasons == {"x": Reason.STILL_TRUE, "y": Reason.CONDITION_STARTED}
 
 
+def test_an_alert_about_services_has_the_name_of_each() -> None:
+    """Where a rule groups by service, that is what its alerts are about; else by the rule's own."""
+    rule = dataclasses.replace(RULE, group_by=("node", "service"))
+    read = {
+        Series(METRIC, labels({"service": name, "table": "kernel"})): Decimal(1) for name in ("", "b", "c")
+    }
+    read[Series(METRIC, labels({"service": "d", "table": "kernel"}))] = Decimal(0)
+    now = Timestamp(burning.T0)
+    scraped = Scrape(now, "a", burning.T0, read)
+    decision = conditions.decide((rule,), (scraped,), {}, Memory(), now, Links("http://localhost:8600"))
+    begun = {dict(one.alert.labels)["service"]: one.alert for one in decision.transitions}
+
+    assert begun.keys() == {"node-conntrack", "b", "c"}
+    assert conditions.opinion(rule, begun["b"].labels, scraped) is Opinion.TRUE
+    active = {alert.fingerprint: alert for alert in begun.values()}
+    again = conditions.decide(
+        (rule,), (scraped,), active, decision.memory, now, Links("http://localhost:8600")
+    )
+    assert {one.alert.state for one in again.transitions} <= {AlertState.FIRING}
+
+
 def test_series_that_the_matchers_leave_out_are_not_judged() -> None:
     """Another table of the same metric."""
     decision = conditions.decide((RULE,), [scrape({"x": 1}, table="datapath")], {}, Memory(), burning.T0)

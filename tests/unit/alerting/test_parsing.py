@@ -45,7 +45,8 @@ def test_every_bad_file_gets_exactly_its_messages(path: pathlib.Path) -> None:
 
 def test_every_code_has_a_bad_file_that_shows_it() -> None:
     """No code is documented that nothing can produce."""
-    shown = {word for path in BAD.glob("*.yaml") for word in path.read_text().split()}
+    paths = [*BAD.glob("*.yaml"), *BAD.with_name("bad_clients").glob("*.yaml")]
+    shown = {word for path in paths for word in path.read_text().split()}
 
     assert shown >= codes.CODES.keys()
 
@@ -113,9 +114,15 @@ def test_slos_policies_and_alerts_may_share_a_file_and_a_mistake_is_told_once(
     assert found.alert_names == {"ErrorBudgetBurn", "TelemetryAbsent", "TableFull"}
 
 
+def shipped(name: str) -> AlertRule:
+    """Return an alert that is shipped."""
+    [found] = [rule for rule in service_levels.load().alerts if rule.name == name]
+    return found
+
+
 def test_the_shipped_alert_reads_as_designed() -> None:
     """One page per namespace, at once, with room between its beginning and its end."""
-    (found,) = service_levels.load().alerts
+    found = shipped("ConntrackUtilization")
 
     assert (found.name, str(found.selector)) == (
         "ConntrackUtilization",
@@ -124,3 +131,26 @@ def test_the_shipped_alert_reads_as_designed() -> None:
     assert (found.group_by, found.op, found.value, found.hold) == (("node", "netns"), ">", Decimal("0.8"), 0)
     assert (found.clear_value, found.clear_hold) == (Decimal("0.7"), 30 * clock.SECOND)
     assert (found.severity, found.runbook) == ("page", "conntrack-exhaustion")
+
+
+def test_the_table_of_policies_has_an_alert_and_a_runbook_of_its_own() -> None:
+    """What helps the kernel's table does not help it."""
+    found = shipped("PolicyConnections")
+
+    assert str(found.selector) == 'netsre_conntrack_utilization_ratio{table="datapath"}'
+    assert (found.group_by, found.op, found.value, found.hold) == (("node",), ">", Decimal("0.8"), 0)
+    assert (found.severity, found.runbook) == ("page", "policy-connections")
+
+
+def test_unexpected_egress_pages_where_it_got_through_and_is_a_ticket_where_it_was_denied() -> None:
+    """By endpoint, from the first destination on."""
+    egress = [shipped("UnexpectedEgress"), shipped("UnexpectedEgressDenied")]
+
+    assert [(str(one.selector), one.severity) for one in egress] == [
+        ('netsre_policy_unexpected_destinations{verdict="audited"}', "page"),
+        ('netsre_policy_unexpected_destinations{verdict="denied"}', "ticket"),
+    ]
+    for one in egress:
+        assert (one.group_by, one.op, one.value, one.hold) == (("node", "src"), ">", Decimal(0), 0)
+        assert (one.clear_value, one.clear_hold) == (Decimal(0), 30 * clock.SECOND)
+        assert one.runbook == "unexpected-egress"

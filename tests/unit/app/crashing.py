@@ -23,8 +23,10 @@ from netsre.app import kill_switch, runbooks, service_levels
 from netsre.app.control import tick
 from netsre.app.control.automation import Automation, RunbookChannel
 from netsre.app.control.dispatch import Dispatcher
+from netsre.app.control.world import World
 from netsre.clock import Timestamp
 from netsre.model.alerts import Alert, AlertSource
+from netsre.model.directory import ALONE
 from netsre.model.documents import Document
 from netsre.model.effects import (
     Block,
@@ -41,7 +43,8 @@ from netsre.model.effects import (
 from netsre.model.runbooks import JournalEntry, Run, Runbook
 from netsre.model.samples import Scrape, Series, labels
 from netsre.runbook.actions.contract import NodeRefused, NodeUnreachable
-from netsre.store.database import FILE_NAME, Store, Transaction
+from netsre.store.database import Store, Transaction
+from netsre.store.sqlite import FILE_NAME
 from tests.unit import burning
 from tests.unit.app.fakes import SetClock, world
 
@@ -82,10 +85,13 @@ class DyingStore(Store):
     """A store whose process may die right before and right after every commit."""
 
     fate = Fate()
+    before_write: Callable[[], None] = staticmethod(lambda: None)
+    """What a test does right before somebody writes."""
 
     @contextlib.contextmanager
     def write(self) -> Iterator[Transaction]:
         """Open a transaction; a death before the commit undoes it."""
+        self.before_write()
         with super().write() as transaction:
             yield transaction
             self.fate.point("before commit")
@@ -288,7 +294,10 @@ class Lab:
         self.books: tuple[Runbook, ...] = (BOOK,)
         self.afterwards = 2 * INTERVAL
         """How long it is watched after its run ended: nothing more may happen."""
-        self.current: _Controller | None = None
+        self.current: Controller | None = None
+        self.people: Callable[[World], None] = lambda _world: None
+        """What people do after every turn."""
+        self.directory_of = ALONE
         self.on_death: Callable[[], None] = lambda: None
         """What a test does to the world while no controller lives."""
         shutil.copy(_empty_database(directory.parent), directory / FILE_NAME)
@@ -302,7 +311,7 @@ class Lab:
 
     def begin(self) -> None:
         """Start a controller that reads once and does nothing else."""
-        self.current = _Controller(self)
+        self.current = Controller(self)
         self.current.read()
 
     def live(self) -> End:
@@ -312,7 +321,7 @@ class Lab:
                 self._life()
             except Killed:
                 self.on_death()
-                self._pass(DOWN)
+                self.pass_time(DOWN)
             else:
                 return self.end()
 
@@ -323,7 +332,7 @@ class Lab:
 
     def dawdle(self, length: int) -> None:
         """Let time pass while automation waits for the node: turns read on meanwhile, in their own thread."""
-        self._pass(length)
+        self.pass_time(length)
         assert self.current is not None
         self.current.read()
 
@@ -367,7 +376,7 @@ class Lab:
         )
 
     def _life(self) -> None:
-        controller = self.current = _Controller(self)
+        controller = self.current = Controller(self)
         quiet = 0
         for _ in range(_PATIENCE):
             controller.turn()
@@ -375,22 +384,28 @@ class Lab:
             quiet = quiet + INTERVAL if runs and all(run.ended for run, _ in runs) else 0
             if quiet > self.afterwards:
                 return
-            self._pass(INTERVAL)
+            self.pass_time(INTERVAL)
         raise AssertionError("the run does not end")
 
-    def _pass(self, length: int) -> None:
+    def pass_time(self, length: int) -> None:
+        """Let time pass."""
         self.clock.at = Timestamp(self.clock.at + length)
         self.host.pass_time()
 
 
-class _Controller:
+class Controller:
     """What one process has in its memory."""
 
     def __init__(self, lab: Lab) -> None:
+        """Begin, as after a start."""
         self._lab = lab
         made = world(lab.store, lab.directory, lab.clock, runbooks=lab.books, node=lab.wire)
         self.world = replace(
-            made, slos={slo.name: slo for slo in ASKED.slos}, rules=ASKED.alerts, interval=INTERVAL
+            made,
+            slos={slo.name: slo for slo in ASKED.slos},
+            rules=ASKED.alerts,
+            interval=INTERVAL,
+            directory=lab.directory_of,
         )
         self._memory = conditions.Memory()
         self._dispatcher = Dispatcher(lab.store, [RunbookChannel(self.world)])
@@ -413,6 +428,7 @@ class _Controller:
         self.world.switch.watch()
         self._dispatcher.deliver(now)
         Automation(self.world).advance()
+        self._lab.people(self.world)
 
 
 @functools.cache

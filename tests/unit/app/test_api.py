@@ -22,6 +22,7 @@ from netsre.app.control.drill_world import Ground
 from netsre.app.control.drills import Drills
 from netsre.app.control.hook import Door
 from netsre.app.control.intake import Intake
+from netsre.app.control.leading import Only
 from netsre.app.control.pager import Pager, Telling
 from netsre.app.control.snapshot import Counts, Snapshot
 from netsre.app.numbers import number
@@ -56,7 +57,7 @@ def gamedays(machine: Machine) -> Gamedays:
 class Client:
     """Asks an application in this process."""
 
-    def __init__(self, machine: Machine, listen: str = "127.0.0.1") -> None:
+    def __init__(self, machine: Machine, listen: str = "127.0.0.1", *, stands_by: bool = False) -> None:
         """Serve what a machine knows."""
         served = api.Served(
             board=machine.board,
@@ -72,6 +73,9 @@ class Client:
             world=machine.world,
             door=door(machine),
             gamedays=gamedays(machine),
+            office=Only("a", clock.boottime),
+            stands_by=stands_by,
+            wake=lambda: None,
         )
         self._application = api.create(served)
 
@@ -284,8 +288,11 @@ def test_ready_is_said_after_the_first_turn_and_unsaid_when_turns_stop(machine: 
     machine.clock.at = Timestamp(machine.clock.at + 5 * clock.MINUTE)
     late = client.get("/readyz")
 
-    assert (before.status_code, before.json()) == (503, {"ready": False, "reasons": ["no evaluation yet"]})
-    assert (after.status_code, after.json()) == (200, {"ready": True, "reasons": []})
+    assert (before.status_code, before.json()) == (
+        503,
+        {"ready": False, "reasons": ["no evaluation yet"], "role": "leader"},
+    )
+    assert (after.status_code, after.json()) == (200, {"ready": True, "reasons": [], "role": "leader"})
     assert (late.status_code, late.json()["reasons"]) == (503, ["last evaluation was 5m ago"])
 
 
@@ -407,3 +414,22 @@ def test_a_database_that_fails_is_503_with_its_line(machine: Machine) -> None:
 def test_the_host_of_a_header_is_found(header: str, host: str) -> None:
     """With and without port and brackets."""
     assert api.host_of(header) == host
+
+
+def test_who_stands_by_tells_what_is_on_record_takes_alerts_and_does_nothing_else(machine: Machine) -> None:
+    """It is ready without an evaluation of its own; a wish is for whoever leads."""
+    machine.burn()
+    machine.board.current = None
+    client = Client(machine, stands_by=True)
+
+    assert client.json("/readyz") == {"ready": True, "reasons": [], "role": "standby"}
+    status = client.json("/api/v1/status")
+    assert (status["role"], status["leader"]) == ("standby", "a")
+    assert len(client.json("/api/v1/alerts")["alerts"]) == 2
+    assert client.json("/api/v1/slos") == {"slos": []}
+    wished = client.post("/api/v1/gamedays", b"{}")
+    assert (wished.status_code, wished.json()) == (
+        503,
+        {"detail": "this controller stands by; ask the one that leads: a"},
+    )
+    assert client.post("/api/v1/alerts", b"{").status_code == 400

@@ -8,7 +8,7 @@ import pytest
 from netsre.app.control.automation import Automation, RunbookChannel
 from netsre.app.control.dispatch import Dispatcher
 from netsre.app.control.tick import record
-from netsre.model import specs
+from netsre.model import values
 from netsre.model.documents import Document
 from netsre.model.runbooks import JournalEntry, JournalKind, Run, RunState
 from netsre.runbook.actions.contract import (
@@ -36,7 +36,7 @@ class Says:
         self._answer = answer
         self.asked: list[Subject] = []
 
-    def read(self, parameters: specs.Mapping) -> Document | None:
+    def read(self, parameters: values.Mapping) -> Document | None:
         """Take nothing."""
         del parameters
         return {}

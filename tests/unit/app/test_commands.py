@@ -28,7 +28,7 @@ def test_lint_is_exit_0_without_findings_and_1_with(
     """Findings are on stdout, one line each."""
     good, bad = tmp_path / "good.yaml", tmp_path / "bad.yaml"
     good.write_text(GOOD)
-    bad.write_text(GOOD.replace("observe", "propose"))
+    bad.write_text(GOOD.replace("observe", "proposed"))
 
     assert run(["runbook", "lint", str(good)]) == 0
     assert capsys.readouterr().out == "1 runbook: nothing wrong\n"
@@ -38,7 +38,7 @@ def test_lint_is_exit_0_without_findings_and_1_with(
 
 def test_lint_as_json_is_one_document(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
     """With file, line, code and message apart."""
-    (tmp_path / "bad.yaml").write_text(GOOD.replace("observe", "propose"))
+    (tmp_path / "bad.yaml").write_text(GOOD.replace("observe", "proposed"))
 
     assert run(["runbook", "lint", "--json", str(tmp_path)]) == 1
 
@@ -124,6 +124,7 @@ def test_db_upgrade_makes_a_database_that_db_check_finds_whole(
     assert run(["db", "check", "--json", *where]) == 0
     assert json.loads(capsys.readouterr().out)["audit"] == {
         "rows": 0,
+        "head": f"0:{'0' * 64}",
         "whole": True,
         "first_broken": None,
         "why": None,

@@ -15,7 +15,8 @@ from netsre.store.database import Store
 from tests.unit import burning
 from tests.unit.app.fakes import Machine
 
-(RULE,) = service_levels.load().alerts
+RULES = {rule.name: rule for rule in service_levels.load().alerts}
+RULE = RULES["ConntrackUtilization"]
 FULL = Series(
     "netsre_conntrack_utilization_ratio", labels({"table": "kernel", "netns": "netsre-lab", "node": "a"})
 )
@@ -27,6 +28,11 @@ def machine(tmp_path: pathlib.Path) -> Iterator[Machine]:
     store = burning.store(tmp_path)
     yield Machine(store, tmp_path, runbooks=(), rules=(RULE,))
     store.close()
+
+
+def of_table(table: str, netns: str) -> Series:
+    """Return how full a table is."""
+    return Series(FULL.name, labels({"table": table, "netns": netns, "node": "a"}))
 
 
 def states(store: Store) -> list[tuple[str, AlertSource, AlertState]]:
@@ -103,3 +109,19 @@ def test_an_alert_whose_rule_is_gone_ends_with_the_next_turn(
     Machine(machine.store, tmp_path, machine.clock, machine.source).turn()
 
     assert ("ConntrackUtilization", AlertSource.CONDITION, AlertState.RESOLVED) in states(machine.store)
+
+
+def test_the_table_of_policies_fills_without_a_word_about_the_kernels(tmp_path: pathlib.Path) -> None:
+    """Each has its alert, and starts its own runbook: one only looks, the other one changes the kernel's."""
+    store = burning.store(tmp_path)
+    machine = Machine(store, tmp_path, rules=(*RULES.values(),))
+    machine.source.gauges = {of_table("datapath", "host"): Decimal("0.93")}
+    for _ in range(4):
+        machine.turn()
+    with store.read() as transaction:
+        runs = {run.runbook for run in transaction.runs.newest(10)}
+    fired = [name for name, _, _ in states(store)]
+    store.close()
+
+    assert fired == ["PolicyConnections"]
+    assert runs == {"policy-connections"}

@@ -113,7 +113,6 @@ def test_undisturbed_a_run_ends_as_it_should(bench: Bench, name: str) -> None:
     assert bool(end.calls) == (end.runs[0][0] != "succeeded")
 
 
-@pytest.mark.timeout(120)
 @every_scenario
 def test_killed_at_any_point_a_run_ends_the_same(
     bench: Bench, name: str, record_property: Callable[[str, object], None]
@@ -128,7 +127,6 @@ def test_killed_at_any_point_a_run_ends_the_same(
     record_property("points", len(whole.fate.points))
 
 
-@pytest.mark.timeout(120)
 @every_scenario
 def test_killed_again_while_it_recovers_a_run_ends_the_same(bench: Bench, name: str) -> None:
     """Pairs of points, the second one in the life after the first; drawn with a fixed seed."""
@@ -143,7 +141,6 @@ def test_killed_again_while_it_recovers_a_run_ends_the_same(bench: Bench, name: 
         assert bench.live(bench.lab(name, first, second)) == expected, f"{first}, {second}"
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize("fault", FAULTS)
 @every_scenario
 def test_an_answer_that_is_lost_changes_no_end(bench: Bench, name: str, fault: str) -> None:

@@ -478,7 +478,6 @@ def _through(ground: Range, fuse: Fuse) -> tuple[Drill, int]:
     pytest.fail("it never ends")
 
 
-@pytest.mark.timeout(120)
 def test_a_crash_at_every_point_leads_to_the_same_end(tmp_path: pathlib.Path) -> None:
     """Killed before and after every write and effect: one fault, the same verdict, nothing left."""
     for number in itertools.count():

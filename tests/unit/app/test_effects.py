@@ -190,6 +190,34 @@ def test_an_effect_that_was_taken_back_stays_so(machine: Machine, effect: Effect
     assert machine.state == before
 
 
+def test_a_controller_after_which_another_one_led_is_refused(machine: Machine) -> None:
+    """Whatever it asks about; also by an agent that was started again. Who has no epoch is heard."""
+    agent = machine.agent()
+    agent.apply("run/1", LIMIT, epoch=7)
+    assert agent.look("run/1", LIMIT, epoch=8) is Standing.APPLIED
+    state = machine.state
+    for current in (agent, machine.agent(GONE_TOO)):
+        with refused("stale_epoch"):
+            current.apply("run/2", FLUSH, epoch=7)
+        with refused("stale_epoch"):
+            current.look("run/1", LIMIT, epoch=7)
+        with refused("stale_epoch"):
+            current.undo("run/1", LIMIT, epoch=7)
+        assert machine.state == state
+        current.apply("run/1", LIMIT, epoch=8)
+    assert agent.look("run/2", FLUSH) is Standing.ABSENT
+
+
+@pytest.mark.parametrize("content", ["", "x", "1.5"])
+def test_an_epoch_that_cannot_be_known_is_a_refusal(machine: Machine, content: str) -> None:
+    """Of whoever has one: which of two leads cannot be told."""
+    agent = machine.agent()
+    (machine.directory / "epoch").write_text(content)
+    with refused("ledger_failed"):
+        agent.apply("run/1", LIMIT, epoch=7)
+    assert agent.apply("run/1", LIMIT)["standing"] == "applied"
+
+
 @pytest.mark.parametrize("effect", [BLOCK, FLUSH, LIMIT])
 @pytest.mark.parametrize("late", [0, 1, SECOND_NS])
 def test_what_is_read_after_its_deadline_is_not_begun(machine: Machine, effect: Effect, late: int) -> None:

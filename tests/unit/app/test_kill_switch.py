@@ -3,6 +3,8 @@
 import json
 import os
 import pathlib
+import resource
+import signal
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -12,6 +14,7 @@ from netsre.app.control.snapshot import Board
 from netsre.app.control.switch import SwitchWatch
 from netsre.app.kill_switch import FILE_NAME, UNREADABLE
 from netsre.cli.main import run
+from netsre.clock import SECOND, Timestamp
 from netsre.errors import EnvironmentUnfit
 from netsre.store.database import Store
 from tests.unit import burning
@@ -207,3 +210,102 @@ def test_a_controller_that_was_named_must_answer(
     assert run(["kill-switch", "on", "--controller", "http://127.0.0.1:1"]) == 3
     assert "does not answer" in capsys.readouterr().err
     assert run(["kill-switch", "on", "--controller", "http://127.0.0.1:1", "--data-dir", str(tmp_path)]) == 0
+
+
+@pytest.fixture
+def two(store: Store, tmp_path: pathlib.Path) -> tuple[SwitchWatch, SwitchWatch]:
+    """Return the watches of two controllers with one database and a data directory each."""
+    for name in "ab":
+        (tmp_path / name).mkdir()
+    first, second = (
+        SwitchWatch(store, tmp_path / name, Board(burning.T0), SetClock(), name) for name in "ab"
+    )
+    for watch in (first, second):
+        watch.begin()
+    return first, second
+
+
+def say(directory: pathlib.Path, *, on: bool, after: int) -> None:
+    """Say something to a controller, so many seconds after its start."""
+    said = kill_switch.switched(on=on, by="me", reason="", at=Timestamp(burning.T0 + after * SECOND))
+    kill_switch.write(directory, said)
+
+
+def test_what_is_said_to_one_controller_holds_for_all_of_its_database(
+    two: tuple[SwitchWatch, SwitchWatch], store: Store, tmp_path: pathlib.Path
+) -> None:
+    """Whoever was told of it last, whichever of them leads, and each word is on record once."""
+    first, second = two
+    say(tmp_path / "a", on=True, after=1)
+    for watch in (*two, *two):
+        watch.watch()
+    assert (first.read().on, second.read().on) == (True, True)
+    say(tmp_path / "b", on=False, after=2)
+    for watch in (second, first):
+        watch.watch()
+    assert (first.read().on, second.read().on) == (False, False)
+    assert verbs(store) == ["kill_switch.off"] * 2 + ["kill_switch.on", "kill_switch.off"]
+
+
+def test_a_controller_that_comes_later_hears_what_was_said(store: Store, tmp_path: pathlib.Path) -> None:
+    """Its own first switch, off, answers nothing."""
+    for name, on in (("a", True), ("b", False)):
+        (tmp_path / name).mkdir()
+        watch = SwitchWatch(store, tmp_path / name, Board(burning.T0), SetClock(), name)
+        watch.begin()
+        if on:
+            say(tmp_path / name, on=True, after=-100)
+            watch.watch()
+    assert watch.read().on
+
+
+@pytest.mark.parametrize("name", [FILE_NAME, kill_switch.ELSEWHERE])
+def test_a_word_that_cannot_be_read_stops_this_controller(
+    two: tuple[SwitchWatch, SwitchWatch], tmp_path: pathlib.Path, name: str
+) -> None:
+    """Whatever was said elsewhere, and later; it stops no other one."""
+    first, second = two
+    say(tmp_path / "b", on=False, after=10)
+    second.watch()
+    first.watch()
+    (tmp_path / "a" / name).write_text("{")
+    assert first.read().on
+    second.watch()
+    assert not second.read().on
+
+
+def test_a_word_for_which_there_is_no_room_stops_this_controller(
+    two: tuple[SwitchWatch, SwitchWatch], tmp_path: pathlib.Path
+) -> None:
+    """Until it can be kept: a stop that was said elsewhere must not be lost on the way."""
+    first, second = two
+    say(tmp_path / "b", on=True, after=1)
+    second.watch()
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        with pytest.raises(EnvironmentUnfit, match="File too large"):
+            first.watch()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, before)
+    assert not kill_switch.read(tmp_path / "a").on
+    assert first.read().on
+
+    first.watch()
+    assert kill_switch.read(tmp_path / "a").on
+    say(tmp_path / "a", on=False, after=2)
+    assert not first.read().on
+
+
+def test_a_later_word_is_later_whatever_the_clocks_say(tmp_path: pathlib.Path) -> None:
+    """Off here ends what was said on a machine whose clock is ahead."""
+    say(tmp_path, on=False, after=0)
+    ahead = kill_switch.switched(on=True, by="x", reason="", at=Timestamp(burning.T0 + 4_000_000_000_000))
+    kill_switch.write(tmp_path, ahead, kill_switch.ELSEWHERE)
+    assert kill_switch.read(tmp_path).on
+
+    assert run(["kill-switch", "off", "--data-dir", str(tmp_path), "--reason", "over"]) == 0
+
+    assert not kill_switch.read(tmp_path).on

@@ -5,12 +5,14 @@ from collections.abc import Callable
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from netsre import clock
 from netsre.adapters.alertmanager import Alertmanager
 from netsre.alerting.describe import Links
 from netsre.alerting.notify import Pace
 from netsre.app.control import metrics
 from netsre.app.control.drill_api import Gamedays
 from netsre.app.control.drills import Asked
+from netsre.app.control.leading import Shared
 from netsre.app.control.pager import Pager, Telling
 from netsre.gameday.decide import Gate
 from netsre.metrics.readings import Readings
@@ -37,8 +39,11 @@ def test_every_metric_of_the_controller_is_exposed_with_its_labels(tmp_path: pat
     # An address where nobody listens is a peer as well.
     telling = Telling(store, machine.clock, Pace(15_000), Links("http://a"), lambda _: None)
     pager = Pager([Alertmanager("http://127.0.0.1:1")], telling)
-    pager._peers[0].tell()
-    body, _ = metrics.render(machine.board.current, "text/plain", pager.readings, _refused_gameday(store))
+    pager.peers[0].tell()
+    office = Shared(store, "a", "a", clock.boottime)
+    assert office.seek() is not None
+    live = (office.readings, pager.readings, _refused_gameday(store))
+    body, _ = metrics.render(machine.board.current, "text/plain", *live)
     store.close()
 
     found = {

@@ -21,6 +21,7 @@ from netsre.model.documents import Document
 from netsre.model.samples import labels
 from netsre.store.database import Store
 from tests.alertmanager import BadPeer
+from tests.machine import PATIENCE
 from tests.unit import burning
 from tests.unit.app.fakes import SetClock
 
@@ -48,6 +49,11 @@ class Scripted:
         found: list[Any] = list(alerts)
         if self.refuses & {alert["labels"]["alertname"] for alert in found}:
             return Answer(Result.REJECTED, "invalid label")
+        return self.answer
+
+    def silence(self, silence: Document) -> Answer:
+        """Say how it is."""
+        self.asked.append(f"silence {silence['comment']}")
         return self.answer
 
     def alerts(self, receiver: str) -> Answer:
@@ -202,7 +208,7 @@ def test_peers_are_measured(desk: Desk) -> None:
     pager = Pager([desk.client], desk.telling)
     before = Readings()
     pager.readings(before)
-    pager._peers[0].tell()
+    pager.peers[0].tell()
     after = Readings()
     pager.readings(after)
 
@@ -226,7 +232,8 @@ def test_peers_are_measured(desk: Desk) -> None:
 def test_whatever_a_peer_does_a_request_ends_with_a_reason(how: str, result: Result, reason: str) -> None:
     """Within its deadline and below its size, on one line."""
     peer = BadPeer(how)
-    client = Alertmanager(peer.url, Bounds(total_seconds=0.5, body_bytes=100_000))
+    seconds = 0.5 if how in {"hangs", "drips"} else PATIENCE
+    client = Alertmanager(peer.url, Bounds(total_seconds=seconds, body_bytes=100_000))
     try:
         answers = [client.post([]), client.alerts("netsre"), client.ready()]
     finally:

@@ -126,7 +126,7 @@ def test_the_machines_own_scheduler_calls_by_itself() -> None:
         the_clock.ahead = clock.MINUTE
         (job,) = scheduler._scheduler.get_jobs()
         job.modify(next_run_time=job.next_run_time.fromtimestamp(0, tz=job.next_run_time.tzinfo))
-        assert wait_until(called.is_set, 5)
+        assert wait_until(called.is_set)
     finally:
         scheduler.stop()
     assert not scheduler._scheduler.running

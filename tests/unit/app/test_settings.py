@@ -6,10 +6,12 @@ import pathlib
 
 import pytest
 
+from netsre import clock
 from netsre.app import settings
 from netsre.app.settings import Options
 from netsre.cli.controller import controller
 from netsre.errors import BadInput, SpecErrors
+from netsre.model.holds import Bounds
 
 FILE = """\
 apiVersion: netsre.dev/v1
@@ -34,6 +36,38 @@ def test_defaults_are_loopback_and_shipped_specs() -> None:
     assert (found.host, found.port, found.interval) == ("127.0.0.1", 8600, 15_000)
     assert found.agent_url == "http://127.0.0.1:8601"
     assert [path.name for path in (*found.slos, *found.runbooks)] == ["slos", "runbooks"]
+
+
+def test_bounds_of_automation_are_safe_and_can_be_set(tmp_path: pathlib.Path) -> None:
+    """What is left out stays as it is; none can be switched off."""
+    said = "{changes: {perHour: 3}, storm: {alerts: 4, hold: 5m}, oscillation: 2h, quarantine: 7d}"
+    file = tmp_path / "controller.yaml"
+    file.write_text(FILE.replace("30s}", f"30s, automation: {said}}}"))
+
+    assert settings.settings(Options()).bounds == Bounds()
+    found = settings.settings(Options(config=str(file))).bounds
+    assert found == Bounds(5, 3, 60, 4, 300_000, 2 * clock.HOUR, 7 * clock.DAY)
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("{changes: {perDay: 0}}", "SPEC009 spec.automation.changes.perDay 0 is no bound; write at least 1"),
+        ("{storm: {alerts: 101}}", "SPEC009 spec.automation.storm.alerts 101 is no bound; write 1 to 100"),
+        ("{storm: {hold: 2d}}", "SPEC010 spec.automation.storm.hold is longer than 1d"),
+        ("{quarantine: 31d}", "SPEC010 spec.automation.quarantine is longer than 30d"),
+        ("{changes: {perWeek: 1}}", "SPEC004 key spec.automation.changes.perWeek is unknown"),
+    ],
+)
+def test_what_is_no_bound_is_a_finding(said: str, expected: str, tmp_path: pathlib.Path) -> None:
+    """At its line, like any other."""
+    file = tmp_path / "controller.yaml"
+    file.write_text(FILE.replace("30s}", f"30s, automation: {said}}}"))
+
+    with pytest.raises(SpecErrors) as refused:
+        settings.settings(Options(config=str(file)))
+
+    assert any(expected in str(finding) for finding in refused.value.findings), refused.value.findings
 
 
 def test_the_nearest_word_wins(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
@@ -163,3 +197,29 @@ def test_an_unknown_key_of_the_file_is_a_finding(tmp_path: pathlib.Path) -> None
 
     with pytest.raises(SpecErrors, match=r"controller.yaml:4: SPEC004 .*did you mean 'interval'"):
         settings.settings(Options(config=str(path)))
+
+
+def test_a_database_is_named_like_everything_else(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
+) -> None:
+    """Option, environment, file; without any of them it is a file of the data directory."""
+    assert settings.settings(Options()).database is None
+    path = tmp_path / "database.yaml"
+    path.write_text(FILE.replace("spec: {", "spec: {database: 'postgresql://file/x', "))
+    options = Options(config=str(path))
+    assert settings.settings(options).database == "postgresql://file/x"
+    monkeypatch.setenv("NETSRE_DATABASE_URL", "postgresql://environment/x")
+    assert settings.settings(options).database == "postgresql://environment/x"
+    nearest = dataclasses.replace(options, database="postgresql://option/x")
+    assert settings.settings(nearest).database == "postgresql://option/x"
+
+
+def test_a_command_about_a_database_is_about_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A data directory that is named has a file; the environment is for who names nothing."""
+    assert settings.database(None, None) is None
+    assert settings.database("postgresql://option/x", None) == "postgresql://option/x"
+    monkeypatch.setenv("NETSRE_DATABASE_URL", "postgresql://environment/x")
+    assert settings.database(None, None) == "postgresql://environment/x"
+    assert settings.database(None, "/data") is None
+    with pytest.raises(BadInput, match="two places of a database"):
+        settings.database("postgresql://option/x", "/data")

@@ -15,7 +15,8 @@ from netsre.app.control.snapshot import Snapshot
 from netsre.clock import Timestamp
 from netsre.errors import StoreUnusable
 from netsre.model.alerts import AlertState
-from netsre.store.database import FILE_NAME, Store
+from netsre.store.database import Store
+from netsre.store.sqlite import FILE_NAME
 from tests.unit import burning
 from tests.unit.app.fakes import HOLD, Machine
 
@@ -168,6 +169,7 @@ def test_a_database_that_refuses_writes_loses_no_minute_and_no_alert(
             machine.turn(failed=100)
     assert (snapshot(machine).failures, len(caplog.records)) == (8, 1)
     assert "readonly database; make it writable" in str(snapshot(machine).problem)
+    assert [evaluation.bad for evaluation in snapshot(machine).evaluations] == [800]
     assert alerts(store) == []
     assert not logged(tmp_path)
 

@@ -1,8 +1,19 @@
 """Conntrack statistics as kernels print them, and what is counted of them."""
 
-import pytest
+from collections import Counter
 
-from netsre.datapath.conntrack import STATES, EventTotals, Statistics, parse_statistics, state_of
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from netsre.datapath.conntrack import (
+    STATES,
+    EventTotals,
+    LargestSources,
+    Statistics,
+    parse_statistics,
+    state_of,
+)
 
 _HEADER = (
     "entries  clashres found new invalid ignore delete chainlength insert insert_failed drop early_drop "
@@ -138,3 +149,39 @@ def test_states_have_the_names_of_the_kernel(protocol: int, status: int, tcp_sta
     """TCP by its state machine, UDP by what was answered, ICMP of both families, and the rest."""
     assert state_of(protocol, status, tcp_state) == state
     assert state in STATES
+
+
+def _of_chunks(room: int, chunks: list[list[bytes]]) -> LargestSources:
+    largest = LargestSources(room)
+    for chunk in chunks:
+        largest.add(Counter(chunk))
+    return largest
+
+
+_SOURCES = st.sampled_from([bytes([number]) for number in range(12)])
+
+
+@given(st.integers(1, 12), st.lists(st.lists(_SOURCES, max_size=20), max_size=20))
+def test_no_order_of_entries_has_a_source_counted_short_by_more_than_its_share(
+    room: int, chunks: list[list[bytes]]
+) -> None:
+    """Never more than there is room for, and none counted above what it has; who has more is there."""
+    largest = _of_chunks(room, chunks)
+    true = Counter(source for chunk in chunks for source in chunk)
+
+    assert len(largest.counts) <= room
+    share = (true.total() - sum(largest.counts.values())) // (room + 1)
+    for source, entries in true.items():
+        assert entries - share <= largest.counts.get(source, 0) <= entries
+
+
+def test_sources_that_there_is_room_for_are_counted_exactly() -> None:
+    """In as many chunks as there are."""
+    assert _of_chunks(2, [[b"a", b"b"], [b"a"], [b"b", b"a"]]).counts == {b"a": 3, b"b": 2}
+
+
+def test_a_source_that_comes_back_again_and_again_is_counted_short_by_no_more_than_its_share() -> None:
+    """Three of eight entries between others, with room for two: never forgotten for good."""
+    chunks = [[b"a", other, other + b"x"] for other in (b"b", b"c", b"d")]
+
+    assert _of_chunks(2, [*chunks, [b"a"]]).counts == {b"a": 1}

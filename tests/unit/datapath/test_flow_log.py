@@ -1,6 +1,5 @@
 """Events of the flow log: their bytes against the C header, their lines, and which lines are wanted."""
 
-import dataclasses
 import ipaddress
 import json
 import re
@@ -19,7 +18,7 @@ from netsre.conventions import OTHER
 from netsre.datapath import flow_filter, flow_lines, flow_log
 from netsre.datapath.block import source_key
 from netsre.datapath.flow_filter import Wanted
-from netsre.datapath.flow_log import FlowEvent
+from netsre.datapath.flow_log import FlowEvent, Vocabulary
 from netsre.datapath.flows import TCP_SERVER, Attempt
 
 _PROGRAM = """
@@ -115,7 +114,7 @@ def test_an_event_is_decoded_field_by_field() -> None:
     local, remote = bytes(range(16)), bytes(range(16, 32))
     raw = flow_log.EVENT.pack(9, 8, 17, local, remote, 7, 3, 6, 5, 4, 1, 111, 3, 1, 2, 12)
 
-    assert flow_log.decode(raw, {}) == FlowEvent(
+    assert flow_log.decode(raw, Vocabulary({})) == FlowEvent(
         9, 8, 7, "failed", "refused", "public", local, 5, remote, 4, 6, 17, 3, TCP_SERVER
     )
 
@@ -123,7 +122,7 @@ def test_an_event_is_decoded_field_by_field() -> None:
 def test_the_other_end_of_a_socket_that_is_somebody_elses_is_not_known() -> None:
     """What stood there is in the bytes, and nowhere else."""
     raw = flow_log.EVENT.pack(9, 8, 17, bytes(range(16)), bytes(range(16)), 7, 3, 1, 5, 4, 2, 0, 3, 0, 0, 12)
-    event = flow_log.decode(raw, {12: "netfilter_drop"})
+    event = flow_log.decode(raw, Vocabulary({12: "netfilter_drop"}))
 
     assert (event.reason, event.local) == ("dropped:netfilter_drop", bytes(range(16)))
     assert (event.local_port, event.remote, event.remote_port) == (0, bytes(16), 0)
@@ -159,7 +158,7 @@ def test_a_line_says_everything_in_a_fixed_form() -> None:
 
 def test_a_line_from_elsewhere_has_the_client_as_its_source() -> None:
     """Whoever is here is the destination; what is not known of a client is null all the same."""
-    event = dataclasses.replace(REFUSED, role=TCP_SERVER, local_port=443, remote_port=40_000, start_ns=0)
+    event = REFUSED._replace(role=TCP_SERVER, local_port=443, remote_port=40_000, start_ns=0)
     read = flow_lines.parse(flow_lines.line(event, "private", "web", EPOCH).rstrip(b"\n"))
 
     assert (read.direction, read.latency) == ("ingress", None)
@@ -176,7 +175,7 @@ EVENTS = (
 
 
 @pytest.mark.parametrize("event", EVENTS, ids=[event.reason for event in EVENTS])
-@pytest.mark.parametrize("name", ["host", 'a"b\\c\n\x1b[2J\u202e\u009b', "…" * 64])
+@pytest.mark.parametrize("name", ["host", "100 %s%", 'a"b\\c\n\x1b[2J\u202e\u009b', "…" * 64])
 def test_every_line_is_of_the_published_schema_and_plain_text(event: FlowEvent, name: str) -> None:
     """Also of what is not known, and under a name that somebody chose to do harm."""
     line = flow_lines.line(event, name, "private", EPOCH)
@@ -329,7 +328,7 @@ def test_a_wish_that_means_nothing_is_answered_with_what_does(
 )
 def test_drops_are_wanted_by_the_kernels_word_or_all_together(text: str, match: bool) -> None:
     """`dropped` is every word of the kernel's."""
-    event = dataclasses.replace(REFUSED, reason="dropped:netfilter_drop")
+    event = REFUSED._replace(reason="dropped:netfilter_drop")
     line = flow_lines.parse(flow_lines.line(event, "lab", "private", EPOCH).rstrip())
 
     assert Wanted(reasons=flow_filter.reasons(text)).match(line) is match

@@ -36,7 +36,8 @@ int main(void) {
   FIELD(refusal, at_ns); FIELD(refusal, local); FIELD(refusal, remote); FIELD(refusal, netns);
   FIELD(refusal, workload); FIELD(refusal, local_port); FIELD(refusal, remote_port);
   FIELD(refusal, destination); SIZE(refusal);
-  FIELD(drops, packets); FIELD(drops, bytes); SIZE(drops); SIZE(source); SIZE(source_address);
+  FIELD(drops, packets); FIELD(drops, bytes); SIZE(drops);
+  FIELD(block, deadline_ns); FIELD(block, slot); SIZE(block); SIZE(source); SIZE(source_address);
   FIELD(flow_value, count); FIELD(flow_value, sum_ns); SIZE(flow_value);
   FIELD(load_reader, device); FIELD(load_reader, inode); FIELD(load_reader, process); SIZE(load_reader);
   FIELD(load_key, command); FIELD(load_key, type); FIELD(load_key, error); SIZE(load_key);
@@ -118,6 +119,9 @@ refusal 56
 drops.packets 0 8
 drops.bytes 8 8
 drops 16
+block.deadline_ns 0 8
+block.slot 8 4
+block 16
 source 16
 source_address 16
 flow_value.count 0 8
@@ -212,8 +216,16 @@ def test_the_header_has_the_layout_that_the_reader_decodes(tmp_path: Path) -> No
     printed = subprocess.run([tmp_path / "layout"], capture_output=True, text=True, check=True).stdout
 
     assert printed == _EXPECTED
-    layouts = (flows.ATTEMPT, flows.STALL_CLAIM, flows.FLOW_KEY, flows.FLOW_VALUE, flows.DENIAL, block.DROPS)
-    assert [layout.size for layout in layouts] == [48, 16, 24, 16, 16, 16]
+    layouts = (
+        flows.ATTEMPT,
+        flows.STALL_CLAIM,
+        flows.FLOW_KEY,
+        flows.FLOW_VALUE,
+        flows.DENIAL,
+        block.DROPS,
+        block.BLOCK,
+    )
+    assert [layout.size for layout in layouts] == [48, 16, 24, 16, 16, 16, 16]
     assert (workloads.WORKLOAD_KEY.size, flows.REFUSAL.size) == (24, 56)
     assert block.SOURCE_BYTES == 16
     assert [layout.size for layout in (tcp.TCP_KEY, tcp.TCP_VALUE, drops.DROP_KEY)] == [16, 16, 8]

@@ -2,24 +2,24 @@
 
 from netsre.conventions import OTHER
 from netsre.datapath import tcp
-from netsre.datapath.attribution import Client, Counted
+from netsre.datapath.attribution import Client, Counter
 from netsre.datapath.tcp import TcpKind
 
 _WORDS = {1: "no_socket", 12: "tcp_abort_on_linger"}
 
 
-def _decoded(event: int, detail: int, direction: int = 1, destination: int = 2) -> Counted[TcpKind]:
-    key = tcp.TCP_KEY.pack(17, 7, event, detail, direction, destination)
-    value = tcp.TCP_VALUE.pack(3, 500) + tcp.TCP_VALUE.pack(4, 600)
-    [counted] = tcp.decode_counts([(key, value)], _WORDS)
-    return counted
+def _decoded(event: int, detail: int, direction: int = 1, destination: int = 2) -> Counter[TcpKind]:
+    return tcp.counter_of(tcp.TCP_KEY.pack(17, 7, event, detail, direction, destination), _WORDS)
 
 
 def test_a_counter_is_decoded_field_by_field() -> None:
-    """Two CPUs' slots are added up; a bucket belongs to what is timed and to nothing else."""
-    assert _decoded(3, 9) == Counted(Client(7, 17), TcpKind("rtt", "", "egress", "private", 9), 7, 1100)
-    assert _decoded(0, 2, 2, 3) == Counted(
-        Client(7, 17), TcpKind("retransmit", "syn_ack", "ingress", "public", 0), 7, 1100
+    """A bucket belongs to what is timed and to nothing else."""
+    timed, sent = _decoded(3, 9), _decoded(0, 2, 2, 3)
+
+    assert (timed.client, timed.kind) == (Client(7, 17), TcpKind("rtt", "", "egress", "private", 9))
+    assert (sent.client, sent.kind) == (
+        Client(7, 17),
+        TcpKind("retransmit", "syn_ack", "ingress", "public", 0),
     )
 
 
@@ -36,14 +36,11 @@ def test_every_detail_has_a_word() -> None:
 
 def test_what_found_the_table_full_keeps_event_and_detail() -> None:
     """A slot of the overflow is a counter of nobody."""
-    value = tcp.TCP_VALUE.pack(5, 0)
     at = tcp.DETAILS
-    slots = [(1, value), (at + 12, value), (2 * at - 1, value), (3 * at + 16, value)]
+    found = [tcp.counter_of_slot(slot, _WORDS) for slot in (1, at + 12, 2 * at - 1, 3 * at + 16)]
 
-    found = list(tcp.decode_overflow(slots, _WORDS))
-
-    assert {(one.client.netns, one.count, one.kind.direction, one.kind.destination) for one in found} == {
-        (0, 5, OTHER, OTHER)
+    assert {(one.client.netns, one.kind.direction, one.kind.destination) for one in found} == {
+        (0, OTHER, OTHER)
     }
     assert [(one.kind.event, one.kind.detail, one.kind.bucket) for one in found] == [
         ("retransmit", "syn", 0),

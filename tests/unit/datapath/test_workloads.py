@@ -8,7 +8,7 @@ from netsre.conventions import OTHER
 from netsre.datapath import codes, workload_files
 from netsre.datapath.workloads import MOST_RULES, WORKLOAD_KEY, Names, Workload, container, rules, unit
 from netsre.errors import SpecErrors
-from netsre.model import specs
+from netsre.model import linting
 
 ID = "0123456789ab" + "c" * 52
 POD = "pod11112222_3333_4444_5555_666677778888"
@@ -157,7 +157,7 @@ def test_a_file_is_read_in_its_order() -> None:
             *(codes.SERVICE, "one address"),
         ),
         ("- {name: a, cgroups: [x], service: true}", codes.SERVICE, "one address"),
-        ("- {name: a, cidrs: [10.0.0.1/32], ports: [53], service: 1}", specs.CHOICE, "true"),
+        ("- {name: a, cidrs: [10.0.0.1/32], ports: [53], service: 1}", linting.CHOICE, "true"),
         ("- {name: a, cidr: [10.0.0.0/8]}", "SPEC004", "cidrs"),
         ("- {name: A b, namespaces: [x]}", "SPEC012", ""),
     ],

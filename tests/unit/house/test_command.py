@@ -158,6 +158,35 @@ def test_asking_for_help_loads_no_heavy_library(library: str) -> None:
     assert python("-c", program, library).returncode == 0
 
 
+_HEAVY = (
+    *("bcc", "numpy", "pyroute2", "prometheus_client", "prometheus_api_client", "jinja2", "sqlalchemy"),
+    *("alembic", "apscheduler", "httpx", "fastapi", "uvicorn", "asyncio", "ssl"),
+)
+_LIGHT = {
+    "policy apply wrong.yaml --endpoints wrong.yaml --pins nowhere --state nowhere": 2,
+    "policy lint wrong.yaml": 1,
+    "policy status --pins nowhere --state nowhere": 2,
+    "prefilter list --pins nowhere": 2,
+    "balance status --pins nowhere --state nowhere": 2,
+    "flows --help": 0,
+    "slo validate wrong.yaml": 1,
+}
+
+
+@pytest.mark.parametrize("command", _LIGHT)
+def test_a_light_command_loads_no_heavy_library(command: str, tmp_path: pathlib.Path) -> None:
+    """What a person runs again and again, or a script does, starts without what only other commands need."""
+    program = (
+        "import sys; from netsre.cli import main; code = main.run(sys.argv[2:]); "
+        "sys.exit(' '.join([str(code), *(each for each in sys.argv[1].split() if each in sys.modules)]))"
+    )
+    (tmp_path / "wrong.yaml").write_text("kind: nothing that anybody knows\n", encoding="utf-8")
+    run = [sys.executable, "-c", program, " ".join(_HEAVY), *command.split()]
+    done = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert done.stderr.splitlines()[-1:] == [str(_LIGHT[command])], done.stderr
+
+
 def test_a_reader_that_goes_away_is_no_error() -> None:
     """`netsre … | head` ends without a traceback on stderr."""
     reader, writer = os.pipe()

@@ -1,5 +1,6 @@
 """The pages that people read first name only what is there."""
 
+import datetime
 import pathlib
 import re
 import tomllib
@@ -8,14 +9,20 @@ from typing import Final
 import pytest
 
 from netsre.alerting import codes as alert_codes
+from netsre.alerting import noisy
+from netsre.app import settings
 from netsre.cli import main
 from netsre.datapath import codes as workload_codes
 from netsre.datapath import flows, workload_files
 from netsre.gameday import codes as gameday_codes
-from netsre.model import specs
+from netsre.model import linting
+from netsre.model.balance import codes as balance_codes
+from netsre.model.holds import Bounds
 from netsre.model.policies import codes as policy_codes
 from netsre.runbook import codes as runbook_codes
+from netsre.runbook import people_files
 from netsre.runbook.actions.catalogue import ACTIONS
+from netsre.runbook.gates.names import Gate
 from netsre.slo import codes as slo_codes
 from tools import metrics_page
 
@@ -65,13 +72,14 @@ def test_the_documentation_lists_every_code_with_its_meaning() -> None:
     rows = [line.strip("| ").split(" | ") for line in text_of("docs/codes.md").splitlines()]
     documented = {row[0]: row[1:] for row in rows if re.fullmatch(r"[A-Z]{3,4}\d{3}", row[0])}
     known = {
-        **specs.CODES,
+        **linting.CODES,
         **slo_codes.CODES,
         **alert_codes.CODES,
         **runbook_codes.CODES,
         **gameday_codes.CODES,
         **workload_codes.CODES,
         **policy_codes.CODES,
+        **balance_codes.CODES,
     }
 
     assert {code: row[0] for code, row in documented.items()} == known
@@ -85,6 +93,7 @@ def test_every_file_that_is_shown_can_be_used(
     checks = {
         "kind: SLO": ("slo", "validate"),
         "kind: Runbook": ("runbook", "lint"),
+        "kind: Maintenance": ("runbook", "lint"),
         "kind: NetworkPolicy": ("policy", "lint"),
         "kind: CiliumNetworkPolicy": ("policy", "lint"),
     }
@@ -93,6 +102,17 @@ def test_every_file_that_is_shown_can_be_used(
         for shown in re.findall(r"^```yaml\n(apiVersion:.*?)^```", text_of(page), re.MULTILINE | re.DOTALL):
             if f"kind: {workload_files.KIND}" in shown:
                 assert workload_files.parse({page: shown})
+                continue
+            if f"kind: {settings.KIND}" in shown:
+                file = tmp_path / "controller.yaml"
+                file.write_text(shown, encoding="utf-8")
+                assert settings.settings(settings.Options(config=str(file))).bounds == Bounds()
+                continue
+            if f"kind: {noisy.KIND}" in shown:
+                assert noisy.parse({page: shown}, datetime.date(2026, 12, 1))
+                continue
+            if f"kind: {people_files.KIND}" in shown:
+                assert people_files.parse({page: shown}).people
                 continue
             (kind,) = (kind for kind in checks if kind in shown)
             file = tmp_path / "shown.yaml"
@@ -108,6 +128,14 @@ def test_every_action_is_explained() -> None:
     listed = set(re.findall(r"^\| `([a-z]+\.[a-z_]+)` \|", text_of("docs/writing-runbooks.md"), re.MULTILINE))
 
     assert listed == set(ACTIONS)
+
+
+def test_every_gate_is_explained() -> None:
+    """Whoever reads why a run was refused finds the word on one page."""
+    rows = re.findall(r"^\| (`[a-z_`, ]+`) \|", text_of("docs/automation-gates.md"), re.MULTILINE)
+    listed = set(re.findall(r"[a-z_]+", " ".join(rows)))
+
+    assert listed == {gate.value for gate in Gate} - {Gate.ACCEPTED, Gate.NOT_MATCHED}
 
 
 def test_the_page_of_metrics_is_what_the_registry_says() -> None:

@@ -8,20 +8,20 @@ from hypothesis import strategies as st
 
 from netsre import clock
 from netsre.errors import SpecErrors
-from netsre.model import literals, specs, yamltree
+from netsre.model import linting, literals, specs, values, yamltree
 from netsre.model.levels import Origin
 
 HEAD = "apiVersion: netsre.dev/v1\nkind: Thing\nmetadata: {name: a}\nspec:\n"
 
 
-def read(body: str) -> tuple[specs.Mapping, specs.Findings]:
+def read(body: str) -> tuple[values.Mapping, linting.Findings]:
     """Return the spec of a well-formed document around this body."""
-    findings = specs.Findings()
+    findings = linting.Findings()
     (document,) = specs.documents(HEAD + body, "f", {"Thing"}, findings)
     return document.spec, findings
 
 
-def lines(findings: specs.Findings) -> list[str]:
+def lines(findings: linting.Findings) -> list[str]:
     """Return the findings as people see them."""
     return [str(finding) for finding in findings.sorted()]
 
@@ -67,9 +67,9 @@ def test_every_finding_is_raised_at_once_in_order() -> None:
     with pytest.raises(SpecErrors) as caught:
         findings.raise_if_any()
     assert [(finding.line, finding.code) for finding in caught.value.findings] == [
-        (5, specs.DURATION),
-        (6, specs.NUMBER),
-        (7, specs.UNKNOWN_KEY),
+        (5, linting.DURATION),
+        (6, linting.NUMBER),
+        (7, linting.UNKNOWN_KEY),
     ]
 
 
@@ -93,23 +93,23 @@ def test_a_key_with_a_line_break_stays_on_one_line() -> None:
 @pytest.mark.parametrize(
     ("text", "line", "code"),
     [
-        ("a: [", 1, specs.SYNTAX),
-        ("a: b\n c: d\n", 2, specs.SYNTAX),
-        ("a: 1\nb: \x01\n", 2, specs.SYNTAX),
-        ("a: 1\nb: &x 2\n", 2, specs.REFUSED_YAML),
-        ("a: 1\nb: *x\n", 2, specs.REFUSED_YAML),
-        ("a: &a [*a]", 1, specs.REFUSED_YAML),
-        ("a: !!python/object/apply:os.system [true]", 1, specs.REFUSED_YAML),
-        ("a: !secret x", 1, specs.REFUSED_YAML),
-        ("? [a]\n: b", 1, specs.REFUSED_YAML),
-        ("[" * 5000, 1, specs.REFUSED_YAML),
-        ("--- \n---\n# nothing\n", 1, specs.EMPTY),
-        ("text", 1, specs.SHAPE),
+        ("a: [", 1, linting.SYNTAX),
+        ("a: b\n c: d\n", 2, linting.SYNTAX),
+        ("a: 1\nb: \x01\n", 2, linting.SYNTAX),
+        ("a: 1\nb: &x 2\n", 2, linting.REFUSED_YAML),
+        ("a: 1\nb: *x\n", 2, linting.REFUSED_YAML),
+        ("a: &a [*a]", 1, linting.REFUSED_YAML),
+        ("a: !!python/object/apply:os.system [true]", 1, linting.REFUSED_YAML),
+        ("a: !secret x", 1, linting.REFUSED_YAML),
+        ("? [a]\n: b", 1, linting.REFUSED_YAML),
+        ("[" * 5000, 1, linting.REFUSED_YAML),
+        ("--- \n---\n# nothing\n", 1, linting.EMPTY),
+        ("text", 1, linting.SHAPE),
     ],
 )
 def test_yaml_that_is_broken_or_refused_is_one_finding_at_its_line(text: str, line: int, code: str) -> None:
     """No exception of the YAML library and no value from such a file gets out."""
-    findings = specs.Findings()
+    findings = linting.Findings()
 
     assert specs.documents(text, "f", {"Thing"}, findings) == []
     assert [(finding.line, finding.code) for finding in findings.sorted()] == [(line, code)]
@@ -117,17 +117,17 @@ def test_yaml_that_is_broken_or_refused_is_one_finding_at_its_line(text: str, li
 
 def test_documents_before_a_syntax_error_are_still_read() -> None:
     """What can be checked is checked, beside the line where reading ended."""
-    findings = specs.Findings()
+    findings = linting.Findings()
 
     found = specs.documents(HEAD + "  a: 1\n---\n]\n", "f", {"Thing"}, findings)
 
     assert [document.name for document in found] == ["a"]
-    assert [finding.code for finding in findings.sorted()] == [specs.SYNTAX]
+    assert [finding.code for finding in findings.sorted()] == [linting.SYNTAX]
 
 
 def test_a_file_holds_several_documents_with_lines_of_their_own() -> None:
     """Lines count from the top of the file."""
-    findings = specs.Findings()
+    findings = linting.Findings()
 
     found = specs.documents(f"{HEAD}  a: 1\n---\n{HEAD}  a: 1\n", "f", {"Thing"}, findings)
 
@@ -136,7 +136,7 @@ def test_a_file_holds_several_documents_with_lines_of_their_own() -> None:
 
 def test_unknown_keys_at_the_top_are_found() -> None:
     """The head is as strict as the rest."""
-    findings = specs.Findings()
+    findings = linting.Findings()
     specs.documents(HEAD + "  a: 1\nspecs: {}\n", "f", {"Thing"}, findings)
 
     assert lines(findings) == ["f:6: SPEC004 key specs is unknown; did you mean 'spec'?"]
@@ -145,7 +145,7 @@ def test_unknown_keys_at_the_top_are_found() -> None:
 @given(text=st.text())
 def test_any_text_is_read_or_becomes_findings(text: str) -> None:
     """The reader has no crash for anybody to find."""
-    findings = specs.Findings()
+    findings = linting.Findings()
     found = specs.documents(HEAD + "  a: " + text, "f", {"Thing"}, findings)
 
     assert found or len(findings)
@@ -213,7 +213,7 @@ def test_what_is_shown_to_people_is_one_printable_line(text: str) -> None:
 
 def test_a_finding_does_not_repeat_a_page() -> None:
     """Its place is said first; what is wrong with a text of a megabyte shows in its beginning."""
-    findings = specs.Findings()
+    findings = linting.Findings()
 
     findings.add(Origin("f", 5), "A001", "spec.match '" + "x" * 1_000_000)
 

@@ -20,20 +20,19 @@ def address(name: str, family: int = 4) -> str:
     return "10.0.{}.{}".format(*numbers) if family == 4 else "fd00:{}::{}".format(*numbers)
 
 
-ENDPOINTS: Final[tuple[Endpoint, ...]] = endpoints.parse(
-    {
-        "endpoints.yaml": "\n".join(
-            f"- {{name: {pod}, namespace: {space}, labels: {{pod: {pod}}}, namespaceLabels: {{ns: {space}}}, "
-            f"ips: [{address(f'{space}/{pod}')}, '{address(f'{space}/{pod}', 6)}'], "
-            "namedPorts: {serve-80: 80, serve-81: 81/TCP, dns: 53/UDP}}"
-            for space in NAMESPACES
-            for pod in PODS
-        )
-        + "\n- {name: node, namespace: nodes, labels: {'reserved:host': ''}, ips: [192.168.0.1]}"
-        + "\n- {name: other, namespace: nodes, labels: {'reserved:remote-node': ''}, ips: [192.168.0.2]}"
-        + "\n- {name: api, namespace: nodes, labels: {'reserved:kube-apiserver': ''}, ips: [192.168.0.3]}"
-    }
+ENDPOINTS_TEXT: Final = (
+    "\n".join(
+        f"- {{name: {pod}, namespace: {space}, labels: {{pod: {pod}}}, namespaceLabels: {{ns: {space}}}, "
+        f"ips: [{address(f'{space}/{pod}')}, '{address(f'{space}/{pod}', 6)}'], "
+        "namedPorts: {serve-80: 80, serve-81: 81/TCP, dns: 53/UDP}}"
+        for space in NAMESPACES
+        for pod in PODS
+    )
+    + "\n- {name: node, namespace: nodes, labels: {'reserved:host': ''}, ips: [192.168.0.1]}"
+    + "\n- {name: other, namespace: nodes, labels: {'reserved:remote-node': ''}, ips: [192.168.0.2]}"
+    + "\n- {name: api, namespace: nodes, labels: {'reserved:kube-apiserver': ''}, ips: [192.168.0.3]}"
 )
+ENDPOINTS: Final[tuple[Endpoint, ...]] = endpoints.parse({"endpoints.yaml": ENDPOINTS_TEXT})
 
 
 def kubernetes(spec: str, name: str = "p", namespace: str = "x") -> str:

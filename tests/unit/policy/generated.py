@@ -4,21 +4,26 @@ import dataclasses
 import json
 import random
 from collections.abc import Sequence
+from ipaddress import ip_network
 from typing import Any
 
-from netsre.model.policies.values import Policy
+from netsre.model.policies.values import Policy, within
 from tests.unit.policy import cluster
 
 Json = dict[str, Any]
 
 ADDRESSES = (
     "192.0.2.1", "192.0.2.77", "198.51.100.7", "10.9.0.1", "2001:db8::1", "2001:db8:1::7", "127.0.0.1",
-    "192.168.0.1", "192.168.0.2", "192.168.0.3", "::ffff:192.0.2.1",
+    "192.168.0.1", "192.168.0.2", "192.168.0.3", "::ffff:192.0.2.1", "10.0.2.9", "127.0.1.1", "203.0.113.9",
+    "2001:db8:1:1::7", "::9",
 )  # fmt: skip
+WORLD = ("0.0.0.0/0", "::/0")
 NETWORKS = (
-    "0.0.0.0/0", "10.0.0.0/8", "10.0.1.0/24", "10.0.2.0/24", "10.0.2.2/32", "192.0.2.0/24", "192.0.2.64/26",
-    "192.0.0.0/8", "192.168.0.0/16", "::/0", "2001:db8::/32", "2001:db8:1::/48", "fd00:1::/64",
-    "fd00:3::1/128",
+    *WORLD, "0.0.0.0/1", "10.0.0.0/8", "10.0.0.0/16", "10.0.1.0/24", "10.0.1.0/30", "10.0.2.0/24",
+    "10.0.2.2/32", "10.0.120.0/24", "10.0.120.2/32", "127.0.0.0/8", "127.0.1.0/24", "192.0.2.0/24",
+    "192.0.2.64/26", "192.0.2.77/32", "192.0.0.0/8", "192.168.0.0/16", "192.168.0.3/32", "::/64",
+    "2000::/3", "2001:db8::/32", "2001:db8:1::/48", "2001:db8:1:1::/64", "fd00::/8", "fd00:1::/64",
+    "fd00:3::1/128", "fd00:78::/32",
 )  # fmt: skip
 PORTS = (
     "80/TCP",
@@ -134,14 +139,9 @@ def _range(chance: random.Random, first: int) -> Json:
 
 
 def _block(chance: random.Random) -> Json:
-    network = chance.choice(NETWORKS)
-    inside = {
-        "0.0.0.0/0": ["10.0.0.0/8", "192.0.2.0/24"],
-        "10.0.0.0/8": ["10.0.1.0/24", "10.0.2.2/32"],
-        "192.0.2.0/24": ["192.0.2.64/26"],
-        "::/0": ["2001:db8::/32", "fd00:1::/64"],
-    }.get(network, [])
-    excepted = [one for one in inside if chance.random() < 0.5]
+    network = chance.choice(WORLD if chance.random() < 0.4 else NETWORKS)
+    inside = [one for one in NETWORKS if one != network and within(ip_network(one), ip_network(network))]
+    excepted = chance.sample(inside, min(len(inside), chance.choice((0, 1, 1, 2, 3))))
     return {"cidr": network, "except": excepted} if excepted else {"cidr": network}
 
 

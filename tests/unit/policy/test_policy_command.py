@@ -1,4 +1,4 @@
-"""Claims about `netsre policy verdict` and `netsre policy lint`."""
+"""Claims about `netsre policy verdict`, `netsre policy lint` and `netsre policy compile`."""
 
 import json
 import pathlib
@@ -6,7 +6,7 @@ import pathlib
 import pytest
 
 from netsre.cli import main
-from netsre.model import specs
+from netsre.model import linting
 from netsre.model.policies import codes
 from tests.unit.policy.cluster import cilium, kubernetes
 
@@ -69,6 +69,19 @@ def test_a_denied_connection_is_an_answer_too(
     assert found["from"] == {"kind": "world", "endpoint": None, "address": "192.0.2.1"}
 
 
+def test_a_policy_that_is_not_enforced_denies_nothing(
+    files: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On monitor it is audited, off it is allowed; one that is not asked is named with what is like it."""
+    for option, verdict in (("--monitor", "audit"), ("--off", "allow")):
+        assert main.run(asked(files, "x/b", "x/a", "80", option, "x/p", "--json")) == 0
+        assert json.loads(capsys.readouterr().out)["verdict"] == verdict
+    assert main.run(asked(files, "x/b", "x/a", "80", "--monitor", "x/p")) == 0
+    assert capsys.readouterr().out.startswith("audit ")
+    assert main.run(asked(files, "x/b", "x/a", "80", "--off", "x/pp")) == 2
+    assert "x/p" in capsys.readouterr().err
+
+
 def test_people_see_both_sides(files: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The decision first, then what each end says and where."""
     assert main.run(asked(files, "x/b", "x/a", "80")) == 0
@@ -117,7 +130,7 @@ def test_a_file_that_cannot_be_read_is_exit_2_with_its_line(
     )
 
     assert main.run(asked(files, "x/b", "x/a", "80/TCP", "--json")) == 2
-    assert f"q.yaml:8: {specs.UNKNOWN_KEY}" in capsys.readouterr().err
+    assert f"q.yaml:8: {linting.UNKNOWN_KEY}" in capsys.readouterr().err
 
 
 def test_policies_without_findings_are_exit_0(
@@ -157,7 +170,7 @@ def test_bad_input_is_a_finding_of_lint(files: pathlib.Path, capsys: pytest.Capt
 
     assert main.run(["policy", "lint", f"{files}/policies"]) == 1
     said = capsys.readouterr().out.splitlines()
-    assert said[0] == f"{files}/policies/q.yaml:7: {specs.UNKNOWN_KEY}"
+    assert said[0] == f"{files}/policies/q.yaml:7: {linting.UNKNOWN_KEY}"
     assert max(len(line) for line in said[1:]) <= 80
 
     (files / "policies" / "q.yaml").unlink()
@@ -165,7 +178,7 @@ def test_bad_input_is_a_finding_of_lint(files: pathlib.Path, capsys: pytest.Capt
     lint = ["policy", "lint", f"{files}/policies", "--endpoints", f"{files}/endpoints.yaml"]
     assert main.run([*lint, "--json"]) == 1
     found = json.loads(capsys.readouterr().out)["findings"]
-    assert {one["code"] for one in found} == {specs.MISSING, specs.UNKNOWN_KEY}
+    assert {one["code"] for one in found} == {linting.MISSING, linting.UNKNOWN_KEY}
 
 
 @pytest.mark.parametrize("path", ["missing", "empty"])
@@ -187,4 +200,75 @@ def test_the_file_of_endpoints_may_lie_beside_the_policies(
     assert main.run(["policy", "lint", str(files), *named]) == 0
 
     assert main.run(["policy", "verdict", *named, "--policies", named[1], *ends]) == 2
+    assert "name a file of policies" in capsys.readouterr().err
+
+
+def compiling(files: pathlib.Path, *more: str) -> list[str]:
+    """Return the arguments of a compile."""
+    return ["policy", "compile", f"{files}/policies", "--endpoints", f"{files}/endpoints.yaml", *more]
+
+
+def test_a_compile_is_one_document(files: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What a kernel would hold, beside what it may; and how long each stage took."""
+    assert main.run(compiling(files, "--json")) == 0
+
+    found = json.loads(capsys.readouterr().out)
+    seconds = found.pop("seconds")
+    assert [*seconds] == ["parse", "resolve", "encode", "total"]
+    assert seconds["total"] == sum([*seconds.values()][:3])
+    assert found == {
+        "policies": 1,
+        "endpoints": 2,
+        "identities": 5,
+        "rules": 1,
+        "tables": 1,
+        "maps": {
+            "policy_entries": {"entries": 3, "budget": 262_144},
+            "policy_zones": {"entries": 0, "budget": 262_144},
+            "policy_endpoints": {"entries": 4, "budget": 32_768},
+            "policy_addresses": {"entries": 4, "budget": 65_536},
+        },
+    }
+
+
+def test_people_see_what_a_compile_takes(files: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Stages, how full each map would be, and what to do next, in 80 columns."""
+    assert main.run(compiling(files)) == 0
+
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].startswith("compiled 1 policy for 2 endpoints in ")
+    assert said[0].endswith(" s; nothing was changed")
+    assert [line.split()[0] for line in said[1:5]] == ["stage", "parse", "resolve", "encode"]
+    assert said[6].split() == ["policy_entries", "3", "262144", "1", "%"]
+    assert said[10:] == [
+        "5 identities, 1 rule, 1 table",
+        "next: netsre policy verdict says what they decide about a connection",
+    ]
+    assert max(map(len, said)) <= 80
+
+
+def test_more_than_a_kernel_may_hold_is_exit_3(
+    files: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In one line, with what to do."""
+    addresses = ", ".join(f"10.{n >> 16}.{n >> 8 & 255}.{n & 255}" for n in range(32_769))
+    (files / "endpoints.yaml").write_text(f"- {{name: many, ips: [{addresses}]}}")
+
+    assert main.run(compiling(files, "--json")) == 3
+    assert capsys.readouterr() == (
+        "",
+        "error: endpoints have 32769 addresses and 32768 can be policed; leave out those of other nodes\n",
+    )
+
+
+def test_what_cannot_be_read_is_not_compiled(files: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit 2, with file and line; and nobody compiles a list of endpoints for a policy."""
+    (files / "policies" / "q.yaml").write_text(
+        POLICY.replace("ports:", "port:").replace("name: p", "name: q")
+    )
+    assert main.run(compiling(files)) == 2
+    assert f"q.yaml:8: {linting.UNKNOWN_KEY}" in capsys.readouterr().err
+
+    endpoints = f"{files}/endpoints.yaml"
+    assert main.run(["policy", "compile", endpoints, "--endpoints", endpoints]) == 2
     assert "name a file of policies" in capsys.readouterr().err

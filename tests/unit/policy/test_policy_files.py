@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from netsre.errors import SpecErrors
-from netsre.model import specs
+from netsre.model import linting
 from netsre.model.policies import codes, files
 from netsre.model.policies.values import Direction, NetworkPeer
 from tests.unit.app import test_schemas as both
@@ -44,24 +44,30 @@ spec:
 
 MISTAKES = [
     # old, new, line, code, words of the message
-    ("networking.k8s.io/v1", "networking.k8s.io/v1beta1", 1, specs.API_VERSION, "write networking.k8s.io/v1"),
-    ("kind: NetworkPolicy", "kind: NetworkPolicys", 2, specs.KIND, "did you mean 'NetworkPolicy'?"),
+    (
+        "networking.k8s.io/v1",
+        "networking.k8s.io/v1beta1",
+        1,
+        linting.API_VERSION,
+        "write networking.k8s.io/v1",
+    ),
+    ("kind: NetworkPolicy", "kind: NetworkPolicys", 2, linting.KIND, "did you mean 'NetworkPolicy'?"),
     ("name: web,", "name: Web,", 3, codes.NAME, "'Web' is not a name"),
-    ("{name: web, namespace: shop}", "{namespace: shop}", 3, specs.MISSING, "metadata.name is missing"),
-    ("{name: web, namespace", "{name: web, namespac", 3, specs.UNKNOWN_KEY, "did you mean 'namespace'?"),
-    ("  podSelector: {matchLabels: {app: web}}\n", "", 5, specs.MISSING, "spec.podSelector is missing"),
+    ("{name: web, namespace: shop}", "{namespace: shop}", 3, linting.MISSING, "metadata.name is missing"),
+    ("{name: web, namespace", "{name: web, namespac", 3, linting.UNKNOWN_KEY, "did you mean 'namespace'?"),
+    ("  podSelector: {matchLabels: {app: web}}\n", "", 5, linting.MISSING, "spec.podSelector is missing"),
     (
         "matchLabels: {app: web}",
         "matchLabel: {app: web}",
         5,
-        specs.UNKNOWN_KEY,
+        linting.UNKNOWN_KEY,
         "did you mean 'matchLabels'?",
     ),
     ("{app: web}", "{app: 'web server'}", 5, codes.SELECTOR, "'web server' is no value of a label"),
     ("{app: web}", "{'-app': web}", 5, codes.SELECTOR, "'-app' is no key of a label"),
-    ("[Ingress, Egress]", "[ingress, Egress]", 6, specs.CHOICE, "did you mean 'Ingress'?"),
-    ("  ingress:\n", "  ingres:\n", 7, specs.UNKNOWN_KEY, "did you mean 'ingress'?"),
-    ("operator: In,", "operator: in,", 9, specs.CHOICE, "did you mean 'In'?"),
+    ("[Ingress, Egress]", "[ingress, Egress]", 6, linting.CHOICE, "did you mean 'Ingress'?"),
+    ("  ingress:\n", "  ingres:\n", 7, linting.UNKNOWN_KEY, "did you mean 'ingress'?"),
+    ("operator: In,", "operator: in,", 9, linting.CHOICE, "did you mean 'In'?"),
     ("operator: In,", "operator: Exists,", 9, codes.SELECTOR, "mean nothing to Exists"),
     (", values: [front]", "", 9, codes.SELECTOR, "In compares with nothing"),
     ("cidr: 192.0.2.0/24", "cidr: 192.0.2.1/24", 10, codes.NETWORK, "write 192.0.2.0/24"),
@@ -71,47 +77,65 @@ MISTAKES = [
     ("except: [192.0.2.64/26]", "except: [192.0.3.0/26]", 10, codes.EXCEPTION, "no part of 192.0.2.0/24"),
     ("except: [192.0.2.64/26]", "except: ['2001:db8::/64']", 10, codes.EXCEPTION, "no part of 192.0.2.0/24"),
     ("except: [192.0.2.64/26]", "except: [192.0.2.0/24]", 10, codes.EXCEPTION, "a smaller network"),
-    ("except: [192.0.2.64/26]", "excepts: [192.0.2.64/26]", 10, specs.UNKNOWN_KEY, "did you mean 'except'?"),
+    (
+        "except: [192.0.2.64/26]",
+        "excepts: [192.0.2.64/26]",
+        10,
+        linting.UNKNOWN_KEY,
+        "did you mean 'except'?",
+    ),
     ("- ipBlock: {cidr", "- podSelector: {}\n          ipBlock: {cidr", 11, codes.PEER, "write two peers"),
     ("- ipBlock: {cidr: 192.0.2.0/24, except: [192.0.2.64/26]}", "- {}", 10, codes.PEER, "is nobody"),
-    ("protocol: TCP", "protocol: tcp", 11, specs.CHOICE, "did you mean 'TCP'?"),
-    ("protocol: TCP", "protocol: ICMP", 11, specs.CHOICE, "not one of TCP, UDP, SCTP"),
+    ("protocol: TCP", "protocol: tcp", 11, linting.CHOICE, "did you mean 'TCP'?"),
+    ("protocol: TCP", "protocol: ICMP", 11, linting.CHOICE, "not one of TCP, UDP, SCTP"),
     ("port: 80", "port: 0", 11, codes.PORT, "write a number from 1 to 65535"),
     ("port: 80", "port: 65536", 11, codes.PORT, "write a number from 1 to 65535"),
     ("port: 80", "port: -1", 11, codes.PORT, "write a number from 1 to 65535"),
     ("port: 80", "port: HTTP", 11, codes.PORT, "'HTTP' is no port"),
     ("endPort: 90", "endPort: 79", 11, codes.PORT, "79 is below port 80"),
     ("port: 80", "port: http", 11, codes.PORT, "is the end of no range"),
-    ("endPort: 90", "endport: 90", 11, specs.UNKNOWN_KEY, "did you mean 'endPort'?"),
-    ("ports: [{port: postgres}]", "port: [{port: postgres}]", 14, specs.UNKNOWN_KEY, "did you mean 'ports'?"),
-    ("    - to: [{", "    - to: {", 13, specs.SYNTAX, "not YAML"),
-    ("  egress:\n", "  ingress: []\n  egress:\n", 12, specs.DUPLICATE_KEY, "already written on line 7"),
+    ("endPort: 90", "endport: 90", 11, linting.UNKNOWN_KEY, "did you mean 'endPort'?"),
+    (
+        "ports: [{port: postgres}]",
+        "port: [{port: postgres}]",
+        14,
+        linting.UNKNOWN_KEY,
+        "did you mean 'ports'?",
+    ),
+    ("    - to: [{", "    - to: {", 13, linting.SYNTAX, "not YAML"),
+    ("  egress:\n", "  ingress: []\n  egress:\n", 12, linting.DUPLICATE_KEY, "already written on line 7"),
 ]
 CILIUM_MISTAKES = [
-    ("cilium.io/v2", "cilium.io/v1", 1, specs.API_VERSION, "write cilium.io/v2"),
-    ("  endpointSelector: {matchLabels: {app: web}}\n", "", 5, specs.MISSING, "endpointSelector is missing"),
+    ("cilium.io/v2", "cilium.io/v1", 1, linting.API_VERSION, "write cilium.io/v2"),
+    (
+        "  endpointSelector: {matchLabels: {app: web}}\n",
+        "",
+        5,
+        linting.MISSING,
+        "endpointSelector is missing",
+    ),
     ("  endpointSelector:", "  nodeSelector:", 5, codes.UNSUPPORTED, "write endpointSelector"),
     ("{app: web}", "{app: web, 'k8s:io.kubernetes.pod.namespace': x}", 5, codes.SELECTOR, "about shop alone"),
     ("{app: web}", "{'container:app': web}", 5, codes.SELECTOR, "write k8s:app"),
     ("{app: web}", "{'reserved:hots': ''}", 5, codes.SELECTOR, "did you mean 'host'?"),
-    ("ingress: true", "ingress: yes", 6, specs.CHOICE, "not one of true, false"),
-    ("enableDefaultDeny", "enableDefaultdeny", 6, specs.UNKNOWN_KEY, "did you mean 'enableDefaultDeny'?"),
-    ("fromEndpoints", "fromEndpoint", 8, specs.UNKNOWN_KEY, "did you mean 'fromEndpoints'?"),
+    ("ingress: true", "ingress: yes", 6, linting.CHOICE, "not one of true, false"),
+    ("enableDefaultDeny", "enableDefaultdeny", 6, linting.UNKNOWN_KEY, "did you mean 'enableDefaultDeny'?"),
+    ("fromEndpoints", "fromEndpoint", 8, linting.UNKNOWN_KEY, "did you mean 'fromEndpoints'?"),
     ("fromEndpoints", "fromRequires", 8, codes.UNSUPPORTED, "was removed from Cilium"),
     ("fromEndpoints", "fromNodes", 8, codes.UNSUPPORTED, "remote-node"),
     ("fromEndpoints", "fromGroups", 8, codes.UNSUPPORTED, "cloud provider"),
     ("      toPorts: [", "      fromEntities: [host]\n      toPorts: [", 8, codes.PEER, "write two rules"),
     ("endPort: 90", "endPort: 70", 9, codes.PORT, "70 is below port 80"),
-    ("protocol: TCP", "protocol: TPC", 9, specs.CHOICE, "did you mean 'TCP'?"),
+    ("protocol: TCP", "protocol: TPC", 9, linting.CHOICE, "did you mean 'TCP'?"),
     ("protocol: TCP", "protocol: ICMP", 9, codes.UNSUPPORTED, "write a rule with icmps"),
     ("port: '80'", "port: '70000'", 9, codes.PORT, "write a number from 0 to 65535"),
     ("[{port: '80', endPort: 90, protocol: TCP}]", "[]", 9, codes.PORT, "leave toPorts out"),
     ("protocol: TCP}]}", "protocol: TCP}], rules: {http: [{}]}}", 9, codes.UNSUPPORTED, "layer 7 (http)"),
     ("protocol: TCP}]}", "protocol: TCP}], serverNames: [a]}", 9, codes.UNSUPPORTED, "layer 7"),
-    ("[world]", "[wolrd]", 10, specs.CHOICE, "did you mean 'world'?"),
+    ("[world]", "[wolrd]", 10, linting.CHOICE, "did you mean 'world'?"),
     ("type: EchoRequest", "type: EchoRequests", 11, codes.ICMP, "did you mean 'EchoRequest'?"),
     ("type: EchoRequest", "type: 256", 11, codes.ICMP, "write a number from 0 to 255"),
-    ("family: IPv4", "family: ipv4", 11, specs.CHOICE, "did you mean 'IPv4'?"),
+    ("family: IPv4", "family: ipv4", 11, linting.CHOICE, "did you mean 'IPv4'?"),
     (
         "      icmps:",
         "      toPorts: [{ports: [{port: '1'}]}]\n      icmps:",
@@ -119,7 +143,7 @@ CILIUM_MISTAKES = [
         codes.PORT,
         "write two rules",
     ),
-    ("egressDeny:", "egressdeny:", 12, specs.UNKNOWN_KEY, "did you mean 'egressDeny'?"),
+    ("egressDeny:", "egressdeny:", 12, linting.UNKNOWN_KEY, "did you mean 'egressDeny'?"),
     ("except: [10.1.0.0/16]", "except: [11.1.0.0/16]", 13, codes.EXCEPTION, "no part of 10.0.0.0/8"),
     ("{cidr: 10.0.0.0/8, except: [10.1.0.0/16]}", "{cidrGroupRef: a}", 13, codes.UNSUPPORTED, "write cidr"),
     ("toCIDR: [192.0.2.7]", "toCIDR: [192.0.2.7/24]", 14, codes.NETWORK, "write 192.0.2.0/24"),
@@ -231,7 +255,7 @@ def test_whatever_stands_in_a_place_is_read_or_found_wrong(text: str) -> None:
     taken = refused = 0
     for path in both.places(whole):
         for _, candidate in both.changed(whole, path):
-            findings = specs.Findings()
+            findings = linting.Findings()
             policies = files.read({"p.yaml": yaml.safe_dump(candidate)}, findings)
             taken += not len(findings)
             refused += bool(len(findings))

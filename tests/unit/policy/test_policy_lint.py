@@ -147,7 +147,7 @@ def test_every_code_of_lint_is_found_somewhere() -> None:
     """None is promised in vain."""
     assert {code for _, expected in CASES.values() for code, _ in expected} == {
         code for code in codes.CODES if code.startswith("POL1")
-    }
+    } - {codes.UNUSED}  # needs flows: see test_unused.py
 
 
 def test_without_endpoints_nothing_is_said_about_them() -> None:

@@ -8,12 +8,19 @@ from hypothesis import strategies as st
 
 from netsre.datapath.policy import ends, lookup, prefixes, reference, resolve
 from netsre.datapath.policy.ends import Service
-from netsre.datapath.policy.identities import FIRST, IdentitiesExhausted, Networks, allocate, relevance
+from netsre.datapath.policy.identities import (
+    FIRST,
+    IdentitiesExhausted,
+    Mentions,
+    Networks,
+    allocate,
+    relevance,
+)
 from netsre.model.policies import endpoints as endpoint_files
 from netsre.model.policies import files
 from netsre.model.policies.values import Direction, Protocol
 from tests.unit.policy import generated
-from tests.unit.policy.cluster import ENDPOINTS, cilium, kubernetes, read
+from tests.unit.policy.cluster import ENDPOINTS, kubernetes, read
 
 SEEDS = 80
 QUESTIONS = 400
@@ -66,7 +73,7 @@ def test_a_number_is_kept_whatever_becomes_of_the_others(seed: int) -> None:
 
 def test_a_number_that_is_free_is_not_given_to_the_next() -> None:
     """Packets of its last owner may still be on their way."""
-    about = relevance(())
+    about = relevance(Mentions())
     a, b, c = (about.identity(ends.of_endpoint(one, one.ips[0])) for one in ENDPOINTS[:3])
     first = allocate([a, b], {})
     second = allocate([a, c], first)
@@ -79,7 +86,7 @@ def test_a_number_that_is_free_is_not_given_to_the_next() -> None:
 
 def test_more_identities_than_numbers_are_refused() -> None:
     """By name, with the next step; nothing is numbered half."""
-    about = relevance(())
+    about = relevance(Mentions())
     wanted = [about.identity(ends.of_endpoint(one, one.ips[0])) for one in ENDPOINTS[:9]]
 
     assert len(allocate(wanted, {}, bits=9)) == 9
@@ -108,20 +115,19 @@ def test_what_policies_cannot_tell_apart_is_one_identity() -> None:
 
     def numbers(*documents: str) -> set[int]:
         resolved = resolve.resolve(read(*documents), replicas, {})
-        return {resolved.addresses[ipaddress.ip_network(f"10.0.0.{n}")] for n in (1, 2)}
+        return {resolved.identities[name] for name in ("x/a", "x/b")}
 
     assert len(numbers()) == 1
     assert len(numbers(kubernetes("podSelector: {matchLabels: {pod-template-hash: '1'}}"))) == 2
+    # Where they are is no part of who they are.
     block = "podSelector: {}\ningress: [{from: [{ipBlock: {cidr: 10.0.0.2/32}}]}]"
-    assert len(numbers(kubernetes(block))) == 2
-    outside = "endpointSelector: {}\ningress: [{fromCIDR: [10.0.0.2]}]"
-    assert len(numbers(cilium(outside))) == 1
+    assert len(numbers(kubernetes(block))) == 1
 
 
 def test_reserved_ends_have_the_numbers_of_cilium() -> None:
     """The node, another one, the world in both families."""
     resolved = resolve.resolve(read(kubernetes("podSelector: {}")), ENDPOINTS, {})
-    found = {str(network): number for network, number in resolved.addresses.items()}
+    found = {str(network): whose.number for network, whose in resolved.addresses.items()}
 
     assert found["192.168.0.1/32"] == found["127.0.0.0/8"] == found["::1/128"] == 1
     assert (found["192.168.0.2/32"], found["192.168.0.3/32"]) == (6, 7)

@@ -100,6 +100,8 @@ class Machine:
                 self._observe(command)
             case progress.MakePlan(evidence):
                 self._plan(evidence)
+            case progress.Ask(request, _):
+                self.write(journal.asked(request))
             case progress.Replan(planned):
                 self._replan(planned)
             case progress.Apply():
@@ -194,7 +196,8 @@ class Machine:
 
     def _apply(self, command: progress.Apply) -> None:
         step, action, key = command.step, command.action, command.key
-        verdict = decide.recheck(self.run, command.plan.limits, self.circumstances())
+        change = decide.Change(self.alert, command.plan.limits, command.plan.unless, command.effect)
+        verdict = decide.recheck(self.run, change, self.circumstances())
         if not verdict.accepted:
             self.write(verdict.line(step, action))
             return

@@ -89,7 +89,6 @@ def test_the_limit_is_raised_only_when_the_alert_still_stands_after_the_flush() 
     assert grown.node.limit_now == 2000
 
 
-@pytest.mark.timeout(60)
 @pytest.mark.parametrize("name", sorted(SCENARIOS))
 def test_killed_at_any_one_point_a_run_ends_the_same(name: str) -> None:
     """Before and after every line, and before and after every effect."""
@@ -103,7 +102,6 @@ def test_killed_at_any_one_point_a_run_ends_the_same(name: str) -> None:
         check(machine, expected[0])
 
 
-@pytest.mark.timeout(60)
 @hypothesis.settings(max_examples=60, deadline=None)
 @hypothesis.given(
     name=strategies.sampled_from(sorted(SCENARIOS)),
@@ -120,7 +118,6 @@ def test_killed_again_and_again_a_run_ends_and_does_nothing_twice(
     check(machine, machine.live())
 
 
-@pytest.mark.timeout(60)
 @pytest.mark.parametrize("name", sorted(SCENARIOS))
 def test_every_prefix_of_a_journal_leads_to_the_same_end(name: str) -> None:
     """The journal alone decides: whoever reads it up to any line goes on from there."""

@@ -54,13 +54,20 @@ def test_every_gate_answers_also_when_an_earlier_one_says_no() -> None:
         "condition_false",
         "no_target",
         "kill_switch_on",
+        "paused",
+        "maintenance",
+        "vetoed",
         "alert_not_firing",
         "blind",
+        "storm",
         "already_running",
         "needs_human",
+        "circuit_open",
         "cooldown",
         "rate_limited",
+        "target_limited",
         "too_many_targets",
+        "global_limited",
         "common_cause",
     ]
     assert verdict.reason is Gate.ALERT_NOT_FIRING
@@ -255,7 +262,7 @@ def test_gates_before_a_change_leave_out_the_run_itself() -> None:
 
     def again(*history: Run, **changes: Any) -> Gate:
         circumstances = dataclasses.replace(CALM, history=history, **changes)
-        return decide.recheck(own, BOOK.limits, circumstances).reason
+        return decide.recheck(own, decide.Change(ALERT, BOOK.limits), circumstances).reason
 
     assert again(own) is Gate.ACCEPTED
     assert again(own, other) is Gate.ALREADY_RUNNING
@@ -275,10 +282,13 @@ def test_nothing_but_the_kill_switch_keeps_an_effect_from_being_taken_back() -> 
 
 def test_lookback_covers_every_limit() -> None:
     """Cooldowns, the hour of the rate, and a run that ended an hour ago after it had begun earlier."""
-    patient = dataclasses.replace(BOOK, limits=Limits(clock.DAY, 1))
+    patient = dataclasses.replace(BOOK, limits=Limits(30 * clock.HOUR, 1))
 
-    assert decide.lookback([BOOK]) == 2 * clock.HOUR
-    assert decide.lookback([BOOK, patient]) == clock.DAY
+    daily = dataclasses.replace(BOOK.limits, target_per_day=9)
+
+    assert decide.lookback([BOOK.limits]) == 2 * clock.HOUR
+    assert decide.lookback([BOOK.limits, patient.limits]) == 30 * clock.HOUR
+    assert decide.lookback([BOOK.limits, daily]) == clock.DAY
 
 
 def test_a_value_that_looks_like_a_place_is_not_filled_in_again() -> None:

@@ -120,6 +120,24 @@ def test_conntrack_says_how_full_and_what_was_refused() -> None:
     )
 
 
+def test_who_no_rule_allows_is_named_by_address_and_what_is_most_comes_first() -> None:
+    """A destination that is new in the last reading counts from its beginning."""
+
+    def refused(dst: str) -> Series:
+        ends = {"verdict": "audited", "direction": "egress", "src": "shop/web", "dst": dst}
+        return Series("netsre_policy_refused_packets_total", labels(ends))
+
+    known, new, still = (refused(f"203.0.113.{last}:443/TCP") for last in (1, 2, 3))
+    seen = Seen([scrape(0, {known: 5, still: 9}), scrape(1, {known: 7, new: 3, still: 9})])
+    rows = collect("refused", seen)["refused"]
+
+    assert [(row["dst"], row["packets"]) for row in rows] == [
+        ("203.0.113.2:443/TCP", 3),
+        ("203.0.113.1:443/TCP", 2),
+    ]
+    assert (rows[0]["src"], rows[0]["verdict"], rows[0]["direction"]) == ("shop/web", "audited", "egress")
+
+
 def test_the_agent_says_which_probe_is_down_and_what_overflowed() -> None:
     """Whoever reads the numbers must know whether to trust them."""
     probe = Series("netsre_agent_probe_up", labels({"probe": "flows", "reason": "no_btf"}))

@@ -7,11 +7,12 @@ import pytest
 from netsre import clock
 from netsre.app import resources, runbooks
 from netsre.errors import SpecErrors
-from netsre.model import specs
+from netsre.model import linting
 from netsre.model.alerts import AlertState
 from netsre.model.conditions import Still
-from netsre.model.runbooks import Limits, Runbook, Step, Trigger, Verification
-from netsre.runbook import codes, parsing
+from netsre.model.directory import Directory, Person
+from netsre.model.runbooks import Approval, Limits, Runbook, Step, Trigger, Verification, Veto
+from netsre.runbook import bounds, codes, definition, parsing
 from netsre.runbook.actions.catalogue import ACTIONS
 from tests.unit.runbook import given
 
@@ -47,7 +48,8 @@ spec:
   verify: {slo: headroom, window: 15s, samples: 3, noData: fail, within: 90s}
   onFailure: stop
 """
-KNOWN = parsing.Known({"ErrorBudgetBurn", "ConntrackUtilization"}, {"headroom"})
+PEOPLE = Directory((Person("ann"), Person("ben")), {"sre": ("ann", "ben")})
+KNOWN = parsing.Known({"ErrorBudgetBurn", "ConntrackUtilization"}, {"headroom"}, PEOPLE)
 
 
 def read(text: str) -> Runbook:
@@ -74,11 +76,44 @@ def test_a_runbook_is_read_completely() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("approval", "mode", "expected"),
+    [
+        ("{mode: observe}", "observe", None),
+        ("{mode: auto}", "auto", None),
+        ("{mode: propose}", "propose", Approval((), 1, 30 * clock.MINUTE)),
+        (
+            "{mode: propose, by: [sre, operator], quorum: 3, timeout: 1h}",
+            "propose",
+            Approval(("sre", "operator"), 3, clock.HOUR),
+        ),
+        ("{veto: 2m}", "veto", Approval((), 1, 2 * clock.MINUTE)),
+        ("{veto: 2m, by: [ann]}", "veto", Approval(("ann",), 1, 2 * clock.MINUTE)),
+    ],
+)
+def test_who_decides_is_read_with_its_defaults(approval: str, mode: str, expected: Approval | None) -> None:
+    """Anybody who is known, one of them, within half an hour."""
+    book = read(GOOD.replace("{mode: observe}", approval))
+
+    assert (book.mode, book.approval) == (mode, expected)
+
+
+def test_a_runbook_that_asks_others_is_another_runbook() -> None:
+    """Its hash holds whose word was asked for, so that a run ends when the file asks for less."""
+    asks = [
+        "{mode: propose}", "{mode: propose, by: [sre]}", "{mode: propose, quorum: 2}", "{veto: 30m}",
+        "{mode: propose, timeout: 31m}", "{mode: auto}",
+    ]  # fmt: skip
+    hashes = {definition.of(read(GOOD.replace("{mode: observe}", text))) for text in asks}
+
+    assert len(hashes) == len(asks)
+
+
 def test_limits_that_are_left_out_have_safe_values() -> None:
     """No limit is never the default."""
     book = read(GOOD.replace("  limits: {cooldown: 5m, perHour: 2}\n", ""))
 
-    assert book.limits == parsing.DEFAULT_LIMITS
+    assert book.limits == bounds.DEFAULT_LIMITS
 
 
 @pytest.mark.parametrize(
@@ -86,8 +121,8 @@ def test_limits_that_are_left_out_have_safe_values() -> None:
     [
         (
             "mode: observe",
-            "mode: propose",
-            "look.yaml:9: RUN004 spec.approval.mode 'propose' is not supported yet; write observe or auto",
+            "mode: proposed",
+            "look.yaml:9: RUN004 spec.approval.mode 'proposed' does not exist; did you mean 'propose'?",
         ),
         ("{what: [flows]}", "{what: [flow]}", "look.yaml:11: RUN003 spec.steps[0].with.what has 'flow'"),
         (
@@ -112,8 +147,25 @@ def test_limits_that_are_left_out_have_safe_values() -> None:
         (
             "mode: observe",
             "mode: auto, veto: 2m",
-            "look.yaml:9: RUN004 spec.approval.veto is not supported yet",
+            "look.yaml:9: RUN004 spec.approval.mode does not go with veto",
         ),
+        ("mode: observe", "veto: 2m, timeout: 1m", "RUN004 spec.approval.timeout does not go with veto"),
+        ("mode: observe", "veto: 30s", "RUN004 spec.approval.veto 30s is outside 1m to 1d"),
+        (
+            "mode: observe",
+            "mode: propose, timeout: 2d",
+            "RUN004 spec.approval.timeout 2d is outside 1m to 1d",
+        ),
+        ("mode: observe", "mode: propose, quorum: 0", "RUN004 spec.approval.quorum 0 would ask nobody"),
+        ("mode: observe", "mode: propose, by: []", "RUN004 spec.approval.by is empty"),
+        ("mode: observe", "mode: observe, by: [sre]", "RUN004 spec.approval.by says who is asked"),
+        ("mode: observe", "mode: propose, by: [sr]", "RUN019 spec.approval.by 'sr' is no person or group"),
+        (
+            "mode: observe",
+            "mode: propose, by: [sre], quorum: 3",
+            "RUN019 spec.approval.quorum 3 is more than",
+        ),
+        ("mode: observe", "mode: propose, quorum: 4", "RUN019 spec.approval.quorum 4 is more than"),
         (
             "when: '",
             "when: 'still(alert) and ",
@@ -133,6 +185,44 @@ def test_limits_that_are_left_out_have_safe_values() -> None:
 def test_every_mistake_has_its_line_and_its_code(old: str, new: str, expected: str) -> None:
     """The finding names the file, the line, a stable code, and what to write instead."""
     assert any(expected in finding for finding in findings(GOOD.replace(old, new)))
+
+
+VETO = "unless: [{alert: ErrorBudgetBurn"
+UNLESS = f"{VETO}, match: {{severity: page}}, equal: [node]}}]"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("perHour: 2", "perDay: 0", "look.yaml:8: RUN009 spec.limits.perDay 0 would refuse every run"),
+        ("perHour: 2", "perTarget: {perHour: 0}", "RUN009 spec.limits.perTarget.perHour 0 would refuse"),
+        ("perHour: 2", "perTarget: {hour: 1}", "SPEC004 key spec.limits.perTarget.hour is unknown"),
+        ("perHour: 2", "breaker: {failures: 0}", "RUN009 spec.limits.breaker.failures 0 is outside 1 to 20"),
+        ("perHour: 2", "breaker: {failures: 21}", "RUN009 spec.limits.breaker.failures 21 is outside"),
+        ("perHour: 2", "breaker: {retryAfter: 6}", "SPEC010 spec.limits.breaker.retryAfter '6' has no unit"),
+        ("ErrorBudgetBurn, m", "ErrorBudgetBern, m", "RUN014 spec.unless[0].alert 'ErrorBudgetBern' does"),
+        ("[node]", "[nodes]", "look.yaml:9: RUN015 spec.unless[0].alert is asked for the label 'nodes'"),
+        ("{severity: page}", "{severty: page}", "RUN015 spec.unless[0].alert is asked for the label 'severt"),
+        ("equal: [node]", "on: [node]", "SPEC004 key spec.unless[0].on is unknown"),
+    ],
+)
+def test_every_mistake_of_a_gate_has_its_line_and_its_code(old: str, new: str, expected: str) -> None:
+    """What would never refuse, or always, is a finding."""
+    text = GOOD.replace("  approval:", f"  {UNLESS}\n  approval:")
+    found = findings(text.replace(old, new, 1))
+
+    assert any(expected in finding for finding in found), found
+
+
+def test_gates_are_read_completely() -> None:
+    """Without a word about it, a veto is for the same node; of others' alerts any label may be asked."""
+    more = "perDay: 9, perTarget: {perHour: 1, perDay: 4}, breaker: {failures: 5, retryAfter: 6h}"
+    foreign = "{alert: Down, from: alertmanager, match: {rack: r1}, equal: []}"
+    text = GOOD.replace("perHour: 2", f"perHour: 2, {more}")
+    book = read(text.replace("  approval:", f"  {VETO}}}, {foreign}]\n  approval:"))
+
+    assert book.limits == Limits(5 * clock.MINUTE, 2, 1, 0, 9, 1, 4, 5, 6 * clock.HOUR)
+    assert book.unless == (Veto("ErrorBudgetBurn"), Veto("Down", (("rack", "r1"),), ()))
 
 
 TUNE = "{limit: x2, max: 1000, ttl: 1h}"
@@ -226,7 +316,7 @@ def test_game_days_may_stand_beside_runbooks() -> None:
 
 def test_all_mistakes_of_a_file_are_reported_at_once() -> None:
     """One run shows everything."""
-    text = GOOD.replace("mode: observe", "mode: propose").replace("[flows]", "[flow]")
+    text = GOOD.replace("mode: observe", "mode: proposed").replace("[flows]", "[flow]")
 
     assert len(findings(text)) == 2
 
@@ -246,7 +336,7 @@ def test_two_names_that_are_refused_are_not_called_one() -> None:
     with pytest.raises(SpecErrors) as refused:
         parsing.parse(bad, ACTIONS)
 
-    assert [finding.code for finding in refused.value.findings] == [specs.NAME, specs.NAME]
+    assert [finding.code for finding in refused.value.findings] == [linting.NAME, linting.NAME]
 
 
 def test_the_shipped_runbooks_are_right_and_have_a_page() -> None:

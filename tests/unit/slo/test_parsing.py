@@ -11,7 +11,7 @@ from netsre import clock
 from netsre.adapters import time_zones
 from netsre.app import resources, service_levels
 from netsre.errors import SpecErrors
-from netsre.model import specs
+from netsre.model import linting
 from netsre.model.levels import SLO, Matcher, RatioIndicator, Selector
 from netsre.slo import codes, parsing, selectors
 from netsre.slo.policies import PolicySpec
@@ -48,7 +48,7 @@ def test_every_code_has_a_bad_file_that_shows_it() -> None:
     """No code is documented that nothing can produce; SLO020 needs a program without bounds, shown below."""
     shown = {word for path in BAD.glob("*.yaml") for word in path.read_text().split()}
 
-    assert {*specs.CODES, *codes.CODES} - shown == {codes.BOUNDS_UNKNOWN}
+    assert {*linting.CODES, *codes.CODES} - shown == {codes.BOUNDS_UNKNOWN}
 
 
 def test_a_histogram_without_known_bounds_is_a_finding() -> None:

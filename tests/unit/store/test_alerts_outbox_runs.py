@@ -13,6 +13,8 @@ from netsre.model.runbooks import JournalKind, Run, RunState
 from netsre.store.database import Store
 from tests.unit import burning
 
+pytestmark = pytest.mark.usefixtures("each_database")
+
 ALERT = burning.fired().alert
 PAUSE = 300_000
 RUN = Run(

@@ -5,9 +5,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from netsre.store.audit import Broken
+from netsre.model.audit import Broken
 from netsre.store.database import Store
 from tests.unit import burning
+
+pytestmark = pytest.mark.usefixtures("each_database")
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ import pytest
 import sqlalchemy
 
 from netsre.errors import StoreUnusable
-from netsre.store.database import FILE_NAME, Store
+from netsre.store.database import Store
+from netsre.store.sqlite import FILE_NAME
 from tests.unit import burning
 
 
@@ -122,7 +123,7 @@ def test_a_reader_does_not_wait_for_a_writer(tmp_path: pathlib.Path) -> None:
         transaction.alerts.save(burning.fired().alert)
         reader = threading.Thread(target=read)
         reader.start()
-        reader.join(timeout=5)
+        reader.join()
 
     assert seen == [0]
     store.close()

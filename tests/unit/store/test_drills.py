@@ -13,6 +13,8 @@ from netsre.model.gamedays import Drill, DrillKind, DrillState
 from netsre.store.database import Store
 from tests.unit import burning
 
+pytestmark = pytest.mark.usefixtures("each_database")
+
 DRILL = Drill(
     "d1", "flood", "udp", "ann", None, DrillState.REQUESTED, "accepted", burning.T0, None, {"seconds": {}}
 )

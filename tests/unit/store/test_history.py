@@ -4,12 +4,16 @@ import dataclasses
 import pathlib
 from decimal import Decimal
 
+import pytest
+
 from netsre import clock
 from netsre.clock import Timestamp
 from netsre.model.samples import Series
 from netsre.slo.buckets import Bucket
 from netsre.slo.increments import Cursor
 from tests.unit import burning
+
+pytestmark = pytest.mark.usefixtures("each_database")
 
 LARGE = Decimal("123456789012345678901234567890.000000000000000000000000000001")
 BUCKET = Bucket("flow-success", burning.NODE, burning.T0, Decimal("0.1"), LARGE, 3, "what")

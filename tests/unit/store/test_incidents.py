@@ -17,6 +17,8 @@ from netsre.model.samples import labels
 from netsre.store.database import Store
 from tests.unit import burning
 
+pytestmark = pytest.mark.usefixtures("each_database")
+
 MINUTE = clock.MINUTE
 
 

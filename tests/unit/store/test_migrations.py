@@ -14,9 +14,11 @@ from netsre.app import resources
 from netsre.errors import StoreUnusable
 from netsre.slo.buckets import Bucket
 from netsre.store import schema
-from netsre.store.database import Store
 from netsre.store.migrations import Migrations
+from tests import databases
 from tests.unit import burning
+
+pytestmark = pytest.mark.usefixtures("each_new_database")
 
 
 def test_there_is_one_head() -> None:
@@ -110,7 +112,7 @@ def test_a_later_revision_finds_the_data_and_leaves_it(tmp_path: pathlib.Path) -
     shutil.copytree(resources.directory("migrations"), copy)
     (copy / "versions" / "later.py").write_text(LATER.format(head=burning.MIGRATIONS.head))
     loaded = Migrations.load(str(copy))
-    later = Store.at(tmp_path, loaded)
+    later = databases.opened(tmp_path, loaded)
 
     assert later.upgrade() is True
 
@@ -129,7 +131,7 @@ def test_nothing_is_read_from_disk_after_loading(tmp_path: pathlib.Path) -> None
     loaded = Migrations.load(str(copy))
     shutil.rmtree(copy)
 
-    store = Store.at(tmp_path / "data", loaded)
+    store = databases.opened(tmp_path / "data", loaded)
 
     assert store.upgrade() is True
     store.close()
@@ -151,7 +153,7 @@ def test_a_database_of_a_newer_version_is_refused_and_left_alone(tmp_path: pathl
 
 def test_an_upgrade_that_fails_leaves_nothing_behind(tmp_path: pathlib.Path) -> None:
     """DDL is part of the transaction."""
-    store = Store.at(tmp_path, burning.MIGRATIONS)
+    store = databases.opened(tmp_path, burning.MIGRATIONS)
     with store._engine.begin() as connection:
         connection.exec_driver_sql("CREATE TABLE audit (in_the_way INTEGER)")
 
@@ -169,3 +171,33 @@ def test_a_directory_without_migrations_is_an_installation_that_is_broken(tmp_pa
 
     with pytest.raises(StoreUnusable, match="no migrations found; reinstall netsre"):
         Migrations.load(str(tmp_path))
+
+
+def test_runs_of_an_older_version_that_changed_something_did_so_when_they_began(
+    tmp_path: pathlib.Path,
+) -> None:
+    """Their journals say so; what only looked changed nothing. Down again, the runs are as they were."""
+    store = burning.store(tmp_path)
+    runs = (
+        "INSERT INTO run (id, runbook, alert, fired_at, target, state, reason, started_at) VALUES "
+        "('a', 'act', 'f', 1, 't', 'undone', 'w', 7), ('b', 'look', 'f', 1, 't', 'succeeded', 'w', 8)"
+    )
+    intents = (
+        "INSERT INTO journal (run, seq, at, kind, step, action, data) VALUES "
+        """('a', 1, 1, 'intent', 1, 'x', '{"effect":{"kind":"flush"},"key":"a/1"}'), """
+        """('b', 1, 1, 'intent', 0, 'x', '{"with":{}}')"""
+    )
+    with store._engine.begin() as connection:
+        burning.MIGRATIONS.run(connection, "0003")
+        for row in (runs, intents):
+            connection.exec_driver_sql(row)
+    store.upgrade()
+    with store.read() as transaction:
+        kept = [transaction.runs.find(name) for name in ("a", "b")]
+    assert [one and one.changed_at for one in kept] == [7, None]
+
+    with store._engine.begin() as connection:
+        burning.MIGRATIONS.run(connection, "0003")
+        left = connection.exec_driver_sql("SELECT id, state FROM run ORDER BY id").all()
+    assert [tuple(one) for one in left] == [("a", "undone"), ("b", "succeeded")]
+    store.close()

@@ -6,21 +6,20 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Iterator
 
 import pytest
 
-from netsre.adapters.bpf.session import open_session
 from netsre.adapters.bpf.udp import UdpProbe
-from netsre.app.resources import directory
 from netsre.datapath import udp
-from netsre.datapath.probes import UDP
-from tests.kernel import attempts
-from tests.kernel.attempts import COUNT, Place, outcomes
+from tests.kernel.attempts import COUNT, Place, families, outcomes
 from tests.kernel.datagrams import (
+    ABANDONED,
     CLOSED_PORT,
+    DELIVERED,
     ECHO_PORT,
+    REFUSED,
     SILENT_PORT,
+    UNANSWERED,
     Address,
     connected,
     open_socket,
@@ -29,35 +28,15 @@ from tests.kernel.datagrams import (
     serving,
     target,
     told,
-    witnessed,
 )
+from tests.kernel.limits import Limit
 
 pytestmark = [pytest.mark.requires("nft", "ip", "netns")]
-families = pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6], ids=["ipv4", "ipv6"])
 
-DELIVERED, REFUSED = ("delivered", "none"), ("failed", "refused")
-UNANSWERED, ABANDONED = ("failed", "unanswered"), ("failed", "abandoned")
 ERRORS_TO_QUEUE = {
     socket.AF_INET: (socket.IPPROTO_IP, 11),  # IP_RECVERR
     socket.AF_INET6: (socket.IPPROTO_IPV6, 25),  # IPV6_RECVERR
 }
-
-
-@pytest.fixture
-def place() -> Iterator[Place]:
-    """Make a namespace of this test's own: its inode tells our attempts from all others."""
-    with attempts.place() as made:
-        witnessed(made)
-        yield made
-
-
-@pytest.fixture
-def probe(place: Place) -> Iterator[UdpProbe]:
-    """Attach a probe of this test's own, and detach it afterwards."""
-    del place
-    session = open_session(directory("bpf"), probe=UDP)
-    yield UdpProbe(session)
-    session.close()
 
 
 @pytest.mark.parametrize("way", ["connected", "recvfrom", "sendto"])
@@ -199,7 +178,7 @@ def test_one_that_never_waits_is_told_of_a_refusal_once(
 
 @families
 def test_one_socket_with_many_peers_has_a_conversation_with_each(
-    probe: UdpProbe, place: Place, family: socket.AddressFamily
+    probe: UdpProbe, place: Place, limit: Limit, family: socket.AddressFamily
 ) -> None:
     """Some answer and others do not; reading without an address counts for the one written to last."""
     with serving(place, family), serving(place, family, ECHO_PORT + 10), open_socket(place, family) as client:
@@ -208,13 +187,15 @@ def test_one_socket_with_many_peers_has_a_conversation_with_each(
         for _ in range(2):
             client.recvfrom(10)
         client.sendto(b"x", target(family, ECHO_PORT + 20))
-        scan_when_due(probe, time.monotonic_ns())
+        scan_when_due(probe, limit, time.monotonic_ns())
 
     assert outcomes(probe, place) == {DELIVERED: 2, UNANSWERED: 2}
 
 
 @families
-def test_a_server_makes_no_attempts(probe: UdpProbe, place: Place, family: socket.AddressFamily) -> None:
+def test_a_server_makes_no_attempts(
+    probe: UdpProbe, place: Place, limit: Limit, family: socket.AddressFamily
+) -> None:
     """It was spoken to first: what it sends to those who asked, and to those who are gone, is an answer."""
     with open_socket(place, family) as server:
         server.bind(target(family, ECHO_PORT))
@@ -224,14 +205,14 @@ def test_a_server_makes_no_attempts(probe: UdpProbe, place: Place, family: socke
                 _, peer = server.recvfrom(10)
             server.sendto(b"x", peer)
             server.sendto(b"x", target(family, SILENT_PORT))
-        scan_when_due(probe, time.monotonic_ns())
+        scan_when_due(probe, limit, time.monotonic_ns())
 
     assert outcomes(probe, place) == {ABANDONED: COUNT}
 
 
 @families
 def test_a_server_that_is_met_in_the_middle_is_found_out_by_strangers(
-    probe: UdpProbe, place: Place, family: socket.AddressFamily
+    probe: UdpProbe, place: Place, limit: Limit, family: socket.AddressFamily
 ) -> None:
     """Its first act after the probe is to answer: the second stranger makes it a server, with one outcome."""
     with open_socket(place, family) as server:
@@ -246,7 +227,7 @@ def test_a_server_that_is_met_in_the_middle_is_found_out_by_strangers(
             client.recv(10)
         for client in clients:
             client.close()
-        scan_when_due(probe, time.monotonic_ns())
+        scan_when_due(probe, limit, time.monotonic_ns())
 
     assert outcomes(probe, place) == {DELIVERED: 1 + 3}
 
@@ -274,7 +255,9 @@ def test_an_answer_from_another_port_is_an_answer(
 
 
 @families
-def test_groups_are_nobodys_attempt(probe: UdpProbe, place: Place, family: socket.AddressFamily) -> None:
+def test_groups_are_nobodys_attempt(
+    probe: UdpProbe, place: Place, limit: Limit, family: socket.AddressFamily
+) -> None:
     """Nobody in a group has to answer."""
     with open_socket(place, family) as client:
         if family == socket.AF_INET:
@@ -284,7 +267,7 @@ def test_groups_are_nobodys_attempt(probe: UdpProbe, place: Place, family: socke
         for group in groups:
             with contextlib.suppress(OSError):
                 client.sendto(b"x", (group, 5353))
-        scan_when_due(probe, time.monotonic_ns())
+        scan_when_due(probe, limit, time.monotonic_ns())
 
     assert outcomes(probe, place) == {}
 

@@ -7,61 +7,40 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from netsre.adapters import namespaces
 from netsre.adapters.bpf.block import Blocks
-from netsre.adapters.bpf.flow_log import FlowLog
-from netsre.adapters.bpf.session import open_session, open_templates
+from netsre.adapters.bpf.session import open_templates
 from netsre.adapters.bpf.udp import UdpProbe
 from netsre.app.resources import directory
 from netsre.datapath import udp
 from netsre.datapath.block import source_key
 from netsre.datapath.flow_log import FlowEvent, Switch
 from netsre.datapath.flows import STALL_NS, UDP_CLIENT
-from netsre.datapath.probes import UDP
-from tests.kernel import attempts, beyond, delayed_link, netstat
-from tests.kernel.attempts import COUNT, LOOPBACK, Place, outcomes
+from tests.kernel import beyond, delayed_link, netstat
+from tests.kernel.attempts import COUNT, LOOPBACK, Place, families, outcomes
 from tests.kernel.datagrams import (
     CLOSED_PORT,
+    DELIVERED,
     ECHO_PORT,
+    REFUSED,
     SILENT_PORT,
+    UNANSWERED,
     connected,
     open_socket,
     packets,
     serving,
     target,
     told,
-    witnessed,
 )
+from tests.kernel.limits import SHIPPED, Limit
+from tests.machine import wait_until
 
 pytestmark = [pytest.mark.requires("nft", "ip", "netns")]
-families = pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6], ids=["ipv4", "ipv6"])
-
-DELIVERED, REFUSED = ("delivered", "none"), ("failed", "refused")
-UNANSWERED, ABANDONED = ("failed", "unanswered"), ("failed", "abandoned")
-
-
-@pytest.fixture
-def place() -> Iterator[Place]:
-    """Make a namespace of this test's own: its inode tells our attempts from all others."""
-    with attempts.place() as made:
-        witnessed(made)
-        yield made
-
-
-@pytest.fixture
-def probe() -> Iterator[UdpProbe]:
-    """Attach a probe of this test's own with its log, and detach it afterwards."""
-    session = open_session(directory("bpf"), probe=UDP)
-    probe = UdpProbe(session)
-    probe.log = FlowLog(session, "udp_log")
-    yield probe
-    probe.log.close()
-    session.close()
 
 
 def held(probe: UdpProbe, place: Place) -> int:
@@ -78,7 +57,7 @@ def events(probe: UdpProbe, place: Place) -> list[FlowEvent]:
 
 
 def test_ten_thousand_sockets_that_ask_once_are_as_many_flows_and_leave_nothing(
-    probe: UdpProbe, place: Place
+    probe: UdpProbe, place: Place, limit: Limit
 ) -> None:
     """As a resolver does it, by two processes at once, while the tables are looked through."""
     made = 5_000
@@ -101,7 +80,7 @@ def test_ten_thousand_sockets_that_ask_once_are_as_many_flows_and_leave_nothing(
         os.close(tell)
         ask()
         while not select.select([told_], [], [], 0)[0]:
-            probe.scan(time.monotonic_ns())
+            probe.scan(limit.now_ns())
         assert os.read(told_, 1) == b"x"
         os.close(told_)
         os.waitpid(pid, 0)
@@ -113,7 +92,7 @@ def test_ten_thousand_sockets_that_ask_once_are_as_many_flows_and_leave_nothing(
 
 @families
 def test_an_answer_that_races_the_limit_is_one_outcome(
-    probe: UdpProbe, place: Place, family: socket.AddressFamily
+    probe: UdpProbe, place: Place, limit: Limit, family: socket.AddressFamily
 ) -> None:
     """Answers come in the very moments in which attempts become too old, while the reader looks for those."""
     made, spread = 1_000, 0.05
@@ -129,21 +108,21 @@ def test_an_answer_that_races_the_limit_is_one_outcome(
 
     def look() -> None:
         while not over.is_set():
-            probe.scan(time.monotonic_ns())
+            probe.scan(limit.now_ns())
 
     reader = threading.Thread(target=look)
     first_ns = min(each.start_ns for each in waiting(probe, place))
     reader.start()
-    time.sleep(max(0.0, (first_ns + STALL_NS - time.monotonic_ns()) / 1e9))
+    limit.pass_by(first_ns)
     for peer, client in zip(peers, clients, strict=True):
         server.sendto(b"x", peer)
         client.recv(10)
     over.set()
     reader.join()
-    probe.scan(time.monotonic_ns())
+    probe.scan(limit.now_ns())
     for client in (*clients, server):
         client.close()
-    probe.scan(time.monotonic_ns())
+    probe.scan(limit.now_ns())
 
     found = outcomes(probe, place)
     assert set(found) <= {DELIVERED, UNANSWERED}
@@ -163,14 +142,15 @@ def test_errors_that_come_later_are_of_the_attempt_that_they_are_about(probe: Ud
     with delayed_link.delayed_link(0.005) as link:
         # The kernel sends no more than one error a second to one address, unless it is told to.
         namespaces.inside(link.server, lambda: Path("/proc/sys/net/ipv4/icmp_ratelimit").write_text("0"))
-        for _ in range(5):
+        for turn in range(5):
             client = namespaces.inside(link.client, lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
             with client:
                 client.settimeout(10)
                 client.connect((delayed_link.SERVER, CLOSED_PORT))
                 for _ in range(3):
                     client.send(b"x")
-                time.sleep(0.05)  # three errors, of which the socket keeps one
+                # Of three errors the socket keeps one; what comes later would be another's.
+                assert wait_until(partial(told_of, link.client, 4 * turn + 3))
                 seen.append(told(client))
                 client.send(b"x")
                 seen.append(told(client))
@@ -184,9 +164,14 @@ def test_errors_that_come_later_are_of_the_attempt_that_they_are_about(probe: Ud
     assert found == {REFUSED: 10}
 
 
+def told_of(namespace: str, errors: int) -> bool:
+    """Say whether so many errors have come to a namespace."""
+    return netstat.counters(namespace)["Icmp.InDestUnreachs"] >= errors
+
+
 @families
 def test_attempts_of_a_blocked_source_are_denied_and_no_answer_is_missed_elsewhere(
-    probe: UdpProbe, place: Place, family: socket.AddressFamily
+    probe: UdpProbe, place: Place, limit: Limit, family: socket.AddressFamily
 ) -> None:
     """A connected socket knows its address: our program drops it, the reader and its end find it."""
     until = time.clock_gettime_ns(time.CLOCK_BOOTTIME) + 60 * 10**9
@@ -199,21 +184,22 @@ def test_attempts_of_a_blocked_source_are_denied_and_no_answer_is_missed_elsewhe
         for client in clients[:COUNT]:
             client.close()
         early = outcomes(probe, place)
-        time.sleep(STALL_NS / 1e9)
-        probe.scan(time.monotonic_ns())
+        limit.pass_by(time.monotonic_ns())
+        probe.scan(limit.now_ns())
         for client in clients[COUNT:]:
             client.close()
     finally:
         blocks.close()
-    probe.scan(time.monotonic_ns())
+    probe.scan(limit.now_ns())
 
     assert early == {("denied", "blocked"): COUNT}
     assert outcomes(probe, place) == {("denied", "blocked"): 2 * COUNT}
 
 
 @families
+@pytest.mark.parametrize("limit", [SHIPPED], ids=["shipped"])
 def test_every_failure_is_one_event_with_both_ends(
-    probe: UdpProbe, place: Place, family: socket.AddressFamily
+    probe: UdpProbe, place: Place, limit: Limit, family: socket.AddressFamily
 ) -> None:
     """Emitted by the kernel where it counts, and by the reader where that does; delivered ones as wanted."""
     assert probe.log is not None
@@ -225,8 +211,8 @@ def test_every_failure_is_one_event_with_both_ends(
     with connected(place, family, CLOSED_PORT) as client:
         ports.add(client.getsockname()[1])
         client.send(b"x")
-    time.sleep(STALL_NS / 1e9)
-    probe.scan(time.monotonic_ns())
+    limit.pass_by(time.monotonic_ns())
+    probe.scan(limit.now_ns())
     for client in clients:
         client.close()
     failed = events(probe, place)
@@ -251,7 +237,9 @@ def test_every_failure_is_one_event_with_both_ends(
     assert not any(probe.log.lost().values())
 
 
-def test_a_full_table_of_sockets_says_so_and_idle_ones_make_room(probe: UdpProbe, place: Place) -> None:
+def test_a_full_table_of_sockets_says_so_and_idle_ones_make_room(
+    probe: UdpProbe, place: Place, limit: Limit
+) -> None:
     """What finds no room is counted as such. A look removes what was not used for half a minute."""
     table = probe.session.maps["udp_sockets"]
     idle = udp.SOCKET.pack(bytes(udp.CONVERSATION.size), bytes(udp.PEER.size), 1, 0, 0, 0, 1, 0)
@@ -264,21 +252,21 @@ def test_a_full_table_of_sockets_says_so_and_idle_ones_make_room(probe: UdpProbe
                 client.send(b"x")
                 client.recv(10)
             if full:
-                probe.scan(time.monotonic_ns())
+                probe.scan(limit.now_ns())
     overflows = {usage.name: usage.overflows for usage in probe.usage()}
 
     assert overflows["udp_sockets"] >= 2  # what was sent and what was read, at least
     assert outcomes(probe, place) == {DELIVERED: 1}
 
 
-def test_retired_namespaces_are_forgotten(probe: UdpProbe, place: Place) -> None:
+def test_retired_namespaces_are_forgotten(probe: UdpProbe, place: Place, limit: Limit) -> None:
     """Counters of a namespace that is gone leave the table, those that the reader made too."""
     for port in (CLOSED_PORT, SILENT_PORT):
         with connected(place, socket.AF_INET, port) as client:
             client.send(b"x")
             if port == SILENT_PORT:
-                time.sleep(STALL_NS / 1e9)
-                probe.scan(time.monotonic_ns())
+                limit.pass_by(time.monotonic_ns())
+                probe.scan(limit.now_ns())
     before = outcomes(probe, place)
     probe.retire(count.client for count in probe.counts() if count.netns == place.inode)
 
@@ -286,16 +274,18 @@ def test_retired_namespaces_are_forgotten(probe: UdpProbe, place: Place) -> None
     assert outcomes(probe, place) == {}
 
 
-def test_what_was_open_when_the_probe_was_given_up_is_no_outcome(probe: UdpProbe, place: Place) -> None:
+def test_what_was_open_when_the_probe_was_given_up_is_no_outcome(
+    probe: UdpProbe, place: Place, limit: Limit
+) -> None:
     """Detached for a while, nobody saw the answers: neither those sockets nor their attempts are known."""
-    probe.scan(time.monotonic_ns())
+    probe.scan(limit.now_ns())
     client = connected(place, socket.AF_INET, SILENT_PORT)
     client.send(b"x")
-    probe.scan(time.monotonic_ns())
+    probe.scan(limit.now_ns())
     probe.session.detach()
     client.close()
     probe.session.attach()
-    probe.scan(time.monotonic_ns() + 600 * 10**9)
+    probe.scan(limit.now_ns() + 600 * 10**9)
 
     assert outcomes(probe, place) == {}
     assert held(probe, place) == 0

@@ -2,7 +2,7 @@
 
 import pytest
 
-from netsre.gameday import cron
+from netsre.model import cron
 
 
 @pytest.mark.parametrize(

@@ -8,23 +8,23 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
 
 import pytest
 
-from netsre.adapters.bpf.session import open_session
 from netsre.adapters.bpf.udp import UdpProbe
-from netsre.app.resources import directory
 from netsre.datapath import udp
 from netsre.datapath.flows import STALL_NS, UDP_CLIENT, UNKNOWN_BUCKET
-from netsre.datapath.probes import UDP
-from tests.kernel import attempts, netstat
-from tests.kernel.attempts import COUNT, Place, outcomes
+from tests.kernel import netstat
+from tests.kernel.attempts import COUNT, Place, families, outcomes
 from tests.kernel.datagrams import (
+    ABANDONED,
     CLOSED_PORT,
+    DELIVERED,
     ECHO_PORT,
     FORBIDDEN_PORT,
+    REFUSED,
     SILENT_PORT,
+    UNANSWERED,
     UNSENDABLE_PORT,
     Address,
     connected,
@@ -35,31 +35,10 @@ from tests.kernel.datagrams import (
     serving,
     target,
     told,
-    witnessed,
 )
+from tests.kernel.limits import SHIPPED, Limit
 
 pytestmark = [pytest.mark.requires("nft", "ip", "netns")]
-families = pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6], ids=["ipv4", "ipv6"])
-
-DELIVERED, REFUSED = ("delivered", "none"), ("failed", "refused")
-UNANSWERED, ABANDONED = ("failed", "unanswered"), ("failed", "abandoned")
-
-
-@pytest.fixture
-def place() -> Iterator[Place]:
-    """Make a namespace of this test's own: its inode tells our attempts from all others."""
-    with attempts.place() as made:
-        witnessed(made)
-        yield made
-
-
-@pytest.fixture
-def probe(place: Place) -> Iterator[UdpProbe]:
-    """Attach a probe of this test's own, and detach it afterwards."""
-    del place
-    session = open_session(directory("bpf"), probe=UDP)
-    yield UdpProbe(session)
-    session.close()
 
 
 def conversations(probe: UdpProbe, place: Place) -> list[udp.Conversation]:
@@ -104,7 +83,7 @@ def test_an_answered_exchange_is_one_delivered_flow_with_a_latency(
 
 @families
 def test_a_conversation_is_one_attempt_as_long_as_it_is_answered(
-    probe: UdpProbe, place: Place, family: socket.AddressFamily
+    probe: UdpProbe, place: Place, limit: Limit, family: socket.AddressFamily
 ) -> None:
     """Many exchanges with one peer, and what is sent last and not answered any more, are one flow."""
     with serving(
@@ -116,7 +95,7 @@ def test_a_conversation_is_one_attempt_as_long_as_it_is_answered(
             client.recv(10)
         client.send(b"last")
         begun = time.monotonic_ns()
-        scan_when_due(probe, begun)
+        scan_when_due(probe, limit, begun)
         client.close()
 
     assert outcomes(probe, place) == {DELIVERED: 1}
@@ -200,9 +179,10 @@ def test_an_answer_that_another_thread_reads_counts_once(
 
 
 @families
+@pytest.mark.parametrize("limit", [SHIPPED], ids=["shipped"])
 @pytest.mark.parametrize("port", [SILENT_PORT, CLOSED_PORT], ids=["dropped", "not-told"])
 def test_silence_is_unanswered_after_three_seconds_and_once(
-    probe: UdpProbe, place: Place, family: socket.AddressFamily, port: int
+    probe: UdpProbe, place: Place, limit: Limit, family: socket.AddressFamily, port: int
 ) -> None:
     """Nothing before the limit, each once after it. A socket that is not connected is told of no error."""
     clients = [open_socket(place, family) for _ in range(COUNT)]
@@ -212,12 +192,12 @@ def test_silence_is_unanswered_after_three_seconds_and_once(
     after = time.monotonic_ns()
     probe.scan(before + STALL_NS - 1)
     early = outcomes(probe, place)
-    scan_when_due(probe, after)
+    scan_when_due(probe, limit, after)
     late = outcomes(probe, place)
-    probe.scan(time.monotonic_ns())
+    probe.scan(limit.now_ns())
     for client in clients:
         client.close()
-    probe.scan(time.monotonic_ns())
+    probe.scan(limit.now_ns())
 
     assert early == {}
     assert late == outcomes(probe, place) == {UNANSWERED: COUNT}
@@ -227,7 +207,7 @@ def test_silence_is_unanswered_after_three_seconds_and_once(
 
 @families
 def test_the_kernel_counts_what_the_reader_did_not_see_and_a_late_answer_changes_nothing(
-    probe: UdpProbe, place: Place, family: socket.AddressFamily
+    probe: UdpProbe, place: Place, limit: Limit, family: socket.AddressFamily
 ) -> None:
     """After the limit: closed, answered, sent again; before the reader looks, and after it has."""
     held: list[tuple[socket.socket, Address]] = []
@@ -240,7 +220,7 @@ def test_the_kernel_counts_what_the_reader_did_not_see_and_a_late_answer_changes
         clients = [connected(place, family, ECHO_PORT) for _ in range(4 * COUNT)]
         for client in clients:
             client.send(b"x")
-        time.sleep(STALL_NS / 1e9)
+        limit.pass_by(time.monotonic_ns())
         for client in clients[:COUNT]:
             client.close()
         answered = {client.getsockname()[1] for client in clients[COUNT : 2 * COUNT]}
@@ -250,7 +230,7 @@ def test_the_kernel_counts_what_the_reader_did_not_see_and_a_late_answer_changes
         for client in clients[COUNT : 2 * COUNT]:
             client.recv(10)
         by_the_kernel = outcomes(probe, place)
-        probe.scan(time.monotonic_ns())
+        probe.scan(limit.now_ns())
         counted = outcomes(probe, place)
         for server, peer in held:
             server.sendto(b"late", peer)
@@ -258,7 +238,7 @@ def test_the_kernel_counts_what_the_reader_did_not_see_and_a_late_answer_changes
             client.recv(10)
         for client in clients[COUNT:]:
             client.close()
-    probe.scan(time.monotonic_ns())
+    probe.scan(limit.now_ns())
 
     assert by_the_kernel == {UNANSWERED: 2 * COUNT}
     assert counted == outcomes(probe, place) == {UNANSWERED: 4 * COUNT}
@@ -266,14 +246,14 @@ def test_the_kernel_counts_what_the_reader_did_not_see_and_a_late_answer_changes
 
 @families
 def test_a_socket_that_is_closed_first_has_abandoned_its_attempt(
-    probe: UdpProbe, place: Place, family: socket.AddressFamily
+    probe: UdpProbe, place: Place, limit: Limit, family: socket.AddressFamily
 ) -> None:
     """Of one peer the program sees it, of further ones the reader: none of them is left."""
     for _ in range(COUNT):
         with open_socket(place, family) as client:
             for port in range(SILENT_PORT + 1000, SILENT_PORT + 1003):
                 client.sendto(b"x", target(family, port))
-    probe.scan(time.monotonic_ns())
+    probe.scan(limit.now_ns())
 
     assert outcomes(probe, place) == {ABANDONED: 3 * COUNT}
     assert conversations(probe, place) == []
@@ -309,7 +289,7 @@ def test_no_way_to_the_peer_is_a_failure_of_its_own_kind(
 
 @families
 def test_a_send_without_a_route_is_unreachable_and_one_that_would_block_is_nothing(
-    probe: UdpProbe, place: Place, family: socket.AddressFamily
+    probe: UdpProbe, place: Place, limit: Limit, family: socket.AddressFamily
 ) -> None:
     """To an address that no route leads to; and with a datagram that is too long to be sent."""
     nowhere = "192.0.2.1" if family == socket.AF_INET else "2001:db8::1"
@@ -319,7 +299,7 @@ def test_a_send_without_a_route_is_unreachable_and_one_that_would_block_is_nothi
                 client.sendto(b"x", (nowhere, 53))
         with pytest.raises(OSError, match="too long"):
             client.sendto(bytes(70_000), target(family, SILENT_PORT))
-    probe.scan(time.monotonic_ns())
+    probe.scan(limit.now_ns())
 
     assert outcomes(probe, place) == {("failed", "unreachable"): COUNT}
 
@@ -348,7 +328,7 @@ def test_a_server_that_dies_in_a_conversation_is_a_refusal(
 
 @families
 def test_datagrams_that_are_sent_at_once_are_one_attempt(
-    probe: UdpProbe, place: Place, family: socket.AddressFamily
+    probe: UdpProbe, place: Place, limit: Limit, family: socket.AddressFamily
 ) -> None:
     """By sendmmsg: to a server that answers each, and to nobody."""
     with serving(place, family):
@@ -359,7 +339,7 @@ def test_datagrams_that_are_sent_at_once_are_one_attempt(
                     client.recv(10)
     with connected(place, family, SILENT_PORT) as client:
         assert send_many(client, 5) == 5
-        scan_when_due(probe, time.monotonic_ns())
+        scan_when_due(probe, limit, time.monotonic_ns())
 
     assert packets(place)[:2] == (5 * COUNT + 5, 5 * COUNT)
     assert outcomes(probe, place) == {DELIVERED: COUNT, UNANSWERED: 1}
