@@ -49,9 +49,9 @@ format: .venv/.dev ## lay out Python and C as lint wants them
 	@$(BIN)/ruff check --quiet --fix . ; $(BIN)/ruff format --quiet .
 	@find bpf bench -name '*.[ch]' -exec clang-format -i {} +
 
-bench: .venv/.run ## what netsre costs on this machine
+bench: .venv/.run ## what netsre costs on this machine; BENCH_ARGS="policy agent" for some of it
 	@tools/debian_packages.sh run test bench
-	@$(BIN)/python -m bench.run
+	@$(BIN)/python -m bench.run $(BENCH_ARGS)
 
 soak: dev-packages .venv/.run ## the same for long, with things dying on the way
 	@$(BIN)/python -m bench.soak $(SOAK_ARGS)

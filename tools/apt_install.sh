@@ -7,13 +7,13 @@ policy=/usr/sbin/policy-rc.d
 services=()
 for package in "$@"; do
     # Only a package that was not here before gets this far, so the service is not one that somebody uses.
-    case $package in prometheus | prometheus-alertmanager) services+=("$package") ;; esac
+    case $package in prometheus | prometheus-alertmanager | postgresql) services+=("$package") ;; esac
 done
 
 # Debian asks this file before it starts a service; an existing one is the machine's own answer and stays.
 if [[ ${#services[@]} -gt 0 && ! -e $policy ]]; then
     trap 'rm -f "$policy"' EXIT
-    printf '#!/bin/sh\ncase "$1" in prometheus*) exit 101 ;; esac\nexit 0\n' >"$policy"
+    printf '#!/bin/sh\ncase "$1" in prometheus* | postgresql*) exit 101 ;; esac\nexit 0\n' >"$policy"
     chmod 755 "$policy"
 fi
 

@@ -83,6 +83,7 @@ def use(python: str, elsewhere: pathlib.Path) -> None:
     _say(elsewhere, netsre, "slo", "validate", f"{data}/slos")
     _say(elsewhere, netsre, "runbook", "lint", f"{data}/runbooks")
     _say(elsewhere, netsre, "generate", "dashboards", "--check")
+    _say(elsewhere, netsre, "generate", "alertmanager", "--out", str(elsewhere / "routes"))
     _say(elsewhere, netsre, "db", "upgrade", "--data-dir", str(elsewhere / "data"))
     # What this machine cannot do is not the wheel's fault (1 and 3); that doctor can say so is.
     if not _say(elsewhere, netsre, "doctor", accepted=(0, 1, 3)):

@@ -23,7 +23,7 @@ _EXPORTERS: Final[tuple[tuple[Exporter, str, str], ...]] = (
     (
         "datapath",
         "Datapath",
-        "Of nodes that have it: services, a flow log, a policy datapath (not in this version). Levels wait.",
+        "Of nodes that have it: services, a flow log, policies in force. Levels wait.",
     ),
 )
 
