@@ -10,6 +10,7 @@ from ipaddress import ip_network
 from typing import Final, NamedTuple
 
 from bench.packet_cost import run
+from netsre.adapters.bpf import policy_counts
 from netsre.adapters.bpf.policy import Datapath, Template, open_policy
 from netsre.adapters.bpf.syscalls import BpfMap
 from netsre.app.resources import directory
@@ -40,7 +41,7 @@ CAPACITIES: Final = {
     programs.ENDPOINT_MODES: 16,
     programs.CONNECTIONS: 8192,
     programs.FRAGMENTS: 1024,
-    programs.COUNTS: 8192,
+    programs.ROWS: 8192,
     programs.ORDERS: 64,
     programs.REFUSED: 1024,
 }
@@ -209,7 +210,7 @@ class Rig:
     def counts(self) -> Mapping[CountKey, Count]:
         """Return what was counted so far."""
         found = {}
-        for key, value in self.map(programs.COUNTS).entries():
+        for key, value in policy_counts.read(self.datapath.maps).items():
             slots = struct.iter_unpack("<QQQ", value)
             found[CountKey(*struct.unpack("<IIIBBBx", key))] = Count(*map(sum, zip(*slots, strict=True)))
         return found

@@ -244,6 +244,7 @@ ALWAYS_INLINE int judge(struct __sk_buff *skb, const struct policy_revision *rev
 	if (answer.verdict != POLICY_ALLOWED)
 		note_refused(skb, &answer, &key->peer, packet, !known);
 	first = !known || known->verdict == POLICY_DENIED;
+	answer.row = row_of(&answer);
 	keep(key, &answer, known, packet);
 	count_packet(skb, &answer, first);
 	return answer.verdict == POLICY_DENIED ? TC_SHOT : TC_NEXT;
@@ -278,6 +279,7 @@ ALWAYS_INLINE int refuse_cut(struct __sk_buff *skb, const struct policy_revision
 	struct policy_connection told = *known;
 	__u8 mode;
 
+	told.row = 0; /* it may be another one's */
 	if (packet->role == PACKET_REPORTS || told.revision == (__u32)revision->number ||
 	    !is_allowed_answer(revision, key, packet, &told, direction)) {
 		mode = mode_of(told.endpoint);

@@ -26,12 +26,6 @@ ALWAYS_INLINE void write_key(struct policy_ct_key *key, const struct packet *pac
 	key->protocol = packet->protocol;
 }
 
-ALWAYS_INLINE int is_same_address(const struct policy_address *one, const struct policy_address *other)
-{
-	return !((one->word[0] ^ other->word[0]) | (one->word[1] ^ other->word[1]) | (one->word[2] ^ other->word[2]) |
-		 (one->word[3] ^ other->word[3]));
-}
-
 /*
  * Makes the key that of the connection that an ICMP error is about. The packet it was sent for went the other way, from
  * the address that the error goes to or to the one that it comes from: else it is no error about this endpoint.

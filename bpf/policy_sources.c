@@ -3,6 +3,10 @@
 
 #define FIRST_BITS(number) __constant_htonl(number)
 
+#include "policy_believed.h"
+
+BPF_PERCPU_ARRAY(policy_believed, struct policy_believed, POLICY_BELIEVED);
+
 enum source {
 	SOURCE_BELIEVED,
 	SOURCE_OF_THE_LINK, /* nobody's, and it goes nowhere beyond */
@@ -62,18 +66,36 @@ ALWAYS_INLINE __u32 number_of_interface(__u32 ifindex)
 	return 0;
 }
 
+/* Says whether a revision has believed a source at an interface lately, on this CPU. */
+ALWAYS_INLINE int was_believed(const struct policy_believed *lately, __u32 interface, __u32 revision,
+			       const struct policy_address *source)
+{
+	return lately->interface == interface && lately->revision == revision &&
+	       is_same_address(&lately->source, source);
+}
+
 /* Says whether to believe a source; of one that is forged, `owner` is whose mode counts, 0 for that of all. */
 ALWAYS_INLINE enum source believe(__u32 ifindex, const struct policy_revision *revision, const struct packet *packet,
 				  __u32 *owner)
 {
 	__u32 interface = number_of_interface(ifindex);
+	int place = interface % POLICY_BELIEVED;
+	struct policy_believed *lately = policy_believed.lookup(&place);
 	struct policy_endpoint *endpoint, *there;
 
 	if (!interface)
 		return SOURCE_BELIEVED;
-	endpoint = endpoint_of(revision->endpoints, &packet->source);
-	if (endpoint && endpoint->interface == interface)
+	if (lately && was_believed(lately, interface, revision->number, &packet->source))
 		return SOURCE_BELIEVED;
+	endpoint = endpoint_of(revision->endpoints, &packet->source);
+	if (endpoint && endpoint->interface == interface) {
+		if (lately) {
+			lately->source = packet->source;
+			lately->revision = revision->number;
+			lately->interface = interface;
+		}
+		return SOURCE_BELIEVED;
+	}
 	there = endpoints_at(revision->endpoints, interface);
 	if (!there)
 		return SOURCE_BELIEVED;

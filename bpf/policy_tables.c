@@ -23,6 +23,12 @@ BPF_ARRAY(policy_interfaces, struct policy_interfaces, POLICY_INTERFACE_PLACES);
 #define ANYBODY 0
 #define NO_ZONE 0
 
+ALWAYS_INLINE int is_same_address(const struct policy_address *one, const struct policy_address *other)
+{
+	return !((one->word[0] ^ other->word[0]) | (one->word[1] ^ other->word[1]) | (one->word[2] ^ other->word[2]) |
+		 (one->word[3] ^ other->word[3]));
+}
+
 /* The revision in force. It is asked for once in a run, and so a run decides by one revision. */
 ALWAYS_INLINE struct policy_revision *revision_in_force(void)
 {

@@ -154,7 +154,11 @@ enum policy_verdict {
 	POLICY_VERDICTS = 3,
 };
 
-/* Per-CPU hash `policy_counts`: connections and packets by what became of them. Identities are of both ends. */
+/*
+ * Hash `policy_count_rows`: by what became of packets, their row in `policy_counts`, from 1 on. Identities are of both
+ * ends. `policy_last_row` is the last row that was ever given, and in the queue `policy_free_rows` are those given
+ * back.
+ */
 struct policy_count_key {
 	__u32 rule;
 	__u32 source;
@@ -164,6 +168,9 @@ struct policy_count_key {
 	__u8 reason;
 	__u8 reserved;
 };
+
+/* Per-CPU array `policy_counts`, of so many rows. */
+#define POLICY_COUNTS 16384
 
 struct policy_count {
 	__u64 packets;

@@ -50,7 +50,8 @@ struct policy_connection {
 	__u8 reason;
 	__u8 said_forward;
 	__u8 said_back;
-	__u8 reserved[3];
+	__u8 reserved;
+	__u16 row; /* of `policy_counts`, as long as nothing of the above is changed; 0 for none */
 };
 
 /* Index of array `policy_timeouts`: nanoseconds, read with every packet: a new value holds for what is there. */

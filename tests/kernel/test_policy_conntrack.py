@@ -478,7 +478,7 @@ def test_answers_need_a_connection_again_a_minute_after_the_table_was_full(polic
 
 def test_full_counters_change_no_verdict(policy_template: Template) -> None:
     """What is not counted by rule is counted as that."""
-    with loaded(policy_template, {**CAPACITIES, programs.COUNTS: 1}) as rig:
+    with loaded(policy_template, {**CAPACITIES, programs.ROWS: 1}) as rig:
         rig.write(resolve.resolve(POLICIES, ENDPOINTS, {}), ENDPOINTS, 1)
         passed = [
             rig.arrives(packet(Direction.INGRESS, ["tcp", f"1000>{port}", "S"], 4, peer))

@@ -56,7 +56,7 @@ def test_the_kernel_agrees_with_the_reference(rig: Rig, seed: int) -> None:
     known = Lookup(resolved)
     rig.forget(
         *(programs.ADDRESSES, programs.ZONES, programs.ENTRIES, programs.ENDPOINTS),
-        *(programs.COUNTS, programs.CONNECTIONS),
+        *(programs.ROWS, programs.CONNECTIONS),
     )
     rig.write(resolved, ENDPOINTS, seed + 1, seed % 16)
     rig.switch(seed % 16)

@@ -14,7 +14,7 @@ from netsre.adapters import namespaces
 from netsre.adapters.bpf import policy_reading
 from netsre.app.sensors.policy import PolicySensor
 from netsre.datapath.policy.layouts import COUNT_KEY
-from netsre.datapath.policy.programs import COUNTS
+from netsre.datapath.policy.programs import ROWS
 from netsre.datapath.policy.sync import KEPT
 from netsre.metrics.readings import Readings
 from tests.kernel import backlog
@@ -61,7 +61,7 @@ def told(sensor: PolicySensor, now: float) -> tuple[int, dict[str, int]]:
 
 def counted_rules(node: Node) -> set[int]:
     """Return the numbers of the rules that the kernel has counters of."""
-    with policy_reading.opened(node.home / "bpf" / "policy", COUNTS) as found:
+    with policy_reading.opened(node.home / "bpf" / "policy", ROWS) as found:
         return {COUNT_KEY.unpack(key)[0] for key, _ in found.entries()}
 
 

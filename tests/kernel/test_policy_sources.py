@@ -21,6 +21,7 @@ both_versions = pytest.mark.parametrize("version", [4, 6], ids=["ipv4", "ipv6"])
 
 _AT: Final = {OWN: "own", PEER: "shared", FREE: "shared"}
 """Who is isolated has an interface of its own; all others of the cluster have none here."""
+_MOVED: Final = {OWN: "shared", PEER: "own"}
 PLACED: Final[tuple[Endpoint, ...]] = tuple(
     replace(one, interface=_AT.get(one.full_name)) for one in ENDPOINTS
 )
@@ -233,3 +234,19 @@ def test_pieces_and_errors_are_forged_like_anything_else(rig: Rig) -> None:
     assert not rig.leaves(later)
     assert forged(rig) == (3, 0)
     assert rig.events()[Event.FRAGMENT_DROPPED] == 1
+
+
+@both_versions
+def test_what_a_revision_believed_the_next_one_is_asked_about(rig: Rig, version: int) -> None:
+    """An address that has moved to another interface is believed there, and no longer here."""
+    moved = tuple(replace(one, interface=_MOVED.get(one.full_name)) for one in ENDPOINTS)
+    rig.write(resolve.resolve(POLICIES, moved, {}), moved, 2, 1)
+    own, peer = address(OWN, version), address(PEER, version)
+    outcomes = []
+    for slot in (0, 1, 0):
+        rig.switch(slot)
+        for interface in ("own", "shared", "own"):
+            rig.comes_from(interface)
+            outcomes.append(rig.leaves(sent(own, peer)))
+
+    assert outcomes == [True, False, True, False, True, False, True, False, True]

@@ -47,7 +47,7 @@ def revisions() -> list[Resolved]:
 def keys_of(rig: Rig, slot: int, packets: list[bytes]) -> set[CountKey]:
     """Return what packets are counted by under one revision alone."""
     rig.switch(slot)
-    rig.forget(programs.COUNTS, programs.CONNECTIONS)
+    rig.forget(programs.ROWS, programs.CONNECTIONS)
     for packet in packets:
         rig.arrives(packet)
     return set(rig.counts())
@@ -64,7 +64,7 @@ def test_each_packet_is_decided_by_one_whole_revision(rig: Rig, *, tracked: bool
     for slot, resolved in enumerate(revisions()):
         rig.write(resolved, ENDPOINTS, slot + 1, slot)
     expected = [keys_of(rig, slot, packets) for slot in range(2)]
-    rig.forget(programs.COUNTS, programs.CONNECTIONS)
+    rig.forget(programs.ROWS, programs.CONNECTIONS)
     passed: list[bool] = []
     runner = threading.Thread(
         target=lambda: passed.extend(rig.arrives(packets[n % len(packets)]) for n in range(RUNS))

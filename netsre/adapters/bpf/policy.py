@@ -34,7 +34,7 @@ _KINDS: Final = MappingProxyType(
         MapKind.LRU_HASH: syscalls.LRU_HASH,
         MapKind.PREFIXES: syscalls.LPM_TRIE,
         MapKind.PERCPU_ARRAY: syscalls.PERCPU_ARRAY,
-        MapKind.PERCPU_HASH: syscalls.PERCPU_HASH,
+        MapKind.QUEUE: syscalls.QUEUE,
         MapKind.TABLES: syscalls.ARRAY_OF_MAPS,
     }
 )

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from netsre.adapters.bpf import pinned, pins, policy, policy_pins, syscalls
+from netsre.adapters.bpf import pinned, pins, policy, policy_counts, policy_pins, syscalls
 from netsre.adapters.bpf.syscalls import BpfMap, MapShape
 from netsre.datapath.policy import modes
 from netsre.datapath.policy.layouts import REVISION, Revision
@@ -64,11 +64,11 @@ def read(directory: Path, now_ns: int) -> Said | None:
     """
     with contextlib.ExitStack() as stack:
         try:
-            names = (COUNTS, EVENTS, ACTIVE, REVISIONS, MODE, ENDPOINT_MODES)
+            names = (*policy_counts.MAPS, EVENTS, ACTIVE, REVISIONS, MODE, ENDPOINT_MODES)
             maps = {name: stack.enter_context(opened(directory, name)) for name in names}
         except FileNotFoundError:
             return None
-        counts = {key: sums(value) for key, value in maps[COUNTS].entries()}
+        counts = {key: sums(value) for key, value in policy_counts.read(maps).items()}
         events = {
             _SLOT.unpack(key)[0]: (sum(each for (each,) in struct.iter_unpack("<Q", value)),)
             for key, value in maps[EVENTS].entries()

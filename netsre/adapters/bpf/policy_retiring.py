@@ -9,7 +9,7 @@ import contextlib
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 
-from netsre.adapters.bpf import policy_connections, policy_pins, policy_reading, syscalls
+from netsre.adapters.bpf import policy_connections, policy_counts, policy_pins, policy_reading, syscalls
 from netsre.datapath.policy.conntrack import counted_under
 from netsre.datapath.policy.programs import CONNECTIONS, COUNTS
 from netsre.datapath.policy.verdicts import sums
@@ -26,14 +26,16 @@ def retire(directory: Path, number: int, keys: AbstractSet[bytes]) -> dict[bytes
             if policy_connections.has_begun(policy_pins.map_path(directory, CONNECTIONS).parent):
                 return {}
             known = stack.enter_context(policy_reading.opened(directory, CONNECTIONS))
-            counts = stack.enter_context(policy_reading.opened_for_change(directory, COUNTS))
+            maps = {
+                name: stack.enter_context(policy_reading.opened_for_change(directory, name))
+                for name in policy_counts.MAPS
+            }
         except FileNotFoundError:
             return {}
-        if policy_reading.number_of(counts) != number:
+        if policy_reading.number_of(maps[COUNTS]) != number:
             return {}
         idle = {*keys}
         for _, values in known.batches():
             idle -= counted_under(values)
         syscalls.wait_for_programs()
-        taken = ((key, counts.take(key)) for key in idle)
-        return {key: sums(value) for key, value in taken if value is not None}
+        return {key: sums(value) for key, value in policy_counts.take(maps, idle)}

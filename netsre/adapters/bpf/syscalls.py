@@ -145,6 +145,7 @@ LRU_HASH: Final = 9
 LPM_TRIE: Final = 11
 ARRAY_OF_MAPS: Final = 12
 HASH_OF_MAPS: Final = 13
+QUEUE: Final = 22
 NO_PREALLOC: Final = 1
 """A flag: entries take memory when they are made. A trie knows no other way."""
 
@@ -285,6 +286,21 @@ class BpfMap:
             return None
         return value.raw
 
+    def push(self, value: bytes) -> None:
+        """Put a value at the end of a queue; a full one raises `MapFull`."""
+        values = ctypes.create_string_buffer(value, len(value))
+        try:
+            bpf(_MAP_UPDATE_ELEM, self._element(None, values, 0))
+        except OSError as error:
+            if error.errno == errno.E2BIG:
+                raise MapFull(*error.args) from error
+            raise
+
+    def first(self, size: int) -> list[bytes]:
+        """Return the first values of an array of any kind."""
+        _, values, _ = self.batch(None, size)
+        return list(split(values, self.stride))[:size]
+
     def entries(self) -> Iterator[tuple[bytes, bytes]]:
         """Yield every (key, value), read in batches; values of per-CPU maps hold all CPUs' slots."""
         for keys, values in self.batches():
@@ -328,11 +344,11 @@ class BpfMap:
 
     def _element(
         self,
-        key: ctypes.Array[ctypes.c_char],
+        key: ctypes.Array[ctypes.c_char] | None,
         value: ctypes.Array[ctypes.c_char] | None,
         flags: int,
     ) -> ctypes.Array[ctypes.c_char]:
-        packed = struct.pack("<IIQQQ", self.fd, 0, ctypes.addressof(key), _address(value), flags)
+        packed = struct.pack("<IIQQQ", self.fd, 0, _address(key), _address(value), flags)
         return ctypes.create_string_buffer(packed, len(packed))
 
 

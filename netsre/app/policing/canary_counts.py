@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 
+from netsre.adapters.bpf import policy_counts
 from netsre.adapters.bpf.policy import Datapath
 from netsre.app.policing import modes, node
 from netsre.app.policing.node import Places
@@ -10,7 +11,7 @@ from netsre.datapath.policy import canary
 from netsre.datapath.policy.canary import Sample
 from netsre.datapath.policy.conntrack import EVENT, Event
 from netsre.datapath.policy.modes import Mode, Setting
-from netsre.datapath.policy.programs import CONNECTIONS, COUNTS, EVENTS
+from netsre.datapath.policy.programs import CONNECTIONS, EVENTS
 from netsre.datapath.policy.verdicts import Names
 
 
@@ -26,7 +27,7 @@ def read(places: Places, names: Collection[str], revision: int, now_ns: int, *, 
         if datapath is None:
             return Sample()
         return Sample(
-            canary.withdrawn(datapath.maps[COUNTS].entries(), Names.of(numbers.rules.known, {})),
+            canary.withdrawn(policy_counts.read(datapath.maps).items(), Names.of(numbers.rules.known, {})),
             canary.connections(datapath.maps[CONNECTIONS].entries(), revision, known) if connections else {},
             frozenset(name for number, name in known.items() if _is_off(datapath, number, now_ns)),
             _counted(datapath, Event.COUNTS_FULL),

@@ -16,7 +16,7 @@ from netsre.datapath.policy import orders
 from netsre.datapath.policy.layouts import COUNT_KEY
 from netsre.datapath.policy.numbers import Numbering
 from netsre.datapath.policy.orders import FIRST_RULE, Order
-from netsre.datapath.policy.programs import COUNTS, ORDER_TURN, ORDERS
+from netsre.datapath.policy.programs import ORDER_TURN, ORDERS, ROWS
 from netsre.errors import BadInput
 from netsre.model import literals
 from netsre.model.policies.values import Network
@@ -153,6 +153,6 @@ def _swept(datapath: Datapath, now_ns: int) -> list[Order]:
 
 def _used(numbering: Numbering, known: Iterable[Order], datapath: Datapath) -> Numbering:
     """Return a numbering of nothing but what the kernel has, and above all numbers there."""
-    counted = {COUNT_KEY.unpack(key)[0] for key, _ in datapath.maps[COUNTS].entries()}
+    counted = {COUNT_KEY.unpack(key)[0] for key, _ in datapath.maps[ROWS].entries()}
     used = {rule - FIRST_RULE for rule in (*counted, *(one.rule for one in known)) if rule > FIRST_RULE}
     return dataclasses.replace(numbering.within(used), last=max([numbering.last, *used]))

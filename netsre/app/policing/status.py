@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from netsre.adapters.bpf import policy_maps
+from netsre.adapters.bpf import policy_counts, policy_maps
 from netsre.adapters.bpf.policy import Datapath
 from netsre.adapters.bpf.policy_pins import Pins
 from netsre.app.policing import followed, modes, node, orders, policy_modes, trials
@@ -22,7 +22,7 @@ from netsre.datapath.policy import verdicts
 from netsre.datapath.policy.conntrack import EVENT, Event
 from netsre.datapath.policy.layouts import COUNT_KEY, Map
 from netsre.datapath.policy.modes import Setting
-from netsre.datapath.policy.programs import CONNECTIONS, COUNTS, EVENTS
+from netsre.datapath.policy.programs import CONNECTIONS, EVENTS, ROWS
 from netsre.datapath.policy.sync import Held
 from netsre.model.policies.values import Direction
 
@@ -101,7 +101,7 @@ def read(places: Places) -> Status:
             _verdicts(datapath, state),
             len(orders.holding(datapath, boottime())),
             _events(datapath),
-            {name: _fill(datapath, name) for name in (*Map, CONNECTIONS, COUNTS)},
+            {name: _fill(datapath, name) for name in (*Map, CONNECTIONS, ROWS)},
             followed.read(places.state),
             node.elsewhere(places),
             tuple(dict.fromkeys(unreadable)),
@@ -132,7 +132,7 @@ def _interfaces(pins: Pins) -> Iterable[str]:
 def _verdicts(datapath: Datapath, state: State) -> tuple[Verdicts, ...]:
     names = {number: name for name, number in state.rules.items()}
     found: dict[tuple[int, str, int], list[int]] = {}
-    for key, value in datapath.maps[COUNTS].entries():
+    for key, value in policy_counts.read(datapath.maps).items():
         rule, _, _, verdict, direction, reason, _ = COUNT_KEY.unpack(key)
         name = verdicts.told(names.get(rule, f"rule {rule}") if rule else None, reason)
         known = found.setdefault((verdict, name, direction), [0, 0, 0])

@@ -74,7 +74,7 @@ class Event(IntEnum):
 
 KEY: Final = struct.Struct("<16s16s2s2sB3x")
 """Own and peer's address, own and peer's port as on the wire, protocol."""
-CONNECTION: Final = struct.Struct("<QIIIIIIBBBBB3x")
+CONNECTION: Final = struct.Struct("<QIIIIIIBBBBBxH")
 REVISION_AT: Final = 8
 """Where the end of the revision's number stands in a value."""
 _COUNTED: Final = struct.Struct("<16x12s4x3s5x")
@@ -102,6 +102,8 @@ class Connection(NamedTuple):
     reason: int
     said_forward: int
     said_back: int
+    row: int = 0
+    """In which its packets are counted; 0 for none yet."""
 
     @classmethod
     def of(cls, value: bytes) -> Self:

@@ -27,10 +27,17 @@ ENTRY_KEY: Final = struct.Struct("<IIIB2sB")
 ENTRY: Final = struct.Struct("<IBBH")
 COUNT_KEY: Final = struct.Struct("<IIIBBBB")
 COUNT: Final = struct.Struct("<QQQ")
+ROW: Final = struct.Struct("<I")
+LAST_ROW: Final = struct.Struct("<Q")
+ROWS: Final = 16_384
+"""Counters that there may be; there is no row 0."""
 MODE: Final = struct.Struct("<QBB6s")
 ANSWER_BYTES: Final = 64
 ANSWERS: Final = 1024
 """Places for what tables said lately, of each CPU; the programs alone read them."""
+BELIEVED_BYTES: Final = 24
+BELIEVED: Final = 64
+"""Places for the source that an interface had last, likewise."""
 
 DECISIONS: Final = MappingProxyType({one: number for number, one in enumerate(Decision)})
 REASONS: Final = MappingProxyType({one: number for number, one in enumerate(Reason)})

@@ -29,7 +29,7 @@ class MapKind(Enum):
     LRU_HASH = "lru_hash"
     PREFIXES = "lpm_trie"
     PERCPU_ARRAY = "percpu_array"
-    PERCPU_HASH = "percpu_hash"
+    QUEUE = "queue"
     TABLES = "array_of_maps"
     """Of maps shaped as `CONNECTIONS`."""
 
@@ -59,7 +59,10 @@ BEFORE: Final = 1
 TIMEOUTS: Final = "policy_timeouts"
 FULL: Final = "policy_ct_full"
 FRAGMENTS: Final = "policy_fragments"
+ROWS: Final = "policy_count_rows"
 COUNTS: Final = "policy_counts"
+LAST_ROW: Final = "policy_last_row"
+FREE_ROWS: Final = "policy_free_rows"
 EVENTS: Final = "policy_events"
 ORDERS: Final = "policy_orders"
 ORDER_TURN: Final = "policy_order_turn"
@@ -67,6 +70,7 @@ REFUSED: Final = "policy_refused"
 REFUSED_SUM: Final = "policy_refused_sum"
 INTERFACES: Final = "policy_interfaces"
 ANSWERS: Final = "policy_answers"
+BELIEVED: Final = "policy_believed"
 
 MAPS: Final = MappingProxyType(
     {
@@ -83,7 +87,10 @@ MAPS: Final = MappingProxyType(
         TIMEOUTS: Map(MapKind.ARRAY, 4, conntrack.TIMEOUT.size, len(conntrack.State)),
         FULL: Map(MapKind.ARRAY, 4, 8, 1),
         FRAGMENTS: Map(MapKind.LRU_HASH, conntrack.FRAGMENT_KEY_BYTES, conntrack.FRAGMENT_BYTES, 4096),
-        COUNTS: Map(MapKind.PERCPU_HASH, 16, 24, 16_384),
+        ROWS: Map(MapKind.HASH, layouts.COUNT_KEY.size, layouts.ROW.size, layouts.ROWS),
+        COUNTS: Map(MapKind.PERCPU_ARRAY, 4, layouts.COUNT.size, layouts.ROWS),
+        LAST_ROW: Map(MapKind.ARRAY, 4, layouts.LAST_ROW.size, 1),
+        FREE_ROWS: Map(MapKind.QUEUE, 0, layouts.ROW.size, layouts.ROWS),
         EVENTS: Map(MapKind.PERCPU_ARRAY, 4, conntrack.EVENT.size, len(conntrack.Event)),
         ORDERS: Map(MapKind.PREFIXES, orders.KEY.size, orders.ORDER.size, orders.MOST),
         ORDER_TURN: Map(MapKind.ARRAY, 4, orders.TURN.size, 1),
@@ -91,6 +98,7 @@ MAPS: Final = MappingProxyType(
         REFUSED_SUM: Map(MapKind.PERCPU_ARRAY, 4, refused.SUM.size, len(refused.Sum)),
         INTERFACES: Map(MapKind.ARRAY, 4, interfaces.PLACE.size, interfaces.PLACES),
         ANSWERS: Map(MapKind.PERCPU_ARRAY, 4, layouts.ANSWER_BYTES, layouts.ANSWERS),
+        BELIEVED: Map(MapKind.PERCPU_ARRAY, 4, layouts.BELIEVED_BYTES, layouts.BELIEVED),
     }
 )
 """In this order a compiled program numbers them."""

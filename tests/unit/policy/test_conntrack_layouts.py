@@ -14,6 +14,7 @@ _PROGRAM: Final = """
 #include <stdio.h>
 #include <linux/types.h>
 #include "policy_answers.h"
+#include "policy_believed.h"
 #include "policy_ct.h"
 #include "policy_orders.h"
 #include "policy_refused.h"
@@ -27,7 +28,8 @@ int main(void) {
   FIELD(policy_connection, rule); FIELD(policy_connection, source); FIELD(policy_connection, destination);
   FIELD(policy_connection, endpoint); FIELD(policy_connection, direction);
   FIELD(policy_connection, verdict); FIELD(policy_connection, reason);
-  FIELD(policy_connection, said_forward); FIELD(policy_connection, said_back); SIZE(policy_connection);
+  FIELD(policy_connection, said_forward); FIELD(policy_connection, said_back); FIELD(policy_connection, row);
+  SIZE(policy_connection);
   SIZE(policy_address_key); SIZE(policy_revision); SIZE(policy_endpoint_key); SIZE(policy_endpoint);
   SIZE(policy_whose); SIZE(policy_zone);
   SIZE(policy_entry_key); SIZE(policy_entry); SIZE(policy_mode); SIZE(policy_count_key); SIZE(policy_count);
@@ -40,7 +42,7 @@ int main(void) {
   FIELD(policy_refused, first_ns); FIELD(policy_refused, denied_ns); FIELD(policy_refused, passed_ns);
   FIELD(policy_refused, denied); FIELD(policy_refused, passed); FIELD(policy_refused, connections);
   SIZE(policy_refused);
-  SIZE(policy_interfaces); SIZE(policy_answer);
+  SIZE(policy_interfaces); SIZE(policy_answer); SIZE(policy_believed);
   printf("states %d %d %d %d %d %d\\n", POLICY_CT_TCP_SYN, POLICY_CT_TCP_CLOSED, POLICY_CT_UDP_ASKED,
     POLICY_CT_ICMP, POLICY_CT_OTHER_ANSWERED, POLICY_CT_STATES);
   printf("events %d %d %d %d %d %d %d\\n", POLICY_EVENT_NOT_IP, POLICY_EVENT_NO_ENDPOINT,
@@ -49,6 +51,8 @@ int main(void) {
   printf("revisions %d\\n", POLICY_REVISIONS);
   printf("places %d %d\\n", POLICY_INTERFACE_PLACES, POLICY_INTERFACES_AT_ONE);
   printf("answers %d %u\\n", POLICY_ANSWERS, (~0u >> POLICY_ANSWERS_SHIFT) + 1);
+  printf("rows %d\\n", POLICY_COUNTS);
+  printf("believed %d\\n", POLICY_BELIEVED);
   printf("tables %d %d %d\\n", POLICY_CT_NOW, POLICY_CT_BEFORE, POLICY_CT_TABLES);
   printf("orders %d %d %d\\n", POLICY_ORDERS_NESTED, POLICY_ORDER_IPV4, POLICY_ORDER_IPV6);
   printf("refused %d %d %d %d\\n", POLICY_REFUSED_MADE, POLICY_REFUSED_LOST, POLICY_REFUSED_REMOVED,
@@ -76,6 +80,7 @@ policy_connection.verdict 33 1
 policy_connection.reason 34 1
 policy_connection.said_forward 35 1
 policy_connection.said_back 36 1
+policy_connection.row 38 2
 policy_connection 40
 policy_address_key 24
 policy_revision 32
@@ -114,6 +119,7 @@ policy_refused.connections 40 8
 policy_refused 48
 policy_interfaces 32
 policy_answer 64
+policy_believed 24
 """
 
 
@@ -138,6 +144,8 @@ def test_the_headers_have_the_layouts_and_sizes_that_the_maps_are_made_with(tmp_
         f"revisions {programs.MAPS[programs.REVISIONS].capacity}",
         f"places {programs.MAPS[programs.INTERFACES].capacity} {interfaces.AT_ONE}",
         f"answers {layouts.ANSWERS} {layouts.ANSWERS}",
+        f"rows {layouts.ROWS}",
+        f"believed {layouts.BELIEVED}",
         f"tables {programs.NOW} {programs.BEFORE} {programs.MAPS[programs.TABLES].capacity}",
         f"orders {orders.NESTED} 4 6",
         f"refused {Sum.MADE} {Sum.LOST} {Sum.REMOVED} {len(Sum)}",
@@ -158,7 +166,10 @@ def test_the_headers_have_the_layouts_and_sizes_that_the_maps_are_made_with(tmp_
         programs.TIMEOUTS: (4, 8),
         programs.FULL: (4, 8),
         programs.FRAGMENTS: (sizes["policy_fragment_key"], sizes["policy_fragment"]),
-        programs.COUNTS: (sizes["policy_count_key"], sizes["policy_count"]),
+        programs.ROWS: (sizes["policy_count_key"], 4),
+        programs.COUNTS: (4, sizes["policy_count"]),
+        programs.LAST_ROW: (4, 8),
+        programs.FREE_ROWS: (0, 4),
         programs.EVENTS: (4, 8),
         programs.ORDERS: (sizes["policy_order_key"], sizes["policy_order"]),
         programs.ORDER_TURN: (4, 4),
@@ -166,12 +177,13 @@ def test_the_headers_have_the_layouts_and_sizes_that_the_maps_are_made_with(tmp_
         programs.REFUSED_SUM: (4, 8),
         programs.INTERFACES: (4, sizes["policy_interfaces"]),
         programs.ANSWERS: (4, sizes["policy_answer"]),
+        programs.BELIEVED: (4, sizes["policy_believed"]),
     }
 
 
 def test_a_connection_is_read_field_by_field() -> None:
     """Distinct numbers in every field end where they belong."""
-    known = Connection(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12)
+    known = Connection(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13)
 
     assert Connection.of(known.packed()) == known
     assert conntrack.CONNECTION.size == len(known.packed())
