@@ -16,7 +16,16 @@ from netsre.adapters.bpf.syscalls import BpfMap
 from netsre.app.resources import directory
 from netsre.datapath.block import source_key
 from netsre.datapath.policy import programs
-from netsre.datapath.policy.conntrack import EVENT, KEY, TIMEOUT, Connection, Event, State
+from netsre.datapath.policy.conntrack import (
+    EVENT,
+    KEY,
+    PROTOCOL_AT,
+    TIMEOUT,
+    Connection,
+    Event,
+    State,
+    state_of,
+)
 from netsre.datapath.policy.orders import FIRST_RULE, TURN, Order
 from netsre.datapath.policy.prefixes import BITS, Prefix
 from netsre.datapath.policy.programs import FROM_ENDPOINT, TO_ENDPOINT
@@ -222,10 +231,15 @@ class Rig:
 
     def age(self, seconds: float) -> None:
         """Make every connection so much older."""
-        table = self.map(programs.CONNECTIONS)
+        table, timeouts = self.map(programs.CONNECTIONS), self.map(programs.TIMEOUTS).slots()
         for key, value in list(table.entries()):
             known = Connection.of(value)
-            table.put(key, known._replace(seen_ns=known.seen_ns - int(seconds * 1e9)).packed())
+            seen_ns = known.seen_ns - int(seconds * 1e9)
+            if seen_ns < 0:
+                # This machine is younger: with the timeout the programs come back above 0, or it is over.
+                (timeout,) = TIMEOUT.unpack(timeouts[state_of(known, key[PROTOCOL_AT])])
+                seen_ns = seen_ns % 2**64 if seen_ns + timeout >= 0 else 0
+            table.put(key, known._replace(seen_ns=seen_ns).packed())
 
     def events(self) -> Counter[Event]:
         """Return what was counted beside policies."""
@@ -237,7 +251,11 @@ class Rig:
     def forget(self, *names: str) -> None:
         """Empty some maps."""
         for name in names:
-            for key, _ in list(self.map(name).entries()):
+            keys = [key for key, _ in self.map(name).entries()]
+            if name == programs.ROWS:
+                list(policy_counts.take(self.datapath.maps, keys))
+                continue
+            for key in keys:
                 self.map(name).delete(key)
 
 

@@ -21,7 +21,8 @@ def read(maps: Mapping[str, BpfMap]) -> Mapping[bytes, bytes]:
     """
     before = dict(maps[ROWS].entries())
     (last,) = layouts.LAST_ROW.unpack(maps[LAST_ROW].lookup(_ONLY) or _NONE)
-    counts = maps[COUNTS].first(min(int(last) + 1, maps[COUNTS].capacity))
+    _, values, _ = maps[COUNTS].batch(None, int(last) + 1)
+    counts = list(syscalls.split(values, maps[COUNTS].stride))
     after = before.items() & dict(maps[ROWS].entries()).items()
     rows = ((key, layouts.ROW.unpack(row)[0]) for key, row in after)
     # Of a row that was given after the last one was looked up, nothing is known yet.

@@ -255,8 +255,8 @@ class BpfMap:
                 raise MapFull(*error.args) from error
             raise
 
-    def _update(self, key: bytes, value: bytes, flags: int) -> None:
-        keys = ctypes.create_string_buffer(key, len(key))
+    def _update(self, key: bytes | None, value: bytes, flags: int) -> None:
+        keys = None if key is None else ctypes.create_string_buffer(key, len(key))
         values = ctypes.create_string_buffer(value, len(value))
         try:
             bpf(_MAP_UPDATE_ELEM, self._element(keys, values, flags))
@@ -288,18 +288,7 @@ class BpfMap:
 
     def push(self, value: bytes) -> None:
         """Put a value at the end of a queue; a full one raises `MapFull`."""
-        values = ctypes.create_string_buffer(value, len(value))
-        try:
-            bpf(_MAP_UPDATE_ELEM, self._element(None, values, 0))
-        except OSError as error:
-            if error.errno == errno.E2BIG:
-                raise MapFull(*error.args) from error
-            raise
-
-    def first(self, size: int) -> list[bytes]:
-        """Return the first values of an array of any kind."""
-        _, values, _ = self.batch(None, size)
-        return list(split(values, self.stride))[:size]
+        self._update(None, value, _ANY)
 
     def entries(self) -> Iterator[tuple[bytes, bytes]]:
         """Yield every (key, value), read in batches; values of per-CPU maps hold all CPUs' slots."""
