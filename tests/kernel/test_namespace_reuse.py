@@ -14,6 +14,8 @@ from typing import Final
 import pytest
 
 from netsre import conventions as c
+from netsre.adapters.namespaces.inventory import Namespace
+from netsre.app.sensors.places import Places
 from tests.kernel import attempts
 from tests.kernel.agent_process import Running, running
 from tests.kernel.attempts import COUNT, Place
@@ -68,6 +70,17 @@ def one_after_the_other(agent: Running) -> Iterator[tuple[Place, Place]]:
                     yield former, place
                     return
     pytest.fail("no number came back")
+
+
+def test_a_new_name_stays_while_nobody_can_list_the_namespaces() -> None:
+    """What a look said before must not come back in its place."""
+    with attempts.place() as place:
+        said = {place.inode: Namespace(place.inode, "former", None, None)}
+        places = Places(look=lambda: said)
+        for now in (0.0, 1.0, 10.0):
+            places.refresh(now)
+
+        assert places.names.namespaces[place.inode] == place.name
 
 
 @pytest.mark.parametrize("round_number", range(3))
