@@ -192,7 +192,7 @@ def test_what_a_hanging_agent_has_in_force_is_ended_by_its_parent(data_dir: path
                 with sweeping():
                     running.stop()
                 put_back = f"ended: limit nf_conntrack_max={before} (put back from {limit.after}"
-                assert put_back in running.printed
+                assert put_back in running.printed, running.printed
             assert int(file.read_text()) == before
         finally:
             if int(file.read_text()) == limit.after:

@@ -382,7 +382,9 @@ def _stop(supervisor: Supervisor, wishes: Wishes, screen: Screen) -> None:
         # Once it is dead, any other agent of this host may find what it kept in force, and go on with it.
         owners = frozenset(filter(None, (processes.owner(child.pid) for child in hanging)))
         # What cannot be ended now is looked at again when all of them are gone.
-        with contextlib.suppress(NetsreError, OSError):
+        try:
             _end_effects(screen, owners)
+        except (NetsreError, OSError) as error:
+            screen.say(f"what is in force cannot be ended yet: {error}")
 
     supervisor.stop(wishes.impatient, before_killing)
