@@ -2,11 +2,16 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from netsre.adapters import processes
 from netsre.app.effects.host import put_back
 from netsre.app.effects.ledger import KEPT, Entry, Ledger, State, lives
+from netsre.gameday.ownership import Owner
 from netsre.model.effects import Block, Flush, Limit
+
+_PATIENCE: Final = 1.0
+"""Seconds to wait for a ledger that a process may hold that hangs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,19 +24,22 @@ class Ended:
     detail: str
 
 
-def end_orphans(directory: Path, boottime: int) -> tuple[Ended, ...]:
+def end_orphans(directory: Path, boottime: int, doomed: frozenset[Owner] = frozenset()) -> tuple[Ended, ...]:
     """End what agents left that are gone, and return what was in force; `boottime` is CLOCK_BOOTTIME in ns.
 
-    What is ended stays on file for an hour, so that an agent started meanwhile knows that it was done. Raises
-    `EnvironmentUnfit` when a limit cannot be put back.
+    What is ended stays on file for an hour, so that an agent started meanwhile knows that it was done. Agents
+    that are `doomed` count as gone: who ends theirs before it kills them leaves no moment in which another
+    agent would take it over, to go on with it. As one that hangs may hold the ledger, that is not waited for
+    any longer than a second. Raises `EnvironmentUnfit` when a limit cannot be put back, `TimeoutError`, and
+    other `OSError` when the ledger cannot be used.
     """
     if not directory.is_dir():
         return ()
     ledger = Ledger(directory, processes.this_process())
     found = []
-    with ledger.locked():
+    with ledger.locked(_PATIENCE if doomed else None):
         for entry in ledger.entries():
-            if lives(entry.owner):
+            if entry.owner not in doomed and lives(entry.owner):
                 continue
             if entry.over is not None:
                 if boottime - entry.over > KEPT:
