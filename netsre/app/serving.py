@@ -22,6 +22,7 @@ from netsre.adapters.bpf.loading import ProbeUnfit
 from netsre.adapters.bpf.probe import FlowProbe
 from netsre.adapters.bpf.session import Session
 from netsre.app.agent_settings import AgentSettings
+from netsre.app.effects import policed
 from netsre.app.effects.host import site_of
 from netsre.app.effects.service import EffectsService
 from netsre.app.inventory.client import Inventory
@@ -185,7 +186,8 @@ def assembled(
     flows = opened.get(FLOWS.name)
     probe = FlowProbe(flows) if isinstance(flows, Session) else None
     blocks, no_blocks = _blocks(filters, probe, inventory, announce)
-    changes = EffectsService(settings.effects, blocks, no_blocks, inventory)
+    where = policed.places(settings.policy.pins, settings.policy.state)
+    changes = EffectsService(settings.effects, blocks, no_blocks, inventory, where)
     sensors = tuple(composed.sensors(probe, opened, probes, settings, inventory))
     privileges.limit_capabilities(AGENT_CAPABILITIES)
     return Agent(probes, parts, sensors, changes, started, may_be_protobuf=settings.native_histograms)

@@ -42,7 +42,43 @@ class Limit:
     """Milliseconds."""
 
 
-Effect = Block | Flush | Limit
+@dataclass(frozen=True, slots=True)
+class Timeout:
+    """A namespace's entries in one state end sooner without a packet, for a while."""
+
+    netns: str
+    state: str
+    """Such as `syn_sent` or `udp`: a key of `netsre.datapath.conntrack_timeouts.TIMEOUTS`."""
+    before: int
+    """Seconds: what it must be when it is changed, and what it is put back to."""
+    after: int
+    """Seconds."""
+    ttl: int
+    """Milliseconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resize:
+    """The connection table of netsre's own policy datapath has another size, for a while."""
+
+    before: int
+    """What the size must be when it is changed, and what it is put back to if all that is known fits."""
+    after: int
+    ttl: int
+    """Milliseconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stagger:
+    """Who follows files of policies puts at most one change into force in a length of time, for a while."""
+
+    every: int
+    """Milliseconds."""
+    ttl: int
+    """Milliseconds."""
+
+
+Effect = Block | Flush | Limit | Timeout | Resize | Stagger
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,11 +164,31 @@ class LimitFacts:
     """What this node's memory allows."""
 
 
+@dataclass(frozen=True, slots=True)
+class PolicyFacts:
+    """What is needed to choose another size for the datapath's table, and to stagger changes of policies."""
+
+    capacity: int
+    """How many connections fit."""
+    connections: int
+    """How many are known, ended ones that are not collected yet included."""
+    most: int
+    """What this node's memory allows."""
+    followed: bool
+    """Whether somebody follows files of policies."""
+
+
 def setting(effect: Effect) -> Setting | None:
     """Return which field an effect sets; None for one that sets none, such as a block."""
-    if isinstance(effect, Limit):
-        return Setting("conntrack.limit", str(effect.before), str(effect.after))
-    return None
+    match effect:
+        case Limit(before, after, _):
+            return Setting("conntrack.limit", str(before), str(after))
+        case Timeout(netns, state, before, after, _):
+            return Setting(f"conntrack.timeout/{netns}/{state}", str(before), str(after))
+        case Resize(before, after, _):
+            return Setting("policy.connections", str(before), str(after))
+        case _:
+            return None
 
 
 def write(effect: Effect) -> Document:
@@ -144,6 +200,13 @@ def write(effect: Effect) -> Document:
             return {"kind": "flush", "netns": netns, "source": source}
         case Limit(before, after, ttl):
             return {"kind": "limit", "before": before, "after": after, "ttl": ttl}
+        case Timeout(netns, state, before, after, ttl):
+            where: Document = {"kind": "timeout", "netns": netns, "state": state}
+            return {**where, "before": before, "after": after, "ttl": ttl}
+        case Resize(before, after, ttl):
+            return {"kind": "resize", "before": before, "after": after, "ttl": ttl}
+        case Stagger(every, ttl):
+            return {"kind": "stagger", "every": every, "ttl": ttl}
 
 
 def read(document: Document) -> Effect:
@@ -156,8 +219,17 @@ def read(document: Document) -> Effect:
             return Flush(_text(document, "netns"), _text(document, "source"))
         case "limit":
             return Limit(_whole(document, "before"), _whole(document, "after"), _whole(document, "ttl"))
+        case "timeout":
+            netns, state = _text(document, "netns"), _text(document, "state")
+            before, after, length = (_whole(document, key) for key in ("before", "after", "ttl"))
+            return Timeout(netns, state, before, after, length)
+        case "resize":
+            return Resize(_whole(document, "before"), _whole(document, "after"), _whole(document, "ttl"))
+        case "stagger":
+            return Stagger(_whole(document, "every"), _whole(document, "ttl"))
         case other:
-            message = f"{other!r} is no kind of effect; there is block, flush and limit"
+            kinds = "block, flush, limit, timeout, resize and stagger"
+            message = f"{other!r} is no kind of effect; there is {kinds}"
             raise ValueError(message)
 
 

@@ -1,6 +1,6 @@
 """The node that automation acts upon, over its agent's control socket."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NoReturn, Protocol, TypeVar
 
@@ -8,7 +8,17 @@ from netsre.adapters.control import ControlRefused, ControlUnreachable, call
 from netsre.clock import Timestamp, boottime
 from netsre.model import effects as model
 from netsre.model.documents import Document, Json
-from netsre.model.effects import Effect, InForce, LimitFacts, Route, SourceCount, Standing, StateCount, Table
+from netsre.model.effects import (
+    Effect,
+    InForce,
+    LimitFacts,
+    PolicyFacts,
+    Route,
+    SourceCount,
+    Standing,
+    StateCount,
+    Table,
+)
 from netsre.runbook.actions.contract import NodeRefused, NodeUnreachable
 
 _SECONDS: Final = 5.0
@@ -72,9 +82,17 @@ class AgentNode:
             {"do": "limit"}, lambda answer: LimitFacts(_whole(answer, "limit"), _whole(answer, "most"))
         )
 
+    def timeouts(self, netns: str) -> Mapping[str, int]:
+        """Return the timeouts of a namespace's connection tracking."""
+        return self._ask({"do": "timeouts", "netns": netns}, _timeouts)
+
+    def policies(self) -> PolicyFacts:
+        """Return what is known of the policy datapath."""
+        return self._ask({"do": "policies"}, _policies)
+
     def apply(self, key: str, effect: Effect) -> Document:
         """Apply an effect once per key; return figures for the journal (`deleted`, `until`, …)."""
-        seconds = _SLOW_SECONDS if isinstance(effect, model.Flush) else _SECONDS
+        seconds = _SLOW_SECONDS if isinstance(effect, model.Flush | model.Resize) else _SECONDS
         return self._ask(self._about("apply", key, effect), dict, seconds)
 
     def look(self, key: str, effect: Effect) -> Standing:
@@ -83,7 +101,8 @@ class AgentNode:
 
     def undo(self, key: str, effect: Effect) -> Document:
         """Take an effect back; one that is absent or over is none to take back, and no error."""
-        return self._ask(self._about("undo", key, effect), dict)
+        seconds = _SLOW_SECONDS if isinstance(effect, model.Resize) else _SECONDS
+        return self._ask(self._about("undo", key, effect), dict, seconds)
 
     def effects(self) -> Sequence[InForce]:
         """Return what is in force now."""
@@ -131,6 +150,14 @@ class NoNode:
         """Refuse."""
         _refuse("read the limit of the connection tables")
 
+    def timeouts(self, netns: str) -> Mapping[str, int]:
+        """Refuse."""
+        _refuse(f"read the timeouts of {netns}")
+
+    def policies(self) -> PolicyFacts:
+        """Refuse."""
+        _refuse("read what is known of the policy datapath")
+
     def apply(self, key: str, effect: Effect) -> Document:
         """Refuse."""
         _refuse(f"apply {model.write(effect)['kind']} for {key}")
@@ -168,6 +195,19 @@ def _table(answer: Document) -> Table:
 
 def _route(answer: Document) -> Route:
     return Route(_text(answer, "interface"), _text(answer, "protected"))
+
+
+def _timeouts(answer: Document) -> Mapping[str, int]:
+    found = _object(answer.get("timeouts"))
+    return {state: _whole(found, state) for state in found}
+
+
+def _policies(answer: Document) -> PolicyFacts:
+    capacity, connections, most = (_whole(answer, key) for key in ("capacity", "connections", "most"))
+    followed = answer.get("followed")
+    if not isinstance(followed, bool):
+        raise ValueError(f"followed is {followed!r}, neither true nor false")
+    return PolicyFacts(capacity, connections, most, followed)
 
 
 def _in_force(item: Json) -> InForce:

@@ -2,7 +2,7 @@
 
 import contextlib
 import ipaddress
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from netsre.adapters import conntrack
@@ -11,10 +11,24 @@ from netsre.adapters.bpf.places import BlockRefused
 from netsre.adapters.control import ControlRefused
 from netsre.adapters.namespaces.entering import NamespaceGone
 from netsre.app import neighbours
+from netsre.app.effects import policed, timed
 from netsre.app.inventory.client import Inventory, Site
+from netsre.app.policing.node import Places
 from netsre.errors import BadInput
 from netsre.model.documents import Document
-from netsre.model.effects import Block, Effect, Flush, Limit, LimitFacts, Route, Table
+from netsre.model.effects import (
+    Block,
+    Effect,
+    Flush,
+    Limit,
+    LimitFacts,
+    PolicyFacts,
+    Resize,
+    Route,
+    Stagger,
+    Table,
+    Timeout,
+)
 
 _ALL_SOURCES: Final = 65_536
 
@@ -22,11 +36,15 @@ _ALL_SOURCES: Final = 65_536
 class Host:
     """The kernel under this agent."""
 
-    def __init__(self, blocks: Blocks | None, absence: str, inventory: Inventory) -> None:
-        """Act on the host; without `blocks` nothing can be blocked, and `absence` says why."""
+    def __init__(self, blocks: Blocks | None, absence: str, inventory: Inventory, policies: Places) -> None:
+        """Act on the host; without `blocks` nothing can be blocked, and `absence` says why.
+
+        `policies` is where its policy datapath is, or would be.
+        """
         self._inventory = inventory
         self._blocks = blocks
         self._absence = absence
+        self._policies = policies
 
     def table(self, netns: str, most: int) -> Table:
         """Return who fills a namespace's connection table, at most so many of them, and in which states."""
@@ -44,6 +62,15 @@ class Host:
         """Return the limit of the connection tables and the most that memory allows."""
         return LimitFacts(conntrack.limit(), conntrack.most_entries())
 
+    def timeouts(self, netns: str) -> Mapping[str, int]:
+        """Return how many seconds a namespace's entries of each state last without a packet."""
+        with self._at(netns) as site:
+            return conntrack.timeouts(site.open_socket)
+
+    def policies(self) -> PolicyFacts:
+        """Return how many connections the policy datapath knows, and who follows files."""
+        return policed.facts(self._policies)
+
     def check(self, effect: Effect) -> None:
         """Refuse what must not, or cannot, be done now; change nothing."""
         match effect:
@@ -54,6 +81,11 @@ class Host:
                 site_of(self._inventory, netns)
             case Limit():
                 _check_limit(effect, self.limit())
+            case Timeout(netns):
+                with self._at(netns) as site:
+                    timed.check(effect, site)
+            case Resize() | Stagger():
+                policed.check(effect, self._policies)
 
     def begin(self, effect: Effect, deadline: int) -> Document:
         """Make the change and return figures."""
@@ -70,6 +102,11 @@ class Host:
             case Limit(before, after, _):
                 conntrack.set_limit(after)
                 return {"before": before, "after": after}
+            case Timeout(netns):
+                with self._at(netns) as site:
+                    return timed.begin(effect, site)
+            case Resize() | Stagger():
+                return policed.begin(effect, deadline, self._policies)
 
     def holds(self, effect: Effect) -> bool:
         """Say whether the kernel is as the effect makes it."""
@@ -80,6 +117,11 @@ class Host:
                 return not self._entries_of(netns, source)
             case Limit(_, after, _):
                 return conntrack.limit() == after
+            case Timeout(netns):
+                with self._at(netns) as site:
+                    return timed.holds(effect, site)
+            case Resize() | Stagger():
+                return policed.holds(effect, self._policies)
 
     def end(self, effect: Effect) -> Document:
         """Take back what is still ours, and say under `result` what was found."""
@@ -93,6 +135,19 @@ class Host:
                 return {"result": "nothing_to_take_back"}
             case Limit():
                 return {"result": put_back(effect)}
+            case Timeout():
+                return {"result": self._put_back_timeout(effect)}
+            case Resize() | Stagger():
+                return {"result": policed.end(effect, self._policies)}
+
+    def _put_back_timeout(self, timeout: Timeout) -> str:
+        try:
+            with self._at(timeout.netns) as site:
+                return timed.put_back(timeout, site)
+        except ControlRefused as refusal:
+            if refusal.reason != "no_such_namespace":
+                raise
+            return "gone"
 
     def _entries_of(self, netns: str, source: str) -> int:
         with self._at(netns) as site:

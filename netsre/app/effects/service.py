@@ -18,18 +18,25 @@ from netsre.app.effects.ledger import Ledger
 from netsre.app.effects.manager import Effects
 from netsre.app.effects.settings import EffectsSettings
 from netsre.app.inventory.client import Inventory
+from netsre.app.policing.node import Places
 from netsre.clock import SystemClock, boottime
 from netsre.conventions import OTHER
 from netsre.datapath.block import BLOCKED_REASON
 from netsre.errors import EnvironmentUnfit, NetsreError
 from netsre.metrics.readings import Readings
-from netsre.model.effects import Block, Limit
+from netsre.model.effects import Block, Limit, Resize, Stagger, Timeout
 
 _log: Final = logging.getLogger("netsre.effects")
 
 _ROOT: Final = 0
 _OWNER: Final = "netsre"
-_KINDS: Final = {"block": Block, "limit": Limit}
+_KINDS: Final = {
+    "block": Block,
+    "limit": Limit,
+    "timeout": Timeout,
+    "resize": Resize,
+    "stagger": Stagger,
+}
 
 
 class EffectsService:
@@ -44,6 +51,7 @@ class EffectsService:
         blocks: Blocks | None,
         absence: ProbeUnfit | None,
         inventory: Inventory,
+        policies: Places,
     ) -> None:
         """Take what only root can: the ledger's directory and the socket; raises `EnvironmentUnfit`.
 
@@ -64,7 +72,8 @@ class EffectsService:
             group = settings.user.gid if settings.user is not None else None
             with privileges.as_group(group):
                 self._listener = control.listen(settings.socket, shared=group is not None)
-        host = Host(blocks, f"{absence.reason}: {absence}" if absence is not None else "", inventory)
+        why = f"{absence.reason}: {absence}" if absence is not None else ""
+        host = Host(blocks, why, inventory, policies)
         self._effects = Effects(
             Ledger(settings.directory, processes.this_process()), host, SystemClock(), boottime
         )

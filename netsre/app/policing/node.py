@@ -33,6 +33,10 @@ _NEXT_STEPS: Final = MappingProxyType(
 )
 
 
+class NoDatapath(BadInput):
+    """There is none, so no policies are in force."""
+
+
 @dataclass(frozen=True, slots=True)
 class Places:
     """Where a node has its datapath."""
@@ -93,10 +97,10 @@ def there(places: Places) -> Iterator[Datapath | None]:
 
 @contextlib.contextmanager
 def opened(places: Places) -> Iterator[Datapath]:
-    """Open the datapath; raises `BadInput` where there is none."""
+    """Open the datapath; raises `NoDatapath` where there is none."""
     with there(places) as datapath:
         if datapath is None:
-            raise BadInput(
+            raise NoDatapath(
                 f"no policies are in force: there is no datapath in {places.pins}; netsre policy apply"
             )
         yield datapath

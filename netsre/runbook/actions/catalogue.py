@@ -8,8 +8,14 @@ from netsre.runbook.actions.block_source import BlockSource
 from netsre.runbook.actions.contract import Action
 from netsre.runbook.actions.evidence import Collect
 from netsre.runbook.actions.flush import Flush
+from netsre.runbook.actions.resize import Resize
+from netsre.runbook.actions.stagger import Stagger
+from netsre.runbook.actions.timeouts import Timeouts
 from netsre.runbook.actions.tune import Tune
 
-_ALL: Final[tuple[Action, ...]] = (Collect(), BlockSource(), Flush(), Tune())
+_ALL: Final[tuple[Action, ...]] = (
+    *(Collect(), BlockSource(), Flush(), Tune()),
+    *(Timeouts(), Resize(), Stagger()),
+)
 
 ACTIONS: Final[Mapping[str, Action]] = MappingProxyType({action.name: action for action in _ALL})

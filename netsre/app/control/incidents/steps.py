@@ -9,7 +9,7 @@ from netsre.app.control.incidents.shapes import GateView, StepView
 from netsre.clock import Timestamp
 from netsre.model import effects
 from netsre.model.documents import Document, Json
-from netsre.model.effects import Block, Effect, Flush, Limit, Standing
+from netsre.model.effects import Block, Effect, Flush, Limit, Resize, Stagger, Standing, Timeout
 from netsre.model.runbooks import JournalEntry, JournalKind
 from netsre.runbook import decide
 from netsre.runbook.actions.evidence import TOP_SOURCE
@@ -138,6 +138,15 @@ def words(effect: Effect) -> str:
         case Limit(before, after, ttl):
             lasting = clock.duration_text(ttl)
             return f"raise the limit of the connection tables from {before} to {after} for {lasting}"
+        case Timeout(netns, state, before, after, ttl):
+            lasting = clock.duration_text(ttl)
+            return f"end entries in state {state} in {netns} after {after} s, not {before} s, for {lasting}"
+        case Resize(before, after, ttl):
+            lasting = clock.duration_text(ttl)
+            return f"have room for {after} connections in the policy datapath, not {before}, for {lasting}"
+        case Stagger(every, ttl):
+            pace, lasting = clock.duration_text(every), clock.duration_text(ttl)
+            return f"put at most one change of followed policies into force every {pace} for {lasting}"
 
 
 def _state(told: Told, *, over: bool) -> str:
