@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from netsre.model import literals
-
 _ICMP, _TCP, _UDP, _ICMPV6, _ANY_OTHER = 1, 6, 17, 58, 255
 
 
@@ -56,9 +54,3 @@ TIMEOUTS: Final[Mapping[str, Kept]] = MappingProxyType(
     }
 )
 """By the kernel's names, as in `net.netfilter.nf_conntrack_tcp_timeout_syn_sent`, `…_udp_timeout_stream`."""
-
-
-def unknown(state: str) -> str:
-    """Return what is wrong with a state that is none of these."""
-    hint = literals.nearest(state, TIMEOUTS)
-    return f"{literals.shown(state)} is no state{hint}; there is {', '.join(TIMEOUTS)}"

@@ -21,7 +21,7 @@ from netsre.app.effects.manager import Effects
 from netsre.clock import SystemClock, boottime
 from netsre.model import effects as model
 from netsre.model.documents import Document
-from netsre.model.effects import Block, Effect, Flush, Limit, LimitFacts, Route, SourceCount, Table
+from netsre.model.effects import Block, Effect, Flush, LimitFacts, Route, SourceCount, Table
 
 NETNS = "lab"
 NOISY = "198.18.2.2"
@@ -70,7 +70,7 @@ class Connections(Host):
                 self.blocked = True
             case Flush():
                 self.held = 0
-            case Limit():
+            case _:
                 raise ControlRefused("failed", "there is no reason to")
         return {}
 

@@ -3,7 +3,7 @@
 from netsre.adapters import conntrack
 from netsre.adapters.control import ControlRefused
 from netsre.app.inventory.client import Site
-from netsre.datapath.conntrack_timeouts import TIMEOUTS, unknown
+from netsre.datapath.conntrack_timeouts import TIMEOUTS
 from netsre.model.documents import Document
 from netsre.model.effects import Timeout
 
@@ -12,7 +12,7 @@ def check(effect: Timeout, site: Site) -> None:
     """Refuse what is no state, too short, no shorter, or another now than planned for."""
     kept, now = TIMEOUTS.get(effect.state), conntrack.timeouts(site.open_socket)
     if kept is None or effect.state not in now:
-        raise ControlRefused("no_such_state", unknown(effect.state))
+        raise ControlRefused("no_such_state", f"this kernel has no timeout for {effect.state[:80]!r}")
     if effect.after < kept.floor:
         message = f"{effect.after} s of {effect.state} would end what lives; at least {kept.floor} s"
         raise ControlRefused("below_floor", message)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from netsre import clock
-from netsre.datapath.conntrack_timeouts import TIMEOUTS, unknown
+from netsre.datapath.conntrack_timeouts import TIMEOUTS
 from netsre.model import literals, values
 from netsre.model.documents import Document
 from netsre.model.effects import Effect, Timeout
@@ -28,14 +28,9 @@ class Timeouts:
 
     def read(self, parameters: values.Mapping) -> Document | None:
         """Take `state`, `to` (whole seconds, not below the floor of the state) and `ttl`."""
-        state, to = parameters.text("state"), parameters.duration("to")
+        state, to = parameters.choice("state", *TIMEOUTS), parameters.duration("to")
         ttl = sources.ttl(parameters, LONGEST)
-        if state is None:
-            return None
-        if state not in TIMEOUTS:
-            parameters.wrong("state", codes.PARAMETER, unknown(state))
-            return None
-        if to is None or ttl is None:
+        if state is None or to is None or ttl is None:
             return None
         floor = TIMEOUTS[state].floor * clock.SECOND
         if to < floor or to % clock.SECOND:

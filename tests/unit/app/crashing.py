@@ -9,7 +9,7 @@ import functools
 import pathlib
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import TypeVar
@@ -35,6 +35,7 @@ from netsre.model.effects import (
     InForce,
     Limit,
     LimitFacts,
+    PolicyFacts,
     Route,
     SourceCount,
     Standing,
@@ -156,6 +157,14 @@ class Host:
         """Return the limit."""
         return LimitFacts(self.limit_now, self.most)
 
+    def timeouts(self, netns: str) -> Mapping[str, int]:
+        """Is not asked."""
+        raise NotImplementedError(netns)
+
+    def policies(self) -> PolicyFacts:
+        """Is not asked."""
+        raise NotImplementedError
+
     def apply(self, key: str, effect: Effect) -> Document:
         """Apply once per key."""
         if key in self.standings:
@@ -232,6 +241,14 @@ class Wire:
     def limit(self) -> LimitFacts:
         """Ask for the limit."""
         return self._call("limit", self.host.limit)
+
+    def timeouts(self, netns: str) -> Mapping[str, int]:
+        """Ask for timeouts."""
+        return self._call("timeouts", lambda: self.host.timeouts(netns))
+
+    def policies(self) -> PolicyFacts:
+        """Ask for what is known of the policy datapath."""
+        return self._call("policies", self.host.policies)
 
     def apply(self, key: str, effect: Effect) -> Document:
         """Have an effect applied."""

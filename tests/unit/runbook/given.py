@@ -1,6 +1,6 @@
 """What tests of the engine share: the shipped runbook's shape, its alert, readings, and a node in memory."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
@@ -17,11 +17,15 @@ from netsre.model.effects import (
     InForce,
     Limit,
     LimitFacts,
+    PolicyFacts,
+    Resize,
     Route,
     SourceCount,
+    Stagger,
     Standing,
     StateCount,
     Table,
+    Timeout,
 )
 from netsre.model.levels import SLO, Evaluation, Origin, Selector, ThresholdIndicator
 from netsre.model.runbooks import Limits, Runbook, Step, Trigger, Verification
@@ -123,6 +127,8 @@ class MemoryNode:
     sources: dict[str, int] = field(default_factory=lambda: {NOISY: 900, "10.0.0.2": 20})
     limit_now: int = 1000
     most: int = 1_000_000
+    timeouts_now: dict[str, int] = field(default_factory=lambda: {"syn_sent": 120, "established": 432_000})
+    datapath: PolicyFacts | None = None
     protected: str = ""
     blocks_help: bool = True
     silent: bool = False
@@ -156,6 +162,19 @@ class MemoryNode:
         self._answer()
         return LimitFacts(self.limit_now, self.most)
 
+    def timeouts(self, netns: str) -> Mapping[str, int]:
+        """Return the timeouts."""
+        del netns
+        self._answer()
+        return self.timeouts_now
+
+    def policies(self) -> PolicyFacts:
+        """Return what is known of the policy datapath."""
+        self._answer()
+        if self.datapath is None:
+            raise NodeRefused("no_policies", "there is no datapath")
+        return self.datapath
+
     def apply(self, key: str, effect: Effect) -> Document:
         """Apply once per key."""
         self._answer()
@@ -182,6 +201,8 @@ class MemoryNode:
             self.standings[key] = Standing.ENDED
             if isinstance(effect, Limit):
                 self.limit_now = effect.before
+            if isinstance(effect, Timeout):
+                self.timeouts_now[effect.state] = effect.before
         return {}
 
     def effects(self) -> Sequence[InForce]:
@@ -204,7 +225,9 @@ class MemoryNode:
                     self.sources[source] = 0
             case Limit(_, after, _):
                 self.limit_now = after
-            case Block():
+            case Timeout(_, state, _, after, _):
+                self.timeouts_now[state] = after
+            case Block() | Resize() | Stagger():
                 pass
 
 
