@@ -2,6 +2,8 @@
 
 NetsreError                 something a person can act on; one line: thing, value, next step
 ├── BadInput                what was given is wrong (exit 2)
+│   ├── DoesNotFit          a smaller table would have no room for the connections that are known
+│   ├── NoDatapath          no policies are in force
 │   ├── OnTrial             a canary is on trial, and nothing else comes into force until it ends
 │   └── SpecErrors          files that people write, with every finding at its file and line
 ├── ControlRefused          a process was commanded over its socket, and said no

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import pathlib
+import random
 import signal
 import socket
 import threading
@@ -20,6 +21,7 @@ from netsre.app.local.sweep import sweep
 from netsre.clock import MINUTE, SECOND
 from netsre.model.documents import Document
 from netsre.model.effects import Resize, Stagger, Standing
+from netsre.runbook.actions.contract import NodeUnreachable
 from tests.kernel import test_policy_connections as connected
 from tests.kernel.agent_process import Running, running
 from tests.kernel.block_link import PORT, SOURCE, TARGET
@@ -34,6 +36,7 @@ from tests.machine import wait_until
 pytestmark = [pytest.mark.requires("root", "bpf", "bcc", "netns", "nft", "ip")]
 
 SIZE: Final = 1_024
+_KILLS: Final = 3
 GROWN: Final = Resize(SIZE, 4 * SIZE, 10 * MINUTE)
 
 
@@ -58,6 +61,11 @@ class Policed:
         """Return how many connections fit."""
         fits: int = self.node.status()["maps"]["policy_ct"]["capacity"]
         return fits
+
+    def try_to_apply(self, key: str, effect: Resize) -> None:
+        """Ask an agent that may be gone before it answers."""
+        with contextlib.suppress(NodeUnreachable):
+            self.asked.apply(key, effect)
 
     def sweep(self) -> list[tuple[str, str]]:
         """Sweep up what agents have left; return kinds and details."""
@@ -177,6 +185,32 @@ def test_a_killed_agents_size_goes_on_or_is_swept_up(there: Policed, state: str)
     assert (there.size(), there.sweep()) == (SIZE, [])
     with there.agent():
         assert there.asked.look("run/1", GROWN) is Standing.ENDED
+
+
+def test_killed_amid_a_resize_one_whole_table_goes_on(there: Policed) -> None:
+    """At random moments of it: the next agent says what became of it, and no connection is broken."""
+    moments = random.Random(7)  # noqa: S311  no secret
+    fill(there.node, SIZE // 2)
+    wide, ends = dataclasses.replace(GROWN, after=512 * SIZE), list[tuple[Standing, int]]()
+    with echoed(there.node, 4) as client, asking(client) as answered:
+        with there.agent():
+            began = time.monotonic()
+            there.asked.apply("run/whole", wide)
+            took = time.monotonic() - began
+        for turn in range(_KILLS):
+            key = f"run/{turn}"
+            with there.agent() as agent:
+                thread = threading.Thread(target=there.try_to_apply, args=(key, wide))
+                thread.start()
+                time.sleep(moments.uniform(0.3, 1.2) * took)
+                agent.stop(signal.SIGKILL)
+                thread.join()
+            with there.agent():
+                ends.append((there.asked.look(key, wide), there.size()))
+            assert there.size() == SIZE
+
+    assert set(ends) <= {(Standing.APPLIED, wide.after), (Standing.ABSENT, SIZE)}
+    assert all(answered)
 
 
 def test_a_size_ends_by_its_time_or_with_its_agent(there: Policed) -> None:

@@ -1,18 +1,22 @@
 """What effects do to the policy datapath of this node, and to who follows its files."""
 
 from pathlib import Path
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from netsre.adapters import conntrack
+from netsre.adapters.bpf import pinned, policy_reading
 from netsre.adapters.control import ControlRefused
 from netsre.app.policing import connections, followed, staggering
 from netsre.app.policing.connections import ENTRY_BYTES, DoesNotFit
 from netsre.app.policing.node import NoDatapath, Places
 from netsre.app.policing.places import PINS, STATE
 from netsre.clock import boottime, duration_text
+from netsre.datapath.policy.programs import CONNECTIONS
 from netsre.model.documents import Document
 from netsre.model.effects import PolicyFacts, Resize, Stagger
 from netsre.runbook.actions.stagger import LONGEST_PACE, SHORTEST_PACE
+
+_COUNT_SECONDS: Final = 2.0
 
 
 def places(pins: Path = PINS, state: Path = STATE) -> Places:
@@ -27,9 +31,12 @@ def _busy(line: str) -> NoReturn:
 def facts(where: Places) -> PolicyFacts:
     """Return what is there now; refuses by `no_policies`."""
     try:
-        capacity, known = connections.size(where)
-    except NoDatapath as error:
-        raise ControlRefused("no_policies", str(error)) from error
+        # Without the lock: a change that takes long is when this is asked.
+        with policy_reading.opened(where.pins, CONNECTIONS) as table:
+            capacity, known = table.capacity, pinned.count(table, _COUNT_SECONDS)
+    except FileNotFoundError:
+        message = f"no policies are in force: there is no datapath in {where.pins}"
+        raise ControlRefused("no_policies", message) from None
     return PolicyFacts(capacity, known, conntrack.most_entries(ENTRY_BYTES), _is_followed(where))
 
 
@@ -65,7 +72,7 @@ def holds(effect: Resize | Stagger, where: Places) -> bool:
     match effect:
         case Resize(_, after):
             try:
-                return connections.size(where)[0] == after
+                return connections.size(where) == after
             except NoDatapath:
                 return False
         case Stagger(every):

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from netsre.adapters.bpf import policy_connections, policy_pins
+from netsre.adapters.bpf import pinned, policy_connections, policy_pins
 from netsre.adapters.bpf.policy import Datapath
 from netsre.adapters.bpf.syscalls import MapFull
 from netsre.app.policing import node
@@ -21,6 +21,7 @@ from netsre.errors import BadInput, EnvironmentUnfit
 _STATE: Final = struct.Struct("<I")
 ENTRY_BYTES: Final = 160
 """What room for a connection takes in the kernel: key and value, what a table adds, its bucket."""
+_COUNT_SECONDS: Final = 10.0
 
 
 class DoesNotFit(BadInput):
@@ -69,15 +70,12 @@ def tune(places: Places, limit: int | None, seconds: Mapping[State, float]) -> C
             return _read(datapath)
 
 
-def size(places: Places) -> tuple[int, int]:
-    """Return how many connections fit and how many are known, without reading what each says.
-
-    An exchange that was killed is finished first. Raises `NoDatapath`.
-    """
+def size(places: Places) -> int:
+    """Return how many connections fit, after an exchange that was killed is finished; raises `NoDatapath`."""
     with places.place.locked():
         node.finish_exchange(places)
         with node.opened(places) as datapath:
-            return datapath.maps[CONNECTIONS].capacity, _known(datapath)
+            return datapath.maps[CONNECTIONS].capacity
 
 
 def resize(places: Places, before: int, limit: int) -> bool:
@@ -102,7 +100,8 @@ def _resize(places: Places, datapath: Datapath, limit: int) -> None:
             "two tables are known since an exchange was killed, and neither has room for all of both; "
             "try again when some connections have ended, or end them sooner with --timeout"
         )
-    alive = _known(datapath)
+    with node.kernel("connections cannot be counted"):
+        alive = pinned.count(datapath.maps[CONNECTIONS], _COUNT_SECONDS)
     if alive > limit:
         raise DoesNotFit(f"{alive} connections are known, and {limit} would fit; write a larger number")
     maps = policy_pins.map_path(places.pins, CONNECTIONS).parent
@@ -113,12 +112,6 @@ def _resize(places: Places, datapath: Datapath, limit: int) -> None:
         if isinstance(error.__cause__, MapFull):
             raise DoesNotFit(f"more connections began than {limit}; the old table goes on") from error
         raise
-
-
-def _known(datapath: Datapath) -> int:
-    table = datapath.maps[CONNECTIONS]
-    with node.kernel("connections cannot be counted"):
-        return sum(len(keys) // table.key_size for keys, _ in table.batches())
 
 
 def _read(datapath: Datapath) -> Connections:
