@@ -16,8 +16,8 @@ import pytest
 from netsre import conventions as c
 from netsre.adapters import namespaces
 from netsre.adapters.control.node import AgentNode
-from netsre.app.effects import policed
 from netsre.app.local.sweep import sweep
+from netsre.app.policing.node import Places
 from netsre.clock import MINUTE, SECOND
 from netsre.model.documents import Document
 from netsre.model.effects import Resize, Stagger, Standing
@@ -69,7 +69,7 @@ class Policed:
 
     def sweep(self) -> list[tuple[str, str]]:
         """Sweep up what agents have left; return kinds and details."""
-        places = policed.places(self.node.pins, self.node.home / "state")
+        places = Places(self.node.pins, self.node.home / "state")
         swept = sweep(effects=self.agents.ledger, policies=places)
         return [(one.kind, one.detail) for one in swept if one.kind in {"resize", "stagger"}]
 
@@ -117,7 +117,7 @@ def test_a_table_is_resized_and_put_back_under_traffic(there: Policed) -> None:
     """Larger and the former size again, with a request in every moment, and no connection is broken."""
     told: list[Document] = []
     with echoed(there.node, 4) as client, there.agent() as agent:
-        facts = there.asked.policies()
+        facts = there.asked.datapath()
         with asking(client) as answered:
             for turn in range(6):
                 told.append(there.asked.apply(f"run/{turn}", GROWN))
@@ -139,18 +139,18 @@ def test_a_table_that_is_in_use_keeps_its_size_and_says_so(there: Policed) -> No
     with there.agent():
         there.asked.apply("run/1", GROWN)
         fill(there.node, SIZE + 50)
-        assert there.asked.policies().connections > SIZE
+        assert there.asked.datapath().connections > SIZE
         undone = there.asked.undo("run/1", GROWN)
         assert (undone["undone"], undone["result"]) == (True, "still_in_use")
         assert there.asked.look("run/1", GROWN) is Standing.ENDED
-        assert there.asked.policies().connections > SIZE
+        assert there.asked.datapath().connections > SIZE
     assert there.size() == GROWN.after
 
 
 def test_what_may_not_be_resized_is_refused(there: Policed) -> None:
     """Another size than planned for, a smaller one, more than memory allows, a second one, no datapath."""
     with there.agent():
-        most = there.asked.policies().most
+        most = there.asked.datapath().most
         for reason, wrong in (
             ("changed", dataclasses.replace(GROWN, before=SIZE + 1)),
             ("not_higher", dataclasses.replace(GROWN, after=SIZE)),
@@ -165,7 +165,7 @@ def test_what_may_not_be_resized_is_refused(there: Policed) -> None:
         there.asked.undo("run/1", GROWN)
         there.node.run("detach")
         with refused("no_policies"):
-            there.asked.policies()
+            there.asked.datapath()
         with refused("no_policies"):
             there.asked.apply("run/3", GROWN)
 
@@ -318,7 +318,7 @@ def test_staggering_is_swept_up_and_goes_on_with_the_next_agent(there: Policed) 
                     there.asked.apply("run/2", PACE)
                 agent.stop(signal.SIGKILL)
             assert there.node.status()["staggered"] is not None
-            assert there.sweep() == [("stagger", f"taken away; by {key}")]
+            assert there.sweep() == [("stagger", f"put_back; set by {key}")]
             assert there.node.status()["staggered"] is None
             next(there.agents.ledger.iterdir()).unlink()
 

@@ -74,12 +74,14 @@ class Connections(Host):
                 raise ControlRefused("failed", "there is no reason to")
         return {}
 
-    def holds(self, effect: Effect) -> bool:
+    def holds(self, effect: Effect, deadline: int) -> bool:
         """Tell whether it is made."""
+        del deadline
         return effect in self.begun
 
-    def end(self, effect: Effect) -> Document:
+    def end(self, effect: Effect, deadline: int) -> Document:
         """Take it back."""
+        del deadline
         self.blocked = self.blocked and not isinstance(effect, Block)
         return {"result": "put_back"}
 

@@ -33,8 +33,10 @@ class Commands:
             "table": self._table,
             "route": self._route,
             "limit": self._limit,
+            "enforcement": self._enforcement,
+            "prefilter": self._prefilter,
             "timeouts": self._timeouts,
-            "policies": self._policies,
+            "datapath": self._datapath,
             "apply": self._apply,
             "look": self._look,
             "undo": self._undo,
@@ -87,12 +89,19 @@ class Commands:
         facts = self._host.limit()
         return {"limit": facts.limit, "most": facts.most}
 
-    def _timeouts(self, command: Document) -> Document:
-        return {"timeouts": dict(self._host.timeouts(_text(command, "netns")))}
+    def _enforcement(self, command: Document) -> Document:
+        return {**asdict(self._host.enforcement(_text(command, "endpoint")))}
 
-    def _policies(self, command: Document) -> Document:
+    def _prefilter(self, command: Document) -> Document:
         del command
-        return asdict(self._host.policies())
+        return {**asdict(self._host.prefilter())}
+
+    def _timeouts(self, command: Document) -> Document:
+        return {"timeouts": {**self._host.timeouts(_text(command, "netns"))}}
+
+    def _datapath(self, command: Document) -> Document:
+        del command
+        return {**asdict(self._host.datapath())}
 
     def _apply(self, command: Document) -> Document:
         return _about(command, self._effects.apply)

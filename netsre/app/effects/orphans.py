@@ -2,15 +2,36 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from netsre.adapters import processes
 from netsre.adapters.control import ControlRefused
+from netsre.app import prefiltering
 from netsre.app.effects.host import Host
-from netsre.app.effects.ledger import KEPT, Entry, Ledger, State, lives
+from netsre.app.effects.ledger import Entry, Ledger, State, kept_for, lives
 from netsre.app.inventory.client import Inventory
 from netsre.app.policing.node import Places
+from netsre.clock import duration_text
 from netsre.errors import EnvironmentUnfit
-from netsre.model.effects import Block, Flush, Limit, Resize, Stagger, Timeout
+from netsre.model import effects as model
+from netsre.model.effects import (
+    Block,
+    DoneAtOnce,
+    Effect,
+    Limit,
+    PolicyMode,
+    PrefilterMode,
+    Resize,
+    SourceLimit,
+    Stagger,
+    Timeout,
+)
+
+_POLICIES: Final = Places()
+_PREFILTER: Final = prefiltering.Places()
+_FOUND: Final = frozenset({"put_back", "removed", "still_in_use"})
+"""Words for what was there."""
+_END_BY_THEMSELVES: Final = (PolicyMode, PrefilterMode, SourceLimit, Stagger)
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,16 +39,21 @@ class Ended:
     """One effect that nobody kept any more."""
 
     kind: str
-    """`limit`, `block`, `timeout`, `resize` or `stagger`."""
+    """That of the effect, such as `limit` or `block`."""
     name: str
     detail: str
 
 
-def end_orphans(directory: Path, boottime: int, policies: Places) -> tuple[Ended, ...]:
+def end_orphans(
+    directory: Path,
+    boottime: int,
+    policies: Places = _POLICIES,
+    prefilter: prefiltering.Places = _PREFILTER,
+) -> tuple[Ended, ...]:
     """End what agents left that are gone, and return what was in force; `boottime` is CLOCK_BOOTTIME in ns.
 
-    `policies` is where the policy datapath is. What is ended stays on file for an hour, so that an agent
-    started meanwhile knows that it was done. Raises `EnvironmentUnfit` when something cannot be put back.
+    What is ended stays on file for an hour, so that an agent started meanwhile knows that it was done. Raises
+    `EnvironmentUnfit` when something cannot be put back that does not end by itself.
     """
     if not directory.is_dir():
         return ()
@@ -39,10 +65,10 @@ def end_orphans(directory: Path, boottime: int, policies: Places) -> tuple[Ended
         needs_way_in = any(entry.over is None and isinstance(entry.effect, Timeout) for entry in orphaned)
         inventory = Inventory.start() if needs_way_in else Inventory(None)
         try:
-            host = Host(None, "", inventory, policies)
+            host = Host(None, "", inventory, policies, prefilter)
             for entry in orphaned:
                 if entry.over is not None:
-                    if boottime - entry.over > KEPT:
+                    if boottime - entry.over > kept_for(entry.effect):
                         ledger.remove(entry)
                 elif (ended := _end(ledger, host, entry, boottime)) is not None:
                     found.append(ended)
@@ -53,38 +79,54 @@ def end_orphans(directory: Path, boottime: int, policies: Places) -> tuple[Ended
 
 def _end(ledger: Ledger, host: Host, entry: Entry, boottime: int) -> Ended | None:
     """End one effect; None when there was nothing of it to end."""
-    begun = entry.state is State.BEGUN
-    if isinstance(entry.effect, Flush):
-        # An interrupted flush changed nothing that lasts; an agent looks at what it left to do.
+    if isinstance(entry.effect, DoneAtOnce):
+        # An interrupted one left nothing that has an end; an agent looks at what became of it.
         return None
     try:
-        result = str(host.end(entry.effect)["result"])
+        result = str(host.end(entry.effect, entry.deadline)["result"])
     except ControlRefused as refusal:
-        if refusal.reason == "not_ours":
-            # The netsre that made this namespace lives: its next agent goes on.
+        if refusal.reason == "not_ours" or isinstance(entry.effect, _END_BY_THEMSELVES):
+            # Another netsre goes on with it; or somebody is changing something there: it ends at its time.
             return None
         raise EnvironmentUnfit(f"{entry.key} cannot be put back: {refusal}") from refusal
-    if begun and result not in {"put_back", "still_in_use"}:
+    if entry.state is State.BEGUN and result not in _FOUND:
         # Nobody had an answer yet, and there is nothing left of it: it never was.
         ledger.remove(entry)
         return None
     ledger.write(entry.ended("swept", {"result": result}, boottime))
-    return _told(entry, entry.effect, result)
+    name, detail = _told(entry.effect, result)
+    return Ended(str(model.write(entry.effect)["kind"]), name, f"{detail}; set by {entry.key}")
 
 
-def _told(entry: Entry, effect: Block | Limit | Timeout | Resize | Stagger, result: str) -> Ended:
+def _told(effect: Effect, result: str) -> tuple[str, str]:
+    """Return what is put back, and what became of that."""
     match effect:
         case Block(netns, interface, source, _):
-            return Ended("block", source, f"ended with its agent, on {interface} in {netns}; by {entry.key}")
+            return source, f"ended with its agent, on {interface} in {netns}"
         case Limit(before, after, _):
-            kind, name = "limit", f"nf_conntrack_max={before}"
+            return f"nf_conntrack_max={before}", _put_back(after, result)
         case Timeout(netns, state, before, after, _):
-            kind, name = "timeout", f"{state}={before}s in {netns}"
+            return f"{state}={before}s in {netns}", _put_back(after, result)
         case Resize(before, after, _):
-            kind, name = "resize", f"policy connections={before}"
-        case Stagger():
-            was = "taken away" if result == "put_back" else "over already"
-            return Ended("stagger", "changes of policies", f"{was}; by {entry.key}")
-    found = {"put_back": f"put back from {after}", "still_in_use": f"{after} stays, it is in use"}
-    detail = found.get(result, f"not {after} any more, left alone")
-    return Ended(kind, name, f"{detail}; set by {entry.key}")
+            return f"policy connections={before}", _put_back(after, result)
+        case _:
+            return _name(effect), result
+
+
+def _put_back(after: int, result: str) -> str:
+    found = {"put_back": f"put back from {after}", "still_in_use": f"{after} stays, because it is in use"}
+    return found.get(result, f"not {after} any more, left alone")
+
+
+def _name(effect: Effect) -> str:
+    match effect:
+        case PolicyMode(endpoint, _, mode, _):
+            return f"{mode} for {endpoint}"
+        case PrefilterMode(_, mode, _):
+            return mode
+        case SourceLimit(_, source, rate, _):
+            return f"{source} to {rate}/s"
+        case Stagger(every):
+            return f"one change every {duration_text(every)}"
+        case _:
+            return ""

@@ -1,7 +1,9 @@
 """What effects do to the policy datapath of this node, and to who follows its files."""
 
-from pathlib import Path
-from typing import Final, NoReturn
+import contextlib
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Final
 
 from netsre.adapters import conntrack
 from netsre.adapters.bpf import pinned, policy_reading
@@ -9,26 +11,30 @@ from netsre.adapters.control import ControlRefused
 from netsre.app.policing import connections, followed, staggering
 from netsre.app.policing.connections import ENTRY_BYTES, DoesNotFit
 from netsre.app.policing.node import NoDatapath, Places
-from netsre.app.policing.places import PINS, STATE
+from netsre.app.remembering import Locked
 from netsre.clock import boottime, duration_text
 from netsre.datapath.policy.programs import CONNECTIONS
 from netsre.model.documents import Document
-from netsre.model.effects import PolicyFacts, Resize, Stagger
+from netsre.model.effects import DatapathFacts, Resize, Stagger
 from netsre.runbook.actions.stagger import LONGEST_PACE, SHORTEST_PACE
 
 _COUNT_SECONDS: Final = 2.0
 
 
-def places(pins: Path = PINS, state: Path = STATE) -> Places:
-    """Return where the datapath is, for who must not wait long for its lock: it refuses by `busy`."""
-    return Places(pins, state, tells=_busy)
+def impatient(places: Places) -> Places:
+    """Return the same places for who waits for others for a moment only, and refuses by `busy` then."""
+    return replace(places, patient=False)
 
 
-def _busy(line: str) -> NoReturn:
-    raise ControlRefused("busy", f"the policy datapath is being changed: {line}")
+@contextlib.contextmanager
+def _refusing() -> Iterator[None]:
+    try:
+        yield
+    except Locked as error:
+        raise ControlRefused("busy", str(error)) from error
 
 
-def facts(where: Places) -> PolicyFacts:
+def facts(where: Places) -> DatapathFacts:
     """Return what is there now; refuses by `no_policies`."""
     try:
         # Without the lock: a change that takes long is when this is asked.
@@ -37,7 +43,7 @@ def facts(where: Places) -> PolicyFacts:
     except FileNotFoundError:
         message = f"no policies are in force: there is no datapath in {where.pins}"
         raise ControlRefused("no_policies", message) from None
-    return PolicyFacts(capacity, known, conntrack.most_entries(ENTRY_BYTES), _is_followed(where))
+    return DatapathFacts(capacity, known, conntrack.most_entries(ENTRY_BYTES), _is_followed(where))
 
 
 def check(effect: Resize | Stagger, where: Places) -> None:
@@ -59,7 +65,9 @@ def begin(effect: Resize | Stagger, deadline: int, where: Places) -> Document:
     """Make the change and return figures; refuses by `changed`. `deadline` is of CLOCK_BOOTTIME, in ns."""
     match effect:
         case Resize(before, after):
-            if not connections.resize(where, before, after):
+            with _refusing():
+                is_made = connections.resize(where, before, after)
+            if not is_made:
                 raise ControlRefused("changed", f"not {before} connections fit any more: look again")
             return {"before": before, "after": after}
         case Stagger(every):
@@ -67,20 +75,21 @@ def begin(effect: Resize | Stagger, deadline: int, where: Places) -> Document:
             return {"every": every}
 
 
-def holds(effect: Resize | Stagger, where: Places) -> bool:
-    """Say whether it is as the effect makes it."""
+def holds(effect: Resize | Stagger, deadline: int, where: Places) -> bool:
+    """Say whether it is as the effect makes it that has this deadline."""
     match effect:
         case Resize(_, after):
             try:
-                return connections.size(where) == after
+                with _refusing():
+                    return connections.size(where) == after
             except NoDatapath:
                 return False
         case Stagger(every):
             found = staggering.read(where.state, boottime())
-            return found is not None and found.every == every
+            return found is not None and (found.every, found.deadline) == (every, deadline)
 
 
-def end(effect: Resize | Stagger, where: Places) -> str:
+def end(effect: Resize | Stagger, deadline: int, where: Places) -> str:
     """Take back what is still ours; return a word for what was found.
 
     `still_in_use` says that the table keeps its size, because all that is known would not fit any more.
@@ -88,19 +97,20 @@ def end(effect: Resize | Stagger, where: Places) -> str:
     match effect:
         case Resize(before, after):
             try:
-                return "put_back" if connections.resize(where, after, before) else "changed_by_other"
+                with _refusing():
+                    return "put_back" if connections.resize(where, after, before) else "changed_by_other"
             except NoDatapath:
                 return "gone"
             except DoesNotFit:
                 return "still_in_use"
         case Stagger():
-            if not holds(effect, where):
+            if not holds(effect, deadline, where):
                 return "changed_by_other"
             staggering.end(where.state)
             return "put_back"
 
 
-def _check_size(effect: Resize, now: PolicyFacts) -> None:
+def _check_size(effect: Resize, now: DatapathFacts) -> None:
     if now.capacity != effect.before:
         raise ControlRefused("changed", f"{now.capacity} connections fit, not {effect.before}: look again")
     if effect.after <= effect.before:

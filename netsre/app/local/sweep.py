@@ -16,7 +16,7 @@ from typing import Final
 
 from netsre.adapters import namespaces, processes
 from netsre.app import rundir
-from netsre.app.effects import ledger, orphans, policed
+from netsre.app.effects import ledger, orphans
 from netsre.app.policing.node import Places
 from netsre.clock import boottime
 from netsre.errors import BadInput
@@ -47,7 +47,7 @@ def sweep(
     kernel does not let one of them be put back.
     """
     # Agents that outlived their parent end first, and take back what is theirs.
-    changed = _sweep_processes(), _sweep_effects(effects, policies or policed.places())
+    changed = _sweep_processes(), _sweep_effects(effects, policies or Places())
     removed = [*itertools.chain(*changed), *_sweep_namespaces(), *_sweep_run_directories()]
     if data_dir is not None:
         removed += _sweep_files(data_dir)

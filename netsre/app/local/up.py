@@ -15,7 +15,7 @@ from typing import Final, Protocol
 from netsre.adapters import endpoints, processes
 from netsre.adapters.endpoints import Answer, Endpoint
 from netsre.app import datadir, gamedays, runbooks, rundir, service_levels, tokens
-from netsre.app.effects import ledger, orphans, policed
+from netsre.app.effects import ledger, orphans
 from netsre.app.levels import LevelLine, read_levels
 from netsre.app.local import alertmanager, lab
 from netsre.app.local.flowlog import FlowLogOptions
@@ -171,7 +171,7 @@ def _remove_leftovers(screen: Screen, data_dir: Path | None = None) -> None:
 
 
 def _end_effects(screen: Screen) -> None:
-    for effect in orphans.end_orphans(ledger.DIRECTORY, boottime(), policed.places()):
+    for effect in orphans.end_orphans(ledger.DIRECTORY, boottime()):
         screen.say(f"ended: {effect.kind} {effect.name} ({effect.detail})")
 
 

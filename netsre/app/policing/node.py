@@ -33,10 +33,6 @@ _NEXT_STEPS: Final = MappingProxyType(
 )
 
 
-class NoDatapath(BadInput):
-    """There is none, so no policies are in force."""
-
-
 @dataclass(frozen=True, slots=True)
 class Places:
     """Where a node has its datapath."""
@@ -48,11 +44,17 @@ class Places:
     """The directory of the C sources."""
     tells: Callable[[str], None] = nobody
     """Is told in one line for whom somebody has to wait, and what is not as somebody may think."""
+    patient: bool = True
+    """Whether to wait for whoever is changing something; else that raises `remembering.Locked`."""
 
     @property
     def place(self) -> Place:
         """Return what is remembered, with its lock."""
-        return Place(self.state, self.tells, self.pins)
+        return Place(self.state, self.tells, self.pins, patient=self.patient)
+
+
+class NoDatapath(BadInput):
+    """Nothing is in force; the message says how that begins."""
 
 
 @contextlib.contextmanager

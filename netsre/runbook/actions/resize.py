@@ -35,7 +35,7 @@ class Resize:
         Raises `NothingToDo` with `at_bound` when that is not more than there is.
         """
         del subject
-        facts, ttl = views.node.policies(), parameters["ttl"]
+        facts, ttl = views.node.datapath(), parameters["ttl"]
         wish, most = parameters["max"], parameters["most"]
         after = sizes.chosen(facts.capacity, wish, most, facts.most, "the size of the table")
         return ResizeEffect(facts.capacity, after, ttl if isinstance(ttl, int) else 0)

@@ -41,7 +41,7 @@ class Stagger:
     def plan(self, subject: Subject, parameters: Document, views: Views) -> Effect:
         """Return the pace; refuses `not_followed` where nobody follows files."""
         del subject
-        if not views.node.policies().followed:
+        if not views.node.datapath().followed:
             raise ActionRefused("not_followed", "nobody follows files of policies on this node")
         every, ttl = (value if isinstance(value := parameters[key], int) else 0 for key in ("every", "ttl"))
         return StaggerEffect(every, ttl)

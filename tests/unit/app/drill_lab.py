@@ -20,7 +20,18 @@ from netsre.gameday.progress import Seen
 from netsre.model.alert_rules import AlertRule
 from netsre.model.alerts import Alert, AlertSource
 from netsre.model.documents import Document
-from netsre.model.effects import Block, Effect, InForce, LimitFacts, PolicyFacts, Route, Standing, Table
+from netsre.model.effects import (
+    Block,
+    DatapathFacts,
+    Effect,
+    Enforcement,
+    InForce,
+    LimitFacts,
+    ModeFacts,
+    Route,
+    Standing,
+    Table,
+)
 from netsre.model.gamedays import Drill, Expectation, Flood, GameDay, Profile
 from netsre.model.levels import Evaluation, Origin, Selector
 from netsre.model.runbooks import Run, RunState
@@ -190,11 +201,19 @@ class FakeNode:
         """Is not asked by drills."""
         raise NotImplementedError(netns, source)
 
+    def enforcement(self, endpoint: str) -> Enforcement:
+        """Is not asked by drills."""
+        raise NotImplementedError(endpoint)
+
+    def prefilter(self) -> ModeFacts:
+        """Is not asked by drills."""
+        raise NotImplementedError
+
     def timeouts(self, netns: str) -> Mapping[str, int]:
         """Is not asked by drills."""
         raise NotImplementedError(netns)
 
-    def policies(self) -> PolicyFacts:
+    def datapath(self) -> DatapathFacts:
         """Is not asked by drills."""
         raise NotImplementedError
 

@@ -20,7 +20,20 @@ from netsre.clock import HOUR, MINUTE, Timestamp
 from netsre.errors import EnvironmentUnfit
 from netsre.gameday.ownership import Owner
 from netsre.model.documents import Document
-from netsre.model.effects import Block, Effect, Flush, Limit, Resize, Stagger, Standing, Timeout
+from netsre.model.effects import (
+    Block,
+    Effect,
+    Flush,
+    Limit,
+    PolicyMode,
+    PolicyRevision,
+    PrefilterMode,
+    Resize,
+    SourceLimit,
+    Stagger,
+    Standing,
+    Timeout,
+)
 
 GONE: Final = Owner(4194304, 1)
 """No process can have this id."""
@@ -28,6 +41,8 @@ GONE_TOO: Final = Owner(4194304, 2)
 BLOCK: Final = Block("srv", "eth0", "198.18.2.2", 10 * MINUTE)
 FLUSH: Final = Flush("srv", "198.18.2.2")
 LIMIT: Final = Limit(1000, 2000, 30 * MINUTE)
+REVISION: Final = PolicyRevision(7, "7777aaaa", 5, "5555aaaa")
+MODE: Final = PolicyMode("shop/web", "inherit", "monitor", 10 * MINUTE)
 TIMEOUT: Final = Timeout("srv", "syn_sent", 120, 20, 20 * MINUTE)
 RESIZE: Final = Resize(65_536, 131_072, 20 * MINUTE)
 STAGGER: Final = Stagger(10_000, 5 * MINUTE)
@@ -58,6 +73,9 @@ class Host:
     limit: int = 1000
     blocked: dict[Block, int] = dataclasses.field(default_factory=dict)
     entries: dict[str, int] = dataclasses.field(default_factory=lambda: {"198.18.2.2": 50})
+    revision: int = 7
+    modes: dict[PolicyMode, int] = dataclasses.field(default_factory=dict)
+    """Those that somebody set, and when they end."""
     others: set[Effect] = dataclasses.field(default_factory=set)
     """What else is changed, and stays so when a process ends."""
     begun: list[Effect] = dataclasses.field(default_factory=list)
@@ -81,12 +99,18 @@ class Host:
                 details = {"deleted": self.entries.pop(source, 0)}
             case Limit(_, after, _):
                 self.limit = after
+            case PolicyRevision():
+                self.revision = effect.after
+            case PolicyMode():
+                self.modes[effect] = deadline
             case Timeout() | Resize() | Stagger():
                 self.others.add(effect)
+            case PrefilterMode() | SourceLimit():
+                raise NotImplementedError(effect)
         self._fail("after begin")
         return details
 
-    def holds(self, effect: Effect) -> bool:
+    def holds(self, effect: Effect, deadline: int) -> bool:
         """Compare."""
         self._fail("holds")
         match effect:
@@ -96,10 +120,16 @@ class Host:
                 return source not in self.entries
             case Limit(_, after, _):
                 return self.limit == after
+            case PolicyRevision():
+                return self.revision == effect.after
+            case PolicyMode():
+                return self.modes.get(effect) == deadline
             case Timeout() | Resize() | Stagger():
                 return effect in self.others
+            case PrefilterMode() | SourceLimit():
+                raise NotImplementedError(effect)
 
-    def end(self, effect: Effect) -> Document:
+    def end(self, effect: Effect, deadline: int) -> Document:
         """Change back."""
         self._fail("end")
         if isinstance(effect, Block):
@@ -109,6 +139,12 @@ class Host:
             if self.limit != effect.after:
                 return {"result": "changed_by_other"}
             self.limit = effect.before
+        if isinstance(effect, PolicyRevision):
+            self.revision = effect.before
+        if isinstance(effect, PolicyMode):
+            if self.modes.get(effect) != deadline:
+                return {"result": "changed_by_other"}
+            del self.modes[effect]
         return {"result": "put_back"}
 
     def die(self) -> None:
@@ -590,3 +626,72 @@ def test_the_directory_is_closed_to_others(tmp_path: pathlib.Path) -> None:
         os.chown(tmp_path / "a" / "effects", 65534, -1)
         with pytest.raises(EnvironmentUnfit, match="uid 0"):
             ledgers.prepare(tmp_path / "a" / "effects")
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_a_rollback_of_a_killed_agent_is_settled_by_looking(machine: Machine, point: str) -> None:
+    """Made once, whenever its agent was killed; the next one can take it back, once."""
+    if point != "applied":
+        machine.host.fails[point] = Killed()
+    with contextlib.suppress(Killed):
+        machine.agent().apply("run/1", REVISION)
+    machine.host.die()
+
+    agent = machine.agent(GONE_TOO)
+    if agent.look("run/1", REVISION) is Standing.ABSENT:
+        agent.apply("run/1", REVISION)
+    assert (machine.host.revision, machine.host.begun) == (5, [REVISION])
+    assert agent.undo("run/1", REVISION)["undone"] is True
+    assert (machine.host.revision, agent.undo("run/1", REVISION)["undone"]) == (7, False)
+    assert agent.look("run/1", REVISION) is Standing.ENDED
+
+
+def test_a_rollback_has_no_end_of_its_own(machine: Machine) -> None:
+    """Neither a time nor the end of its agent takes it back; for a day it can be, then it is forgotten."""
+    agent = machine.agent()
+    agent.apply("run/1", REVISION)
+    assert agent.in_force() == ()
+    machine.pass_time(23 * HOUR)
+    agent.expire()
+    agent.close()
+    assert machine.host.revision == 5
+    assert machine.agent(GONE_TOO).look("run/1", REVISION) is Standing.APPLIED
+
+    machine.pass_time(2 * HOUR)
+    machine.agent(GONE_TOO).expire()
+    machine.pass_time(HOUR)
+    third = machine.agent(GONE_TOO)
+    third.expire()
+    assert (machine.host.revision, third.look("run/1", REVISION)) == (5, Standing.ABSENT)
+
+
+def test_a_rollback_that_cannot_be_taken_back_is_refused_by_its_word(machine: Machine) -> None:
+    """It stays on file, and may be asked for again."""
+    agent = machine.agent()
+    agent.apply("run/1", REVISION)
+    machine.host.fails["end"] = ControlRefused("not_kept", "the other one is gone")
+    with refused("not_kept"):
+        agent.undo("run/1", REVISION)
+    assert agent.look("run/1", REVISION) is Standing.APPLIED
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_what_ends_in_the_kernel_is_known_again_by_its_end(machine: Machine, point: str) -> None:
+    """Killed at any point, the next agent keeps to the first end; what has another one is another hand's."""
+    if point != "applied":
+        machine.host.fails[point] = Killed()
+    with contextlib.suppress(Killed):
+        machine.agent().apply("run/1", MODE)
+    first = dict(machine.host.modes)
+    machine.host.die()
+    machine.pass_time(MINUTE)
+
+    agent = machine.agent(GONE_TOO)
+    if point == "before begin":
+        assert agent.look("run/1", MODE) is Standing.ABSENT
+        return
+    assert agent.look("run/1", MODE) is Standing.APPLIED
+    assert machine.host.modes == first
+    machine.host.modes[MODE] += 1
+    assert agent.undo("run/1", MODE)["result"] == "changed_by_other"
+    assert machine.host.modes != {}

@@ -1,7 +1,7 @@
 """What tests of the engine share: the shipped runbook's shape, its alert, readings, and a node in memory."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from fractions import Fraction
 
@@ -11,21 +11,21 @@ from netsre.model.alert_rules import AlertRule
 from netsre.model.alerts import Alert, AlertSource, AlertState, fingerprint
 from netsre.model.documents import Document
 from netsre.model.effects import (
-    Block,
+    EVERYBODY,
+    DatapathFacts,
     Effect,
+    Enforcement,
     Flush,
     InForce,
     Limit,
     LimitFacts,
-    PolicyFacts,
-    Resize,
+    ModeFacts,
+    RevisionFacts,
     Route,
     SourceCount,
-    Stagger,
     Standing,
     StateCount,
     Table,
-    Timeout,
 )
 from netsre.model.levels import SLO, Evaluation, Origin, Selector, ThresholdIndicator
 from netsre.model.runbooks import Limits, Runbook, Step, Trigger, Verification
@@ -120,6 +120,10 @@ def reading(at: int, utilization: str, node: str = "a", netns: str = NETNS) -> S
     return Scrape(Timestamp(T0 + at), node, Timestamp(T0 - clock.HOUR), {series: Decimal(utilization)})
 
 
+ENFORCED = ModeFacts("enforce", "enforce", ends=False, enforced=True)
+POLICIES = Enforcement(ENFORCED, RevisionFacts(7, "7777aaaa"), RevisionFacts(5, "5555aaaa"), on_trial=False)
+
+
 @dataclass
 class MemoryNode:
     """A node as automation sees it: one namespace, its table, and effects by key."""
@@ -127,9 +131,13 @@ class MemoryNode:
     sources: dict[str, int] = field(default_factory=lambda: {NOISY: 900, "10.0.0.2": 20})
     limit_now: int = 1000
     most: int = 1_000_000
-    timeouts_now: dict[str, int] = field(default_factory=lambda: {"syn_sent": 120, "established": 432_000})
-    datapath: PolicyFacts | None = None
     protected: str = ""
+    policies: Enforcement = POLICIES
+    """Of everybody; in `modes` is what endpoints have."""
+    modes: dict[str, ModeFacts] = field(default_factory=dict)
+    filtering: ModeFacts = ENFORCED
+    timeouts_now: dict[str, int] = field(default_factory=lambda: {"syn_sent": 120, "established": 432_000})
+    datapath_now: DatapathFacts | None = None
     blocks_help: bool = True
     silent: bool = False
     refuses: str = ""
@@ -162,18 +170,30 @@ class MemoryNode:
         self._answer()
         return LimitFacts(self.limit_now, self.most)
 
+    def enforcement(self, endpoint: str) -> Enforcement:
+        """Return what is in force."""
+        self._answer()
+        if endpoint not in {EVERYBODY, *self.modes}:
+            raise NodeRefused("unknown_endpoint", f"nobody knows {endpoint}")
+        return replace(self.policies, mode=self.modes.get(endpoint, self.policies.mode))
+
+    def prefilter(self) -> ModeFacts:
+        """Return how strictly rules are taken."""
+        self._answer()
+        return self.filtering
+
     def timeouts(self, netns: str) -> Mapping[str, int]:
         """Return the timeouts."""
         del netns
         self._answer()
         return self.timeouts_now
 
-    def policies(self) -> PolicyFacts:
+    def datapath(self) -> DatapathFacts:
         """Return what is known of the policy datapath."""
         self._answer()
-        if self.datapath is None:
+        if self.datapath_now is None:
             raise NodeRefused("no_policies", "there is no datapath")
-        return self.datapath
+        return self.datapath_now
 
     def apply(self, key: str, effect: Effect) -> Document:
         """Apply once per key."""
@@ -201,8 +221,6 @@ class MemoryNode:
             self.standings[key] = Standing.ENDED
             if isinstance(effect, Limit):
                 self.limit_now = effect.before
-            if isinstance(effect, Timeout):
-                self.timeouts_now[effect.state] = effect.before
         return {}
 
     def effects(self) -> Sequence[InForce]:
@@ -225,9 +243,7 @@ class MemoryNode:
                     self.sources[source] = 0
             case Limit(_, after, _):
                 self.limit_now = after
-            case Timeout(_, state, _, after, _):
-                self.timeouts_now[state] = after
-            case Block() | Resize() | Stagger():
+            case _:
                 pass
 
 

@@ -8,7 +8,7 @@ import pytest
 from netsre.datapath.conntrack_timeouts import TIMEOUTS
 from netsre.model import effects
 from netsre.model.documents import Document, Json
-from netsre.model.effects import Block, Effect, Flush, Limit, PolicyFacts, Resize, Stagger, Timeout
+from netsre.model.effects import Block, DatapathFacts, Effect, Flush, Limit, Resize, Stagger, Timeout
 from netsre.model.samples import labels
 from netsre.runbook.actions.catalogue import ACTIONS
 from netsre.runbook.actions.contract import ActionRefused, Change, NodeRefused, NothingToDo, Subject
@@ -138,7 +138,7 @@ def test_no_floor_is_above_what_kernels_begin_with() -> None:
     assert TIMEOUTS["established"].floor > 2 * 3600
 
 
-DATAPATH = PolicyFacts(65_536, 100, 1_000_000, followed=True)
+DATAPATH = DatapathFacts(65_536, 100, 1_000_000, followed=True)
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ def test_the_table_of_the_datapath_grows_no_further_than_its_bounds(
     size: str | int, most: int, memory: int, after: int
 ) -> None:
     """What the runbook allows, and what the memory of the node bears."""
-    node = MemoryNode(datapath=dataclasses.replace(DATAPATH, most=memory))
+    node = MemoryNode(datapath_now=dataclasses.replace(DATAPATH, most=memory))
 
     assert plan("policy.connections", {"max": size, "most": most, "ttl": 1000}, node) == Resize(
         65_536, after, 1000
@@ -164,7 +164,7 @@ def test_the_table_of_the_datapath_is_never_made_smaller() -> None:
     """And where there is none, that is a refusal."""
     wanted: Document = {"max": "x2", "most": 1024, "ttl": 1000}
     with pytest.raises(NothingToDo) as nothing:
-        plan("policy.connections", wanted, MemoryNode(datapath=DATAPATH))
+        plan("policy.connections", wanted, MemoryNode(datapath_now=DATAPATH))
     with pytest.raises(NodeRefused) as refused:
         plan("policy.connections", wanted)
 
@@ -175,9 +175,9 @@ def test_changes_are_staggered_where_somebody_follows_files() -> None:
     """And nowhere else."""
     wanted: Document = {"every": 10_000, "ttl": 60_000}
     with pytest.raises(ActionRefused) as refused:
-        plan("policy.stagger", wanted, MemoryNode(datapath=dataclasses.replace(DATAPATH, followed=False)))
+        plan("policy.stagger", wanted, MemoryNode(datapath_now=dataclasses.replace(DATAPATH, followed=False)))
 
-    assert plan("policy.stagger", wanted, MemoryNode(datapath=DATAPATH)) == Stagger(10_000, 60_000)
+    assert plan("policy.stagger", wanted, MemoryNode(datapath_now=DATAPATH)) == Stagger(10_000, 60_000)
     assert refused.value.reason == "not_followed"
 
 
