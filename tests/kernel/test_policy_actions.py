@@ -17,6 +17,7 @@ from netsre.app.effects import orphans
 from netsre.app.policing import modes, node
 from netsre.clock import MINUTE, SECOND, boottime
 from netsre.datapath.policy.modes import Mode, Setting
+from netsre.datapath.policy.programs import MODE
 from netsre.model.effects import EVERYBODY, Effect, PolicyMode, PolicyRevision, Standing
 from netsre.runbook.actions.contract import NodeUnreachable
 from tests.kernel import test_effects
@@ -364,3 +365,17 @@ def test_who_changes_something_is_waited_for_for_a_moment_only(agents: Agents) -
         assert agents.arrived() == 0
         agents.asked.apply("run/1", way)
         assert agents.arrived() == COUNT
+
+
+def test_what_another_version_made_is_left_to_its_own_end(agents: Agents) -> None:
+    """A sweep goes on, and so does what an agent is asked: it is refused by a word."""
+    with running(*agents.options) as agent:
+        agents.asked.apply("run/1", MONITOR)
+        agent.stop(signal.SIGKILL)
+    (agents.policed.pins / "maps" / MODE).unlink()
+    assert orphans.end_orphans(agents.ledger, boottime(), agents.places) == ()
+    with running(*agents.options):
+        with refused("other_version"):
+            agents.asked.enforcement(EVERYBODY)
+        with refused("other_version"):
+            agents.asked.apply("run/2", EVERYONE)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from netsre.adapters.bpf import policy_maps
+from netsre.adapters.bpf.pins import MadeDifferently
 from netsre.adapters.control import ControlRefused
 from netsre.app.effects import loosening
 from netsre.app.policing import applying, modes, node
@@ -212,6 +213,8 @@ def _refusing() -> Iterator[None]:
         yield
     except Locked as error:
         raise ControlRefused("busy", str(error)) from error
+    except MadeDifferently as error:
+        raise ControlRefused("other_version", str(error)) from error
     except NoDatapath as error:
         raise ControlRefused("no_policies", str(error)) from error
     except BadInput as error:
