@@ -415,9 +415,9 @@ def test_the_effects_of_an_agent_that_is_about_to_be_killed_are_ended_before(
         doomed = processes.owner(agent.process.pid)
         assert doomed is not None
         with Ledger(node.ledger, doomed).locked(), pytest.raises(TimeoutError):
-            end_orphans(node.ledger, boottime(), frozenset({doomed}))
+            end_orphans(node.ledger, boottime(), doomed=frozenset({doomed}))
         assert host_limit() == limit.after
-        (ended,) = end_orphans(node.ledger, boottime(), frozenset({doomed}))
+        (ended,) = end_orphans(node.ledger, boottime(), doomed=frozenset({doomed}))
         assert ended.name == f"nf_conntrack_max={limit.before}"
         assert host_limit() == limit.before
         agent.stop(signal.SIGTERM)

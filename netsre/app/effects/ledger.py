@@ -20,7 +20,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
-from netsre.adapters import processes
+from netsre.adapters import clocks, processes
 from netsre.app import rundir
 from netsre.clock import Timestamp
 from netsre.errors import EnvironmentUnfit
@@ -28,7 +28,7 @@ from netsre.gameday import ownership
 from netsre.gameday.ownership import Owner
 from netsre.model import effects
 from netsre.model.documents import Document, Json, canonical
-from netsre.model.effects import Effect, Standing
+from netsre.model.effects import Effect, PolicyRevision, Standing
 
 DIRECTORY: Final = rundir.RUN / "effects"
 """Where a host's effects are told of, unless an agent is told otherwise."""
@@ -38,7 +38,6 @@ KEPT: Final = 3600 * 10**9
 _log: Final = logging.getLogger("netsre.effects")
 
 _VERSION: Final = 1
-_BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
 _KEY: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@+/-]*")
 _LONGEST: Final = 240
 """Bytes of a file's name, without its suffix."""
@@ -84,6 +83,12 @@ class Entry:
         return self.state is State.APPLIED and self.over is None
 
     @property
+    def reversible(self) -> bool:
+        """Whether it can be taken back: also a revision that was gone to, which has no end of its own."""
+        revision = self.state is State.APPLIED and isinstance(self.effect, PolicyRevision)
+        return self.in_force or revision
+
+    @property
     def standing(self) -> Standing:
         """The answer to who asks what became of it."""
         return Standing.ENDED if self.state is State.ENDED else Standing.APPLIED
@@ -106,7 +111,7 @@ class Ledger:
         """Write as `owner` into a directory that `prepare` made."""
         self.directory = directory
         self.owner = owner
-        self._boot = _BOOT.read_text(encoding="ascii").strip()
+        self._boot = clocks.boot()
 
     @contextlib.contextmanager
     def locked(self, patience: float | None = None) -> Iterator[None]:
@@ -214,6 +219,12 @@ def prepare(directory: Path) -> None:
 def is_key(text: str) -> bool:
     """Say whether a text can be the key of an effect."""
     return _KEY.fullmatch(text) is not None and len(_name(text)) <= _LONGEST
+
+
+def kept_for(effect: Effect) -> int:
+    """Return for how many nanoseconds the file of an effect that is over, or was done, is kept."""
+    # Whoever goes on from a revision may do so long after it was gone to.
+    return 24 * KEPT if isinstance(effect, PolicyRevision) else KEPT
 
 
 def lives(owner: Owner) -> bool:

@@ -172,7 +172,7 @@ def _remove_leftovers(screen: Screen, data_dir: Path | None = None) -> None:
 
 
 def _end_effects(screen: Screen, doomed: frozenset[Owner] = frozenset()) -> None:
-    for effect in orphans.end_orphans(ledger.DIRECTORY, boottime(), doomed):
+    for effect in orphans.end_orphans(ledger.DIRECTORY, boottime(), doomed=doomed):
         screen.say(f"ended: {effect.kind} {effect.name} ({effect.detail})")
 
 

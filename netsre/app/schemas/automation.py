@@ -6,6 +6,8 @@ from typing import Final
 
 from netsre.app.schemas import parts
 from netsre.app.schemas.parts import Schema
+from netsre.datapath.conntrack_timeouts import TIMEOUTS
+from netsre.datapath.prefilter import MOST_RATE
 from netsre.gameday.parsing import FLOOD, PROFILES
 from netsre.model.alerts import AlertState
 from netsre.model.directory import OPERATOR
@@ -13,7 +15,7 @@ from netsre.model.gamedays import STAGES
 from netsre.runbook import asked as asking
 from netsre.runbook import bounds, people_files, references
 from netsre.runbook import parsing as runbooks
-from netsre.runbook.actions import evidence, tune
+from netsre.runbook.actions import evidence, policy_mode, prefilter_mode, sizes
 from netsre.runbook.actions.catalogue import ACTIONS
 from netsre.runbook.actions.contract import Change
 
@@ -24,12 +26,18 @@ _SOURCE: Final = parts.pattern(
     "An address, or ${evidence.top_source}.",
     f"${{evidence.{evidence.TOP_SOURCE}}}",
 )
-_LIMIT: Final = parts.pattern(
-    "x2 to x8 of the present limit, or a number of entries.",
-    f"{tune.TIMES.pattern}|{tune.NUMBER.pattern}",
-    "x2 to x8, or a number of entries.",
-    "x2",
-)
+_SIZE: Final = {
+    **parts.pattern(
+        "x2 to x8 of the present one, or a number of entries.",
+        f"{sizes.TIMES.pattern}|{sizes.NUMBER.pattern}",
+        "x2 to x8, or a number of entries.",
+        "x2",
+    ),
+    "type": ["string", "integer"],
+    "minimum": 1,
+    "maximum": 9_999_999_999,
+}
+_MOST: Final = parts.whole("Never above this.", minimum=1)
 _TTL: Final = parts.duration("When the change ends by itself.")
 _TOPIC: Final = parts.choice("A topic.", sorted(evidence.TOPICS))
 _TAKES: Final[Mapping[str, Mapping[str, Schema]]] = MappingProxyType(
@@ -37,11 +45,42 @@ _TAKES: Final[Mapping[str, Mapping[str, Schema]]] = MappingProxyType(
         "evidence.collect": {"what": parts.sequence("What to look at.", _TOPIC, least=1)},
         "datapath.block_source": {"source": _SOURCE, "ttl": _TTL},
         "conntrack.flush": {"source": _SOURCE},
-        "conntrack.tune": {
-            "limit": {**_LIMIT, "type": ["string", "integer"], "minimum": 1, "maximum": 9_999_999_999},
-            "max": parts.whole("Never above this.", minimum=1),
+        "policy.mode": {
+            "mode": parts.choice("How what no policy allows is treated.", policy_mode.MODES),
             "ttl": _TTL,
         },
+        "policy.rollback": {},
+        "prefilter.mode": {
+            "mode": parts.choice("How all rules are taken.", prefilter_mode.MODES),
+            "ttl": _TTL,
+        },
+        "prefilter.limit_source": {
+            "source": _SOURCE,
+            "rate": parts.whole("Packets a second.", minimum=1, maximum=MOST_RATE),
+            "ttl": _TTL,
+        },
+        "conntrack.tune": {"limit": _SIZE, "max": _MOST, "ttl": _TTL},
+        "conntrack.timeouts": {
+            "state": parts.choice("Whose entries end sooner.", TIMEOUTS),
+            "to": parts.duration("After so long without a packet: whole seconds."),
+            "ttl": _TTL,
+        },
+        "policy.connections": {"max": _SIZE, "most": _MOST, "ttl": _TTL},
+        "policy.stagger": {
+            "every": parts.duration("At most one change in so long: 1s to 5m."),
+            "ttl": _TTL,
+        },
+    }
+)
+_MAY_TAKE: Final[Mapping[str, Mapping[str, Schema]]] = MappingProxyType(
+    {
+        "policy.mode": {
+            "endpoint": parts.pattern(
+                "One endpoint, namespace/name; all that have no mode of their own without it.",
+                f"{policy_mode.ENDPOINT.pattern}|{references.REFERENCE.pattern}",
+                "namespace/name, also with {label} of the alert, or a reference.",
+            )
+        }
     }
 )
 # In a list, what looks like nothing is a text as well.
@@ -250,7 +289,8 @@ def _step() -> Schema:
 
 def _parameters(action: str) -> Schema:
     """Return what a step must have by its action."""
-    keys: Schema = {"with": parts.mapping("The parameters of the action.", _TAKES[action])}
+    about = "The parameters of the action."
+    keys: Schema = {"with": parts.mapping(about, _TAKES[action], _MAY_TAKE.get(action, {}))}
     if action not in _CHANGES:
         keys["if"] = False
     return parts.when("action", [action], {"properties": keys})

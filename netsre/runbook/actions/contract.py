@@ -1,6 +1,6 @@
 """What every action is, and what it may look at."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -8,7 +8,17 @@ from netsre.errors import EnvironmentUnfit, NetsreError
 from netsre.model import values
 from netsre.model.alerts import Alert
 from netsre.model.documents import Document
-from netsre.model.effects import Effect, InForce, LimitFacts, Route, Standing, Table
+from netsre.model.effects import (
+    DatapathFacts,
+    Effect,
+    Enforcement,
+    InForce,
+    LimitFacts,
+    ModeFacts,
+    Route,
+    Standing,
+    Table,
+)
 from netsre.model.levels import Evaluation
 from netsre.model.samples import Scrape
 
@@ -48,6 +58,25 @@ class Node(Protocol):
 
     def limit(self) -> LimitFacts:
         """Return what the limit of the connection tables is, and may be."""
+        ...
+
+    def enforcement(self, endpoint: str) -> Enforcement:
+        """Return which revision of policies is in force, and how strictly an endpoint is treated by it.
+
+        `EVERYBODY` asks how all are treated that have no mode of their own.
+        """
+        ...
+
+    def prefilter(self) -> ModeFacts:
+        """Return how strictly the rules of the prefilter are taken."""
+        ...
+
+    def timeouts(self, netns: str) -> Mapping[str, int]:
+        """Return how many seconds a namespace's entries last without a packet, by state."""
+        ...
+
+    def datapath(self) -> DatapathFacts:
+        """Return what is known of the policy datapath; without one it is `NodeRefused` (`no_policies`)."""
         ...
 
     def apply(self, key: str, effect: Effect) -> Document:

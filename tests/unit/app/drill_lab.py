@@ -1,7 +1,7 @@
 """A lab, a node and an automation that a test moves by the second, and an engine that can die anywhere."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from fractions import Fraction
@@ -20,7 +20,18 @@ from netsre.gameday.progress import Seen
 from netsre.model.alert_rules import AlertRule
 from netsre.model.alerts import Alert, AlertSource
 from netsre.model.documents import Document
-from netsre.model.effects import Block, Effect, InForce, LimitFacts, Route, Standing, Table
+from netsre.model.effects import (
+    Block,
+    DatapathFacts,
+    Effect,
+    Enforcement,
+    InForce,
+    LimitFacts,
+    ModeFacts,
+    Route,
+    Standing,
+    Table,
+)
 from netsre.model.gamedays import Drill, Expectation, Flood, GameDay, Profile
 from netsre.model.levels import Evaluation, Origin, Selector
 from netsre.model.runbooks import Run, RunState
@@ -189,6 +200,22 @@ class FakeNode:
     def route(self, netns: str, source: str) -> Route:
         """Is not asked by drills."""
         raise NotImplementedError(netns, source)
+
+    def enforcement(self, endpoint: str) -> Enforcement:
+        """Is not asked by drills."""
+        raise NotImplementedError(endpoint)
+
+    def prefilter(self) -> ModeFacts:
+        """Is not asked by drills."""
+        raise NotImplementedError
+
+    def timeouts(self, netns: str) -> Mapping[str, int]:
+        """Is not asked by drills."""
+        raise NotImplementedError(netns)
+
+    def datapath(self) -> DatapathFacts:
+        """Is not asked by drills."""
+        raise NotImplementedError
 
     def apply(self, key: str, effect: Effect) -> Document:
         """Is not asked by drills."""
