@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from netsre.clock import Timestamp
+from netsre.model.deeds import Deed
 from netsre.model.documents import Document
-from netsre.model.effects import Effect
 from netsre.model.runbooks import RunState, Verification
 from netsre.runbook.approval import Request
 from netsre.runbook.plan import Plan, Planned
@@ -77,7 +77,7 @@ class Apply:
     step: int
     action: str
     key: str
-    effect: Effect
+    effect: Deed
     plan: Plan
 
 
@@ -91,7 +91,7 @@ class Settle:
     step: int
     action: str
     key: str
-    effect: Effect
+    effect: Deed
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +113,7 @@ class Undo:
     step: int
     action: str
     key: str
-    effect: Effect
+    effect: Deed
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,7 @@ class SettleUndo:
     step: int
     action: str
     key: str
-    effect: Effect
+    effect: Deed
 
 
 @dataclass(frozen=True, slots=True)

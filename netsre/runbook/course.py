@@ -7,9 +7,9 @@ from typing import Final
 from netsre import clock
 from netsre.clock import Timestamp
 from netsre.model.alerts import Alert
+from netsre.model.deeds import Deed, Silence
 from netsre.model.directory import ALONE, Directory
 from netsre.model.documents import Document
-from netsre.model.effects import Effect
 from netsre.model.runbooks import CANCELLED, RunState
 from netsre.runbook import conditions, story
 from netsre.runbook.commands import (
@@ -27,7 +27,7 @@ from netsre.runbook.commands import (
     Wait,
 )
 from netsre.runbook.decide import Gate
-from netsre.runbook.journal import NOT_APPLIED, NOT_UNDONE
+from netsre.runbook.journal import NOT_APPLIED, NOT_UNDONE, UNREACHABLE
 from netsre.runbook.plan import Kind, Plan, Planned
 from netsre.runbook.story import Story, Turn
 from netsre.runbook.verify import Outcome
@@ -162,6 +162,9 @@ class Course:
         return fresh and self.present.still is True and outcome.get("skipped") == _CONDITION_FALSE
 
     def _settle(self, planned: Planned, turn: Turn) -> Command:
+        if isinstance(turn.effect, Silence) and turn.silent:
+            # A mitigation does not wait for what only keeps the noise down, and ends by itself.
+            return Skip(planned.step, planned.action, UNREACHABLE)
         if turn.effect is None or given_up(turn.silent):
             return Finish(RunState.NEEDS_HUMAN, "effect_unknown")
         settle = Settle(planned.step, planned.action, self._key(planned), turn.effect)
@@ -263,7 +266,7 @@ class Course:
             failed = True
         return Finish(RunState.NEEDS_HUMAN, "undo_failed") if failed else Finish(RunState.UNDONE, stop.reason)
 
-    def _undo(self, planned: Planned, turn: Turn, effect: Effect) -> Command | None:
+    def _undo(self, planned: Planned, turn: Turn, effect: Deed) -> Command | None:
         """Return how an effect is taken back; None when that failed."""
         step, action, key = planned.step, planned.action, self._key(planned)
         if turn.undo_open:

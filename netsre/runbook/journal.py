@@ -6,9 +6,10 @@ Whoever carries a command out writes these lines and no others; none is ever cha
 from dataclasses import dataclass
 
 from netsre import clock
-from netsre.model import effects
+from netsre.model import deeds
+from netsre.model.deeds import Deed
 from netsre.model.documents import Document
-from netsre.model.effects import Effect, Standing
+from netsre.model.effects import Standing
 from netsre.model.runbooks import JournalKind
 from netsre.runbook.approval import Opinion, Request, Word
 
@@ -69,9 +70,9 @@ def recovered(step: int, action: str) -> Line:
     return Line(JournalKind.NOTE, step, action, {"note": "recovered"})
 
 
-def applying(step: int, action: str, key: str, effect: Effect) -> Line:
+def applying(step: int, action: str, key: str, effect: Deed) -> Line:
     """Return the intent of a change; on disk before the node hears of it."""
-    return Line(JournalKind.INTENT, step, action, {"key": key, "effect": effects.write(effect)})
+    return Line(JournalKind.INTENT, step, action, {"key": key, "effect": deeds.write(effect)})
 
 
 def applied(step: int, action: str, figures: Document) -> Line:
@@ -91,6 +92,11 @@ def skipped(step: int, action: str, reason: str) -> Line:
     return Line(JournalKind.OUTCOME, step, action, {"ok": True, "skipped": reason})
 
 
+def left_out(step: int, action: str, reason: str, message: str) -> Line:
+    """Return that a change was left out after it was tried, by which word, and why; nothing was done."""
+    return Line(JournalKind.OUTCOME, step, action, {"ok": True, "skipped": reason, "error": message})
+
+
 def failed(step: int, action: str, reason: str, message: str) -> Line:
     """Return that a step did nothing, by which word, and why."""
     return Line(JournalKind.OUTCOME, step, action, {"ok": False, "reason": reason, "error": message})
@@ -101,9 +107,9 @@ def unanswered(step: int, action: str, message: str) -> Line:
     return Line(JournalKind.NOTE, step, action, {"note": UNREACHABLE, "error": message})
 
 
-def undoing(step: int, action: str, key: str, effect: Effect) -> Line:
+def undoing(step: int, action: str, key: str, effect: Deed) -> Line:
     """Return the intent to take an effect back."""
-    return Line(JournalKind.UNDO_INTENT, step, action, {"key": key, "effect": effects.write(effect)})
+    return Line(JournalKind.UNDO_INTENT, step, action, {"key": key, "effect": deeds.write(effect)})
 
 
 def undone(step: int, action: str, figures: Document) -> Line:

@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Literal
 
-from netsre.model import effects
+from netsre.model import deeds
 from netsre.model.conditions import Condition
+from netsre.model.deeds import Deed
 from netsre.model.documents import Document, Json, canonical
-from netsre.model.effects import Effect, Limit
+from netsre.model.effects import Limit
 from netsre.model.runbooks import JournalKind, Limits, Runbook, Step, Verification, Veto
 from netsre.runbook import conditions, definition, references
 from netsre.runbook.actions.contract import (
@@ -52,7 +53,7 @@ class Planned:
     """With every reference replaced by what the evidence says."""
     condition: Condition | None = None
     """The step is left out when this does not hold at its turn."""
-    effect: Effect | None = None
+    effect: Deed | None = None
     """Always there for `apply`."""
     reason: str = ""
     """The word of `skip` and `refuse`."""
@@ -73,7 +74,7 @@ class Planned:
             "kind": self.kind.value,
             "with": self.parameters,
             "if": None if self.condition is None else conditions.text(self.condition),
-            "effect": None if self.effect is None else effects.write(self.effect),
+            "effect": None if self.effect is None else deeds.write(self.effect),
             "reason": self.reason,
             "message": self.message,
         }
@@ -191,7 +192,7 @@ def read_step(value: Json) -> Planned:
         Kind(str(value.get("kind"))),
         parameters,
         conditions.parse(condition) if isinstance(condition, str) else None,
-        effects.read(effect) if isinstance(effect, Mapping) else None,
+        deeds.read(effect) if isinstance(effect, Mapping) else None,
         str(value.get("reason", "")),
         str(value.get("message", "")),
     )

@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 
 from netsre.clock import Timestamp
 from netsre.model.alerts import AlertState
+from netsre.model.documents import Json
 from netsre.model.runbooks import CANCELLED, JournalEntry, Runbook, RunState
-from netsre.runbook import consent, definition, story
+from netsre.runbook import consent, definition, references, story
 from netsre.runbook.actions.contract import Action, Change, Observation
 from netsre.runbook.commands import (
     Apply,
@@ -100,6 +101,7 @@ def state_of(command: Command) -> RunState | None:
 def _before_plan(
     runbook: Runbook, actions: Mapping[str, Action], told: Story, now: Timestamp, present: Present
 ) -> Command:
+    seen: dict[str, Json] = {}
     for index, step in enumerate(runbook.steps):
         action = actions.get(step.action)
         if isinstance(action, Change):
@@ -110,7 +112,9 @@ def _before_plan(
         if not turn.done:
             if turn.outcome is not None:
                 return Finish(RunState.FAILED, reason_of(turn.outcome))
-            return observe(index, step.action, step.parameters, turn, now)
+            parameters = references.resolved(step.parameters, seen)
+            return observe(index, step.action, parameters, turn, now)
+        seen.update(told.evidence().get(index, {}))
     return Finish(RunState.SUCCEEDED, "steps_done")
 
 

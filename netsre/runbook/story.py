@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from netsre.clock import Timestamp
-from netsre.model import effects
+from netsre.model import deeds
+from netsre.model.deeds import Deed
 from netsre.model.documents import Document
-from netsre.model.effects import Effect, Flush
 from netsre.model.runbooks import JournalEntry, JournalKind
 from netsre.runbook import plan
 from netsre.runbook.approval import Opinion, Request, Word
@@ -30,7 +30,7 @@ class Turn:
     """Begun, and nobody knows how it ended."""
     outcome: Document | None = None
     ended_at: Timestamp = _NEVER
-    effect: Effect | None = None
+    effect: Deed | None = None
     """What the last intent was about; None for an observation."""
     planned: Planned | None = None
     """As planned anew at its turn."""
@@ -55,7 +55,7 @@ class Turn:
     @property
     def reversible(self) -> bool:
         """Tell whether there is something to take back: what is deleted stays deleted."""
-        return self.applied and self.effect is not None and not isinstance(self.effect, Flush)
+        return self.applied and self.effect is not None and deeds.reversible(self.effect)
 
     @property
     def undone(self) -> bool:
@@ -210,10 +210,10 @@ def _take_plan(story: Story, turn: Turn, entry: JournalEntry) -> None:
         return
 
 
-def _effect(data: Document) -> Effect | None:
+def _effect(data: Document) -> Deed | None:
     effect = data.get("effect")
     try:
-        return effects.read(effect) if isinstance(effect, Mapping) else None
+        return deeds.read(effect) if isinstance(effect, Mapping) else None
     except ValueError:
         return None
 

@@ -27,8 +27,10 @@ from netsre.app.control.hook import Door
 from netsre.app.control.intake import Intake
 from netsre.app.control.leading import Office, Term, nobody
 from netsre.app.control.pager import Pager, Telling
+from netsre.app.control.reach import Outside
 from netsre.app.control.reading import Clients, Turns, begin
 from netsre.app.control.records import Kept
+from netsre.app.control.silencing import Silencer
 from netsre.app.control.snapshot import Board, Sight
 from netsre.app.control.switch import SwitchWatch
 from netsre.app.control.tick import Loop
@@ -229,4 +231,5 @@ def _world(house: House, store: Store, board: Board, term: Term | None) -> World
         bounds=settings.bounds,
         calendars=loaded.calendars,
         directory=loaded.directory,
+        outside=Outside(Silencer(tuple(house.clients), SystemClock()), fence.leads),
     )

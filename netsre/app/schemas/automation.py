@@ -13,7 +13,7 @@ from netsre.model.gamedays import STAGES
 from netsre.runbook import asked as asking
 from netsre.runbook import bounds, people_files, references
 from netsre.runbook import parsing as runbooks
-from netsre.runbook.actions import evidence, evidence_datapath, tune
+from netsre.runbook.actions import evidence, evidence_datapath, silence, tune
 from netsre.runbook.actions.catalogue import ACTIONS
 from netsre.runbook.actions.contract import Change
 
@@ -25,6 +25,12 @@ _SOURCE: Final = parts.pattern(
     f"${{evidence.{evidence.TOP_SOURCE}}}",
     f"${{evidence.{evidence_datapath.TOP_CLIENT}}}",
 )
+
+
+def _labels(about: str) -> Schema:
+    return {"description": about, "type": "object", "additionalProperties": parts.text("A value.")}
+
+
 _LIMIT: Final = parts.pattern(
     "x2 to x8 of the present limit, or a number of entries.",
     f"{tune.TIMES.pattern}|{tune.NUMBER.pattern}",
@@ -43,6 +49,18 @@ _TAKES: Final[Mapping[str, Mapping[str, Schema]]] = MappingProxyType(
             "max": parts.whole("Never above this.", minimum=1),
             "ttl": _TTL,
         },
+        "alertmanager.silence": {
+            "matchers": _labels("Labels that an alert must have, with exactly these values.")
+            | {"anyOf": [{"required": [kind]} for kind in silence.KINDS]},
+            "ttl": _TTL,
+        },
+        "notify": {"text": parts.filled_text("What people read; {node} is a label of the alert.")},
+    }
+)
+_MAY_TAKE: Final[Mapping[str, Mapping[str, Schema]]] = MappingProxyType(
+    {
+        "alertmanager.silence": {"comment": parts.text("Why, for whoever finds the silence.")},
+        "notify": {"values": _labels("What is told beside it, such as ${evidence.top_source}.")},
     }
 )
 # In a list, what looks like nothing is a text as well.
@@ -212,11 +230,7 @@ def _veto() -> Schema:
         {"alert": parts.text("Its name.")},
         {
             "from": parts.choice("For an alert of somebody else's.", (runbooks.FOREIGN,)),
-            "match": {
-                "description": "Labels that it must have.",
-                "type": "object",
-                "additionalProperties": parts.text("A value."),
-            },
+            "match": _labels("Labels that it must have."),
             "equal": parts.sequence(
                 "Labels that it must share with the alert of the run, node by default; [] for anywhere.",
                 parts.listed_text("A label."),
@@ -251,7 +265,9 @@ def _step() -> Schema:
 
 def _parameters(action: str) -> Schema:
     """Return what a step must have by its action."""
-    keys: Schema = {"with": parts.mapping("The parameters of the action.", _TAKES[action])}
+    keys: Schema = {
+        "with": parts.mapping("The parameters of the action.", _TAKES[action], _MAY_TAKE.get(action))
+    }
     if action not in _CHANGES:
         keys["if"] = False
     return parts.when("action", [action], {"properties": keys})

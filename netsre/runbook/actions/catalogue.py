@@ -8,8 +8,10 @@ from netsre.runbook.actions.block_source import BlockSource
 from netsre.runbook.actions.contract import Action
 from netsre.runbook.actions.evidence import Collect
 from netsre.runbook.actions.flush import Flush
+from netsre.runbook.actions.notify import Notify
+from netsre.runbook.actions.silence import SilenceAlerts
 from netsre.runbook.actions.tune import Tune
 
-_ALL: Final[tuple[Action, ...]] = (Collect(), BlockSource(), Flush(), Tune())
+_ALL: Final[tuple[Action, ...]] = (Collect(), BlockSource(), Flush(), Tune(), SilenceAlerts(), Notify())
 
 ACTIONS: Final[Mapping[str, Action]] = MappingProxyType({action.name: action for action in _ALL})

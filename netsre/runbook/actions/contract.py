@@ -8,10 +8,11 @@ from netsre.clock import Timestamp
 from netsre.errors import EnvironmentUnfit, NetsreError
 from netsre.model import values
 from netsre.model.alerts import Alert
+from netsre.model.deeds import Deed
 from netsre.model.documents import Document
 from netsre.model.effects import Effect, InForce, LimitFacts, Route, Standing, Table
 from netsre.model.events import Event
-from netsre.model.levels import Evaluation
+from netsre.model.levels import SLO, Evaluation
 from netsre.model.runbooks import Run
 from netsre.model.samples import Scrape
 
@@ -23,6 +24,8 @@ class Subject:
     run: str
     alert: Alert
     target: str
+    proof: SLO | None = None
+    """The service level that it is judged by, where one is known."""
 
 
 class NodeUnreachable(EnvironmentUnfit):
@@ -36,6 +39,10 @@ class NodeRefused(NetsreError):
         """Keep the word beside the sentence."""
         self.reason = reason
         super().__init__(message)
+
+
+class LeftOut(NodeRefused):
+    """Nothing was done, and nothing depends on it: the step is left out by its word, and the run goes on."""
 
 
 class Node(Protocol):
@@ -166,7 +173,7 @@ class Observation(Action, Protocol):
 class Change(Action, Protocol):
     """An action that changes a node: it says exactly what it would do, and the engine has the node do it."""
 
-    def plan(self, subject: Subject, parameters: Document, views: Views) -> Effect:
+    def plan(self, subject: Subject, parameters: Document, views: Views) -> Deed:
         """Return the effect; the parameters have their references resolved.
 
         Raises `ActionRefused`, `NodeUnreachable` or `NodeRefused`.

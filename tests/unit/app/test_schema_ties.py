@@ -26,6 +26,7 @@ BAD: Final = sorted([*UNIT.glob("slo/bad/*.yaml"), *UNIT.glob("alerting/bad/*.ya
 UNKNOWN: Final = "?"
 """A key and a word that nothing reads and nothing is like, so that the reader lists those it knows."""
 LABELS: Final = ("metadata", "labels")
+CHOSEN: Final = frozenset({("match",), ("matchers",), ("values",)})
 """Whose keys people choose."""
 
 BEYOND: Final = frozenset(
@@ -112,7 +113,7 @@ def mappings() -> Iterator[tuple[dict[str, Any], Path]]:
     """Yield every place of every whole document where keys stand that a reader knows."""
     for document in both.DOCUMENTS:
         for path in ((), *both.places(document)):
-            chosen = path == LABELS or path[-1:] == ("match",)
+            chosen = path == LABELS or path[-1:] in CHOSEN
             if isinstance(inside(document, path), dict) and not chosen:
                 yield document, path
 

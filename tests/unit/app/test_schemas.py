@@ -148,6 +148,9 @@ spec:
     - {action: datapath.block_source, with: {source: '${evidence.top_source}', ttl: 10m}}
     - {action: conntrack.flush, with: {source: 192.0.2.1}, if: 'labels.severity == "page"'}
     - {action: conntrack.tune, with: {limit: x2, max: 1048576, ttl: 1h}}
+    - action: alertmanager.silence
+      with: {matchers: {alertname: Slow, service: shop, slo: fast}, ttl: 30m, comment: it follows}
+    - {action: notify, with: {text: '{node} is full', values: {source: '${evidence.top_source}'}}}
   verify: {slo: room, window: 15s, samples: 3, noData: inconclusive, within: 2m}
   onFailure: undo
 ---

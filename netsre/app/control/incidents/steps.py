@@ -8,13 +8,15 @@ from typing import Any, Final
 from netsre import clock
 from netsre.app.control.incidents.shapes import GateView, StepView
 from netsre.clock import Timestamp
-from netsre.model import effects
+from netsre.model import deeds, literals
+from netsre.model.deeds import Deed, Silence
 from netsre.model.documents import Document, Json
-from netsre.model.effects import Block, Effect, Flush, Limit, Standing
+from netsre.model.effects import Block, Flush, Limit, Standing
 from netsre.model.runbooks import JournalEntry, JournalKind
 from netsre.runbook import decide
 from netsre.runbook.actions.evidence import TOP_SOURCE
 from netsre.runbook.actions.evidence_datapath import TOP_CLIENT, TOP_MAP, TOP_RULE
+from netsre.runbook.actions.notify import NOTICE, NOTIFY
 from netsre.runbook.plan import Kind, Plan, Planned
 from netsre.runbook.story import WHOLE
 
@@ -43,12 +45,12 @@ class Told:
     gates: Document = field(default_factory=dict)
 
     @property
-    def effect(self) -> Effect | None:
+    def effect(self) -> Deed | None:
         """Return what it changes, or would."""
         document = self.begun.data.get("effect") if self.begun is not None else None
         if isinstance(document, Mapping):
             try:
-                return effects.read(document)
+                return deeds.read(document)
             except ValueError:
                 return None
         return self.planned.effect if self.planned is not None else None
@@ -112,7 +114,7 @@ def view(told: Told, released: Timestamp | None, now: Timestamp, *, over: bool) 
         action=told.action,
         state=_state(told, over=over),
         said=_said(told),
-        effect=None if effect is None else dict(effects.write(effect)),
+        effect=None if effect is None else dict(deeds.write(effect)),
         began_at=None if told.begun is None else clock.rfc3339(told.begun.at),
         ended_at=None if told.outcome is None else clock.rfc3339(told.outcome.at),
         until=None if ended is None or not told.applied else clock.rfc3339(ended),
@@ -120,6 +122,13 @@ def view(told: Told, released: Timestamp | None, now: Timestamp, *, over: bool) 
         gates=gates(told.gates),
         result=_result(told),
     )
+
+
+def notice(told: Told) -> str:
+    """Return what a step told people; empty where it told nothing."""
+    evidence = told.outcome.data.get("evidence") if told.outcome is not None else None
+    said = evidence.get(NOTICE) if isinstance(evidence, Mapping) else None
+    return said if told.action == NOTIFY and isinstance(said, str) else ""
 
 
 def gates(document: Document) -> list[GateView]:
@@ -138,7 +147,7 @@ def gates(document: Document) -> list[GateView]:
     ]
 
 
-def words(effect: Effect) -> str:
+def words(effect: Deed) -> str:
     """Return what an effect does, for people."""
     match effect:
         case Block(netns, interface, source, ttl):
@@ -149,6 +158,9 @@ def words(effect: Effect) -> str:
         case Limit(before, after, ttl):
             lasting = clock.duration_text(ttl)
             return f"raise the limit of the connection tables from {before} to {after} for {lasting}"
+        case Silence(matchers, ttl):
+            which = ", ".join(f"{name}={literals.printable(value)}" for name, value in matchers)
+            return f"silence alerts of {which}, but no page, for {clock.duration_text(ttl)}"
 
 
 def _state(told: Told, *, over: bool) -> str:
@@ -172,17 +184,22 @@ def _said(told: Told) -> str:
     if outcome.get("ok") is False:
         return _sentence(str(outcome.get("error", "")), str(outcome.get("reason", "")))
     if "skipped" in outcome:
-        return f"left out: {str(outcome['skipped']).replace('_', ' ')}"
+        why = str(outcome.get("error", ""))
+        return f"left out: {str(outcome['skipped']).replace('_', ' ')}" + (f" ({why})" if why else "")
     if told.effect is not None:
         return words(told.effect) + _figures(outcome.get("result"))
     evidence = outcome.get("evidence")
     if isinstance(evidence, Mapping):
-        found = [f"{said} is {evidence[name]}" for name, said in _STANDS_OUT.items() if name in evidence]
-        return "; ".join(["looked", *found])
+        return notice(told) or _looked(evidence)
     planned = told.planned
     if planned is not None and planned.kind in (Kind.SKIP, Kind.REFUSE):
         return _sentence(planned.message, planned.reason)
     return ""
+
+
+def _looked(evidence: Document) -> str:
+    found = [f"{said} is {evidence[name]}" for name, said in _STANDS_OUT.items() if name in evidence]
+    return "; ".join(["looked", *found])
 
 
 def _figures(result: Json) -> str:
