@@ -27,6 +27,8 @@ def read_runs(document: object) -> tuple[str, ...]:
 
 def effect_text(effect: Mapping[str, object]) -> str:
     """Return an effect in a few words: its kind, and everything that makes it exact."""
+    if effect["kind"] == "http_call":
+        return _call_text(effect)
     said = [str(effect["kind"])]
     for key, value in effect.items():
         if key == "kind":
@@ -34,6 +36,13 @@ def effect_text(effect: Mapping[str, object]) -> str:
         shown = clock.duration_text(value) if key == "ttl" and isinstance(value, int) else _shown(value)
         said.append(f"{key}={shown}")
     return " ".join(said)
+
+
+def _call_text(effect: Mapping[str, object]) -> str:
+    request, undo = effect["request"], effect["undo"]
+    sent = [str(request[key]) for key in ("method", "url", "body")] if isinstance(request, Mapping) else []
+    back = f"undone by {undo['method']} {undo['url']}" if isinstance(undo, Mapping) else "cannot be undone"
+    return " ".join(["http_call", *filter(None, sent), f"({back})"])
 
 
 def _unreadable() -> SourceUnreachable:

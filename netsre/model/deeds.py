@@ -3,7 +3,7 @@
 Each is exact, has a key (`<run>/<step>`) and its own end, as effects have (`model.effects`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from netsre.model import effects
@@ -27,7 +27,33 @@ class Silence:
         return set(self.matchers) <= set(of_alert)
 
 
-Outside = Silence
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One HTTP request."""
+
+    method: str
+    url: str
+    headers: Labels = ()
+    body: str = ""
+    """JSON as it is sent; empty: none."""
+    expect: tuple[int, ...] = ()
+    """Statuses that mean success; empty: any from 200 to 299."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A server that somebody else runs is asked to do something, once."""
+
+    request: Request
+    timeout: int
+    """Milliseconds."""
+    look: Request | None = None
+    """Asks what became of it: success when it was done, 404 or 410 when it was not, or is over."""
+    undo: Request | None = None
+    """Takes it back."""
+
+
+Outside = Silence | Call
 """What is done by others than the node."""
 Deed = Effect | Outside
 
@@ -39,7 +65,17 @@ def setting(deed: Deed) -> Setting | None:
 
 def reversible(deed: Deed) -> bool:
     """Tell whether it can be taken back: what is deleted stays deleted."""
-    return not isinstance(deed, Flush)
+    return deed.undo is not None if isinstance(deed, Call) else not isinstance(deed, Flush)
+
+
+def lasting(deed: Deed) -> int | None:
+    """Return after how many milliseconds it ends by itself; None for what is done at once, or has no end."""
+    return None if isinstance(deed, Flush | Call) else deed.ttl
+
+
+def observable(deed: Deed) -> bool:
+    """Tell whether anybody can be asked what became of it."""
+    return not isinstance(deed, Call) or deed.look is not None
 
 
 def write(deed: Deed) -> Document:
@@ -47,6 +83,10 @@ def write(deed: Deed) -> Document:
     match deed:
         case Silence(matchers, ttl, comment):
             return {"kind": "silence", "matchers": dict(matchers), "ttl": ttl, "comment": comment}
+        case Call(request, timeout, look, undo):
+            asked = {"request": request, "look": look, "undo": undo}
+            parts: Document = {key: None if one is None else _written(one) for key, one in asked.items()}
+            return {"kind": "http_call", "timeout": timeout, **parts}
         case _:
             return effects.write(deed)
 
@@ -55,18 +95,57 @@ def read(document: Document) -> Deed:
     """Return the deed of a document; raises `ValueError` for what is none."""
     match document.get("kind"):
         case "silence":
-            ttl = document.get("ttl")
-            if not isinstance(ttl, int) or isinstance(ttl, bool):
-                message = f"ttl is {ttl!r}; write a whole number"
-                raise ValueError(message)
-            return Silence(_pairs(document, "matchers"), ttl, str(document.get("comment", "")))
+            matchers, ttl = _pairs(document, "matchers"), _whole(document, "ttl")
+            if not matchers:
+                raise ValueError("the silence is of everything")
+            return Silence(matchers, ttl, str(document.get("comment", "")))
+        case "http_call":
+            request, look, undo = (_request(document.get(key)) for key in ("request", "look", "undo"))
+            if request is None:
+                raise ValueError("the call has no request")
+            return Call(request, _whole(document, "timeout"), look, undo)
         case _:
             return effects.read(document)
 
 
+def _written(request: Request) -> Document:
+    return {
+        "method": request.method,
+        "url": request.url,
+        "headers": dict(request.headers),
+        "body": request.body,
+        "expect": request.expect,
+    }
+
+
+def _request(value: Json) -> Request | None:
+    if value is None:
+        return None
+    if not isinstance(value, Mapping):
+        message = f"{value!r} is no request"
+        raise ValueError(message)
+    expect = value.get("expect")
+    statuses = expect if isinstance(expect, Sequence) else ()
+    return Request(
+        str(value.get("method", "")),
+        str(value.get("url", "")),
+        _pairs(value, "headers"),
+        str(value.get("body", "")),
+        tuple(status for status in statuses if isinstance(status, int)),
+    )
+
+
 def _pairs(document: Document, key: str) -> Labels:
     value: Json = document.get(key)
-    if not isinstance(value, Mapping) or not value:
+    if not isinstance(value, Mapping):
         message = f"{key} is {value!r}; write a mapping"
         raise ValueError(message)
     return labels({name: str(text) for name, text in value.items()})
+
+
+def _whole(document: Document, key: str) -> int:
+    value: Json = document.get(key)
+    if not isinstance(value, int) or isinstance(value, bool) or value <= 0:
+        message = f"{key} is {value!r}; write a whole number above 0"
+        raise ValueError(message)
+    return value

@@ -25,6 +25,7 @@ PERSON: Final = "RUN019"
 WIDE: Final = "RUN040"
 NEVER_PAGES: Final = "RUN041"
 BOUND: Final = "RUN042"
+ADDRESS: Final = "RUN043"
 
 SAME_NAME: Final = "PPL001"
 NO_HASH: Final = "PPL002"
@@ -54,6 +55,7 @@ CODES: Final = MappingProxyType(
         WIDE: "A silence names neither an alert nor a service nor a service level.",
         NEVER_PAGES: "A silence is meant for pages.",
         BOUND: "A value that is filled in at its turn is none that can be.",
+        ADDRESS: "The address of a call is none that can be called.",
         SAME_NAME: "Two people or groups have one name, or one has a name that netsre gives.",
         NO_HASH: "The hash of a token is none, or somebody else's.",
         MEMBER: "A member of a group is no person.",

@@ -6,6 +6,7 @@ from typing import Final
 
 from netsre import clock
 from netsre.clock import Timestamp
+from netsre.model import deeds
 from netsre.model.alerts import Alert
 from netsre.model.deeds import Deed, Silence
 from netsre.model.directory import ALONE, Directory
@@ -165,7 +166,7 @@ class Course:
         if isinstance(turn.effect, Silence) and turn.silent:
             # A mitigation does not wait for what only keeps the noise down, and ends by itself.
             return Skip(planned.step, planned.action, UNREACHABLE)
-        if turn.effect is None or given_up(turn.silent):
+        if turn.effect is None or given_up(turn.silent) or not deeds.observable(turn.effect):
             return Finish(RunState.NEEDS_HUMAN, "effect_unknown")
         settle = Settle(planned.step, planned.action, self._key(planned), turn.effect)
         return pause(turn.silent, self.now) or settle
@@ -270,7 +271,7 @@ class Course:
         """Return how an effect is taken back; None when that failed."""
         step, action, key = planned.step, planned.action, self._key(planned)
         if turn.undo_open:
-            if given_up(turn.silent):
+            if given_up(turn.silent) or not deeds.observable(effect):
                 return None
             return pause(turn.silent, self.now) or SettleUndo(step, action, key, effect)
         if turn.undo_outcome is not None:

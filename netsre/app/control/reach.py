@@ -4,9 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from netsre.app.control.calling import Caller, Nobody
 from netsre.app.control.silencing import Silencer
 from netsre.clock import SystemClock
-from netsre.model.deeds import Deed, Silence
+from netsre.model.deeds import Call, Deed, Silence
 from netsre.model.documents import Document
 from netsre.model.effects import Standing
 from netsre.runbook.actions.contract import Node, NodeUnreachable
@@ -17,6 +18,7 @@ class Outside:
     """Everybody but the node; asked only as long as this controller leads."""
 
     silences: Silencer
+    calls: Caller
     leads: Callable[[], bool] = lambda: True
 
     def check(self) -> None:
@@ -25,7 +27,7 @@ class Outside:
             raise NodeUnreachable("this controller does not lead; nothing was asked")
 
 
-NOTHING: Final = Outside(Silencer((), SystemClock()))
+NOTHING: Final = Outside(Silencer((), SystemClock()), Caller(Nobody()))
 """Nobody is there but the node."""
 
 
@@ -42,6 +44,9 @@ class Reach:
             case Silence():
                 self.outside.check()
                 return self.outside.silences.apply(key, deed)
+            case Call():
+                self.outside.check()
+                return self.outside.calls.apply(key, deed)
             case _:
                 return self.node.apply(key, deed)
 
@@ -50,6 +55,8 @@ class Reach:
         match deed:
             case Silence():
                 return self.outside.silences.look(key)
+            case Call():
+                return self.outside.calls.look(key, deed)
             case _:
                 return self.node.look(key, deed)
 
@@ -59,5 +66,8 @@ class Reach:
             case Silence():
                 self.outside.check()
                 return self.outside.silences.undo(key)
+            case Call():
+                self.outside.check()
+                return self.outside.calls.undo(key, deed)
             case _:
                 return self.node.undo(key, deed)

@@ -16,11 +16,13 @@ from netsre.adapters.alert_log import FILE_NAME as ALERT_LOG
 from netsre.adapters.alert_log import AlertLog
 from netsre.adapters.alertmanager import Alertmanager, Bounds
 from netsre.adapters.control.node import AgentNode, NoNode
+from netsre.adapters.http_calls import HttpCaller
 from netsre.alerting.describe import Links
 from netsre.alerting.notify import Pace
 from netsre.app import tokens
 from netsre.app.control import api
 from netsre.app.control.automation import Automation, RunbookChannel
+from netsre.app.control.calling import Caller, Nobody
 from netsre.app.control.dispatch import BATCH, Dispatcher, LogChannel
 from netsre.app.control.drill_parts import DrillPart
 from netsre.app.control.hook import Door
@@ -44,7 +46,7 @@ from netsre.model.gamedays import GameDay
 from netsre.model.levels import SLO
 from netsre.model.maintenance import Maintenance
 from netsre.model.runbooks import Runbook
-from netsre.runbook.actions.catalogue import ACTIONS
+from netsre.runbook.actions.catalogue import allowing
 from netsre.store.database import Store
 from netsre.store.migrations import Migrations
 
@@ -81,6 +83,8 @@ class House:
     name: str
     """What tells this controller from others of its database; empty where there are none."""
     started_at: Timestamp
+    caller: HttpCaller | None
+    """Who makes HTTP calls; None where the settings allow none."""
 
 
 class Threaded(Protocol):
@@ -219,7 +223,7 @@ def _world(house: House, store: Store, board: Board, term: Term | None) -> World
     return World(
         store=store,
         runbooks=MappingProxyType({book.name: book for book in loaded.runbooks}),
-        actions=ACTIONS,
+        actions=allowing(settings.bounds.http_allow),
         sight=Sight(node, settings.node, records),
         slos=MappingProxyType({slo.name: slo for slo in loaded.slos}),
         rules=loaded.alerts,
@@ -231,5 +235,9 @@ def _world(house: House, store: Store, board: Board, term: Term | None) -> World
         bounds=settings.bounds,
         calendars=loaded.calendars,
         directory=loaded.directory,
-        outside=Outside(Silencer(tuple(house.clients), SystemClock()), fence.leads),
+        outside=Outside(
+            Silencer(tuple(house.clients), SystemClock()),
+            Caller(house.caller or Nobody(), settings.bounds.http_allow),
+            fence.leads,
+        ),
     )

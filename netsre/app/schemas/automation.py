@@ -7,13 +7,14 @@ from typing import Final
 from netsre.app.schemas import parts
 from netsre.app.schemas.parts import Schema
 from netsre.gameday.parsing import FLOOD, PROFILES
+from netsre.model import urls
 from netsre.model.alerts import AlertState
 from netsre.model.directory import OPERATOR
 from netsre.model.gamedays import STAGES
 from netsre.runbook import asked as asking
 from netsre.runbook import bounds, people_files, references
 from netsre.runbook import parsing as runbooks
-from netsre.runbook.actions import evidence, evidence_datapath, silence, tune
+from netsre.runbook.actions import evidence, evidence_datapath, http_call, silence, tune
 from netsre.runbook.actions.catalogue import ACTIONS
 from netsre.runbook.actions.contract import Change
 
@@ -31,6 +32,30 @@ def _labels(about: str) -> Schema:
     return {"description": about, "type": "object", "additionalProperties": parts.text("A value.")}
 
 
+_SOMETHING: Final[Schema] = {"type": ["object", "array", *parts.SCALARS]}
+
+
+def _request(*, asks: bool = False) -> dict[str, Schema]:
+    """Return what a request may have beside its address; one that only asks has neither method nor body."""
+    either = {
+        "headers": _labels("Headers."),
+        "expect": parts.sequence(
+            "Statuses of success; any 2xx by default.", parts.whole("A status."), least=1
+        ),
+    }
+    told = {
+        "method": parts.choice("POST by default.", http_call.METHODS),
+        "body": {**_SOMETHING, "additionalProperties": _SOMETHING, "items": _SOMETHING}
+        | {"description": "What is sent as JSON; ${labels.node} and evidence are whole values."},
+    }
+    return either if asks else {**either, **told}
+
+
+_URL: Final = parts.pattern(
+    "An address below one of automation.http.allow.",
+    urls.URL.pattern,
+    "A plain address such as https://tools.example/drain.",
+)
 _LIMIT: Final = parts.pattern(
     "x2 to x8 of the present limit, or a number of entries.",
     f"{tune.TIMES.pattern}|{tune.NUMBER.pattern}",
@@ -54,12 +79,21 @@ _TAKES: Final[Mapping[str, Mapping[str, Schema]]] = MappingProxyType(
             | {"anyOf": [{"required": [kind]} for kind in silence.KINDS]},
             "ttl": _TTL,
         },
+        "http.call": {"url": _URL},
         "notify": {"text": parts.filled_text("What people read; {node} is a label of the alert.")},
     }
 )
 _MAY_TAKE: Final[Mapping[str, Mapping[str, Schema]]] = MappingProxyType(
     {
         "alertmanager.silence": {"comment": parts.text("Why, for whoever finds the silence.")},
+        "http.call": {
+            **_request(),
+            "timeout": parts.duration("How long an answer is waited for, 1s to 15s."),
+            "look": parts.mapping(
+                "A GET that tells whether it was done.", {"url": _URL}, _request(asks=True)
+            ),
+            "undo": parts.mapping("The call that takes it back.", {"url": _URL}, _request()),
+        },
         "notify": {"values": _labels("What is told beside it, such as ${evidence.top_source}.")},
     }
 )

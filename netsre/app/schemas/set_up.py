@@ -63,6 +63,10 @@ def _automation() -> Schema:
             "changes": parts.mapping("Runs of all runbooks that change something.", {}, changes),
             "storm": parts.mapping("Alerts that want a change at once.", {}, storm),
             "oscillation": parts.duration("How long a field does not go back to a value, at most 1d."),
+            "http": parts.mapping(
+                "HTTP calls of runbooks.",
+                {"allow": parts.sequence("What addresses may begin with.", parts.text("An address."))},
+            ),
             "quarantine": parts.duration("How long a value that did not help is left alone, at most 30d."),
         },
     )

@@ -8,10 +8,25 @@ from netsre.runbook.actions.block_source import BlockSource
 from netsre.runbook.actions.contract import Action
 from netsre.runbook.actions.evidence import Collect
 from netsre.runbook.actions.flush import Flush
+from netsre.runbook.actions.http_call import HttpCall
 from netsre.runbook.actions.notify import Notify
 from netsre.runbook.actions.silence import SilenceAlerts
 from netsre.runbook.actions.tune import Tune
 
-_ALL: Final[tuple[Action, ...]] = (Collect(), BlockSource(), Flush(), Tune(), SilenceAlerts(), Notify())
+_ALL: Final[tuple[Action, ...]] = (
+    Collect(),
+    BlockSource(),
+    Flush(),
+    Tune(),
+    SilenceAlerts(),
+    HttpCall(),
+    Notify(),
+)
 
 ACTIONS: Final[Mapping[str, Action]] = MappingProxyType({action.name: action for action in _ALL})
+
+
+def allowing(prefixes: tuple[str, ...]) -> Mapping[str, Action]:
+    """Return every action; addresses below these prefixes can be called."""
+    call = HttpCall(prefixes)
+    return MappingProxyType({**ACTIONS, call.name: call})

@@ -26,7 +26,7 @@ BAD: Final = sorted([*UNIT.glob("slo/bad/*.yaml"), *UNIT.glob("alerting/bad/*.ya
 UNKNOWN: Final = "?"
 """A key and a word that nothing reads and nothing is like, so that the reader lists those it knows."""
 LABELS: Final = ("metadata", "labels")
-CHOSEN: Final = frozenset({("match",), ("matchers",), ("values",)})
+CHOSEN: Final = frozenset({("match",), ("matchers",), ("values",), ("headers",), ("body",)})
 """Whose keys people choose."""
 
 BEYOND: Final = frozenset(

@@ -150,6 +150,21 @@ spec:
     - {action: conntrack.tune, with: {limit: x2, max: 1048576, ttl: 1h}}
     - action: alertmanager.silence
       with: {matchers: {alertname: Slow, service: shop, slo: fast}, ttl: 30m, comment: it follows}
+    - action: http.call
+      with:
+        url: https://tools.example/drain
+        method: POST
+        headers: {X-Team: net}
+        body: {node: '${labels.node}', hard: false}
+        expect: [202]
+        timeout: 5s
+        look: {url: https://tools.example/drains, headers: {X-Team: net}, expect: [200]}
+        undo:
+          url: https://tools.example/undrain
+          method: POST
+          headers: {X-Team: net}
+          body: [1]
+          expect: [200]
     - {action: notify, with: {text: '{node} is full', values: {source: '${evidence.top_source}'}}}
   verify: {slo: room, window: 15s, samples: 3, noData: inconclusive, within: 2m}
   onFailure: undo
@@ -234,6 +249,7 @@ spec:
     changes: {perTenMinutes: 3, perHour: 10, perDay: 40}
     storm: {alerts: 10, hold: 10m}
     oscillation: 1h
+    http: {allow: [https://tools.example/]}
     quarantine: 1d
   control: /run/netsre/control.sock
 ---

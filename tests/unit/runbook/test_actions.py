@@ -4,8 +4,9 @@ import dataclasses
 
 import pytest
 
+from netsre.model.deeds import Deed
 from netsre.model.documents import Document
-from netsre.model.effects import Block, Effect, Flush, Limit
+from netsre.model.effects import Block, Flush, Limit
 from netsre.model.samples import labels
 from netsre.runbook.actions.catalogue import ACTIONS
 from netsre.runbook.actions.contract import ActionRefused, Change, NothingToDo, Subject
@@ -19,7 +20,7 @@ NOWHERE = dataclasses.replace(
 
 def plan(
     name: str, parameters: Document, node: MemoryNode | None = None, subject: Subject = given.SUBJECT
-) -> Effect:
+) -> Deed:
     """Return what an action would do."""
     action = ACTIONS[name]
     assert isinstance(action, Change)

@@ -9,7 +9,7 @@ from netsre import clock
 from netsre.app.control.incidents.shapes import GateView, StepView
 from netsre.clock import Timestamp
 from netsre.model import deeds, literals
-from netsre.model.deeds import Deed, Silence
+from netsre.model.deeds import Call, Deed, Silence
 from netsre.model.documents import Document, Json
 from netsre.model.effects import Block, Flush, Limit, Standing
 from netsre.model.runbooks import JournalEntry, JournalKind
@@ -75,12 +75,13 @@ class Told:
     def until(self) -> Timestamp | None:
         """Return when what it changed ends by itself."""
         effect = self.effect
-        if not self.applied or self.outcome is None or isinstance(effect, Flush | None):
+        lasts = None if effect is None else deeds.lasting(effect)
+        if not self.applied or self.outcome is None or lasts is None:
             return None
         figures = self.outcome.data.get("result")
         said = figures.get("until") if isinstance(figures, Mapping) else None
         # The answer was lost and the deadline with it: no later than this.
-        return Timestamp(said) if isinstance(said, int) else Timestamp(self.outcome.at + effect.ttl)
+        return Timestamp(said) if isinstance(said, int) else Timestamp(self.outcome.at + lasts)
 
 
 def read(journal: Iterable[JournalEntry], plan: Plan | None) -> list[Told]:
@@ -150,6 +151,10 @@ def gates(document: Document) -> list[GateView]:
 def words(effect: Deed) -> str:
     """Return what an effect does, for people."""
     match effect:
+        case Call(request, _, _, undo):
+            back = "cannot be undone" if undo is None else f"undone by {undo.method} {undo.url}"
+            body = f" {literals.printable(request.body)}" if request.body else ""
+            return f"{request.method} {request.url}{body} ({back})"
         case Block(netns, interface, source, ttl):
             lasting = clock.duration_text(ttl)
             return f"drop packets of {source} at {interface} in {netns} for {lasting}"
