@@ -8,11 +8,13 @@ import pytest
 
 from netsre import clock
 from netsre.app.control.calling import Caller
-from netsre.app.control.reach import Outside
+from netsre.app.control.reach import Outside, Reach
 from netsre.app.control.silencing import Silencer
+from netsre.model.deeds import Call, Deed, Request, Silence
 from netsre.model.documents import Document
 from netsre.model.runbooks import Runbook, Step
 from netsre.runbook.actions.catalogue import allowing
+from netsre.runbook.actions.contract import NodeUnreachable
 from netsre.store.outbox import Message
 from tests.unit.app.crashing import BOOK, End, Fate, Host, Lab
 from tests.unit.app.fakes import SetClock
@@ -220,6 +222,25 @@ def test_an_address_that_the_settings_do_not_allow_refuses_the_plan(bench: Bench
     end, _, calls, _, _ = made.live()
 
     assert (end.runs, end.applied, calls) == ((("refused", "not_allowed"),), (), 0)
+
+
+def test_a_controller_that_does_not_lead_asks_nobody(bench: Bench) -> None:
+    """Another one may be at it: what this one has begun is settled by whoever leads."""
+    made = bench.ground(book(SILENCE, SEEN))
+    outside = replace(made.lab.outside, leads=lambda: False)
+    reach = Reach(made.lab.wire, outside)
+    deeds: tuple[Deed, ...] = (
+        Silence((("alertname", "Slow"),), 1_000, "c"),
+        Call(Request("POST", URL), 1_000),
+    )
+    for deed in deeds:
+        with pytest.raises(NodeUnreachable, match="does not lead"):
+            reach.apply("run/1", deed)
+        with pytest.raises(NodeUnreachable, match="does not lead"):
+            reach.undo("run/1", deed)
+
+    assert made.alertmanager.line.calls == made.server.line.calls == []
+    made.lab.store.close()
 
 
 def test_a_notice_is_told_once_and_says_what_was_seen(bench: Bench) -> None:
