@@ -70,6 +70,57 @@ class Veto:
 
 
 @dataclass(frozen=True, slots=True)
+class Retry:
+    """How often a step that failed is tried again."""
+
+    times: int
+    """After the first try."""
+    wait: int
+    """Milliseconds between the end of one try and the beginning of the next."""
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """The place of a step in a loop: a loop of 3 rounds and 2 steps is 6 steps of the runbook."""
+
+    loop: int
+    """Index of the first step of the first round: it names the loop."""
+    number: int
+    """From 1."""
+    times: int
+    """Rounds at most."""
+    until: Condition
+    """No further round begins once this holds."""
+    wait: int
+    """Milliseconds between the end of one round and the beginning of the next."""
+    first: bool = False
+    """Whether the round begins with this step."""
+    sees: tuple[tuple[str, int], ...] = ()
+    """Names of evidence that `until` asks for, each with the step that saw it; of a first step alone."""
+
+
+OnFailure = Literal["stop", "undo", "continue"]
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How a step is gone about, beside what it does."""
+
+    timeout: int | None = None
+    """Milliseconds for which a node that gives no answer is asked again; None: a minute."""
+    retry: Retry | None = None
+    on_failure: OnFailure | None = None
+    """What follows when it fails; None: what the runbook says."""
+    round: Round | None = None
+    """None for a step outside of any loop."""
+    sees: tuple[tuple[str, int], ...] = ()
+    """Names of evidence, each with the step that saw it: those under `if`, and, in a loop, in parameters."""
+
+
+USUAL: Final = Manner()
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """One action with its parameters."""
 
@@ -77,6 +128,7 @@ class Step:
     parameters: Document
     condition: Condition | None = None
     """`if`: the step is left out when this does not hold at its turn."""
+    manner: Manner = USUAL
 
 
 @dataclass(frozen=True, slots=True)

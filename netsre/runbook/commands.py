@@ -54,6 +54,8 @@ class Skip:
     step: int
     action: str
     reason: str
+    over: bool = False
+    """The loop that the step is in ends with it."""
 
 
 @dataclass(frozen=True, slots=True)

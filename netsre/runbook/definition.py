@@ -7,7 +7,7 @@ from typing import Final
 from netsre.model.documents import Document, Json, canonical
 from netsre.model.runbooks import Limits, Runbook, Verification, Veto
 from netsre.model.samples import labels
-from netsre.runbook import conditions
+from netsre.runbook import conditions, manners
 
 _OTHERS: Final = {
     "perDay": "per_day",
@@ -120,6 +120,7 @@ def _document(runbook: Runbook) -> Document:
                 "action": step.action,
                 "with": step.parameters,
                 "if": None if step.condition is None else conditions.text(step.condition),
+                **manners.write(step.manner),
             }
             for step in runbook.steps
         ],

@@ -86,9 +86,10 @@ def settled(step: int, action: str, standing: Standing) -> Line:
     return Line(JournalKind.OUTCOME, step, action, {"ok": True, "recovered": standing.value})
 
 
-def skipped(step: int, action: str, reason: str) -> Line:
-    """Return that a step was left out, and by which word."""
-    return Line(JournalKind.OUTCOME, step, action, {"ok": True, "skipped": reason})
+def skipped(step: int, action: str, reason: str, *, over: bool = False) -> Line:
+    """Return that a step was left out, and by which word; `over`: with all that was left of its loop."""
+    rest: Document = {"over": True} if over else {}
+    return Line(JournalKind.OUTCOME, step, action, {"ok": True, "skipped": reason, **rest})
 
 
 def failed(step: int, action: str, reason: str, message: str) -> Line:

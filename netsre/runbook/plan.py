@@ -14,8 +14,8 @@ from netsre.model import effects
 from netsre.model.conditions import Condition
 from netsre.model.documents import Document, Json, canonical
 from netsre.model.effects import Effect, Limit
-from netsre.model.runbooks import JournalKind, Limits, Runbook, Step, Verification, Veto
-from netsre.runbook import conditions, definition, references
+from netsre.model.runbooks import USUAL, JournalKind, Limits, Manner, Runbook, Step, Verification, Veto
+from netsre.runbook import conditions, definition, manners, references
 from netsre.runbook.actions.contract import (
     Action,
     ActionFailed,
@@ -39,6 +39,8 @@ class Kind(StrEnum):
     """There is nothing left to do for it, which is no failure."""
     REFUSE = "refuse"
     """There is nothing that it may be applied to."""
+    LATER = "later"
+    """Planned at its turn, by what is seen then: its parameters still have their references."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +59,15 @@ class Planned:
     reason: str = ""
     """The word of `skip` and `refuse`."""
     message: str = ""
+    manner: Manner = USUAL
 
     @property
     def again(self) -> bool:
         """Tell whether it must be planned once more at its turn: it depends on what comes before it."""
         return self.kind is not Kind.OBSERVE and (
-            self.condition is not None or isinstance(self.effect, Limit) or self.kind is Kind.SKIP
+            self.condition is not None
+            or isinstance(self.effect, Limit)
+            or self.kind in (Kind.SKIP, Kind.LATER)
         )
 
     def document(self) -> Document:
@@ -76,6 +81,7 @@ class Planned:
             "effect": None if self.effect is None else effects.write(self.effect),
             "reason": self.reason,
             "message": self.message,
+            **manners.write(self.manner),
         }
 
     def line(self) -> Line:
@@ -138,11 +144,16 @@ def make(
 
     Raises `NodeUnreachable` when the node gives no answer: there is no plan then.
     """
+    changing = (
+        number for number, step in enumerate(runbook.steps) if isinstance(actions.get(step.action), Change)
+    )
+    first = next(changing, len(runbook.steps))
     seen: dict[str, Json] = {}
     for _, document in sorted(evidence.items()):
         seen.update(document)
     steps = tuple(
-        _plan_step(_unplanned(index, step, seen), subject, views, actions)
+        _later(index, step, first, actions)
+        or _plan_step(_unplanned(index, step, seen), subject, views, actions)
         for index, step in enumerate(runbook.steps)
     )
     return Plan(
@@ -194,13 +205,27 @@ def read_step(value: Json) -> Planned:
         effects.read(effect) if isinstance(effect, Mapping) else None,
         str(value.get("reason", "")),
         str(value.get("message", "")),
+        manners.read(value),
     )
+
+
+def _later(index: int, step: Step, first: int, actions: Mapping[str, Action]) -> Planned | None:
+    """Return a change that can only be planned at its turn; None for any other step.
+
+    It is one of a further round, or goes by what is seen after the first change, which is step `first`.
+    """
+    if not isinstance(actions.get(step.action), Change):
+        return None
+    loop, sees = step.manner.round, dict(step.manner.sees)
+    further = loop is not None and loop.number > 1
+    if not further and all(sees.get(name, -1) < first for _, name in references.named(step.parameters)):
+        return None
+    return Planned(index, step.action, Kind.LATER, step.parameters, step.condition, manner=step.manner)
 
 
 def _unplanned(index: int, step: Step, seen: Mapping[str, Json]) -> Planned:
-    return Planned(
-        index, step.action, Kind.OBSERVE, references.resolved(step.parameters, seen), step.condition
-    )
+    parameters = references.resolved(step.parameters, seen)
+    return Planned(index, step.action, Kind.OBSERVE, parameters, step.condition, manner=step.manner)
 
 
 def _plan_step(planned: Planned, subject: Subject, views: Views, actions: Mapping[str, Action]) -> Planned:

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 
 from netsre.clock import Timestamp
 from netsre.model.alerts import AlertState
-from netsre.model.runbooks import CANCELLED, JournalEntry, Runbook, RunState
-from netsre.runbook import consent, definition, story
+from netsre.model.runbooks import CANCELLED, USUAL, JournalEntry, Runbook, RunState, Step
+from netsre.runbook import consent, definition, story, tries
 from netsre.runbook.actions.contract import Action, Change, Observation
 from netsre.runbook.commands import (
     Apply,
@@ -27,8 +27,9 @@ from netsre.runbook.commands import (
     Undo,
     Wait,
 )
-from netsre.runbook.course import Course, Present, given_up, observe, pause, reason_of
-from netsre.runbook.story import Story
+from netsre.runbook.course import Course, Present
+from netsre.runbook.story import Story, Turn
+from netsre.runbook.tries import given_up, pause
 
 __all__ = [
     "Apply",
@@ -106,18 +107,30 @@ def _before_plan(
             return _make_plan(told, now, present)
         if not isinstance(action, Observation):
             return Finish(RunState.FAILED, "unknown_action")
-        turn = told.turn(index)
-        if not turn.done:
-            if turn.outcome is not None:
-                return Finish(RunState.FAILED, reason_of(turn.outcome))
-            return observe(index, step.action, step.parameters, turn, now)
+        command = _look(index, step, told.turn(index), now)
+        if command is not None:
+            return command
     return Finish(RunState.SUCCEEDED, "steps_done")
+
+
+def _look(index: int, step: Step, turn: Turn, now: Timestamp) -> Command | None:
+    """Return how an observation goes on; None when the next step is due."""
+    if turn.done:
+        return None
+    if turn.outcome is not None:
+        again = tries.another(turn, step.manner, now)
+        if isinstance(again, Wait):
+            return again
+        if not again:
+            goes_on = step.manner.on_failure == "continue"
+            return None if goes_on else Finish(RunState.FAILED, tries.reason_of(turn.outcome))
+    return tries.observe(index, step.action, step.parameters, turn, now, step.manner)
 
 
 def _make_plan(told: Story, now: Timestamp, present: Present) -> Command:
     if present.alert.state is not AlertState.FIRING:
         return Finish(RunState.FAILED, "alert_resolved")
     silent = told.turn(story.WHOLE).silent
-    if given_up(silent):
-        return Finish(RunState.FAILED, "node_unreachable")
+    if given_up(silent, USUAL):
+        return Finish(RunState.FAILED, tries.SILENT)
     return pause(silent, now) or MakePlan(told.evidence())

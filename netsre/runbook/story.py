@@ -29,6 +29,8 @@ class Turn:
     open: bool = False
     """Begun, and nobody knows how it ended."""
     outcome: Document | None = None
+    failures: int = 0
+    """Outcomes so far that were not ok."""
     ended_at: Timestamp = _NEVER
     effect: Effect | None = None
     """What the last intent was about; None for an observation."""
@@ -156,6 +158,7 @@ def _take(story: Story, turn: Turn, entry: JournalEntry) -> None:
             turn.open, turn.outcome, turn.gate, turn.effect = True, None, None, _effect(data)
         case JournalKind.OUTCOME:
             turn.open, turn.outcome, turn.gate, turn.ended_at = False, data, None, entry.at
+            turn.failures += not turn.done
         case JournalKind.UNDO_INTENT:
             turn.undo_begun += 1
             turn.undo_open, turn.undo_outcome = True, None

@@ -83,8 +83,8 @@ class Hands:
 
     def _line(self, turn: Turn, command: progress.Skip | progress.Fail | progress.Sample) -> Line:
         match command:
-            case progress.Skip(step, action, reason):
-                return journal.skipped(step, action, reason)
+            case progress.Skip(step, action, reason, over):
+                return journal.skipped(step, action, reason, over=over)
             case progress.Fail(step, action, reason, message):
                 return journal.failed(step, action, reason, message)
             case progress.Sample(verification, since):

@@ -11,11 +11,11 @@ from netsre.model.alerts import AlertState
 from netsre.model.directory import OPERATOR
 from netsre.model.gamedays import STAGES
 from netsre.runbook import asked as asking
-from netsre.runbook import bounds, people_files, references
+from netsre.runbook import bounds, loops, manner_specs, people_files, references
 from netsre.runbook import parsing as runbooks
 from netsre.runbook.actions import evidence, tune
 from netsre.runbook.actions.catalogue import ACTIONS
-from netsre.runbook.actions.contract import Change
+from netsre.runbook.actions.contract import Change, Notice, Observation
 
 _ADDRESS: Final = r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}|[0-9A-Fa-f]*:[0-9A-Fa-f:.]*(?:%\S+)?"
 _SOURCE: Final = parts.pattern(
@@ -60,13 +60,18 @@ def runbook() -> Schema:
         },
         {"from": parts.choice("For an alert of somebody else's.", (runbooks.FOREIGN,))},
     )
+    step = _step()
     condition = parts.filled_text('A condition about the alert, such as labels.severity == "page".')
     found = parts.mapping(
         "What is done about an alert, within limits, and how it is known to have helped.",
         {
             "on": parts.sequence("What starts a run.", trigger, least=1),
             "lock": _lock(),
-            "steps": parts.sequence("What is done, in order.", _step(), least=1),
+            "steps": parts.sequence(
+                "What is done, in order.",
+                {"if": {"required": [loops.KEY]}, "then": _loop(step), "else": step},
+                least=1,
+            ),
         },
         {
             "when": condition,
@@ -239,11 +244,36 @@ def _verify() -> Schema:
     )
 
 
+def _loop(step: Schema) -> Schema:
+    steps = parts.sequence("The steps of one round.", step, least=1)
+    bounded = parts.mapping(
+        "Steps that are done again until they helped.",
+        {
+            "times": parts.whole("Rounds at most.", minimum=2, maximum=loops.MOST_ROUNDS),
+            "until": parts.filled_text("No further round begins once this holds, such as not still(alert)."),
+            "steps": steps,
+        },
+        {"wait": parts.duration("The rest between two rounds, 1s to 5m; 10s by default.")},
+    )
+    return parts.mapping("A loop.", {loops.KEY: bounded})
+
+
 def _step() -> Schema:
     look = parts.filled_text("Only when this holds, such as still(alert).")
     anything = {"description": "The parameters of the action.", "type": "object"}
+    tries = {
+        "times": parts.whole("Tries after the first.", maximum=manner_specs.MOST_TRIES),
+        "wait": parts.duration("The rest between two tries, 1s to 10m."),
+    }
     item = parts.mapping(
-        "One action.", {"action": parts.choice("The action.", ACTIONS), "with": anything}, {"if": look}
+        "One action.",
+        {"action": parts.choice("The action.", ACTIONS), "with": anything},
+        {
+            "if": look,
+            "timeout": parts.duration("How long a node without an answer is asked again, 1s to 5m."),
+            "retry": parts.mapping("How often it is tried again when it failed.", tries),
+            "onFailure": parts.choice("What follows when it failed.", manner_specs.WAYS),
+        },
     )
     return item | {"allOf": [_parameters(action) for action in ACTIONS]}
 
@@ -253,6 +283,8 @@ def _parameters(action: str) -> Schema:
     keys: Schema = {"with": parts.mapping("The parameters of the action.", _TAKES[action])}
     if action not in _CHANGES:
         keys["if"] = False
+    if not isinstance(ACTIONS[action], Observation | Notice):
+        keys["onFailure"] = {"not": {"const": "continue"}}
     return parts.when("action", [action], {"properties": keys})
 
 
@@ -262,5 +294,7 @@ def _of_changes() -> Schema:
         "approval": {"properties": {"mode": {"not": {"const": "observe"}}}},
         "on": {"items": {"properties": {"transition": {"const": AlertState.FIRING.value}}}},
     }
-    changing = {"properties": {"steps": {"contains": parts.has("action", _CHANGES)}}, "required": ["steps"]}
+    # A loop changes something, or is refused.
+    change = {"anyOf": [parts.has("action", _CHANGES), {"required": [loops.KEY]}]}
+    changing = {"properties": {"steps": {"contains": change}}, "required": ["steps"]}
     return {"if": changing, "then": {"required": ["approval", "verify"], "properties": asked}}

@@ -131,6 +131,16 @@ class Observation(Action, Protocol):
 
 
 @runtime_checkable
+class Notice(Action, Protocol):
+    """An action that only tells somebody: a run may go on without it (`onFailure: continue`)."""
+
+    @property
+    def tells(self) -> bool:
+        """Return True: what it does changes no node."""
+        ...
+
+
+@runtime_checkable
 class Change(Action, Protocol):
     """An action that changes a node: it says exactly what it would do, and the engine has the node do it."""
 

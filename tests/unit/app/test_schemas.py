@@ -147,7 +147,20 @@ spec:
     - {action: evidence.collect, with: {what: [conntrack, top-sources]}}
     - {action: datapath.block_source, with: {source: '${evidence.top_source}', ttl: 10m}}
     - {action: conntrack.flush, with: {source: 192.0.2.1}, if: 'labels.severity == "page"'}
-    - {action: conntrack.tune, with: {limit: x2, max: 1048576, ttl: 1h}}
+    - {action: conntrack.tune, with: {limit: x2, max: 1048576, ttl: 1h}, onFailure: stop}
+    - repeat:
+        times: 3
+        until: 'evidence.top_source == ""'
+        wait: 10s
+        steps:
+          - action: evidence.collect
+            with: {what: [top-sources]}
+            timeout: 30s
+            retry: {times: 2, wait: 5s}
+            onFailure: continue
+          - action: conntrack.flush
+            with: {source: '${evidence.top_source}'}
+            if: 'evidence.top_source != ""'
   verify: {slo: room, window: 15s, samples: 3, noData: inconclusive, within: 2m}
   onFailure: undo
 ---
