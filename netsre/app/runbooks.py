@@ -106,9 +106,11 @@ def describe(book: Runbook) -> dict[str, Any]:
         "verify": None
         if verify is None
         else {
-            "slo": verify.slo,
+            "slo": verify.slo or None,
+            "query": None if verify.query is None else str(verify.query),
             "window": clock.duration_text(verify.window),
             "samples": verify.samples,
+            "need": verify.needed,
             "within": clock.duration_text(verify.within),
             "no_data": verify.no_data,
         },
@@ -156,7 +158,9 @@ def lines(book: Runbook) -> Iterator[tuple[str, str]]:
         yield "" if number else "steps", text
     if (verify := said["verify"]) is None:
         return
-    proof = f"{verify['slo']}: {verify['samples']} samples in a row, each over {verify['window']}"
+    need = "" if verify["need"] == verify["samples"] else f"{verify['need']} of "
+    what = verify["slo"] or verify["query"]
+    proof = f"{what}: {need}{verify['samples']} samples in a row, each over {verify['window']}"
     yield "verify", f"{proof}, within {verify['within']} of the last change; no data is {verify['no_data']}"
     yield "onFailure", book.on_failure
 

@@ -1,14 +1,16 @@
 """Runbooks as people write them, their runs, and the journal of a run."""
 
 from dataclasses import dataclass
+from decimal import Decimal
 from enum import StrEnum
 from typing import Final, Literal
 
 from netsre.clock import Timestamp
+from netsre.model.alert_rules import Comparison
 from netsre.model.alerts import AlertState
 from netsre.model.conditions import Condition
 from netsre.model.documents import Document
-from netsre.model.levels import Origin
+from netsre.model.levels import Origin, Selector
 from netsre.model.samples import Labels
 
 Mode = Literal["observe", "propose", "veto", "auto"]
@@ -132,17 +134,48 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class Query:
+    """What the readings of the alert's own node must say, of the series with the alert's labels."""
+
+    selector: Selector
+    op: Comparison
+    value: Decimal
+    """A gauge passes while every reading compares so, a counter while its increase within the window does."""
+    group_by: tuple[str, ...]
+    """Labels whose values are those of the alert."""
+
+    def __str__(self) -> str:
+        """Return the query as people read it."""
+        by = f" by {', '.join(self.group_by)}" if self.group_by else ""
+        return f"{self.selector}{by} {self.op} {self.value:f}"
+
+
+@dataclass(frozen=True, slots=True)
 class Verification:
     """How a run proves that it helped."""
 
     slo: str
+    """The service level that says so; empty where a query does."""
     window: int
     """Milliseconds that one sample looks back, never to before the last effect."""
     samples: int
-    """Samples in a row that must pass."""
+    """Samples in a row that are looked at."""
     no_data: Literal["inconclusive", "fail"]
     within: int
     """Milliseconds after the last effect by which they must have passed."""
+    need: int | None = None
+    """How many of the samples must pass; None: all."""
+    query: Query | None = None
+
+    @property
+    def needed(self) -> int:
+        """Return how many of the samples must pass."""
+        return self.samples if self.need is None else self.need
+
+    @property
+    def proof(self) -> str:
+        """Return what says so, as people read it."""
+        return self.slo if self.query is None else str(self.query)
 
 
 @dataclass(frozen=True, slots=True)

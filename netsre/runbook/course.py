@@ -260,7 +260,7 @@ class Course:
             return Finish(RunState.FAILED, self._left_out())
         if verify is None:
             return self._end(_Stop("not_verified"))
-        if _passes(samples, since) >= verify.samples:
+        if _passes(samples, since, verify.samples) >= verify.needed:
             return Finish(RunState.SUCCEEDED, "verified")
         if self._verified_enough():
             return self._end(_Stop(_unverified(samples)))
@@ -344,14 +344,13 @@ def _unknown(planned: Planned) -> Command:
     return Finish(RunState.NEEDS_HUMAN, "effect_unknown")
 
 
-def _passes(samples: Sequence[story.Looked], since: Timestamp) -> int:
-    """Count the samples that passed at the end of the row, each from a newer reading than the one before."""
+def _passes(samples: Sequence[story.Looked], since: Timestamp, most: int) -> int:
+    """Count those that passed of the last samples, each from a newer reading than the one before."""
     count, newer = 0, None
-    for looked in reversed(samples):
-        fresh = looked.read_at > since and (newer is None or looked.read_at < newer)
-        if looked.verdict is not Outcome.PASS or not fresh:
+    for looked in samples[: -most - 1 : -1]:
+        if looked.read_at <= since or (newer is not None and looked.read_at >= newer):
             break
-        count, newer = count + 1, looked.read_at
+        count, newer = count + (looked.verdict is Outcome.PASS), looked.read_at
     return count
 
 

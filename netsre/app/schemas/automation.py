@@ -4,14 +4,14 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from netsre.app.schemas import parts
+from netsre.app.schemas import levels, parts
 from netsre.app.schemas.parts import Schema
 from netsre.gameday.parsing import FLOOD, PROFILES
 from netsre.model.alerts import AlertState
 from netsre.model.directory import OPERATOR
 from netsre.model.gamedays import STAGES
 from netsre.runbook import asked as asking
-from netsre.runbook import bounds, loops, manner_specs, people_files, references
+from netsre.runbook import bounds, loops, manner_specs, people_files, proofs, references
 from netsre.runbook import parsing as runbooks
 from netsre.runbook.actions import evidence, tune
 from netsre.runbook.actions.catalogue import ACTIONS
@@ -230,18 +230,21 @@ def _veto() -> Schema:
 
 
 def _verify() -> Schema:
-    return parts.mapping(
+    found = parts.mapping(
         "How it is known to have helped.",
         {
-            "slo": parts.name("The SLO that says so."),
             "window": parts.duration("What each sample looks back at."),
-            "samples": parts.whole("Good samples in a row.", minimum=1, maximum=runbooks.MOST_SAMPLES),
+            "samples": parts.whole("Samples in a row.", minimum=1, maximum=proofs.MOST_SAMPLES),
         },
         {
+            "slo": parts.name("The SLO that says so."),
+            "query": levels.query(),
+            "need": parts.whole("How many of them must be good: all, unless written.", minimum=1),
             "noData": parts.choice("What it means that nothing was measured.", ("inconclusive", "fail")),
             "within": parts.duration("Until when, at most 1h after the last change."),
         },
     )
+    return found | {"oneOf": [{"required": ["slo"]}, {"required": ["query"]}]}
 
 
 def _loop(step: Schema) -> Schema:

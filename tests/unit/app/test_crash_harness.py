@@ -66,7 +66,7 @@ spec:
             with: {source: '${evidence.top_source}', ttl: 10m}
             retry: {times: 3, wait: 5s}
           - {action: conntrack.flush, with: {source: '${evidence.top_source}'}, retry: {times: 3, wait: 5s}}
-  verify: {slo: conntrack-headroom, window: 15s, samples: 3}
+  verify: {slo: conntrack-headroom, window: 15s, samples: 4, need: 3}
 """
 (LOOP,) = parsing.parse({"round.yaml": ROUND}, ACTIONS, parsing.Known({"ConntrackUtilization"}))
 

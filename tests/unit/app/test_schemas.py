@@ -161,7 +161,7 @@ spec:
           - action: conntrack.flush
             with: {source: '${evidence.top_source}'}
             if: 'evidence.top_source != ""'
-  verify: {slo: room, window: 15s, samples: 3, noData: inconclusive, within: 2m}
+  verify: {slo: room, window: 15s, samples: 3, need: 2, noData: inconclusive, within: 2m}
   onFailure: undo
 ---
 apiVersion: netsre.dev/v1
@@ -172,7 +172,11 @@ spec:
   lock: 'conntrack/{node}'
   approval: {mode: propose, by: [sre, ann], quorum: 2, timeout: 30m}
   steps: [{action: conntrack.flush, with: {source: 192.0.2.1}}]
-  verify: {slo: room, window: 15s, samples: 3}
+  verify:
+    query: {metric: netsre_flows_total, match: 'outcome="failed"', op: '<', value: 10, groupBy: [node]}
+    window: 15s
+    samples: 5
+    need: 4
 ---
 apiVersion: netsre.dev/v1
 kind: Runbook

@@ -16,10 +16,11 @@ from netsre.runbook.actions.catalogue import ACTIONS
 from netsre.runbook.actions.contract import NodeUnreachable
 from netsre.runbook.journal import Line
 from netsre.runbook.progress import Apply, Fail, Finish, Observe, Replan, Sample, Settle, Undo, Wait
+from netsre.runbook.verify import Outcome
 from tests.unit.runbook import given, test_loops
 from tests.unit.runbook.given import BOOK, T0, MemoryNode
 from tests.unit.runbook.machine import Machine
-from tests.unit.runbook.test_progress import BLOCK, FLUSH, LATER, OBSERVED, TUNE, begun, done
+from tests.unit.runbook.test_progress import BLOCK, FLUSH, LATER, OBSERVED, TUNE, begun, done, sampled
 
 COLLECT = "evidence.collect"
 RETRY = Retry(2, 5_000)
@@ -200,3 +201,35 @@ def test_a_manner_of_another_version_is_refused(document: Document) -> None:
     """The plan is as if it were not there, which is for people once something was changed."""
     with pytest.raises(ValueError, match=r".+"):
         manners.read(document)
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("PFPP", Finish), ("PPP", Finish), ("FPPP", Finish), ("PP", Wait), ("PFFPP", Wait), ("PPFF", Wait),
+        ("PIPP", Finish), ("PFPIP", Wait), ("FFFF", Wait), ("", Sample),
+    ],
+)  # fmt: skip
+def test_so_many_of_the_last_samples_must_pass(said: str, expected: type) -> None:
+    """Three of the last four, each of a newer reading; a sample that says nothing is none that passed."""
+    wanted = dataclasses.replace(given.VERIFY, samples=4, need=3)
+    of = dataclasses.replace(BOOK, verify=wanted)
+    changed = [*done(1, BLOCK), *done(2, FLUSH), journal.skipped(3, TUNE, "at_bound")]
+    words = {"P": Outcome.PASS, "F": Outcome.FAIL, "I": Outcome.INCONCLUSIVE}
+    samples = [sampled(words[letter], at * 5_000) for at, letter in enumerate(said, 1)]
+
+    command = ask([*planned(of), *changed, *samples], of, len(said) * 5_000)
+    if said:
+        assert isinstance(command, expected if expected is Finish else Sample | Wait)
+        assert (command == Finish(RunState.SUCCEEDED, "verified")) is (expected is Finish)
+    else:
+        assert isinstance(command, Sample)
+
+
+def test_one_reading_is_one_sample_however_often_it_is_looked_at() -> None:
+    """Three looks at the same reading prove what one does."""
+    of = dataclasses.replace(BOOK, verify=dataclasses.replace(given.VERIFY, samples=4, need=3))
+    changed = [*done(1, BLOCK), *done(2, FLUSH), journal.skipped(3, TUNE, "at_bound")]
+    same = [sampled(Outcome.PASS, 5_000)] * 4
+
+    assert not isinstance(ask([*planned(of), *changed, *same], of, 5_000), Finish)
