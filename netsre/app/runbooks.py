@@ -11,7 +11,7 @@ from netsre.errors import BadInput, Finding, SpecErrors
 from netsre.model import gamedays, linting, literals, maintenance, specs
 from netsre.model.directory import ALONE, Directory
 from netsre.model.runbooks import Runbook, Veto
-from netsre.runbook import conditions, parsing, people_files
+from netsre.runbook import conditions, parameters, parsing, people_files
 from netsre.runbook.actions.catalogue import ACTIONS
 
 _SUFFIXES: Final = (".yaml", ".yml")
@@ -102,6 +102,7 @@ def describe(book: Runbook) -> dict[str, Any]:
         "max_targets": limits.max_targets,
         "min_healthy": f"{limits.min_healthy}%",
         **_gates(book),
+        "parameters": [parameters.write(one) for one in book.parameters],
         "steps": [step_lines.describe(step) for step in book.steps],
         "verify": None
         if verify is None
@@ -154,6 +155,8 @@ def lines(book: Runbook) -> Iterator[tuple[str, str]]:
     often = f"cooldown {said['cooldown']} on each target, at most {said['per_hour']} runs an hour"
     yield "limits", f"{often} and {targets} at a time, {said['min_healthy']} of the others healthy"
     yield from _further_limits(book)
+    for number, parameter in enumerate(book.parameters):
+        yield "" if number else "parameters", step_lines.parameter(parameter)
     for number, text in enumerate(step_lines.lines(book)):
         yield "" if number else "steps", text
     if (verify := said["verify"]) is None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from netsre import clock
 from netsre.model.documents import Json
-from netsre.model.runbooks import Manner, Round, Runbook, Step
+from netsre.model.runbooks import Manner, Parameter, Round, Runbook, Step
 from netsre.runbook import conditions
 from netsre.runbook.plan import Plan
 
@@ -37,6 +37,13 @@ def lines(book: Runbook) -> Iterator[str]:
             last = loop.loop + (number + 1 - loop.loop) // loop.times - 1
             which = f"step {loop.loop}" if last == loop.loop else f"steps {loop.loop} to {last}"
             yield f"  {which}: {bound(loop)}"
+
+
+def parameter(one: Parameter) -> str:
+    """Say what a parameter of a runbook is, unless it is set, and may be."""
+    bounds = [f"{word} {text}" for word, text in (("from", one.least), ("to", one.most)) if text is not None]
+    among = [f"one of {', '.join(one.choices)}"] if one.choices else []
+    return ", ".join((f"{one.name}: {one.value}, a {one.type}", *filter(None, (" ".join(bounds), *among))))
 
 
 def bound(loop: Round) -> str:

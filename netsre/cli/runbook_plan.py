@@ -34,7 +34,9 @@ def _parts(document: Any) -> Iterator[Table | Text]:  # noqa: ANN401 - JSON
     yield _gates(document["gates"])
     if document["plan"] is not None:
         yield _steps(document["plan"]["steps"])
-        yield Text(f"plan {document['plan']['hash']}")
+        given = document["plan"].get("parameters", {})
+        with_them = f" with {', '.join(f'{key}={value}' for key, value in given.items())}" if given else ""
+        yield _text(f"plan {document['plan']['hash']}{with_them}")
 
 
 def _gates(gates: list[Mapping[str, Any]]) -> Table:

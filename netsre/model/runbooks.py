@@ -12,6 +12,7 @@ from netsre.model.conditions import Condition
 from netsre.model.documents import Document
 from netsre.model.levels import Origin, Selector
 from netsre.model.samples import Labels
+from netsre.model.yamltree import MappingNode
 
 Mode = Literal["observe", "propose", "veto", "auto"]
 """Who decides about a change: nobody makes one, people say yes, people may say no, the runbook itself."""
@@ -122,6 +123,23 @@ class Manner:
 USUAL: Final = Manner()
 
 
+ParameterType = Literal["duration", "integer", "address", "text", "choice"]
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """What a person may choose who begins a run by hand."""
+
+    name: str
+    type: ParameterType
+    value: str
+    """As people write it: the default, unless a run was begun with another one."""
+    least: str | None = None
+    most: str | None = None
+    """Bounds, both included, of what has a size; None: any."""
+    choices: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """One action with its parameters."""
@@ -131,6 +149,8 @@ class Step:
     condition: Condition | None = None
     """`if`: the step is left out when this does not hold at its turn."""
     manner: Manner = USUAL
+    written: MappingNode | None = None
+    """What stands under `with`, where it names parameters of the runbook."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +217,7 @@ class Runbook:
     unless: tuple[Veto, ...] = ()
     approval: Approval | None = None
     """Always there in the modes `propose` and `veto`, and in no other."""
+    parameters: tuple[Parameter, ...] = ()
 
     @property
     def changes(self) -> bool:

@@ -25,6 +25,8 @@ PERSON: Final = "RUN019"
 REPEAT: Final = "RUN020"
 TRY: Final = "RUN021"
 GOES_ON: Final = "RUN022"
+DECLARED: Final = "RUN023"
+USED: Final = "RUN024"
 
 SAME_NAME: Final = "PPL001"
 NO_HASH: Final = "PPL002"
@@ -54,6 +56,8 @@ CODES: Final = MappingProxyType(
         REPEAT: "A loop has no end, changes nothing, is too long, or stands inside of another.",
         TRY: "The time or the number of tries of a step is impossible.",
         GOES_ON: "A run cannot go on without a step that changes something.",
+        DECLARED: "A parameter of the runbook is declared with a value that it cannot have.",
+        USED: "A step names a parameter that the runbook does not declare, or none names it.",
         SAME_NAME: "Two people or groups have one name, or one has a name that netsre gives.",
         NO_HASH: "The hash of a token is none, or somebody else's.",
         MEMBER: "A member of a group is no person.",

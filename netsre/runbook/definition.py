@@ -7,7 +7,7 @@ from typing import Final
 from netsre.model.documents import Document, Json, canonical
 from netsre.model.runbooks import Limits, Runbook, Verification, Veto
 from netsre.model.samples import labels
-from netsre.runbook import conditions, manners, proofs
+from netsre.runbook import conditions, manners, parameters, proofs
 
 _OTHERS: Final = {
     "perDay": "per_day",
@@ -140,4 +140,9 @@ def _document(runbook: Runbook) -> Document:
         "verify": verification(runbook.verify),
         "onFailure": runbook.on_failure,
         **({"unless": vetoes(runbook.unless)} if runbook.unless else {}),
+        **(
+            {"parameters": [parameters.write(one) for one in runbook.parameters]}
+            if runbook.parameters
+            else {}
+        ),
     }

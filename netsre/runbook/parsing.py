@@ -12,7 +12,7 @@ from netsre.model.alerts import AlertState
 from netsre.model.directory import Directory
 from netsre.model.runbooks import Mode, Runbook, Trigger, Veto
 from netsre.model.samples import labels
-from netsre.runbook import asked, bounds, codes, proofs, steps, targets
+from netsre.runbook import asked, bounds, codes, parameters, proofs, steps, targets
 from netsre.runbook.actions.contract import Action
 
 KIND: Final = "Runbook"
@@ -73,7 +73,8 @@ class _Reader:
         when = steps.condition(spec, "when", measured=False)
         lock, limits, unless = _lock(spec, foreign=foreign), bounds.read(spec), self._vetoes(spec)
         mode, approval = asked.read(spec, self.known.directory)
-        taken = steps.read(spec, self.actions, measured=not foreign)
+        declared = parameters.read(spec)
+        taken = steps.read(spec, self.actions, parameters.Filler(declared), measured=not foreign)
         verify = proofs.read(spec, self.known.slos)
         on_failure = spec.choice("onFailure", "undo", "stop", required=False)
         if steps.changes(taken, self.actions):
@@ -94,6 +95,7 @@ class _Reader:
             "stop" if on_failure == "stop" else "undo",
             unless,
             approval,
+            declared,
         )
 
     def _triggers(self, spec: values.Mapping) -> tuple[tuple[Trigger, ...], bool]:

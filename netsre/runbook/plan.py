@@ -15,6 +15,7 @@ from netsre.model.conditions import Condition
 from netsre.model.documents import Document, Json, canonical
 from netsre.model.effects import Effect, Limit
 from netsre.model.runbooks import USUAL, JournalKind, Limits, Manner, Runbook, Step, Verification, Veto
+from netsre.model.samples import Labels
 from netsre.runbook import conditions, definition, manners, references
 from netsre.runbook.actions.contract import (
     Action,
@@ -101,6 +102,8 @@ class Plan:
     verify: Verification | None
     on_failure: Literal["undo", "stop"]
     unless: tuple[Veto, ...] = ()
+    parameters: Labels = ()
+    """Names and values of what a person could choose."""
 
     @property
     def hash(self) -> str:
@@ -130,6 +133,7 @@ class Plan:
             "verify": definition.verification(self.verify),
             "onFailure": self.on_failure,
             **({"unless": definition.vetoes(self.unless)} if self.unless else {}),
+            **({"parameters": dict(self.parameters)} if self.parameters else {}),
         }
 
 
@@ -164,6 +168,7 @@ def make(
         runbook.verify,
         runbook.on_failure,
         runbook.unless,
+        tuple((parameter.name, parameter.value) for parameter in runbook.parameters),
     )
 
 
@@ -176,6 +181,7 @@ def again(planned: Planned, subject: Subject, views: Views, actions: Mapping[str
 def read(document: Document) -> Plan:
     """Return the plan of a document; raises `ValueError` for what is none."""
     steps, verify, on_failure = (document.get(key) for key in ("steps", "verify", "onFailure"))
+    given = document.get("parameters")
     if not isinstance(steps, Sequence) or isinstance(steps, str) or on_failure not in ("undo", "stop"):
         raise ValueError("the document is no plan")
     return Plan(
@@ -186,6 +192,7 @@ def read(document: Document) -> Plan:
         None if verify is None else definition.read_verification(verify),
         "undo" if on_failure == "undo" else "stop",
         definition.read_vetoes(document.get("unless")),
+        tuple((name, str(text)) for name, text in given.items()) if isinstance(given, Mapping) else (),
     )
 
 

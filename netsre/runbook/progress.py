@@ -7,9 +7,10 @@ again. Nothing else is kept anywhere.
 from collections.abc import Mapping, Sequence
 
 from netsre.clock import Timestamp
+from netsre.errors import BadInput
 from netsre.model.alerts import AlertState
 from netsre.model.runbooks import CANCELLED, USUAL, JournalEntry, Runbook, RunState, Step
-from netsre.runbook import consent, definition, story, tries
+from netsre.runbook import consent, definition, parameters, story, tries
 from netsre.runbook.actions.contract import Action, Change, Observation
 from netsre.runbook.commands import (
     Apply,
@@ -68,6 +69,7 @@ def next_command(
     if told.cancelled is not None:
         return Finish(RunState.REFUSED, CANCELLED)
     judged = told.definition if told.plan is None else told.plan.definition
+    runbook = _bound(runbook, told, actions)
     if runbook is None or judged not in ("", definition.of(runbook)):
         return Finish(RunState.FAILED, "runbook_removed" if runbook is None else "runbook_changed")
     if told.plan is None:
@@ -76,6 +78,16 @@ def next_command(
         return Finish(RunState.REFUSED, told.plan.refused.reason)
     asking = consent.next_command(runbook, told, told.plan, now, present)
     return asking or Course(told, told.plan, now, present).next()
+
+
+def _bound(runbook: Runbook | None, told: Story, actions: Mapping[str, Action]) -> Runbook | None:
+    """Return a runbook with the parameters of the run; as it is where it does not take them any more."""
+    if runbook is None:
+        return None
+    try:
+        return parameters.bound(runbook, told.given, actions)
+    except BadInput:
+        return runbook  # another text than the one that was judged, which its hash shows
 
 
 def state_of(command: Command) -> RunState | None:
@@ -133,4 +145,4 @@ def _make_plan(told: Story, now: Timestamp, present: Present) -> Command:
     silent = told.turn(story.WHOLE).silent
     if given_up(silent, USUAL):
         return Finish(RunState.FAILED, tries.SILENT)
-    return pause(silent, now) or MakePlan(told.evidence())
+    return pause(silent, now) or MakePlan(told.evidence(), told.given)

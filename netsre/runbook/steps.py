@@ -8,24 +8,33 @@ from netsre.model.conditions import Condition
 from netsre.model.runbooks import Step
 from netsre.runbook import codes, conditions, loops, manner_specs, references
 from netsre.runbook.actions.contract import Action, Change, Observation
+from netsre.runbook.parameters import Filler
 
 
-def read(spec: values.Mapping, actions: Mapping[str, Action], *, measured: bool = True) -> tuple[Step, ...]:
+def read(
+    spec: values.Mapping,
+    actions: Mapping[str, Action],
+    filler: Filler | None = None,
+    *,
+    measured: bool = True,
+) -> tuple[Step, ...]:
     """Take `steps`; `measured` says whether a step may ask for what is measured; errors become findings.
 
-    A loop is as many steps as its rounds have together.
+    A loop is as many steps as its rounds have together. `filler` has the parameters that they may name.
     """
+    filler = filler or Filler(())
     sequence = spec.sequence("steps")
     if sequence is None:
         return ()
     if not sequence.nodes:
         spec.wrong("steps", codes.NO_STEPS, "is empty; write at least one action")
-    reader = _Reader(actions, measured)
+    reader = _Reader(actions, filler, measured)
     for item in sequence.mappings():
         if loops.KEY in item:
             reader.loop(item)
         else:
             reader.step(item)
+    filler.check_named(spec)
     if len(reader.steps) > loops.MOST_STEPS:
         message = f"has {len(reader.steps)} steps in all rounds together, at most {loops.MOST_STEPS}"
         spec.wrong("steps", codes.REPEAT, message)
@@ -58,6 +67,7 @@ class _Reader:
     """What the steps so far mean to the next."""
 
     actions: Mapping[str, Action]
+    filler: Filler
     measured: bool
     steps: list[Step] = field(default_factory=list)
     provided: dict[str, int] = field(default_factory=dict)
@@ -143,9 +153,13 @@ class _Reader:
         if wanted is not None and not isinstance(action, Change):
             message = "is for steps that change something; what only looks is always done"
             item.wrong("if", codes.CONDITION, message)
-        taken = action.read(parameters)
-        parameters.end()
-        return None if taken is None else Step(name, taken, wanted, manner)
+        before, filled = len(item.findings), self.filler.fill(parameters)
+        taken = action.read(filled)
+        filled.end()
+        if filled is parameters or taken is None or len(item.findings) > before:
+            return None if taken is None else Step(name, taken, wanted, manner)
+        self.filler.check_bounds(parameters, action)
+        return Step(name, taken, wanted, manner, parameters.node)
 
     def _check_references(self, item: values.Mapping, step: Step, provided: Mapping[str, int]) -> None:
         for key in references.broken(step.parameters):

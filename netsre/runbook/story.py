@@ -89,6 +89,8 @@ class Story:
     samples: list[Looked] = field(default_factory=list)
     owner: str = ""
     """Who asked for the run by hand; empty: an alert did."""
+    given: dict[str, str] = field(default_factory=dict)
+    """Parameters of the runbook that they chose."""
     request: Request | None = None
     """The newest question to people about the plan."""
     words: list[Word] = field(default_factory=list)
@@ -175,7 +177,10 @@ def _take_word(story: Story, entry: JournalEntry) -> None:
     data = entry.data
     match entry.kind:
         case JournalKind.REQUESTED:
-            story.owner = str(data.get("person", ""))
+            story.owner, given = str(data.get("person", "")), data.get("set")
+            story.given = (
+                {name: str(text) for name, text in given.items()} if isinstance(given, Mapping) else {}
+            )
         case JournalKind.APPROVAL_REQUESTED:
             story.request = _request(entry)
         case JournalKind.APPROVAL:

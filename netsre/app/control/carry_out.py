@@ -18,7 +18,7 @@ from netsre.model.alerts import Alert
 from netsre.model.documents import Document
 from netsre.model.effects import Effect, Standing
 from netsre.model.runbooks import Run
-from netsre.runbook import decide, journal, plan, progress, verify
+from netsre.runbook import decide, journal, parameters, plan, progress, verify
 from netsre.runbook.actions.contract import (
     Action,
     ActionFailed,
@@ -126,9 +126,10 @@ class Hands:
                 return self._replan(turn, command)
 
     def _make_plan(self, turn: Turn, command: progress.MakePlan) -> Run:
-        runbook, views = self.world.runbooks[turn.run.runbook], self.world.sight
+        actions, views = self.world.actions, self.world.sight
+        runbook = parameters.bound(self.world.runbooks[turn.run.runbook], command.given, actions)
         try:
-            made = plan.make(runbook, turn.subject, command.evidence, views, careful(self.world.actions))
+            made = plan.make(runbook, turn.subject, command.evidence, views, careful(actions))
         except NodeUnreachable as error:
             return self._note(turn.run, journal.unanswered(-1, "", str(error)))
         return self._write(turn, command, made.line())

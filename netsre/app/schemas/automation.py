@@ -11,7 +11,7 @@ from netsre.model.alerts import AlertState
 from netsre.model.directory import OPERATOR
 from netsre.model.gamedays import STAGES
 from netsre.runbook import asked as asking
-from netsre.runbook import bounds, loops, manner_specs, people_files, proofs, references
+from netsre.runbook import bounds, loops, manner_specs, parameters, people_files, proofs, references
 from netsre.runbook import parsing as runbooks
 from netsre.runbook.actions import evidence, tune
 from netsre.runbook.actions.catalogue import ACTIONS
@@ -34,7 +34,11 @@ _TTL: Final = parts.duration("When the change ends by itself.")
 _TOPIC: Final = parts.choice("A topic.", sorted(evidence.TOPICS))
 _TAKES: Final[Mapping[str, Mapping[str, Schema]]] = MappingProxyType(
     {
-        "evidence.collect": {"what": parts.sequence("What to look at.", _TOPIC, least=1)},
+        "evidence.collect": {
+            "what": parts.sequence(
+                "What to look at.", parts.or_reference(_TOPIC, parameters.REFERENCE.pattern), least=1
+            )
+        },
         "datapath.block_source": {"source": _SOURCE, "ttl": _TTL},
         "conntrack.flush": {"source": _SOURCE},
         "conntrack.tune": {
@@ -75,6 +79,7 @@ def runbook() -> Schema:
         },
         {
             "when": condition,
+            "parameters": parts.sequence("What a person may choose who begins a run.", _parameter()),
             "unless": parts.sequence("Alerts beside which nothing is done.", _veto()),
             "limits": _limits(),
             "approval": _approval(),
@@ -247,6 +252,29 @@ def _verify() -> Schema:
     return found | {"oneOf": [{"required": ["slo"]}, {"required": ["query"]}]}
 
 
+def _parameter() -> Schema:
+    kind = parts.choice("What a value of it is.", parameters.TYPES)
+    name = parts.pattern(
+        "How steps name it: ${param.NAME}.",
+        parameters.NAME.pattern,
+        "Lower-case letters, digits and underscores.",
+    )
+    bounds = {
+        "min": parts.text("The least, of a duration or an integer."),
+        "max": parts.text("The most, of a duration or an integer."),
+        "choices": parts.sequence("All there are, of a choice.", parts.listed_text("A value.")),
+    }
+    return parts.mapping(
+        "A parameter.",
+        {
+            "name": {**name, "type": list(parts.SCALARS)},
+            "type": kind,
+            "default": parts.text("Its value unless set."),
+        },
+        bounds,
+    )
+
+
 def _loop(step: Schema) -> Schema:
     steps = parts.sequence("The steps of one round.", step, least=1)
     bounded = parts.mapping(
@@ -283,7 +311,9 @@ def _step() -> Schema:
 
 def _parameters(action: str) -> Schema:
     """Return what a step must have by its action."""
-    keys: Schema = {"with": parts.mapping("The parameters of the action.", _TAKES[action])}
+    named = parameters.REFERENCE.pattern
+    takes = {key: parts.or_reference(value, named) for key, value in _TAKES[action].items()}
+    keys: Schema = {"with": parts.mapping("The parameters of the action.", takes)}
     if action not in _CHANGES:
         keys["if"] = False
     if not isinstance(ACTIONS[action], Observation | Notice):

@@ -184,8 +184,16 @@ metadata: {name: warns}
 spec:
   on: [{alert: Full, transition: firing}]
   lock: 'conntrack/{node}'
+  parameters:
+    - {name: ttl, type: duration, default: 10m, min: 1m, max: 30m}
+    - {name: most, type: integer, default: 4096}
+    - {name: topic, type: choice, default: flows, choices: [flows, conntrack]}
+    - {name: whom, type: address, default: 192.0.2.1}
   approval: {veto: 2m, by: [sre]}
-  steps: [{action: conntrack.flush, with: {source: 192.0.2.1}}]
+  steps:
+    - {action: evidence.collect, with: {what: ['${param.topic}', agent]}}
+    - {action: conntrack.flush, with: {source: '${param.whom}'}}
+    - {action: conntrack.tune, with: {limit: x2, max: '${param.most}', ttl: '${param.ttl}'}}
   verify: {slo: room, window: 15s, samples: 3}
 ---
 apiVersion: netsre.dev/v1
