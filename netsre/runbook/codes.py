@@ -27,6 +27,7 @@ TRY: Final = "RUN021"
 GOES_ON: Final = "RUN022"
 DECLARED: Final = "RUN023"
 USED: Final = "RUN024"
+HANDLE: Final = "RUN025"
 
 SAME_NAME: Final = "PPL001"
 NO_HASH: Final = "PPL002"
@@ -58,6 +59,7 @@ CODES: Final = MappingProxyType(
         GOES_ON: "A run cannot go on without a step that changes something.",
         DECLARED: "A parameter of the runbook is declared with a value that it cannot have.",
         USED: "A step names a parameter that the runbook does not declare, or none names it.",
+        HANDLE: "A secret stands where the action does not take one.",
         SAME_NAME: "Two people or groups have one name, or one has a name that netsre gives.",
         NO_HASH: "The hash of a token is none, or somebody else's.",
         MEMBER: "A member of a group is no person.",

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from netsre.model.documents import Document, Json
+from netsre.runbook import handles
 
 REFERENCE: Final = re.compile(r"\$\{evidence\.([a-z][a-z0-9_]*)\}")
 
@@ -35,7 +36,10 @@ def broken(parameters: Document) -> tuple[str, ...]:
 def resolved(parameters: Document, evidence: Mapping[str, Json]) -> Document:
     """Return parameters with every reference replaced; evidence that does not have it gives the empty text.
 
-    What evidence says is never read as a reference again.
+    What evidence says is never read as a reference again, nor as the handle of a secret.
     """
     names = dict(named(parameters))
-    return {key: evidence.get(names[key], "") if key in names else value for key, value in parameters.items()}
+    return {
+        key: handles.plain(evidence.get(names[key], "")) if key in names else value
+        for key, value in parameters.items()
+    }

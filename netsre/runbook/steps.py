@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from netsre.model import literals, values
+from netsre.model import literals, values, yamltree
 from netsre.model.conditions import Condition
 from netsre.model.runbooks import Step
-from netsre.runbook import codes, conditions, loops, manner_specs, references
+from netsre.runbook import codes, conditions, handles, loops, manner_specs, references
 from netsre.runbook.actions.contract import Action, Change, Observation
 from netsre.runbook.parameters import Filler
 
@@ -153,6 +153,7 @@ class _Reader:
         if wanted is not None and not isinstance(action, Change):
             message = "is for steps that change something; what only looks is always done"
             item.wrong("if", codes.CONDITION, message)
+        _check_secrets(parameters, action)
         before, filled = len(item.findings), self.filler.fill(parameters)
         taken = action.read(filled)
         filled.end()
@@ -162,7 +163,7 @@ class _Reader:
         return Step(name, taken, wanted, manner, parameters.node)
 
     def _check_references(self, item: values.Mapping, step: Step, provided: Mapping[str, int]) -> None:
-        for key in references.broken(step.parameters):
+        for key in references.broken(handles.without(step.parameters)):
             message = f"{key} has a part of a reference; write it whole, such as ${{evidence.top_source}}"
             item.wrong("with", codes.REFERENCE, message)
         for key, name in references.named(step.parameters):
@@ -171,6 +172,19 @@ class _Reader:
         for name in () if step.condition is None else sorted(conditions.evidence(step.condition)):
             if name not in provided:
                 item.wrong("if", codes.REFERENCE, _nowhere("asks", name, provided))
+
+
+def _check_secrets(part: values.Mapping, action: Action) -> None:
+    taken = sorted(handles.taken_by(action))
+    instead = f"only in {', '.join(taken)}" if taken else "nowhere"
+    for entry in part.node.entries:
+        texts = tuple(yamltree.texts(entry.value))
+        found = handles.named(texts)
+        if any("${secret" in handles.HANDLE.sub("", text) for text in texts):
+            part.wrong(entry.key, codes.HANDLE, "has a part of a handle; write ${secret.NAME}")
+        if found and entry.key not in taken:
+            message = f"has ${{secret.{min(found)}}}, and {action.name} takes a secret {instead}"
+            part.wrong(entry.key, codes.HANDLE, message)
 
 
 def _nowhere(what: str, name: str, provided: Iterable[str]) -> str:

@@ -15,6 +15,7 @@ from netsre.adapters.alert_log import FILE_NAME as ALERT_LOG
 from netsre.adapters.alert_log import AlertLog
 from netsre.adapters.alertmanager import Alertmanager, Bounds
 from netsre.adapters.control.node import AgentNode, NoNode
+from netsre.adapters.secrets import Secrets
 from netsre.alerting.describe import Links
 from netsre.alerting.notify import Pace
 from netsre.app import tokens
@@ -225,4 +226,5 @@ def _world(house: House, store: Store, board: Board, term: Term | None) -> World
         bounds=settings.bounds,
         calendars=loaded.calendars,
         directory=loaded.directory,
+        secrets=Secrets(settings.secrets),
     )

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from netsre import conventions
+from netsre.adapters.secrets import NONE, Secrets
 from netsre.alerting.describe import Links
 from netsre.app import kill_switch
 from netsre.app.control import holding
@@ -51,6 +52,8 @@ class World:
     directory: Directory = ALONE
     """Everybody who may decide about runs."""
     vigil: Vigil = field(default_factory=Vigil)
+    secrets: Secrets = NONE
+    """For whoever carries out what an action planned: filled in last, into what goes out."""
 
     def kill_switch(self) -> KillSwitch:
         """Return what the gates need to know of the kill switch, read now."""

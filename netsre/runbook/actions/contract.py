@@ -131,6 +131,16 @@ class Observation(Action, Protocol):
 
 
 @runtime_checkable
+class TakesSecrets(Action, Protocol):
+    """An action that sends a secret along; it plans with the handle, and never sees what it stands for."""
+
+    @property
+    def secrets(self) -> frozenset[str]:
+        """Return the parameters in which `${secret.NAME}` may stand."""
+        ...
+
+
+@runtime_checkable
 class Notice(Action, Protocol):
     """An action that only tells somebody: a run may go on without it (`onFailure: continue`)."""
 

@@ -247,6 +247,7 @@ spec:
   interval: 15s
   slos: /etc/netsre/slos
   people: /etc/netsre/people.yaml
+  secrets: /etc/netsre/secrets
   runbooks: /etc/netsre/runbooks
   user: netsre
   node: here
