@@ -64,6 +64,7 @@ class HttpCaller:
             httpx.ConnectError,
             httpx.ConnectTimeout,
             httpx.UnsupportedProtocol,
+            httpx.LocalProtocolError,
             httpx.InvalidURL,
         ) as error:
             return Heard(Outcome.UNSENT, reason=_line(error))

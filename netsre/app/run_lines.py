@@ -76,7 +76,7 @@ def _said(kind: str, data: Mapping[str, object]) -> str:
         case "gates", {"gates": list(gates), "reason": reason}:
             said = _gates(gates, reason)
         case "plan", {"hash": str(name), "steps": list(steps)}:
-            said = f"{name[:_HASH]}, " + "; ".join(f"{step['step']} {_planned(step)}" for step in steps)
+            said = f"{name[:_HASH]}, " + "; ".join(_plan(steps))
         case "plan", {"kind": _}:
             said = _planned(data)
         case _, {"effect": Mapping() as effect}:
@@ -126,6 +126,18 @@ def _question(asked: Mapping[str, object]) -> str:
 def _gates(gates: Sequence[Mapping[str, object]], reason: object) -> str:
     shut = next((gate for gate in gates if not gate["passed"]), None)
     return f"accepted by {len(gates)} gates" if shut is None else f"refused, {reason}: {shut['detail']}"
+
+
+def _plan(steps: Sequence[Mapping[str, object]]) -> Iterator[str]:
+    """Yield the steps of a plan; the further rounds of a loop are a word behind its first."""
+    for step in steps:
+        match step.get("round"):
+            case {"number": 1, "first": True, "times": times}:
+                yield f"up to {times} times: {step['step']} {_planned(step)}"
+            case {"number": int(number)} if number > 1:
+                continue
+            case _:
+                yield f"{step['step']} {_planned(step)}"
 
 
 def _planned(step: Mapping[str, object]) -> str:

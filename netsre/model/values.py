@@ -135,6 +135,7 @@ class Mapping:
 
     def __init__(self, node: yamltree.MappingNode, path: str, file: str, findings: linting.Findings) -> None:
         """Wrap a node; a key that is written twice is a finding at once, and its first value counts."""
+        self.node = node
         self.path = path
         self.origin = Origin(file, node.line)
         self.findings = findings

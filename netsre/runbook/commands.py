@@ -1,7 +1,7 @@
 """What a run can be told to do next; each says which lines of the journal carrying it out writes."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from netsre.clock import Timestamp
 from netsre.model.deeds import Deed
@@ -30,6 +30,8 @@ class MakePlan:
     """Make the plan (`plan.make`) and write its line; `unanswered(-1, "", …)` when the node is silent."""
 
     evidence: Mapping[int, Document]
+    given: Mapping[str, str] = field(default_factory=dict)
+    """Parameters that the runbook is bound to first (`parameters.bound`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,8 @@ class Skip:
     step: int
     action: str
     reason: str
+    over: bool = False
+    """The loop that the step is in ends with it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,10 @@
 Whoever carries a command out writes these lines and no others; none is ever changed.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
 
 from netsre import clock
 from netsre.model import deeds
@@ -13,6 +16,7 @@ from netsre.model.effects import Standing
 from netsre.model.runbooks import JournalKind
 from netsre.runbook.approval import Opinion, Request, Word
 
+_NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 UNREACHABLE = "unreachable"
 NOT_APPLIED = "not_applied"
 NOT_UNDONE = "not_undone"
@@ -28,9 +32,10 @@ class Line:
     data: Document
 
 
-def requested(person: str, via: str, request: str) -> Line:
-    """Return that a person asked for the run by hand."""
-    return Line(JournalKind.REQUESTED, -1, "", {"person": person, "via": via, "id": request})
+def requested(person: str, via: str, request: str, given: Mapping[str, str] = _NOTHING) -> Line:
+    """Return that a person asked for the run by hand; `given` are the parameters that they chose."""
+    chosen: Document = {"set": dict(given)} if given else {}
+    return Line(JournalKind.REQUESTED, -1, "", {"person": person, "via": via, "id": request, **chosen})
 
 
 def asked(request: Request) -> Line:
@@ -87,9 +92,10 @@ def settled(step: int, action: str, standing: Standing) -> Line:
     return Line(JournalKind.OUTCOME, step, action, {"ok": True, "recovered": standing.value})
 
 
-def skipped(step: int, action: str, reason: str) -> Line:
-    """Return that a step was left out, and by which word."""
-    return Line(JournalKind.OUTCOME, step, action, {"ok": True, "skipped": reason})
+def skipped(step: int, action: str, reason: str, *, over: bool = False) -> Line:
+    """Return that a step was left out, and by which word; `over`: with all that was left of its loop."""
+    rest: Document = {"over": True} if over else {}
+    return Line(JournalKind.OUTCOME, step, action, {"ok": True, "skipped": reason, **rest})
 
 
 def left_out(step: int, action: str, reason: str, message: str) -> Line:

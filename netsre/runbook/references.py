@@ -4,10 +4,11 @@
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from netsre.model.documents import Document, Json
+from netsre.runbook import handles
 
 REFERENCE: Final = re.compile(r"\$\{evidence\.([a-z][a-z0-9_]*)\}")
 LABEL: Final = re.compile(r"\$\{labels\.([A-Za-z_][A-Za-z0-9_]*)\}")
@@ -23,7 +24,7 @@ def named(parameters: Document) -> tuple[tuple[str, str], ...]:
     return tuple(
         (key, match[1])
         for key, value in parameters.items()
-        for text in _texts(value)
+        for text in handles.texts(value)
         if (match := REFERENCE.fullmatch(text))
     )
 
@@ -33,7 +34,7 @@ def broken(parameters: Document) -> tuple[str, ...]:
     found = (
         key
         for key, value in parameters.items()
-        for text in _texts(value)
+        for text in handles.texts(value)
         if "${" in text and not is_reference(text) and LABEL.fullmatch(text) is None
     )
     return tuple(dict.fromkeys(found))
@@ -42,12 +43,12 @@ def broken(parameters: Document) -> tuple[str, ...]:
 def resolved(parameters: Document, evidence: Mapping[str, Json]) -> Document:
     """Return parameters with every reference replaced; evidence that does not have it gives the empty text.
 
-    What evidence says is never read as a reference again.
+    What evidence says is never read as a reference again, nor as the handle of a secret.
     """
 
     def fill(text: str) -> Json:
         match = REFERENCE.fullmatch(text)
-        return text if match is None else evidence.get(match[1], "")
+        return text if match is None else handles.plain(evidence.get(match[1], ""))
 
     return {key: filled(value, fill) for key, value in parameters.items()}
 
@@ -63,17 +64,3 @@ def filled(value: Json, fill: Callable[[str], Json]) -> Json:
             return tuple(filled(part, fill) for part in value)
         case _:
             return value
-
-
-def _texts(value: Json) -> Iterator[str]:
-    match value:
-        case str():
-            yield value
-        case Mapping():
-            for part in value.values():
-                yield from _texts(part)
-        case Sequence():
-            for part in value:
-                yield from _texts(part)
-        case _:
-            pass

@@ -8,7 +8,7 @@ from typing import Final
 
 from netsre import clock, conventions
 from netsre.alerting import describe, transitions
-from netsre.app import run_lines
+from netsre.app import run_lines, step_lines
 from netsre.app.control import tick
 from netsre.app.control.world import World
 from netsre.clock import Timestamp
@@ -111,3 +111,4 @@ def _effects(command: Ask) -> Iterable[str]:
     for step in command.plan.steps:
         if step.effect is not None:
             yield run_lines.effect_text(dict(deeds.write(step.effect)))
+    yield from step_lines.further(command.plan)

@@ -7,12 +7,13 @@ from typing import Final, Protocol
 
 from netsre import clock
 from netsre.adapters.http_calls import Heard, Outcome
+from netsre.adapters.secrets import NONE, UNSAFE, Secrets
 from netsre.model import urls
 from netsre.model.deeds import Call, Request
 from netsre.model.documents import Document
 from netsre.model.effects import Standing
 from netsre.runbook.actions.contract import NodeRefused, NodeUnreachable
-from netsre.runbook.actions.http_call import NOT_ALLOWED
+from netsre.runbook.actions.http_call import NOT_ALLOWED, TEXT
 
 _GONE: Final = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.GONE})
 
@@ -41,6 +42,8 @@ class Caller:
     client: Client
     allow: tuple[str, ...] = ()
     """What addresses may begin with."""
+    secrets: Secrets = NONE
+    """What stands in headers for the handles of secrets: known to nobody but the server that hears it."""
 
     def apply(self, key: str, call: Call) -> Document:
         """Make a call; raises `NodeRefused` when nothing was done, `NodeUnreachable` when nobody knows."""
@@ -82,7 +85,8 @@ class Caller:
             raise NodeRefused(
                 NOT_ALLOWED, f"{request.url} is not below automation.http.allow in the settings"
             )
-        headers = {**dict(request.headers), "Idempotency-Key": key}
+        headers = {name: self._header(name, value) for name, value in request.headers}
+        headers["Idempotency-Key"] = key
         body = request.body.encode()
         if body:
             headers["Content-Type"] = "application/json"
@@ -94,6 +98,12 @@ class Caller:
                 raise NodeUnreachable(f"{request.url} gave no answer: {heard.reason}")
             case Outcome.ANSWERED:
                 return heard
+
+    def _header(self, name: str, value: str) -> str:
+        filled = self.secrets.fill(value)
+        if TEXT.fullmatch(filled) is None:
+            raise NodeRefused(UNSAFE, f"header {name}: with its secret it is no line of ASCII characters")
+        return filled
 
 
 def expected(request: Request, status: int) -> bool:

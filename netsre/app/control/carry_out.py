@@ -19,7 +19,7 @@ from netsre.model.deeds import Deed
 from netsre.model.documents import Document
 from netsre.model.effects import Standing
 from netsre.model.runbooks import Run
-from netsre.runbook import decide, journal, plan, progress, verify
+from netsre.runbook import decide, journal, parameters, plan, progress, verify
 from netsre.runbook.actions.contract import (
     Action,
     ActionFailed,
@@ -84,8 +84,8 @@ class Hands:
 
     def _line(self, turn: Turn, command: progress.Skip | progress.Fail | progress.Sample) -> Line:
         match command:
-            case progress.Skip(step, action, reason):
-                return journal.skipped(step, action, reason)
+            case progress.Skip(step, action, reason, over):
+                return journal.skipped(step, action, reason, over=over)
             case progress.Fail(step, action, reason, message):
                 return journal.failed(step, action, reason, message)
             case progress.Sample(verification, since):
@@ -133,11 +133,10 @@ class Hands:
                 return self._replan(turn, command)
 
     def _make_plan(self, turn: Turn, command: progress.MakePlan) -> Run:
-        runbook, views = self.world.runbooks[turn.run.runbook], self.world.sight
+        actions, views = self.world.actions, self.world.sight
+        runbook = parameters.bound(self.world.runbooks[turn.run.runbook], command.given, actions)
         try:
-            made = plan.make(
-                runbook, self._subject(turn), command.evidence, views, careful(self.world.actions)
-            )
+            made = plan.make(runbook, self._subject(turn), command.evidence, views, careful(actions))
         except NodeUnreachable as error:
             return self._note(turn.run, journal.unanswered(-1, "", str(error)))
         return self._write(turn, command, made.line())

@@ -17,6 +17,7 @@ from netsre.adapters.alert_log import AlertLog
 from netsre.adapters.alertmanager import Alertmanager, Bounds
 from netsre.adapters.control.node import AgentNode, NoNode
 from netsre.adapters.http_calls import HttpCaller
+from netsre.adapters.secrets import Secrets
 from netsre.alerting.describe import Links
 from netsre.alerting.notify import Pace
 from netsre.app import tokens
@@ -237,7 +238,7 @@ def _world(house: House, store: Store, board: Board, term: Term | None) -> World
         directory=loaded.directory,
         outside=Outside(
             Silencer(tuple(house.clients), SystemClock()),
-            Caller(house.caller or Nobody(), settings.bounds.http_allow),
+            Caller(house.caller or Nobody(), settings.bounds.http_allow, Secrets(settings.secrets)),
             fence.leads,
         ),
     )

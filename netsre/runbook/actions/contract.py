@@ -170,6 +170,26 @@ class Observation(Action, Protocol):
 
 
 @runtime_checkable
+class TakesSecrets(Action, Protocol):
+    """An action that sends a secret along; it plans with the handle, and never sees what it stands for."""
+
+    @property
+    def secrets(self) -> frozenset[str]:
+        """Return the parameters in which `${secret.NAME}` may stand."""
+        ...
+
+
+@runtime_checkable
+class Notice(Action, Protocol):
+    """An action that only tells somebody: a run may go on without it (`onFailure: continue`)."""
+
+    @property
+    def tells(self) -> bool:
+        """Return True: what it does changes no node."""
+        ...
+
+
+@runtime_checkable
 class Change(Action, Protocol):
     """An action that changes a node: it says exactly what it would do, and the engine has the node do it."""
 

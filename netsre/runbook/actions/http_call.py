@@ -13,7 +13,7 @@ from netsre.model import urls, values
 from netsre.model.deeds import Call, Deed, Request
 from netsre.model.documents import Document, Json, canonical
 from netsre.model.samples import labels
-from netsre.runbook import codes
+from netsre.runbook import codes, handles
 from netsre.runbook.actions.contract import ActionRefused, Subject, Views
 from netsre.runbook.actions.labels import bound
 
@@ -41,6 +41,10 @@ class HttpCall:
     allow: tuple[str, ...] = ()
     """What addresses may begin with; nothing is called without."""
     name: str = "http.call"
+    secrets: frozenset[str] = frozenset({"headers", "look", "undo"})
+    """Where `${secret.NAME}` may stand: in the headers of each request."""
+    tells: bool = True
+    """It changes no node: a run may go on without it."""
 
     def read(self, parameters: values.Mapping) -> Document | None:
         """Take `url`, `method`, `headers`, `body`, `expect`, `timeout`, and the calls `look` and `undo`."""
@@ -121,9 +125,11 @@ def _headers(part: values.Mapping) -> dict[str, str] | None:
     for name, value in pairs.items():
         if HEADER.fullmatch(name) is None or name.lower() in _OURS:
             headers.wrong(name, codes.PARAMETER, "is no header that can be set")
-        elif TEXT.fullmatch(value) is None:
+        elif TEXT.fullmatch(value) is None or "${" in handles.HANDLE.sub("", value):
             headers.wrong(
-                name, codes.PARAMETER, "has a value that is no line of at most 500 ASCII characters"
+                name,
+                codes.PARAMETER,
+                "has a value that is no line of at most 500 ASCII characters, or a reference",
             )
     if len(pairs) > MOST_HEADERS:
         part.wrong("headers", codes.PARAMETER, f"are more than {MOST_HEADERS}")
@@ -150,6 +156,8 @@ def _json(value: values.Value) -> Json:
         case values.Sequence():
             return tuple(_json(item) for item in value)
         case values.Scalar():
+            if handles.named(value.value):
+                value.wrong(codes.HANDLE, "has a secret, which only a header takes")
             return value.json()
 
 

@@ -35,6 +35,8 @@ class SilenceAlerts:
     """The action."""
 
     name: str = "alertmanager.silence"
+    tells: bool = True
+    """It changes no node: a run may go on without it."""
 
     def read(self, parameters: values.Mapping) -> Document | None:
         """Take `matchers`, `ttl` and `comment`."""

@@ -91,12 +91,15 @@ class MemoryServer:
     undone: list[str] = field(default_factory=list)
     answers: int = 200
     bodies: list[bytes] = field(default_factory=list)
+    shown: list[str] = field(default_factory=list)
+    """The tokens of all requests."""
 
     def send(self, method: str, url: str, headers: Mapping[str, str], body: bytes, seconds: float) -> Heard:
         """Do what is asked; a key that is known is one that was done."""
         del url, seconds
         lost = Heard(Outcome.UNKNOWN, reason="no answer")
         key = headers["Idempotency-Key"]
+        self.shown.append(headers.get("Authorization", ""))
 
         def answer() -> Heard:
             if self.answers != 200:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from netsre import clock
+from netsre.adapters.secrets import Secrets
 from netsre.app.control.calling import Caller
 from netsre.app.control.reach import Outside, Reach
 from netsre.app.control.silencing import Silencer
@@ -213,6 +214,41 @@ def test_what_is_sent_has_values_by_structure(bench: Bench) -> None:
     made.live()
 
     assert made.server.bodies == [b'{"node":"a","source":"10.0.0.9"}']
+
+
+def test_a_secret_is_sent_and_is_nowhere_else(bench: Bench, tmp_path: pathlib.Path) -> None:
+    """Not in the journal, the plan, the audit, or any other row of the store."""
+    directory = tmp_path / "secrets"
+    directory.mkdir(mode=0o700)
+    (directory / "tools").write_text("pass-w0rd\n")
+    (directory / "tools").chmod(0o600)
+    step = Step("http.call", {**CALL, "headers": {"Authorization": "Bearer ${secret.tools}"}})
+    made = bench.ground(book(step))
+    calls = replace(made.lab.outside.calls, secrets=Secrets(directory))
+    made.lab.outside = replace(made.lab.outside, calls=calls)
+
+    assert made.live()[0].runs == (HELPS,)
+    assert made.server.shown == ["Bearer pass-w0rd"]
+    stored = b"".join(path.read_bytes() for path in made.lab.directory.iterdir() if path.is_file())
+    assert b"${secret.tools}" in stored
+    assert b"pass-w0rd" not in stored
+
+
+@pytest.mark.parametrize(("content", "word"), [(None, "secret_missing"), ("pä", "secret_unsafe")])
+def test_a_secret_that_cannot_be_sent_fails_the_step(
+    bench: Bench, tmp_path: pathlib.Path, content: str | None, word: str
+) -> None:
+    """Nothing is asked, and the run says so."""
+    tmp_path.chmod(0o700)
+    if content is not None:
+        (tmp_path / "tools").write_text(content)
+        (tmp_path / "tools").chmod(0o600)
+    made = bench.ground(book(Step("http.call", {**CALL, "headers": {"X": "${secret.tools}"}})))
+    calls = replace(made.lab.outside.calls, secrets=Secrets(tmp_path))
+    made.lab.outside = replace(made.lab.outside, calls=calls)
+
+    assert made.live()[0].runs == (("failed", word),)
+    assert made.server.shown == []
 
 
 def test_an_address_that_the_settings_do_not_allow_refuses_the_plan(bench: Bench) -> None:

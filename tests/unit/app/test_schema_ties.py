@@ -60,6 +60,7 @@ BEYOND_INLINE: Final = frozenset(
         "slo: headroom", "runbook: reboot", "${evidence.top_sources}", "[conntrack]", "{nodes}",
         # Sums, and what two values mean together.
         "window: 2m", "within: 2h", "ttl: 2h", "{limit: x2, max: 9, ttl: 2d}",
+        "samples: 4, need: 2", "samples: 3, need: 4",
         "{limit: 2000, max: 1000, ttl: 1h}", "duration: 11m", "duration: 90500ms", "detected: 4m",
         "verified: 39s", "veto: 30s", "mode: propose, timeout: 2d",
         # Whom a file of people names.

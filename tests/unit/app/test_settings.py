@@ -233,3 +233,17 @@ def test_a_command_about_a_database_is_about_one(monkeypatch: pytest.MonkeyPatch
     assert settings.database(None, "/data") is None
     with pytest.raises(BadInput, match="two places of a database"):
         settings.database("postgresql://option/x", "/data")
+
+
+def test_secrets_have_a_directory_only_where_one_is_named(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The environment before the file."""
+    file = tmp_path / "kept.yaml"
+    file.write_text(FILE.replace("interval: 30s", "secrets: /etc/netsre/secrets"))
+
+    assert settings.settings(settings.Options()).secrets is None
+    asked = settings.Options(config=str(file))
+    assert settings.settings(asked).secrets == pathlib.Path("/etc/netsre/secrets")
+    monkeypatch.setenv("NETSRE_SECRETS", "/run/secrets")
+    assert settings.settings(asked).secrets == pathlib.Path("/run/secrets")

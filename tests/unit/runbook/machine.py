@@ -123,8 +123,8 @@ class Machine:
         command: progress.Skip | progress.Fail | progress.Settle | progress.SettleUndo | progress.Sample,
     ) -> Line:
         match command:
-            case progress.Skip(step, action, reason):
-                return journal.skipped(step, action, reason)
+            case progress.Skip(step, action, reason, over):
+                return journal.skipped(step, action, reason, over=over)
             case progress.Fail(step, action, reason, message):
                 return journal.failed(step, action, reason, message)
             case progress.Sample(wanted, since):

@@ -29,7 +29,8 @@ def planned(parameters: Document, *, allow: str = URL) -> Call:
 def test_a_call_is_read_with_what_was_written_as_json() -> None:
     """What stands in quotes is a text; without, it may be a number or a truth value."""
     step = (
-        f"{{action: http.call, with: {{url: {URL}, headers: {{X-Team: net}}, timeout: 2s, expect: [202], "
+        f"{{action: http.call, with: {{url: {URL}, headers: {{X-Team: 'net ${{secret.x}}'}}, timeout: 2s, "
+        "expect: [202], "
         "body: {n: 5, t: '5', yes: true, list: [a, -1], deep: {node: '${labels.node}'}}}}"
     )
     taken = read(with_step(step)).steps[-1]
@@ -37,7 +38,7 @@ def test_a_call_is_read_with_what_was_written_as_json() -> None:
     assert taken.parameters == {
         "url": URL,
         "method": "POST",
-        "headers": {"X-Team": "net"},
+        "headers": {"X-Team": "net ${secret.x}"},
         "body": {"n": 5, "t": "5", "yes": True, "list": ("a", -1), "deep": {"node": "${labels.node}"}},
         "expect": (202,),
         "timeout": 2_000,
@@ -65,6 +66,10 @@ def test_a_call_is_read_with_what_was_written_as_json() -> None:
         ("{url: 'https://x/', body: {a: 1.5}}", "spec.steps[3].with.body.a '1.5' is not a whole number"),
         ("{url: 'https://x/', body: {a: 'x ${labels.node}'}}", "RUN010 spec.steps[3].with body has a part"),
         ("{url: 'https://x/', body: {a: ['${evidence.x}']}}", "RUN010 spec.steps[3].with body refers to"),
+        ("{url: 'https://x/', body: {a: '${secret.x}'}}", "RUN025 spec.steps[3].with.body has ${secret.x}"),
+        ("{url: 'https://x/', undo: {url: 'https://x/', body: ['${secret.x}']}}", "RUN025 spec.steps[3]"),
+        ("{url: 'https://x/', headers: {A: '${labels.node}'}}", "RUN003 spec.steps[3].with.headers.A has a"),
+        ("{url: 'https://x/', headers: {A: '${evidence.x}'}}", "RUN003 spec.steps[3].with.headers.A has a"),
         ("{url: 'https://x/', look: {url: y}}", "RUN043 spec.steps[3].with.look.url is no plain address"),
         (
             "{url: 'https://x/', look: {url: 'https://x/', body: 1}}",

@@ -102,7 +102,13 @@ def read(journal: Iterable[JournalEntry], plan: Plan | None) -> list[Told]:
                 told.gates = entry.data
             case _:
                 pass
-    return [steps[number] for number in sorted(steps)]
+    return [steps[number] for number in sorted(steps) if _reached(steps[number])]
+
+
+def _reached(told: Told) -> bool:
+    """Tell whether a step is to be shown: of the further rounds of a loop only those that came."""
+    loop = None if told.planned is None else told.planned.manner.round
+    return loop is None or loop.number == 1 or told.begun is not None or told.outcome is not None
 
 
 def view(told: Told, released: Timestamp | None, now: Timestamp, *, over: bool) -> StepView:

@@ -120,7 +120,7 @@ def _run(run: Run, told: Sequence[Told], facts: Facts) -> shapes.RunStory:
         requested_by=told_of.owner or None,
         approval=wire.approval(told_of),
         steps=[steps.view(step, facts.released_at(step.key), facts.now, over=run.ended) for step in told],
-        verify=None if plan is None or plan.verify is None else plan.verify.slo,
+        verify=None if plan is None or plan.verify is None else plan.verify.proof,
         samples=[_sample(entry) for entry in journal if entry.kind is JournalKind.SAMPLE],
         notes=[_note(entry) for entry in journal if entry.kind is JournalKind.NOTE],
     )
