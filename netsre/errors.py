@@ -32,6 +32,7 @@ NetsreError                 something a person can act on; one line: thing, valu
 ├── LabRefused              the lab said no, with a word, and did nothing
 ├── MessageUnreadable       a stored message is not of this version; it stays, and is tried again
 ├── NodeRefused             the node said no, with a word, and did nothing
+│   └── LeftOut             nothing was done, and nothing depends on it; the run goes on without
 └── Refused                 the controller understood a request, and said no
 """
 

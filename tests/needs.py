@@ -95,6 +95,7 @@ NEEDS: Final[Mapping[str, Probe]] = MappingProxyType(
                 "unshare",
                 "nsenter",
                 "cc",
+                "openssl",
             )
         },
     }

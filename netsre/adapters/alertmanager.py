@@ -9,10 +9,11 @@ import json
 import math
 import ssl
 import urllib.parse
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Final
 
 import httpx
@@ -21,11 +22,13 @@ from netsre.model.documents import Document, canonical
 
 _ALERTS: Final = "/api/v2/alerts"
 _SILENCES: Final = "/api/v2/silences"
+_SILENCE: Final = "/api/v2/silence/"
 _READY: Final = "/-/ready"
 _LONGEST_REASON: Final = 300
 _WHILE_SOMEBODY_WAITS: Final = 5.0
 """Seconds; a command gives up on the controller after twice as many."""
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+_NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class Result(StrEnum):
@@ -48,7 +51,11 @@ class Answer:
     reason: str = ""
     """One line; empty when there is nothing to say."""
     alerts: tuple[object, ...] = ()
-    """The alerts that it has, as JSON values, where that was the question."""
+    """The alerts, or silences, that it has, as JSON values, where that was the question."""
+
+
+_Judge = Callable[[int, bytes], Answer]
+"""Makes an answer of status and body."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +92,20 @@ class Alertmanager:
 
     def post(self, alerts: Sequence[Document]) -> Answer:
         """Tell of alerts, each in the form of API v2."""
-        return asyncio.run(self._bounded("POST", _ALERTS, {}, canonical(alerts).encode()))
+        return asyncio.run(self._bounded("POST", _ALERTS, _taken, body=canonical(alerts).encode()))
 
     def silence(self, silence: Document) -> Answer:
         """Ask for a silence, in the form of API v2; a person waits for the answer."""
         body = canonical(silence).encode()
-        return asyncio.run(self._bounded("POST", _SILENCES, {}, body, most=_WHILE_SOMEBODY_WAITS))
+        return self._at_once("POST", _SILENCES, _taken, body)
+
+    def silences(self) -> Answer:
+        """Ask for the silences that it has, those that are over as well."""
+        return self._at_once("GET", _SILENCES, _listed)
+
+    def expire(self, silence_id: str) -> Answer:
+        """Have a silence end now."""
+        return self._at_once("DELETE", _SILENCE + urllib.parse.quote(silence_id, safe=""), _judged)
 
     def alerts(self, receiver: str) -> Answer:
         """Ask for the alerts that fire and are neither silenced nor inhibited.
@@ -99,27 +114,44 @@ class Alertmanager:
         """
         flags = dict.fromkeys(("silenced", "inhibited", "unprocessed"), "false")
         asked = {"active": "true", **flags, **({"receiver": receiver} if receiver else {})}
-        return asyncio.run(self._bounded("GET", _ALERTS, asked))
+        return asyncio.run(self._bounded("GET", _ALERTS, _listed, asked))
 
     def ready(self) -> Answer:
         """Ask whether it is there."""
-        return asyncio.run(self._bounded("GET", _READY, {}))
+        return asyncio.run(self._bounded("GET", _READY, _judged))
+
+    def _at_once(self, method: str, path: str, judge: _Judge, body: bytes = b"") -> Answer:
+        """Ask for what somebody waits for."""
+        return asyncio.run(self._bounded(method, path, judge, body=body, most=_WHILE_SOMEBODY_WAITS))
 
     async def _bounded(
-        self, method: str, path: str, asked: Mapping[str, str], body: bytes = b"", most: float = math.inf
+        self,
+        method: str,
+        path: str,
+        judge: _Judge,
+        asked: Mapping[str, str] = _NOTHING,
+        *,
+        body: bytes = b"",
+        most: float = math.inf,
     ) -> Answer:
         seconds = min(self._bounds.total_seconds, most)
         try:
             async with asyncio.timeout(seconds):
-                return await self._request(method, path, asked, body)
+                status, answered = await self._request(method, path, asked, body)
         except TimeoutError:
             return Answer(Result.UNREACHABLE, f"no whole answer within {seconds:g} s")
         except httpx.TimeoutException as error:
             return Answer(Result.UNREACHABLE, f"no answer in time ({type(error).__name__})")
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             return Answer(Result.UNREACHABLE, _line(str(error) or type(error).__name__))
+        if len(answered) > self._bounds.body_bytes:
+            return Answer(Result.FAILED, f"answered more than {self._bounds.body_bytes} bytes")
+        return judge(status, answered)
 
-    async def _request(self, method: str, path: str, asked: Mapping[str, str], body: bytes) -> Answer:
+    async def _request(
+        self, method: str, path: str, asked: Mapping[str, str], body: bytes
+    ) -> tuple[int, bytes]:
+        """Return status and body, which is cut off where it is larger than it may be."""
         timeout = httpx.Timeout(self._bounds.total_seconds, connect=self._bounds.connect_seconds)
         headers = {"Content-Type": "application/json"} if body else {}
         async with (
@@ -132,10 +164,8 @@ class Alertmanager:
             async for chunk in response.aiter_bytes():
                 answered += chunk
                 if len(answered) > self._bounds.body_bytes:
-                    return Answer(Result.FAILED, f"answered more than {self._bounds.body_bytes} bytes")
-        if path == _READY:
-            return _judged(response.status_code, bytes(answered))
-        return (_taken if method == "POST" else _listed)(response.status_code, bytes(answered))
+                    break
+        return response.status_code, bytes(answered)
 
 
 def _taken(status: int, body: bytes) -> Answer:
@@ -155,7 +185,7 @@ def _listed(status: int, body: bytes) -> Answer:
     if answer.result is not Result.ACCEPTED:
         return answer
     if not isinstance(found, list):
-        return Answer(Result.FAILED, "answered what is no list of alerts")
+        return Answer(Result.FAILED, "answered what is no list")
     return Answer(Result.ACCEPTED, alerts=tuple(found))
 
 

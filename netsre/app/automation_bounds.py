@@ -3,7 +3,7 @@
 from typing import Final
 
 from netsre import clock
-from netsre.model import linting, values
+from netsre.model import linting, urls, values
 from netsre.model.holds import USUAL, Bounds
 
 MOST_STORM: Final = 100
@@ -16,7 +16,7 @@ def read(spec: values.Mapping) -> Bounds:
     part = spec.mapping("automation", required=False)
     if part is None:
         return USUAL
-    changes, storm = part.mapping("changes", required=False), part.mapping("storm", required=False)
+    changes, storm, http = (part.mapping(key, required=False) for key in ("changes", "storm", "http"))
     found = Bounds(
         _count(changes, "perTenMinutes", USUAL.per_ten_minutes),
         _count(changes, "perHour", USUAL.per_hour),
@@ -25,11 +25,23 @@ def read(spec: values.Mapping) -> Bounds:
         _length(storm, "hold", USUAL.storm_hold, _LONGEST),
         _length(part, "oscillation", USUAL.oscillation, _LONGEST),
         _length(part, "quarantine", USUAL.quarantine, _LONGEST_QUARANTINE),
+        _prefixes(http),
     )
-    for mapping in (changes, storm, part):
+    for mapping in (changes, storm, http, part):
         if mapping is not None:
             mapping.end()
     return found
+
+
+def _prefixes(part: values.Mapping | None) -> tuple[str, ...]:
+    """Take what addresses of calls may begin with."""
+    listed = None if part is None else part.sequence("allow")
+    found = () if listed is None else listed.scalars()
+    for scalar in found:
+        problem = urls.problem(scalar.value, urls.PREFIX)
+        if problem is not None:
+            scalar.wrong(linting.CHOICE, problem)
+    return tuple(scalar.value for scalar in found)
 
 
 def _count(part: values.Mapping | None, key: str, usual: int, most: int | None = None) -> int:

@@ -29,6 +29,8 @@ def read_runs(document: object) -> tuple[str, ...]:
 
 def effect_text(effect: Mapping[str, object]) -> str:
     """Return an effect in a few words: its kind, and everything that makes it exact."""
+    if effect["kind"] == "http_call":
+        return _call_text(effect)
     said = [str(effect["kind"])]
     for key, value in effect.items():
         if key == "kind":
@@ -36,6 +38,13 @@ def effect_text(effect: Mapping[str, object]) -> str:
         shown = clock.duration_text(value) if key in _LENGTHS and isinstance(value, int) else _shown(value)
         said.append(f"{key}={shown}")
     return " ".join(said)
+
+
+def _call_text(effect: Mapping[str, object]) -> str:
+    request, undo = effect["request"], effect["undo"]
+    sent = [str(request[key]) for key in ("method", "url", "body")] if isinstance(request, Mapping) else []
+    back = f"undone by {undo['method']} {undo['url']}" if isinstance(undo, Mapping) else "cannot be undone"
+    return " ".join(["http_call", *filter(None, sent), f"({back})"])
 
 
 def _unreadable() -> SourceUnreachable:
@@ -69,7 +78,7 @@ def _said(kind: str, data: Mapping[str, object]) -> str:
         case "gates", {"gates": list(gates), "reason": reason}:
             said = _gates(gates, reason)
         case "plan", {"hash": str(name), "steps": list(steps)}:
-            said = f"{name[:_HASH]}, " + "; ".join(f"{step['step']} {_planned(step)}" for step in steps)
+            said = f"{name[:_HASH]}, " + "; ".join(_plan(steps))
         case "plan", {"kind": _}:
             said = _planned(data)
         case _, {"effect": Mapping() as effect}:
@@ -119,6 +128,18 @@ def _question(asked: Mapping[str, object]) -> str:
 def _gates(gates: Sequence[Mapping[str, object]], reason: object) -> str:
     shut = next((gate for gate in gates if not gate["passed"]), None)
     return f"accepted by {len(gates)} gates" if shut is None else f"refused, {reason}: {shut['detail']}"
+
+
+def _plan(steps: Sequence[Mapping[str, object]]) -> Iterator[str]:
+    """Yield the steps of a plan; the further rounds of a loop are a word behind its first."""
+    for step in steps:
+        match step.get("round"):
+            case {"number": 1, "first": True, "times": times}:
+                yield f"up to {times} times: {step['step']} {_planned(step)}"
+            case {"number": int(number)} if number > 1:
+                continue
+            case _:
+                yield f"{step['step']} {_planned(step)}"
 
 
 def _planned(step: Mapping[str, object]) -> str:

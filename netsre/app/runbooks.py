@@ -1,19 +1,17 @@
 """What `netsre runbook` reads from files."""
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
 from netsre import clock
-from netsre.app import resources, service_levels
+from netsre.app import resources, service_levels, step_lines
 from netsre.errors import BadInput, Finding, SpecErrors
 from netsre.model import gamedays, linting, literals, maintenance, specs
 from netsre.model.directory import ALONE, Directory
-from netsre.model.documents import Json
 from netsre.model.runbooks import Runbook, Veto
-from netsre.runbook import conditions, parsing, people_files
+from netsre.runbook import conditions, parameters, parsing, people_files
 from netsre.runbook.actions.catalogue import ACTIONS
 
 _SUFFIXES: Final = (".yaml", ".yml")
@@ -104,20 +102,16 @@ def describe(book: Runbook) -> dict[str, Any]:
         "max_targets": limits.max_targets,
         "min_healthy": f"{limits.min_healthy}%",
         **_gates(book),
-        "steps": [
-            {
-                "action": step.action,
-                "with": step.parameters,
-                "if": None if step.condition is None else conditions.text(step.condition),
-            }
-            for step in book.steps
-        ],
+        "parameters": [parameters.write(one) for one in book.parameters],
+        "steps": [step_lines.describe(step) for step in book.steps],
         "verify": None
         if verify is None
         else {
-            "slo": verify.slo,
+            "slo": verify.slo or None,
+            "query": None if verify.query is None else str(verify.query),
             "window": clock.duration_text(verify.window),
             "samples": verify.samples,
+            "need": verify.needed,
             "within": clock.duration_text(verify.within),
             "no_data": verify.no_data,
         },
@@ -161,13 +155,15 @@ def lines(book: Runbook) -> Iterator[tuple[str, str]]:
     often = f"cooldown {said['cooldown']} on each target, at most {said['per_hour']} runs an hour"
     yield "limits", f"{often} and {targets} at a time, {said['min_healthy']} of the others healthy"
     yield from _further_limits(book)
-    for number, step in enumerate(said["steps"]):
-        given = {key: _length(value) if key == "ttl" else value for key, value in step["with"].items()}
-        text = f"{number} {step['action']} {_flow(given)}"
-        yield "" if number else "steps", text + (f", only if {step['if']}" if step["if"] else "")
+    for number, parameter in enumerate(book.parameters):
+        yield "" if number else "parameters", step_lines.parameter(parameter)
+    for number, text in enumerate(step_lines.lines(book)):
+        yield "" if number else "steps", text
     if (verify := said["verify"]) is None:
         return
-    proof = f"{verify['slo']}: {verify['samples']} samples in a row, each over {verify['window']}"
+    need = "" if verify["need"] == verify["samples"] else f"{verify['need']} of "
+    what = verify["slo"] or verify["query"]
+    proof = f"{what}: {need}{verify['samples']} samples in a row, each over {verify['window']}"
     yield "verify", f"{proof}, within {verify['within']} of the last change; no data is {verify['no_data']}"
     yield "onFailure", book.on_failure
 
@@ -209,23 +205,6 @@ def _approval(book: Runbook) -> str:
 
 def _chosen(paths: Sequence[str | Path]) -> list[Path]:
     return [Path(path) for path in paths] or [resources.directory("runbooks")]
-
-
-def _length(value: Json) -> Json:
-    return clock.duration_text(value) if isinstance(value, int) else value
-
-
-def _flow(value: Json) -> str:
-    """Return a value as one would write it in the file, on one line."""
-    match value:
-        case Mapping():
-            return "{" + ", ".join(f"{key}: {_flow(inner)}" for key, inner in value.items()) + "}"
-        case str():
-            return value
-        case Sequence():
-            return "[" + ", ".join(map(_flow, value)) + "]"
-        case _:
-            return json.dumps(value)
 
 
 def _list(book: Runbook) -> Iterator[str]:

@@ -95,6 +95,8 @@ class Settings:
     parent_pid: int | None
     bounds: Bounds = USUAL
     """What all runbooks share."""
+    secrets: Path | None = None
+    """The directory of what runbooks name as `${secret.NAME}`."""
 
 
 def settings(options: Options, defaults: Options = Options()) -> Settings:
@@ -113,7 +115,6 @@ def settings(options: Options, defaults: Options = Options()) -> Settings:
     interval = first(options.interval, "NETSRE_INTERVAL", "interval", defaults.interval or "15s")
     slos = options.slos or _one(written.get("slos"))
     runbooks = options.runbooks or _one(written.get("runbooks"))
-    people = options.people or _one(written.get("people"))
     url = first(options.external_url, "NETSRE_EXTERNAL_URL", "externalUrl", f"http://{listen}")
     return Settings(
         data_dir=Path(first(options.data_dir, "NETSRE_DATA_DIR", "dataDir", _usual_data_dir(defaults))),
@@ -125,7 +126,7 @@ def settings(options: Options, defaults: Options = Options()) -> Settings:
         interval=_interval(interval),
         slos=tuple(Path(path) for path in slos) or (resources.directory("slos"),),
         runbooks=tuple(Path(path) for path in runbooks) or (resources.directory("runbooks"),),
-        people=tuple(Path(path) for path in people),
+        people=tuple(Path(path) for path in options.people or _one(written.get("people"))),
         alertmanagers=tuple(
             _url("--alertmanager", url) for url in options.alertmanagers or _one(written.get("alertmanager"))
         ),
@@ -136,6 +137,7 @@ def settings(options: Options, defaults: Options = Options()) -> Settings:
         external_url=_url("--external-url", url),
         parent_pid=options.parent_pid,
         bounds=bounds,
+        secrets=_path(first(None, "NETSRE_SECRETS", "secrets", "")),
     )
 
 
@@ -279,6 +281,7 @@ def _file(path: str | None) -> tuple[dict[str, str], Bounds]:
                 "slos",
                 "runbooks",
                 "people",
+                "secrets",
                 "user",
                 "node",
                 "externalUrl",

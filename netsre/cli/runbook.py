@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TextIO
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import click
 
@@ -125,11 +125,13 @@ def _count(number: int, what: str) -> str:
 @click.option("--controller", metavar="URL", help="The controller (default: http://127.0.0.1:8600).")
 @click.option("--data-dir", metavar="DIR", help="Where the token is (default: where the controller says).")
 @click.option("--exit-code", is_flag=True, help="Exit 1 unless the runbook would act.")
+@runbook_words.SET
 @_JSON
-def plan(
+def plan(  # noqa: PLR0913 - options of a command
     name: str,
     *,
     alert: TextIO,
+    chosen: tuple[str, ...],
     controller: str | None,
     data_dir: str | None,
     exit_code: bool,
@@ -146,13 +148,15 @@ def plan(
     from netsre.clock import SystemClock  # noqa: PLC0415
     from netsre.errors import BadInput  # noqa: PLC0415
 
+    wanted = runbook_words.pairs(chosen)
     try:
         text = alert.read()
     except UnicodeDecodeError as error:
         raise BadInput(f"alert {alert.name}: it is no UTF-8 text") from error
     given = given_alert.read(text, SystemClock().now())
     path = f"/api/v1/runbooks/{quote(name, safe='', errors='surrogateescape')}/plan"
-    document = request.send(controller, data_dir, path, given)
+    query = urlencode([("set", f"{key}={value}") for key, value in wanted.items()])
+    document = request.send(controller, data_dir, f"{path}?{query}" if query else path, given)
     if as_json:
         click.echo(json.dumps(document))
     else:

@@ -34,7 +34,9 @@ def _parts(document: Any) -> Iterator[Table | Text]:  # noqa: ANN401 - JSON
     yield _gates(document["gates"])
     if document["plan"] is not None:
         yield _steps(document["plan"]["steps"])
-        yield Text(f"plan {document['plan']['hash']}")
+        given = document["plan"].get("parameters", {})
+        with_them = f" with {', '.join(f'{key}={value}' for key, value in given.items())}" if given else ""
+        yield _text(f"plan {document['plan']['hash']}{with_them}")
 
 
 def _gates(gates: list[Mapping[str, Any]]) -> Table:
@@ -54,16 +56,21 @@ def _gates(gates: list[Mapping[str, Any]]) -> Table:
 def _steps(steps: list[Mapping[str, Any]]) -> Table:
     table = Table("step", "does", "effect", box=None, pad_edge=False)
     for step in steps:
-        effect = step["effect"]
-        said = (
-            run_lines.effect_text(effect)
-            if effect
-            else " ".join(str(step[key]) for key in ("reason", "message")).strip()
-        )
+        said = _said(step)
         if step["if"]:
             said = f"only if {step['if']}: {said}"
         table.add_row(_text(f"{step['step']} {step['action']}"), _text(step["kind"]), _text(said))
     return table
+
+
+def _said(step: Mapping[str, Any]) -> str:
+    if step["effect"]:
+        return run_lines.effect_text(step["effect"])
+    loop = step.get("round")
+    if step["kind"] == "later":
+        where = f"round {loop['number']} of {loop['times']}, " if loop else ""
+        return f"{where}by what is seen then"
+    return " ".join(str(step[key]) for key in ("reason", "message")).strip()
 
 
 def _text(value: object) -> Text:

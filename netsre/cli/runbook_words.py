@@ -1,7 +1,7 @@
 """`netsre runbook approve|deny|cancel|run`: what people say about runs, and a run by hand."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TextIO
 from urllib.parse import quote
 
@@ -17,6 +17,26 @@ _PLAN = click.option(
     "--plan", default="", metavar="HASH", help="Only if it asks about this plan (12 digits are enough)."
 )
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+
+
+def pairs(given: Iterable[str]) -> dict[str, str]:
+    """Return what `--set` says; raises `UsageError`."""
+    found: dict[str, str] = {}
+    for text in given:
+        name, sign, value = text.partition("=")
+        if not sign or not name or name in found:
+            raise click.UsageError(f"--set {text!r}: write each parameter once, as NAME=VALUE")
+        found[name] = value
+    return found
+
+
+SET = click.option(
+    "--set",
+    "chosen",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Another value for a parameter of the runbook.",
+)
 _DONE = {"approve": "approved", "deny": "denied", "cancel": "cancelled"}
 
 
@@ -68,10 +88,11 @@ def cancel(run_id: str, **said: Any) -> None:
 @click.option(
     "--alert", type=click.File(encoding="utf-8"), metavar="FILE", help="For this alert, as JSON; - is stdin."
 )
+@SET
 @_CONTROLLER
 @_DATA_DIR
 @_JSON
-def run(name: str, *, node: str | None, alert: TextIO | None, **said: Any) -> None:
+def run(name: str, *, node: str | None, alert: TextIO | None, chosen: tuple[str, ...], **said: Any) -> None:
     """Begin a run by hand, through all gates.
 
     It is for an alert that fires; without --node and --alert for the only one
@@ -83,6 +104,8 @@ def run(name: str, *, node: str | None, alert: TextIO | None, **said: Any) -> No
     from netsre.errors import BadInput  # noqa: PLC0415
 
     wish: dict[str, Any] = {} if node is None else {"node": node}
+    if chosen:
+        wish["set"] = pairs(chosen)
     if alert is not None:
         try:
             text = alert.read()

@@ -13,9 +13,9 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A value of the alert: `labels.x`, `annotations.x` or `state`; an absent one is the empty text."""
+    """`labels.x`, `annotations.x` or `state` of the alert, or `evidence.x`; empty where it is absent."""
 
-    root: Literal["labels", "annotations", "state"]
+    root: Literal["labels", "annotations", "state", "evidence"]
     name: str = ""
 
 

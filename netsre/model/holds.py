@@ -28,6 +28,8 @@ class Bounds:
     """Milliseconds within which a field does not go back to a value that it had."""
     quarantine: int = clock.DAY
     """Milliseconds for which a value that did not help is not chosen again."""
+    http_allow: tuple[str, ...] = ()
+    """What the addresses of HTTP calls may begin with; empty: none is made."""
 
 
 USUAL: Final = Bounds()

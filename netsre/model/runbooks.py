@@ -1,15 +1,18 @@
 """Runbooks as people write them, their runs, and the journal of a run."""
 
 from dataclasses import dataclass
+from decimal import Decimal
 from enum import StrEnum
 from typing import Final, Literal
 
 from netsre.clock import Timestamp
+from netsre.model.alert_rules import Comparison
 from netsre.model.alerts import AlertState
 from netsre.model.conditions import Condition
 from netsre.model.documents import Document
-from netsre.model.levels import Origin
+from netsre.model.levels import Origin, Selector
 from netsre.model.samples import Labels
+from netsre.model.yamltree import MappingNode
 
 Mode = Literal["observe", "propose", "veto", "auto"]
 """Who decides about a change: nobody makes one, people say yes, people may say no, the runbook itself."""
@@ -70,6 +73,74 @@ class Veto:
 
 
 @dataclass(frozen=True, slots=True)
+class Retry:
+    """How often a step that failed is tried again."""
+
+    times: int
+    """After the first try."""
+    wait: int
+    """Milliseconds between the end of one try and the beginning of the next."""
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """The place of a step in a loop: a loop of 3 rounds and 2 steps is 6 steps of the runbook."""
+
+    loop: int
+    """Index of the first step of the first round: it names the loop."""
+    number: int
+    """From 1."""
+    times: int
+    """Rounds at most."""
+    until: Condition
+    """No further round begins once this holds."""
+    wait: int
+    """Milliseconds between the end of one round and the beginning of the next."""
+    first: bool = False
+    """Whether the round begins with this step."""
+    sees: tuple[tuple[str, int], ...] = ()
+    """Names of evidence that `until` asks for, each with the step that saw it; of a first step alone."""
+
+
+OnFailure = Literal["stop", "undo", "continue"]
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How a step is gone about, beside what it does."""
+
+    timeout: int | None = None
+    """Milliseconds for which a node that gives no answer is asked again; None: a minute."""
+    retry: Retry | None = None
+    on_failure: OnFailure | None = None
+    """What follows when it fails; None: what the runbook says."""
+    round: Round | None = None
+    """None for a step outside of any loop."""
+    sees: tuple[tuple[str, int], ...] = ()
+    """Names of evidence, each with the step that saw it: those under `if`, and, in a loop, in parameters."""
+
+
+USUAL: Final = Manner()
+
+
+ParameterType = Literal["duration", "integer", "address", "text", "choice"]
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """What a person may choose who begins a run by hand."""
+
+    name: str
+    type: ParameterType
+    value: str
+    """As people write it: the default, unless a run was begun with another one."""
+    least: str | None = None
+    most: str | None = None
+    """Bounds, both included, of what has a size; None: any."""
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """One action with its parameters."""
 
@@ -77,6 +148,26 @@ class Step:
     parameters: Document
     condition: Condition | None = None
     """`if`: the step is left out when this does not hold at its turn."""
+    manner: Manner = USUAL
+    written: MappingNode | None = None
+    """What stands under `with`, where it names parameters of the runbook."""
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What the readings of the alert's own node must say, of the series with the alert's labels."""
+
+    selector: Selector
+    op: Comparison
+    value: Decimal
+    """A gauge passes while every reading compares so, a counter while its increase within the window does."""
+    group_by: tuple[str, ...]
+    """Labels whose values are those of the alert."""
+
+    def __str__(self) -> str:
+        """Return the query as people read it."""
+        by = f" by {', '.join(self.group_by)}" if self.group_by else ""
+        return f"{self.selector}{by} {self.op} {self.value:f}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +175,27 @@ class Verification:
     """How a run proves that it helped."""
 
     slo: str
+    """The service level that says so; empty where a query does."""
     window: int
     """Milliseconds that one sample looks back, never to before the last effect."""
     samples: int
-    """Samples in a row that must pass."""
+    """Samples in a row that are looked at."""
     no_data: Literal["inconclusive", "fail"]
     within: int
     """Milliseconds after the last effect by which they must have passed."""
+    need: int | None = None
+    """How many of the samples must pass; None: all."""
+    query: Query | None = None
+
+    @property
+    def needed(self) -> int:
+        """Return how many of the samples must pass."""
+        return self.samples if self.need is None else self.need
+
+    @property
+    def proof(self) -> str:
+        """Return what says so, as people read it."""
+        return self.slo if self.query is None else str(self.query)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +217,7 @@ class Runbook:
     unless: tuple[Veto, ...] = ()
     approval: Approval | None = None
     """Always there in the modes `propose` and `veto`, and in no other."""
+    parameters: tuple[Parameter, ...] = ()
 
     @property
     def changes(self) -> bool:

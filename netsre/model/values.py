@@ -4,6 +4,7 @@ A taker (`text`, `exact`, `duration`, …) returns None for a value that is abse
 finding by then.
 """
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -23,6 +24,9 @@ from netsre.model.literals import (
 )
 
 _NULLS: Final = frozenset({"", "~", "null", "Null", "NULL"})
+_TRUTH: Final = MappingProxyType({"true": True, "false": False})
+_WHOLE: Final = re.compile(r"-?(?:0|[1-9][0-9]{0,17})", re.ASCII)
+_FRACTION: Final = re.compile(r"[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+|[0-9]+)(?:[eE][-+]?[0-9]+)?", re.ASCII)
 Parsed = TypeVar("Parsed")
 
 
@@ -34,6 +38,8 @@ class Scalar:
     path: str
     origin: Origin
     findings: linting.Findings
+    plain: bool = False
+    """Whether it is written without quotes."""
 
     def wrong(self, code: str, message: str) -> None:
         """Record that this value is wrong; the message continues after its path."""
@@ -65,6 +71,22 @@ class Scalar:
     def duration(self) -> int | None:
         """Return a length of time in milliseconds, at least 1."""
         return self.read(parse_duration, linting.DURATION)
+
+    def json(self) -> str | int | bool:
+        """Return what JSON has for it: without quotes a whole number or a truth value is one, else a text."""
+        if not self.plain:
+            return self.value
+        if self.value in _NULLS:
+            self.wrong(linting.MISSING, "has no value; write one")
+        if self.value in _TRUTH:
+            return _TRUTH[self.value]
+        if _WHOLE.fullmatch(self.value):
+            return int(self.value)
+        if _FRACTION.fullmatch(self.value):
+            self.wrong(
+                linting.NUMBER, f"{shown(self.value)} is not a whole number; write it as a text in quotes"
+            )
+        return self.value
 
     def name(self, parse: Callable[[str], str] = parse_name) -> str | None:
         """Return the name of a thing of ours, as its kind is named."""
@@ -113,6 +135,7 @@ class Mapping:
 
     def __init__(self, node: yamltree.MappingNode, path: str, file: str, findings: linting.Findings) -> None:
         """Wrap a node; a key that is written twice is a finding at once, and its first value counts."""
+        self.node = node
         self.path = path
         self.origin = Origin(file, node.line)
         self.findings = findings
@@ -251,7 +274,7 @@ def value_of(node: yamltree.Node, path: str, file: str, findings: linting.Findin
     """Return a node of a file as the value that it is."""
     match node:
         case yamltree.ScalarNode():
-            return Scalar(node.text, path, Origin(file, node.line), findings)
+            return Scalar(node.text, path, Origin(file, node.line), findings, node.plain)
         case yamltree.SequenceNode():
             return Sequence(node.items, path, Origin(file, node.line), findings)
         case yamltree.MappingNode():

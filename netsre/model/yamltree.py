@@ -4,6 +4,7 @@ Scalars keep their own text: `99.9` never passes through a float, `no` never bec
 tags and merge keys are refused, because a file that decides on pages must read the same to everyone.
 """
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -52,6 +53,36 @@ class MappingNode:
 
 
 Node = ScalarNode | SequenceNode | MappingNode
+
+
+def texts(node: Node) -> Iterator[str]:
+    """Yield the text of every single value in a tree."""
+    match node:
+        case ScalarNode(text):
+            yield text
+        case SequenceNode(items):
+            for item in items:
+                yield from texts(item)
+        case MappingNode(entries):
+            for entry in entries:
+                yield from texts(entry.value)
+
+
+def filled(mapping: MappingNode, fill: Callable[[str], str]) -> MappingNode:
+    """Return a mapping with every single value in it put through `fill`; what comes back is never a null."""
+    entries = (Entry(entry.key, entry.line, _filled(entry.value, fill)) for entry in mapping.entries)
+    return MappingNode(tuple(entries), mapping.line)
+
+
+def _filled(node: Node, fill: Callable[[str], str]) -> Node:
+    match node:
+        case ScalarNode(text, _, line):
+            found = fill(text)
+            return node if found == text else ScalarNode(found, plain=False, line=line)
+        case SequenceNode(items, line):
+            return SequenceNode(tuple(_filled(item, fill) for item in items), line)
+        case MappingNode():
+            return filled(node, fill)
 
 
 @dataclass(frozen=True, slots=True)

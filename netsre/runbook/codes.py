@@ -22,6 +22,16 @@ CALENDAR: Final = "RUN016"
 CALENDAR_NAME: Final = "RUN017"
 UNKNOWN_RUNBOOK: Final = "RUN018"
 PERSON: Final = "RUN019"
+REPEAT: Final = "RUN020"
+TRY: Final = "RUN021"
+GOES_ON: Final = "RUN022"
+DECLARED: Final = "RUN023"
+USED: Final = "RUN024"
+HANDLE: Final = "RUN025"
+WIDE: Final = "RUN040"
+NEVER_PAGES: Final = "RUN041"
+BOUND: Final = "RUN042"
+ADDRESS: Final = "RUN043"
 
 SAME_NAME: Final = "PPL001"
 NO_HASH: Final = "PPL002"
@@ -29,7 +39,7 @@ MEMBER: Final = "PPL003"
 
 CODES: Final = MappingProxyType(
     {
-        CONDITION: "The condition in `when` or `if` cannot be read.",
+        CONDITION: "The condition in `when`, `if` or `until` cannot be read.",
         UNKNOWN_ACTION: "The action of a step does not exist.",
         PARAMETER: "A parameter of a step is missing or impossible.",
         MODE: "The approval is impossible: its mode, or what stands beside it.",
@@ -48,6 +58,16 @@ CODES: Final = MappingProxyType(
         CALENDAR_NAME: "Two maintenance calendars have one name.",
         UNKNOWN_RUNBOOK: "The runbook that a maintenance calendar names does not exist.",
         PERSON: "A person or group of the approval does not exist, or there are too few of them.",
+        REPEAT: "A loop has no end, changes nothing, is too long, or stands inside of another.",
+        TRY: "The time or the number of tries of a step is impossible.",
+        GOES_ON: "A run cannot go on without a step that changes something.",
+        DECLARED: "A parameter of the runbook is declared with a value that it cannot have.",
+        USED: "A step names a parameter that the runbook does not declare, or none names it.",
+        HANDLE: "A secret stands where the action does not take one.",
+        WIDE: "A silence names neither an alert nor a service nor a service level.",
+        NEVER_PAGES: "A silence is meant for pages.",
+        BOUND: "A value that is filled in at its turn is none that can be.",
+        ADDRESS: "The address of a call is none that can be called.",
         SAME_NAME: "Two people or groups have one name, or one has a name that netsre gives.",
         NO_HASH: "The hash of a token is none, or somebody else's.",
         MEMBER: "A member of a group is no person.",

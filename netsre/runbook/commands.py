@@ -1,11 +1,11 @@
 """What a run can be told to do next; each says which lines of the journal carrying it out writes."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from netsre.clock import Timestamp
+from netsre.model.deeds import Deed
 from netsre.model.documents import Document
-from netsre.model.effects import Effect
 from netsre.model.runbooks import RunState, Verification
 from netsre.runbook.approval import Request
 from netsre.runbook.plan import Plan, Planned
@@ -30,6 +30,8 @@ class MakePlan:
     """Make the plan (`plan.make`) and write its line; `unanswered(-1, "", …)` when the node is silent."""
 
     evidence: Mapping[int, Document]
+    given: Mapping[str, str] = field(default_factory=dict)
+    """Parameters that the runbook is bound to first (`parameters.bound`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,8 @@ class Skip:
     step: int
     action: str
     reason: str
+    over: bool = False
+    """The loop that the step is in ends with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +81,7 @@ class Apply:
     step: int
     action: str
     key: str
-    effect: Effect
+    effect: Deed
     plan: Plan
 
 
@@ -91,7 +95,7 @@ class Settle:
     step: int
     action: str
     key: str
-    effect: Effect
+    effect: Deed
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +117,7 @@ class Undo:
     step: int
     action: str
     key: str
-    effect: Effect
+    effect: Deed
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +127,7 @@ class SettleUndo:
     step: int
     action: str
     key: str
-    effect: Effect
+    effect: Deed
 
 
 @dataclass(frozen=True, slots=True)

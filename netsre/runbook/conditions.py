@@ -4,21 +4,29 @@
     both      = term ("and" term)*
     term      = "not" term | "(" condition ")" | "still" "(" "alert" ")" | operand compare
     compare   = ("==" | "!=") operand | ["not"] "in" "[" operand ("," operand)* "]"
-    operand   = "text" | 'text' | labels.NAME | annotations.NAME | state
+    operand   = "text" | 'text' | labels.NAME | annotations.NAME | evidence.NAME | state
 
-Everything is text. A label that the alert does not have is the empty text, as in Prometheus.
+Everything is text. A label that the alert does not have is the empty text, as in Prometheus; so is evidence
+that was not seen.
 """
 
 import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final, NoReturn
+from types import MappingProxyType
+from typing import Final, Literal, NoReturn
 
 from netsre.model.alerts import Alert
 from netsre.model.conditions import And, Condition, Equal, Field, In, Not, Operand, Or, Still, Text
+from netsre.model.documents import Json
 
 _MAX_DEPTH: Final = 20
 _LONGEST: Final = 10_000
 """Characters; the time to read a condition grows with their square."""
+_ROOTS: Final[Mapping[str, Literal["labels", "annotations", "evidence"]]] = MappingProxyType(
+    {"labels": "labels", "annotations": "annotations", "evidence": "evidence"}
+)
+_NOTHING: Final[Mapping[str, Json]] = MappingProxyType({})
 _TOKEN: Final = re.compile(
     r"""\s*(?:
         (?P<text>"[^"\\]*"|'[^'\\]*')
@@ -51,21 +59,34 @@ def parse(text: str) -> Condition:
     return condition
 
 
-def holds(condition: Condition, alert: Alert, *, still: bool = False) -> bool:
+def holds(
+    condition: Condition, alert: Alert, *, still: bool = False, evidence: Mapping[str, Json] = _NOTHING
+) -> bool:
     """Tell whether a condition holds for an alert; `still` is what is measured of it now."""
+    return _holds(condition, _Given(alert, still, evidence))
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    alert: Alert
+    still: bool
+    evidence: Mapping[str, Json]
+
+
+def _holds(condition: Condition, given: _Given) -> bool:
     match condition:
         case Still():
-            return still
+            return given.still
         case Equal(left, right):
-            return _value(left, alert) == _value(right, alert)
+            return _value(left, given) == _value(right, given)
         case In(item, choices):
-            return _value(item, alert) in {_value(choice, alert) for choice in choices}
+            return _value(item, given) in {_value(choice, given) for choice in choices}
         case Not(term):
-            return not holds(term, alert, still=still)
+            return not _holds(term, given)
         case And(terms):
-            return all(holds(term, alert, still=still) for term in terms)
+            return all(_holds(term, given) for term in terms)
         case Or(terms):
-            return any(holds(term, alert, still=still) for term in terms)
+            return any(_holds(term, given) for term in terms)
 
 
 def measures(condition: Condition) -> bool:
@@ -79,6 +100,26 @@ def measures(condition: Condition) -> bool:
             return any(measures(term) for term in terms)
         case Equal() | In():
             return False
+
+
+def evidence(condition: Condition) -> frozenset[str]:
+    """Return the names of the evidence that a condition asks for."""
+    return frozenset(field.name for field in _operands(condition) if field.root == "evidence")
+
+
+def _operands(condition: Condition) -> Iterator[Field]:
+    match condition:
+        case Still():
+            return
+        case Equal(left, right):
+            yield from (side for side in (left, right) if isinstance(side, Field))
+        case In(item, choices):
+            yield from (side for side in (item, *choices) if isinstance(side, Field))
+        case Not(term):
+            yield from _operands(term)
+        case And(terms) | Or(terms):
+            for term in terms:
+                yield from _operands(term)
 
 
 def text(condition: Condition) -> str:
@@ -110,16 +151,25 @@ def _written(operand: Operand) -> str:
             return f"{root}.{name}" if name else root
 
 
-def _value(operand: Operand, alert: Alert) -> str:
+def _value(operand: Operand, given: _Given) -> str:
     match operand:
         case Text(value):
             return value
         case Field("labels", name):
-            return dict(alert.labels).get(name, "")
+            return dict(given.alert.labels).get(name, "")
         case Field("annotations", name):
-            return alert.annotations.get(name, "")
+            return given.alert.annotations.get(name, "")
+        case Field("evidence", name):
+            return _text(given.evidence.get(name))
         case Field():
-            return alert.state.value
+            return given.alert.state.value
+
+
+def _text(value: Json) -> str:
+    """Return what was seen as text: nothing, a list or an object is none."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if isinstance(value, str | int) else ""
 
 
 def _tokens(text: str) -> list[_Token]:
@@ -204,10 +254,10 @@ class _Parser:
         if token.kind == "word" and token.value == "state":
             self._next += 1
             return Field("state")
-        if token.kind == "word" and name and (root in ("labels", "annotations")):
+        if token.kind == "word" and name and root in _ROOTS:
             self._next += 1
-            return Field("labels" if root == "labels" else "annotations", name)
-        return self._fail('labels.NAME, annotations.NAME, state, or "text"')
+            return Field(_ROOTS[root], name)
+        return self._fail('labels.NAME, annotations.NAME, evidence.NAME, state, or "text"')
 
     def _peek(self) -> _Token:
         return self._tokens[self._next]

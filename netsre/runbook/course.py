@@ -1,23 +1,24 @@
 """The way of a run that has a plan: step by step, then verification, then, if it must be, back again."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 from netsre import clock
 from netsre.clock import Timestamp
+from netsre.model import deeds
 from netsre.model.alerts import Alert
+from netsre.model.conditions import Condition
+from netsre.model.deeds import Deed, Silence
 from netsre.model.directory import ALONE, Directory
-from netsre.model.documents import Document
-from netsre.model.effects import Effect
-from netsre.model.runbooks import CANCELLED, RunState
-from netsre.runbook import conditions, story
+from netsre.model.documents import Json
+from netsre.model.runbooks import CANCELLED, OnFailure, RunState
+from netsre.runbook import conditions, references, story, tries
 from netsre.runbook.commands import (
     Apply,
     Command,
     Fail,
     Finish,
-    Observe,
     Replan,
     Sample,
     Settle,
@@ -27,23 +28,20 @@ from netsre.runbook.commands import (
     Wait,
 )
 from netsre.runbook.decide import Gate
-from netsre.runbook.journal import NOT_APPLIED, NOT_UNDONE
+from netsre.runbook.journal import NOT_UNDONE, UNREACHABLE
 from netsre.runbook.plan import Kind, Plan, Planned
 from netsre.runbook.story import Story, Turn
+from netsre.runbook.tries import MOST_BEGUN, given_up, pause, reason_of
 from netsre.runbook.verify import Outcome
 
-PATIENCE: Final = clock.MINUTE
-"""How long a node may stay silent before the run goes on without its answer."""
-MOST_LOOKS: Final = 40
-"""Looks at a silent node, whatever the clock says."""
-MOST_BEGUN: Final = 2
-"""Intents of one change: one that the node never heard of is begun once more."""
 MOST_SAMPLES: Final = 1_000
 READING_WAIT: Final = clock.MINUTE
 """How long a step waits for a reading: after a start any, for `still(alert)` one since the last change."""
-_PAUSES: Final = (1 * clock.SECOND, 2 * clock.SECOND, 4 * clock.SECOND, 8 * clock.SECOND)
 PLAN_CHANGED: Final = "plan_changed"
 _CONDITION_FALSE: Final = "condition_false"
+_UNTIL_MET: Final = "until_met"
+_MISTAKES: Final = frozenset({"internal_error", "step_failed", "unknown_action"})
+"""Why there is no effect, where that says nothing about the node."""
 _STOPPED: Final = frozenset({Gate.KILL_SWITCH_ON.value, Gate.KILL_SWITCH_UNREADABLE.value})
 
 
@@ -63,33 +61,6 @@ class Present:
     """Whose word can be asked for."""
 
 
-def observe(step: int, action: str, parameters: Document, turn: Turn, now: Timestamp) -> Command:
-    """Return how an observation goes on that has no outcome yet."""
-    if given_up(turn.silent):
-        return Fail(step, action, "node_unreachable", "the node gave no answer")
-    return pause(turn.silent, now) or Observe(step, action, parameters, turn.open)
-
-
-def given_up(silent: Sequence[Timestamp]) -> bool:
-    """Tell whether a node was silent for too long, as the journal says: the present does not matter."""
-    return bool(silent) and (abs(silent[-1] - silent[0]) >= PATIENCE or len(silent) >= MOST_LOOKS)
-
-
-def pause(silent: Sequence[Timestamp], now: Timestamp) -> Wait | None:
-    """Return how long a silent node is left alone before it is asked again."""
-    if not silent:
-        return None
-    length = _PAUSES[min(len(silent), len(_PAUSES)) - 1]
-    # Also when the clock was set back: an hour is not waited for.
-    return Wait(Timestamp(silent[-1] + length), "node") if abs(now - silent[-1]) < length else None
-
-
-def reason_of(outcome: Document) -> str:
-    """Return the word of an outcome that is not ok."""
-    reason = outcome.get("reason")
-    return reason if isinstance(reason, str) and reason else "step_failed"
-
-
 @dataclass(frozen=True, slots=True)
 class _Stop:
     """No further step: the word why."""
@@ -97,6 +68,8 @@ class _Stop:
     reason: str
     refused: bool = False
     """A gate said no."""
+    on_failure: OnFailure | None = None
+    """What the step says that follows; None: what the plan says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,14 +85,41 @@ class Course:
         """Return what to do next."""
         if self.told.cancelled is not None:
             return self._cancelled()
+        over: set[int] = set()
         for planned in self.plan.steps:
-            turn = self.told.turn(planned.step)
-            command = self._observation(planned, turn) if _looks(planned) else self._change(planned, turn)
+            loop, turn = planned.manner.round, self.told.turn(planned.step)
+            if loop is not None and self._loop_over(planned, turn):
+                over.add(loop.loop)
+            if loop is not None and loop.loop in over:
+                continue
+            command = self._round(planned, turn) or self._step(planned, turn)
             if isinstance(command, _Stop):
-                return self._end(command)
+                return self._end(replace(command, on_failure=planned.manner.on_failure))
             if command is not None:
                 return command
         return self._verify()
+
+    def _step(self, planned: Planned, turn: Turn) -> Command | _Stop | None:
+        return self._observation(planned, turn) if _looks(planned) else self._change(planned, turn)
+
+    def _loop_over(self, planned: Planned, turn: Turn) -> bool:
+        """Tell whether a step was where its loop ended before its last round."""
+        if turn.outcome is None or turn.outcome.get("over") is not True:
+            return False
+        return not self._stands_after_all(planned, turn)
+
+    def _round(self, planned: Planned, turn: Turn) -> Command | None:
+        """Return what comes before the first step of a further round: a rest, then whether it is needed."""
+        loop = planned.manner.round
+        fresh = turn.outcome is None and not turn.open and turn.gate is None and turn.planned is None
+        if loop is None or not loop.first or loop.number == 1 or not fresh or turn.silent:
+            return None
+        ends = (self.told.turn(other.step).ended_at for other in self.plan.steps if _before(other, planned))
+        ended = max(ends, default=self.told.planned_at)
+        if abs(self.now - ended) < loop.wait:
+            return Wait(Timestamp(ended + loop.wait), "round")
+        held = self._holds(planned, loop.until)
+        return Skip(planned.step, planned.action, _UNTIL_MET, over=True) if held is True else held or None
 
     def _cancelled(self) -> Command:
         """Return the way out: what was begun is settled, what was done is taken back."""
@@ -130,11 +130,14 @@ class Course:
         return self._end(_Stop(CANCELLED, refused=True))
 
     def _observation(self, planned: Planned, turn: Turn) -> Command | _Stop | None:
-        if turn.done:
+        manner = planned.manner
+        if turn.done and not self._stands_after_all(planned, turn):
             return None
-        if turn.outcome is not None:
-            return _Stop(reason_of(turn.outcome))
-        return observe(planned.step, planned.action, planned.parameters, turn, self.now)
+        if turn.outcome is not None and not turn.done:
+            again = tries.another(turn, manner, self.now)
+            if again is not True:
+                return again or _failed(planned, turn)
+        return tries.observe(planned.step, planned.action, planned.parameters, turn, self.now, manner)
 
     def _change(self, planned: Planned, turn: Turn) -> Command | _Stop | None:
         if turn.done and not self._stands_after_all(planned, turn):
@@ -142,28 +145,35 @@ class Course:
         if turn.open:
             return self._settle(planned, turn)
         if turn.outcome is not None and not turn.done:
-            reason = reason_of(turn.outcome)
-            if reason != NOT_APPLIED or turn.begun >= MOST_BEGUN:
-                return _Stop(reason)
+            again = tries.another_change(turn, reason_of(turn.outcome), planned.manner, self.now)
+            if again is not True:
+                return again or _failed(planned, turn)
         if turn.gate is not None and turn.gate.get("accepted") is not True:
             return self._shut(planned, str(turn.gate.get("reason", Gate.KILL_SWITCH_UNREADABLE)))
         return self._condition(planned) or self._begin(planned, turn)
 
     def _stands_after_all(self, planned: Planned, turn: Turn) -> bool:
-        """Tell whether a step was left out because the alert was over, and the alert stands again.
+        """Tell whether a step or round was left out because the alert was over, and the alert stands again.
 
         The first reading after a change may catch a table that is being filled anew. While it is verified
         whether the run helped, such a step still can; once, as it then has another outcome.
         """
-        if planned.condition is None or not conditions.measures(planned.condition) or self._verified_enough():
+        word, loop = (turn.outcome or {}).get("skipped"), planned.manner.round
+        asked = {_CONDITION_FALSE: planned.condition, _UNTIL_MET: None if loop is None else loop.until}
+        condition = asked.get(word) if isinstance(word, str) else None
+        if condition is None or not conditions.measures(condition) or self._verified_enough():
             return False
-        read_at, outcome = self.present.read_at, turn.outcome or {}
-        fresh = read_at is not None and read_at > turn.ended_at
-        return fresh and self.present.still is True and outcome.get("skipped") == _CONDITION_FALSE
+        read_at = self.present.read_at
+        stands = read_at is not None and read_at > turn.ended_at and self.present.still is True
+        return stands and self._holds(planned, condition) is (word == _CONDITION_FALSE)
 
     def _settle(self, planned: Planned, turn: Turn) -> Command:
-        if turn.effect is None or given_up(turn.silent):
-            return Finish(RunState.NEEDS_HUMAN, "effect_unknown")
+        if isinstance(turn.effect, Silence) and turn.silent:
+            # A mitigation does not wait for what only keeps the noise down, and ends by itself.
+            return Skip(planned.step, planned.action, UNREACHABLE)
+        known = turn.effect is not None and deeds.observable(turn.effect)
+        if turn.effect is None or not known or given_up(turn.silent, planned.manner):
+            return _unknown(planned)
         settle = Settle(planned.step, planned.action, self._key(planned), turn.effect)
         return pause(turn.silent, self.now) or settle
 
@@ -179,12 +189,27 @@ class Course:
     def _condition(self, planned: Planned) -> Command | None:
         if planned.condition is None:
             return None
+        held = self._holds(planned, planned.condition)
+        if held is False:
+            return Skip(planned.step, planned.action, _CONDITION_FALSE)
+        return None if held is True else held
+
+    def _holds(self, planned: Planned, condition: Condition) -> bool | Command:
+        """Tell whether a condition holds now, or what must come before that can be told."""
         still = self.present.still
-        if conditions.measures(planned.condition) and (still is None or not self._seen_since_change()):
+        if conditions.measures(condition) and (still is None or not self._seen_since_change()):
             return self._wait_for_reading(planned)
-        if conditions.holds(planned.condition, self.present.alert, still=still is True):
-            return None
-        return Skip(planned.step, planned.action, _CONDITION_FALSE)
+        loop = planned.manner.round
+        sees = loop.sees if loop is not None and condition is loop.until else planned.manner.sees
+        seen = self._seen(sees)
+        return conditions.holds(condition, self.present.alert, still=still is True, evidence=seen)
+
+    def _seen(self, sees: Sequence[tuple[str, int]]) -> Mapping[str, Json]:
+        """Return evidence by its name; what was not seen is not there."""
+        evidence = self.told.evidence()
+        return {
+            name: evidence[step][name] for name, step in sees if step in evidence and name in evidence[step]
+        }
 
     def _seen_since_change(self) -> bool:
         changed, read_at = self.told.changed_at, self.present.read_at
@@ -199,13 +224,14 @@ class Course:
 
     def _begin(self, planned: Planned, turn: Turn) -> Command:
         if planned.again and turn.planned is None:
-            if given_up(turn.silent):
-                return Fail(planned.step, planned.action, "node_unreachable", "the node gave no answer")
-            return pause(turn.silent, self.now) or Replan(planned)
+            return self._replan(planned, turn)
         current = turn.planned or planned
         if current.kind is Kind.SKIP:
             return Skip(planned.step, planned.action, current.reason)
-        if self.told.request is not None and current.effect not in (None, planned.effect):
+        if _further(planned) and current.kind is Kind.REFUSE and current.reason not in _MISTAKES:
+            # What the rounds before did is to be verified all the same; there is no more to do it to.
+            return Skip(planned.step, planned.action, current.reason, over=True)
+        if self.told.request is not None and current.effect not in (None, *self._approved(planned)):
             message = "it would do something else by now than what people were asked about"
             current = replace(current, effect=None, reason=PLAN_CHANGED, message=message)
         if current.effect is None:
@@ -214,6 +240,21 @@ class Course:
             # Who just started has seen nothing yet: no reason to give up before the gates may judge.
             return Wait(Timestamp(self.told.last_at + READING_WAIT), "reading")
         return Apply(planned.step, planned.action, self._key(planned), current.effect, self.plan)
+
+    def _replan(self, planned: Planned, turn: Turn) -> Command:
+        if given_up(turn.silent, planned.manner):
+            return Fail(planned.step, planned.action, tries.SILENT, "the node gave no answer")
+        if planned.kind is Kind.LATER:
+            # By what was seen since the plan was made; what is read from there is never a reference again.
+            seen = self._seen(planned.manner.sees)
+            planned = replace(planned, parameters=references.resolved(planned.parameters, seen))
+        return pause(turn.silent, self.now) or Replan(planned)
+
+    def _approved(self, planned: Planned) -> Sequence[Deed | None]:
+        """Return the effects of a step that people were asked about; planned later, any of its action."""
+        if planned.kind is not Kind.LATER:
+            return (planned.effect,)
+        return [step.effect for step in self.plan.steps if step.action == planned.action]
 
     def _key(self, planned: Planned) -> str:
         return f"{self.told.run}/{planned.step}"
@@ -224,7 +265,7 @@ class Course:
             return Finish(RunState.FAILED, self._left_out())
         if verify is None:
             return self._end(_Stop("not_verified"))
-        if _passes(samples, since) >= verify.samples:
+        if _passes(samples, since, verify.samples) >= verify.needed:
             return Finish(RunState.SUCCEEDED, "verified")
         if self._verified_enough():
             return self._end(_Stop(_unverified(samples)))
@@ -250,7 +291,9 @@ class Course:
             return Finish(RunState.REFUSED if stop.refused else RunState.FAILED, stop.reason)
         if stop.reason in _STOPPED:
             return Finish(RunState.NEEDS_HUMAN, stop.reason)
-        if self.plan.on_failure == "stop":
+        # What goes on after a failure does not stop: then only a gate did.
+        own = stop.on_failure if stop.on_failure in ("stop", "undo") else None
+        if (own or self.plan.on_failure) == "stop":
             return Finish(RunState.FAILED, stop.reason)
         failed = False
         for planned in reversed(self.plan.steps):
@@ -263,11 +306,11 @@ class Course:
             failed = True
         return Finish(RunState.NEEDS_HUMAN, "undo_failed") if failed else Finish(RunState.UNDONE, stop.reason)
 
-    def _undo(self, planned: Planned, turn: Turn, effect: Effect) -> Command | None:
+    def _undo(self, planned: Planned, turn: Turn, effect: Deed) -> Command | None:
         """Return how an effect is taken back; None when that failed."""
         step, action, key = planned.step, planned.action, self._key(planned)
         if turn.undo_open:
-            if given_up(turn.silent):
+            if given_up(turn.silent, planned.manner) or not deeds.observable(effect):
                 return None
             return pause(turn.silent, self.now) or SettleUndo(step, action, key, effect)
         if turn.undo_outcome is not None:
@@ -283,14 +326,36 @@ def _looks(planned: Planned) -> bool:
     return planned.kind is Kind.OBSERVE
 
 
-def _passes(samples: Sequence[story.Looked], since: Timestamp) -> int:
-    """Count the samples that passed at the end of the row, each from a newer reading than the one before."""
+def _further(planned: Planned) -> bool:
+    """Tell whether a step belongs to a round after the first."""
+    return planned.manner.round is not None and planned.manner.round.number > 1
+
+
+def _before(other: Planned, planned: Planned) -> bool:
+    """Tell whether a step comes before another one of the same loop."""
+    mine, its = planned.manner.round, other.manner.round
+    return mine is not None and its is not None and mine.loop == its.loop and other.step < planned.step
+
+
+def _failed(planned: Planned, turn: Turn) -> _Stop | None:
+    """Return what a step that failed means for the run; None where it goes on without it."""
+    return None if planned.manner.on_failure == "continue" else _Stop(reason_of(turn.outcome or {}))
+
+
+def _unknown(planned: Planned) -> Command:
+    """Return what follows a change of which nobody says whether it was made."""
+    if planned.manner.on_failure == "continue":
+        return Fail(planned.step, planned.action, "effect_unknown", "nobody says whether it was done")
+    return Finish(RunState.NEEDS_HUMAN, "effect_unknown")
+
+
+def _passes(samples: Sequence[story.Looked], since: Timestamp, most: int) -> int:
+    """Count those that passed of the last samples, each from a newer reading than the one before."""
     count, newer = 0, None
-    for looked in reversed(samples):
-        fresh = looked.read_at > since and (newer is None or looked.read_at < newer)
-        if looked.verdict is not Outcome.PASS or not fresh:
+    for looked in samples[: -most - 1 : -1]:
+        if looked.read_at <= since or (newer is not None and looked.read_at >= newer):
             break
-        count, newer = count + 1, looked.read_at
+        count, newer = count + (looked.verdict is Outcome.PASS), looked.read_at
     return count
 
 

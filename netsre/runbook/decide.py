@@ -6,7 +6,7 @@ from typing import Final
 
 from netsre.clock import DAY
 from netsre.model.alerts import Alert, AlertState
-from netsre.model.effects import Effect
+from netsre.model.deeds import Deed
 from netsre.model.runbooks import Limits, Run, Runbook, Veto
 from netsre.runbook import definition, targets
 from netsre.runbook.gates import basics, breaker, limits, people, storm, values
@@ -47,7 +47,7 @@ class Change:
     alert: Alert
     limits: Limits
     unless: tuple[Veto, ...] = ()
-    effect: Effect | None = None
+    effect: Deed | None = None
     past: Past = _NO_PAST
 
 
@@ -87,7 +87,7 @@ def recheck(run: Run, change: Change, circumstances: Circumstances) -> Verdict:
     return Verdict(first_no(answers), run.target, answers)
 
 
-def of_effect(effect: Effect | None, past: Past, circumstances: Circumstances) -> Iterator[Answer]:
+def of_effect(effect: Deed | None, past: Past, circumstances: Circumstances) -> Iterator[Answer]:
     """Yield the gates that are about the value that a change chooses."""
     return values.answers(effect, past, circumstances.holds.bounds, circumstances.now)
 

@@ -7,7 +7,7 @@ from typing import Final
 from netsre.model.documents import Document, Json, canonical
 from netsre.model.runbooks import Limits, Runbook, Verification, Veto
 from netsre.model.samples import labels
-from netsre.runbook import conditions
+from netsre.runbook import conditions, manners, parameters, proofs
 
 _OTHERS: Final = {
     "perDay": "per_day",
@@ -48,6 +48,8 @@ def verification(verify: Verification | None) -> Document | None:
         "samples": verify.samples,
         "noData": verify.no_data,
         "within": verify.within,
+        **({} if verify.need is None else {"need": verify.need}),
+        **({} if verify.query is None else {"query": proofs.write(verify.query)}),
     }
 
 
@@ -93,7 +95,18 @@ def read_verification(value: Json) -> Verification:
     )
     if not isinstance(slo, str):
         raise ValueError("the verification names no service level")
-    return Verification(slo, window, samples, "fail" if no_data == "fail" else "inconclusive", within)
+    need, query = (
+        (value.get(key) for key in ("need", "query")) if isinstance(value, Mapping) else (None, None)
+    )
+    return Verification(
+        slo,
+        window,
+        samples,
+        "fail" if no_data == "fail" else "inconclusive",
+        within,
+        None if need is None else _whole(value, "need"),
+        None if query is None else proofs.read_query(query),
+    )
 
 
 def _whole(value: Json, key: str) -> int:
@@ -120,10 +133,16 @@ def _document(runbook: Runbook) -> Document:
                 "action": step.action,
                 "with": step.parameters,
                 "if": None if step.condition is None else conditions.text(step.condition),
+                **manners.write(step.manner),
             }
             for step in runbook.steps
         ],
         "verify": verification(runbook.verify),
         "onFailure": runbook.on_failure,
         **({"unless": vetoes(runbook.unless)} if runbook.unless else {}),
+        **(
+            {"parameters": [parameters.write(one) for one in runbook.parameters]}
+            if runbook.parameters
+            else {}
+        ),
     }

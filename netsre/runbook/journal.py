@@ -3,15 +3,20 @@
 Whoever carries a command out writes these lines and no others; none is ever changed.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
 
 from netsre import clock
-from netsre.model import effects
+from netsre.model import deeds
+from netsre.model.deeds import Deed
 from netsre.model.documents import Document
-from netsre.model.effects import Effect, Standing
+from netsre.model.effects import Standing
 from netsre.model.runbooks import JournalKind
 from netsre.runbook.approval import Opinion, Request, Word
 
+_NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 UNREACHABLE = "unreachable"
 NOT_APPLIED = "not_applied"
 NOT_UNDONE = "not_undone"
@@ -27,9 +32,10 @@ class Line:
     data: Document
 
 
-def requested(person: str, via: str, request: str) -> Line:
-    """Return that a person asked for the run by hand."""
-    return Line(JournalKind.REQUESTED, -1, "", {"person": person, "via": via, "id": request})
+def requested(person: str, via: str, request: str, given: Mapping[str, str] = _NOTHING) -> Line:
+    """Return that a person asked for the run by hand; `given` are the parameters that they chose."""
+    chosen: Document = {"set": dict(given)} if given else {}
+    return Line(JournalKind.REQUESTED, -1, "", {"person": person, "via": via, "id": request, **chosen})
 
 
 def asked(request: Request) -> Line:
@@ -69,9 +75,9 @@ def recovered(step: int, action: str) -> Line:
     return Line(JournalKind.NOTE, step, action, {"note": "recovered"})
 
 
-def applying(step: int, action: str, key: str, effect: Effect) -> Line:
+def applying(step: int, action: str, key: str, effect: Deed) -> Line:
     """Return the intent of a change; on disk before the node hears of it."""
-    return Line(JournalKind.INTENT, step, action, {"key": key, "effect": effects.write(effect)})
+    return Line(JournalKind.INTENT, step, action, {"key": key, "effect": deeds.write(effect)})
 
 
 def applied(step: int, action: str, figures: Document) -> Line:
@@ -86,9 +92,15 @@ def settled(step: int, action: str, standing: Standing) -> Line:
     return Line(JournalKind.OUTCOME, step, action, {"ok": True, "recovered": standing.value})
 
 
-def skipped(step: int, action: str, reason: str) -> Line:
-    """Return that a step was left out, and by which word."""
-    return Line(JournalKind.OUTCOME, step, action, {"ok": True, "skipped": reason})
+def skipped(step: int, action: str, reason: str, *, over: bool = False) -> Line:
+    """Return that a step was left out, and by which word; `over`: with all that was left of its loop."""
+    rest: Document = {"over": True} if over else {}
+    return Line(JournalKind.OUTCOME, step, action, {"ok": True, "skipped": reason, **rest})
+
+
+def left_out(step: int, action: str, reason: str, message: str) -> Line:
+    """Return that a change was left out after it was tried, by which word, and why; nothing was done."""
+    return Line(JournalKind.OUTCOME, step, action, {"ok": True, "skipped": reason, "error": message})
 
 
 def failed(step: int, action: str, reason: str, message: str) -> Line:
@@ -101,9 +113,9 @@ def unanswered(step: int, action: str, message: str) -> Line:
     return Line(JournalKind.NOTE, step, action, {"note": UNREACHABLE, "error": message})
 
 
-def undoing(step: int, action: str, key: str, effect: Effect) -> Line:
+def undoing(step: int, action: str, key: str, effect: Deed) -> Line:
     """Return the intent to take an effect back."""
-    return Line(JournalKind.UNDO_INTENT, step, action, {"key": key, "effect": effects.write(effect)})
+    return Line(JournalKind.UNDO_INTENT, step, action, {"key": key, "effect": deeds.write(effect)})
 
 
 def undone(step: int, action: str, figures: Document) -> Line:

@@ -4,15 +4,15 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from netsre import clock, conventions
+from netsre import conventions
 from netsre.alerting import describe
 from netsre.metrics.registry import REGISTRY
 from netsre.model import gamedays, linting, literals, maintenance, specs, values
 from netsre.model.alerts import AlertState
 from netsre.model.directory import Directory
-from netsre.model.runbooks import Mode, Runbook, Trigger, Verification, Veto
+from netsre.model.runbooks import Mode, Runbook, Trigger, Veto
 from netsre.model.samples import labels
-from netsre.runbook import asked, bounds, codes, steps, targets
+from netsre.runbook import asked, bounds, codes, parameters, proofs, steps, targets
 from netsre.runbook.actions.contract import Action
 
 KIND: Final = "Runbook"
@@ -20,9 +20,6 @@ ALERT_LABELS: Final = frozenset({"alertname", "severity", "service", "slo", conv
     label for metric in REGISTRY.values() for label in metric.labels
 }
 """Labels that an alert can have: those of every alert, and whatever an SLO or an alert can group by."""
-DEFAULT_WITHIN: Final = 2 * clock.MINUTE
-LONGEST_WITHIN: Final = clock.HOUR
-MOST_SAMPLES: Final = 100
 FOREIGN: Final = "alertmanager"
 """Under `from`: the alert is somebody else's, and comes by Alertmanager's webhook."""
 _BESIDE: Final = frozenset({gamedays.KIND, maintenance.KIND})
@@ -76,8 +73,9 @@ class _Reader:
         when = steps.condition(spec, "when", measured=False)
         lock, limits, unless = _lock(spec, foreign=foreign), bounds.read(spec), self._vetoes(spec)
         mode, approval = asked.read(spec, self.known.directory)
-        taken = steps.read(spec, self.actions, measured=not foreign)
-        verify = self._verification(spec)
+        declared = parameters.read(spec)
+        taken = steps.read(spec, self.actions, parameters.Filler(declared), measured=not foreign)
+        verify = proofs.read(spec, self.known.slos)
         on_failure = spec.choice("onFailure", "undo", "stop", required=False)
         if steps.changes(taken, self.actions):
             _check_change(spec, triggers, mode, proven="verify" in spec)
@@ -97,6 +95,7 @@ class _Reader:
             "stop" if on_failure == "stop" else "undo",
             unless,
             approval,
+            declared,
         )
 
     def _triggers(self, spec: values.Mapping) -> tuple[tuple[Trigger, ...], bool]:
@@ -148,32 +147,6 @@ class _Reader:
             hint = literals.nearest(alert, self.known.alerts)
             message = f"{literals.shown(alert)} does not exist{hint}; somebody else's has from: {FOREIGN}"
             item.wrong("alert", codes.UNKNOWN_ALERT, message)
-
-    def _verification(self, spec: values.Mapping) -> Verification | None:
-        part = spec.mapping("verify", required=False)
-        if part is None:
-            return None
-        slo, window, samples = part.text("slo"), part.duration("window"), part.integer("samples")
-        no_data = part.choice("noData", "inconclusive", "fail", required=False)
-        within = part.duration("within", required=False) or DEFAULT_WITHIN
-        part.end()
-        slos = self.known.slos
-        if slo is not None and slos is not None and slo not in slos:
-            hint = literals.nearest(slo, slos)
-            part.wrong("slo", codes.UNKNOWN_SLO, f"{literals.shown(slo)} does not exist{hint}")
-        if samples is not None and not 1 <= samples <= MOST_SAMPLES:
-            message = f"{samples} is outside 1 to {MOST_SAMPLES}; 3 is customary"
-            part.wrong("samples", codes.VERIFICATION, message)
-        if window is not None and window > within:
-            longest = clock.duration_text(within)
-            message = f"{clock.duration_text(window)} is longer than the {longest} that a verdict may take"
-            part.wrong("window", codes.VERIFICATION, f"{message}; write at most {longest}")
-        if within > LONGEST_WITHIN:
-            message = f"{clock.duration_text(within)} is longer than {clock.duration_text(LONGEST_WITHIN)}"
-            part.wrong("within", codes.VERIFICATION, f"{message}; effects must not wait longer for a verdict")
-        if slo is None or window is None or samples is None:
-            return None
-        return Verification(slo, window, samples, "fail" if no_data == "fail" else "inconclusive", within)
 
 
 def _lock(spec: values.Mapping, *, foreign: bool) -> str | None:

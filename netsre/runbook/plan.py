@@ -10,12 +10,13 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Literal
 
-from netsre.model import effects
+from netsre.model import deeds
 from netsre.model.conditions import Condition
+from netsre.model.deeds import Deed
 from netsre.model.documents import Document, Json, canonical
-from netsre.model.effects import Effect
-from netsre.model.runbooks import JournalKind, Limits, Runbook, Step, Verification, Veto
-from netsre.runbook import conditions, definition, references
+from netsre.model.runbooks import USUAL, JournalKind, Limits, Manner, Runbook, Step, Verification, Veto
+from netsre.model.samples import Labels
+from netsre.runbook import conditions, definition, manners, references
 from netsre.runbook.actions.contract import (
     Action,
     ActionFailed,
@@ -39,6 +40,8 @@ class Kind(StrEnum):
     """There is nothing left to do for it, which is no failure."""
     REFUSE = "refuse"
     """There is nothing that it may be applied to."""
+    LATER = "later"
+    """Planned at its turn, by what is seen then: its parameters still have their references."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,19 +55,20 @@ class Planned:
     """With every reference replaced by what the evidence says."""
     condition: Condition | None = None
     """The step is left out when this does not hold at its turn."""
-    effect: Effect | None = None
+    effect: Deed | None = None
     """Always there for `apply`."""
     reason: str = ""
     """The word of `skip` and `refuse`."""
     message: str = ""
+    manner: Manner = USUAL
 
     @property
     def again(self) -> bool:
         """Tell whether it must be planned once more at its turn: it depends on what comes before it."""
         return self.kind is not Kind.OBSERVE and (
             self.condition is not None
-            or (self.effect is not None and effects.setting(self.effect) is not None)
-            or self.kind is Kind.SKIP
+            or (self.effect is not None and deeds.setting(self.effect) is not None)
+            or self.kind in (Kind.SKIP, Kind.LATER)
         )
 
     def document(self) -> Document:
@@ -75,9 +79,10 @@ class Planned:
             "kind": self.kind.value,
             "with": self.parameters,
             "if": None if self.condition is None else conditions.text(self.condition),
-            "effect": None if self.effect is None else effects.write(self.effect),
+            "effect": None if self.effect is None else deeds.write(self.effect),
             "reason": self.reason,
             "message": self.message,
+            **manners.write(self.manner),
         }
 
     def line(self) -> Line:
@@ -97,6 +102,8 @@ class Plan:
     verify: Verification | None
     on_failure: Literal["undo", "stop"]
     unless: tuple[Veto, ...] = ()
+    parameters: Labels = ()
+    """Names and values of what a person could choose."""
 
     @property
     def hash(self) -> str:
@@ -126,6 +133,7 @@ class Plan:
             "verify": definition.verification(self.verify),
             "onFailure": self.on_failure,
             **({"unless": definition.vetoes(self.unless)} if self.unless else {}),
+            **({"parameters": dict(self.parameters)} if self.parameters else {}),
         }
 
 
@@ -140,11 +148,16 @@ def make(
 
     Raises `NodeUnreachable` when the node gives no answer: there is no plan then.
     """
+    changing = (
+        number for number, step in enumerate(runbook.steps) if isinstance(actions.get(step.action), Change)
+    )
+    first = next(changing, len(runbook.steps))
     seen: dict[str, Json] = {}
     for _, document in sorted(evidence.items()):
         seen.update(document)
     steps = tuple(
-        _plan_step(_unplanned(index, step, seen), subject, views, actions)
+        _later(index, step, first, actions)
+        or _plan_step(_unplanned(index, step, seen), subject, views, actions)
         for index, step in enumerate(runbook.steps)
     )
     return Plan(
@@ -155,6 +168,7 @@ def make(
         runbook.verify,
         runbook.on_failure,
         runbook.unless,
+        tuple((parameter.name, parameter.value) for parameter in runbook.parameters),
     )
 
 
@@ -167,6 +181,7 @@ def again(planned: Planned, subject: Subject, views: Views, actions: Mapping[str
 def read(document: Document) -> Plan:
     """Return the plan of a document; raises `ValueError` for what is none."""
     steps, verify, on_failure = (document.get(key) for key in ("steps", "verify", "onFailure"))
+    given = document.get("parameters")
     if not isinstance(steps, Sequence) or isinstance(steps, str) or on_failure not in ("undo", "stop"):
         raise ValueError("the document is no plan")
     return Plan(
@@ -177,6 +192,7 @@ def read(document: Document) -> Plan:
         None if verify is None else definition.read_verification(verify),
         "undo" if on_failure == "undo" else "stop",
         definition.read_vetoes(document.get("unless")),
+        tuple((name, str(text)) for name, text in given.items()) if isinstance(given, Mapping) else (),
     )
 
 
@@ -193,16 +209,30 @@ def read_step(value: Json) -> Planned:
         Kind(str(value.get("kind"))),
         parameters,
         conditions.parse(condition) if isinstance(condition, str) else None,
-        effects.read(effect) if isinstance(effect, Mapping) else None,
+        deeds.read(effect) if isinstance(effect, Mapping) else None,
         str(value.get("reason", "")),
         str(value.get("message", "")),
+        manners.read(value),
     )
+
+
+def _later(index: int, step: Step, first: int, actions: Mapping[str, Action]) -> Planned | None:
+    """Return a change that can only be planned at its turn; None for any other step.
+
+    It is one of a further round, or goes by what is seen after the first change, which is step `first`.
+    """
+    if not isinstance(actions.get(step.action), Change):
+        return None
+    loop, sees = step.manner.round, dict(step.manner.sees)
+    further = loop is not None and loop.number > 1
+    if not further and all(sees.get(name, -1) < first for _, name in references.named(step.parameters)):
+        return None
+    return Planned(index, step.action, Kind.LATER, step.parameters, step.condition, manner=step.manner)
 
 
 def _unplanned(index: int, step: Step, seen: Mapping[str, Json]) -> Planned:
-    return Planned(
-        index, step.action, Kind.OBSERVE, references.resolved(step.parameters, seen), step.condition
-    )
+    parameters = references.resolved(step.parameters, seen)
+    return Planned(index, step.action, Kind.OBSERVE, parameters, step.condition, manner=step.manner)
 
 
 def _plan_step(planned: Planned, subject: Subject, views: Views, actions: Mapping[str, Action]) -> Planned:

@@ -5,11 +5,14 @@ again. Nothing else is kept anywhere.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from netsre.clock import Timestamp
+from netsre.errors import BadInput
 from netsre.model.alerts import AlertState
-from netsre.model.runbooks import CANCELLED, JournalEntry, Runbook, RunState
-from netsre.runbook import consent, definition, story
+from netsre.model.documents import Json
+from netsre.model.runbooks import CANCELLED, USUAL, JournalEntry, Runbook, RunState, Step
+from netsre.runbook import consent, definition, parameters, references, story, tries
 from netsre.runbook.actions.contract import Action, Change, Observation
 from netsre.runbook.commands import (
     Apply,
@@ -27,8 +30,9 @@ from netsre.runbook.commands import (
     Undo,
     Wait,
 )
-from netsre.runbook.course import Course, Present, given_up, observe, pause, reason_of
-from netsre.runbook.story import Story
+from netsre.runbook.course import Course, Present
+from netsre.runbook.story import Story, Turn
+from netsre.runbook.tries import given_up, pause
 
 __all__ = [
     "Apply",
@@ -67,6 +71,7 @@ def next_command(
     if told.cancelled is not None:
         return Finish(RunState.REFUSED, CANCELLED)
     judged = told.definition if told.plan is None else told.plan.definition
+    runbook = _bound(runbook, told, actions)
     if runbook is None or judged not in ("", definition.of(runbook)):
         return Finish(RunState.FAILED, "runbook_removed" if runbook is None else "runbook_changed")
     if told.plan is None:
@@ -75,6 +80,16 @@ def next_command(
         return Finish(RunState.REFUSED, told.plan.refused.reason)
     asking = consent.next_command(runbook, told, told.plan, now, present)
     return asking or Course(told, told.plan, now, present).next()
+
+
+def _bound(runbook: Runbook | None, told: Story, actions: Mapping[str, Action]) -> Runbook | None:
+    """Return a runbook with the parameters of the run; as it is where it does not take them any more."""
+    if runbook is None:
+        return None
+    try:
+        return parameters.bound(runbook, told.given, actions)
+    except BadInput:
+        return runbook  # another text than the one that was judged, which its hash shows
 
 
 def state_of(command: Command) -> RunState | None:
@@ -100,24 +115,39 @@ def state_of(command: Command) -> RunState | None:
 def _before_plan(
     runbook: Runbook, actions: Mapping[str, Action], told: Story, now: Timestamp, present: Present
 ) -> Command:
+    seen: dict[str, Json] = {}
     for index, step in enumerate(runbook.steps):
         action = actions.get(step.action)
         if isinstance(action, Change):
             return _make_plan(told, now, present)
         if not isinstance(action, Observation):
             return Finish(RunState.FAILED, "unknown_action")
-        turn = told.turn(index)
-        if not turn.done:
-            if turn.outcome is not None:
-                return Finish(RunState.FAILED, reason_of(turn.outcome))
-            return observe(index, step.action, step.parameters, turn, now)
+        bound = replace(step, parameters=references.resolved(step.parameters, seen))
+        command = _look(index, bound, told.turn(index), now)
+        if command is not None:
+            return command
+        seen.update(told.evidence().get(index, {}))
     return Finish(RunState.SUCCEEDED, "steps_done")
+
+
+def _look(index: int, step: Step, turn: Turn, now: Timestamp) -> Command | None:
+    """Return how an observation goes on; None when the next step is due."""
+    if turn.done:
+        return None
+    if turn.outcome is not None:
+        again = tries.another(turn, step.manner, now)
+        if isinstance(again, Wait):
+            return again
+        if not again:
+            goes_on = step.manner.on_failure == "continue"
+            return None if goes_on else Finish(RunState.FAILED, tries.reason_of(turn.outcome))
+    return tries.observe(index, step.action, step.parameters, turn, now, step.manner)
 
 
 def _make_plan(told: Story, now: Timestamp, present: Present) -> Command:
     if present.alert.state is not AlertState.FIRING:
         return Finish(RunState.FAILED, "alert_resolved")
     silent = told.turn(story.WHOLE).silent
-    if given_up(silent):
-        return Finish(RunState.FAILED, "node_unreachable")
-    return pause(silent, now) or MakePlan(told.evidence())
+    if given_up(silent, USUAL):
+        return Finish(RunState.FAILED, tries.SILENT)
+    return pause(silent, now) or MakePlan(told.evidence(), told.given)

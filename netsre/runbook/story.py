@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from netsre.clock import Timestamp
-from netsre.model import effects
+from netsre.model import deeds
+from netsre.model.deeds import Deed
 from netsre.model.documents import Document
-from netsre.model.effects import Effect, Flush
 from netsre.model.runbooks import JournalEntry, JournalKind
 from netsre.runbook import plan
 from netsre.runbook.approval import Opinion, Request, Word
@@ -29,8 +29,10 @@ class Turn:
     open: bool = False
     """Begun, and nobody knows how it ended."""
     outcome: Document | None = None
+    failures: int = 0
+    """Outcomes so far that were not ok."""
     ended_at: Timestamp = _NEVER
-    effect: Effect | None = None
+    effect: Deed | None = None
     """What the last intent was about; None for an observation."""
     planned: Planned | None = None
     """As planned anew at its turn."""
@@ -55,7 +57,7 @@ class Turn:
     @property
     def reversible(self) -> bool:
         """Tell whether there is something to take back: what is deleted stays deleted."""
-        return self.applied and self.effect is not None and not isinstance(self.effect, Flush)
+        return self.applied and self.effect is not None and deeds.reversible(self.effect)
 
     @property
     def undone(self) -> bool:
@@ -87,6 +89,8 @@ class Story:
     samples: list[Looked] = field(default_factory=list)
     owner: str = ""
     """Who asked for the run by hand; empty: an alert did."""
+    given: dict[str, str] = field(default_factory=dict)
+    """Parameters of the runbook that they chose."""
     request: Request | None = None
     """The newest question to people about the plan."""
     words: list[Word] = field(default_factory=list)
@@ -156,6 +160,7 @@ def _take(story: Story, turn: Turn, entry: JournalEntry) -> None:
             turn.open, turn.outcome, turn.gate, turn.effect = True, None, None, _effect(data)
         case JournalKind.OUTCOME:
             turn.open, turn.outcome, turn.gate, turn.ended_at = False, data, None, entry.at
+            turn.failures += not turn.done
         case JournalKind.UNDO_INTENT:
             turn.undo_begun += 1
             turn.undo_open, turn.undo_outcome = True, None
@@ -172,7 +177,10 @@ def _take_word(story: Story, entry: JournalEntry) -> None:
     data = entry.data
     match entry.kind:
         case JournalKind.REQUESTED:
-            story.owner = str(data.get("person", ""))
+            story.owner, given = str(data.get("person", "")), data.get("set")
+            story.given = (
+                {name: str(text) for name, text in given.items()} if isinstance(given, Mapping) else {}
+            )
         case JournalKind.APPROVAL_REQUESTED:
             story.request = _request(entry)
         case JournalKind.APPROVAL:
@@ -210,10 +218,10 @@ def _take_plan(story: Story, turn: Turn, entry: JournalEntry) -> None:
         return
 
 
-def _effect(data: Document) -> Effect | None:
+def _effect(data: Document) -> Deed | None:
     effect = data.get("effect")
     try:
-        return effects.read(effect) if isinstance(effect, Mapping) else None
+        return deeds.read(effect) if isinstance(effect, Mapping) else None
     except ValueError:
         return None
 

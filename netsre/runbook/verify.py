@@ -12,6 +12,7 @@ from netsre.model.documents import Document
 from netsre.model.levels import SLO
 from netsre.model.runbooks import JournalKind, Verification
 from netsre.model.samples import Labels, Scrape
+from netsre.runbook import queries
 from netsre.runbook.journal import Line
 from netsre.slo import exact, increments, indicators
 from netsre.slo.increments import Cursor, Reason
@@ -58,29 +59,36 @@ def sample(
     labels: Labels,
     since: Timestamp,
 ) -> Sample:
-    """Judge the SLO for the group of an alert's labels, by the readings made after `since`.
+    """Judge the SLO, or the query, for the group of an alert's labels, by the readings made after `since`.
 
     `scrapes` are in the order in which they were read; `slo` is None when there is none of that name.
     """
-    pairs = dict(labels)
+    pairs, query = dict(labels), verification.query
     node = pairs.get(conventions.NODE)
     fresh = [scrape for scrape in scrapes if scrape.at > since and scrape.node == node]
     read_at = fresh[-1].at if fresh else Timestamp(0)
-    if slo is None:
+    level = slo if query is None else queries.level(query)
+    if level is None:
         return _nothing(Outcome.ERROR, "slo_unknown", read_at)
-    group = tuple((name, pairs.get(name, "")) for name in sorted(slo.group_by))
+    group = tuple((name, pairs.get(name, "")) for name in sorted(level.group_by))
     if not all(value for _, value in group):
         return _nothing(Outcome.ERROR, "group_unknown", read_at)
-    counted = _count(slo, group, fresh, verification.window)
-    if counted is None or not counted.total:
+    counted = _count(level, group, fresh, verification.window)
+    rose = query is not None and queries.rises(query)
+    if query is not None and not queries.shown(query, group, fresh):
+        counted = None
+    if counted is None or (not counted.total and not rose):
         verdict = Outcome.FAIL if verification.no_data == "fail" else Outcome.INCONCLUSIVE
         return _nothing(verdict, "no_reading" if counted is None else "no_events", read_at)
     if counted.anomalies:
         return Sample(Outcome.ERROR, counted.bad, counted.total, min(counted.anomalies).value, read_at)
-    good = Fraction(counted.total - counted.bad) / Fraction(counted.total)
-    met = good >= slo.objective
+    if query is not None and rose:
+        met = exact.COMPARE[query.op](counted.total, query.value)
+    else:
+        met = Fraction(counted.total - counted.bad) / Fraction(counted.total) >= level.objective
     verdict = Outcome.PASS if met else Outcome.FAIL
-    return Sample(verdict, counted.bad, counted.total, "met" if met else "missed", read_at)
+    bad = exact.ZERO if rose else counted.bad
+    return Sample(verdict, bad, counted.total, "met" if met else "missed", read_at)
 
 
 def _nothing(verdict: Outcome, reason: str, read_at: Timestamp) -> Sample:

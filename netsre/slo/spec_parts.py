@@ -16,11 +16,11 @@ _INDICATOR_FOR: Final[Mapping[Kind, str]] = MappingProxyType(
 RESERVED: Final = frozenset({"alertname", "severity", "service", "slo", "window", "le", conventions.NODE})
 
 
-def selector(body: values.Mapping, kind: Kind) -> Selector | None:
-    """Read `metric`, which must be of a kind that the agent exposes, and `match`; None when one is wrong."""
+def selector(body: values.Mapping, *kinds: Kind) -> Selector | None:
+    """Read `metric`, of one of some kinds and served by the agent, and `match`; None when one is wrong."""
     name = body.text("metric")
     matchers = _matchers(body)
-    metric = _metric(body, name, kind) if name is not None else None
+    metric = _metric(body, name, kinds) if name is not None else None
     if metric is None or matchers is None:
         return None
     for matcher in matchers:
@@ -86,11 +86,13 @@ def runbook(body: values.Mapping, known: Collection[str] | None) -> str | None:
     return name
 
 
-def _metric(body: values.Mapping, name: str, kind: Kind) -> Metric | None:
+def _metric(body: values.Mapping, name: str, kinds: Collection[Kind]) -> Metric | None:
     metric = REGISTRY.get(name)
     if metric is None:
         alike = (
-            known.name for known in REGISTRY.values() if known.kind == kind and known.exporter != "controller"
+            known.name
+            for known in REGISTRY.values()
+            if known.kind in kinds and known.exporter != "controller"
         )
         message = f"{literals.shown(name)} does not exist{literals.nearest(name, alike)}"
         body.wrong("metric", codes.UNKNOWN_METRIC, message)
@@ -99,9 +101,9 @@ def _metric(body: values.Mapping, name: str, kind: Kind) -> Metric | None:
         message = f"{name} is about netsre's controller; write a metric that the agent exposes"
         body.wrong("metric", codes.UNKNOWN_METRIC, message)
         return None
-    if metric.kind != kind:
+    if metric.kind not in kinds:
         instead = _INDICATOR_FOR[metric.kind]
-        message = f"{name} is a {metric.kind}, not a {kind}; write it under {instead} of an SLO"
+        message = f"{name} is a {metric.kind}, not a {' or '.join(kinds)}; write it under {instead} of an SLO"
         body.wrong("metric", codes.METRIC_KIND, message)
         return None
     return metric

@@ -102,7 +102,7 @@ def create(served: Served) -> Asgi:
     hook.add(app, served.door)
     app.include_router(plan_api.router(served.world, served.api_token))
     app.include_router(pause_api.router(served.world, served.api_token))
-    app.include_router(deploy_api.router(served.world, served.api_token, served.door.pager))
+    app.include_router(deploy_api.router(served.world, served.api_token))
     app.include_router(run_api.router(served.world, served.api_token, served.wake))
     app.include_router(drill_api.router(served.gamedays, served.api_token))
     people = served.world.directory

@@ -8,11 +8,11 @@ from typing import Final
 
 from netsre import clock, conventions
 from netsre.alerting import describe, transitions
-from netsre.app import run_lines
+from netsre.app import run_lines, step_lines
 from netsre.app.control import tick
 from netsre.app.control.world import World
 from netsre.clock import Timestamp
-from netsre.model import alerts, effects
+from netsre.model import alerts, deeds
 from netsre.model.alerts import Alert, AlertSource
 from netsre.model.runbooks import Run
 from netsre.model.samples import Labels, labels
@@ -110,4 +110,5 @@ def _annotations(world: World, run: Run, command: Ask) -> Mapping[str, str]:
 def _effects(command: Ask) -> Iterable[str]:
     for step in command.plan.steps:
         if step.effect is not None:
-            yield run_lines.effect_text(dict(effects.write(step.effect)))
+            yield run_lines.effect_text(dict(deeds.write(step.effect)))
+    yield from step_lines.further(command.plan)

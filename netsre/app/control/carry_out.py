@@ -9,21 +9,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from netsre.app.control import runs
+from netsre.app.control import notices, runs
 from netsre.app.control.people import People
 from netsre.app.control.world import World
 from netsre.app.logs import pairs
 from netsre.model import values
 from netsre.model.alerts import Alert
+from netsre.model.deeds import Deed
 from netsre.model.documents import Document
-from netsre.model.effects import Effect, Standing
+from netsre.model.effects import Standing
 from netsre.model.runbooks import Run
-from netsre.runbook import decide, journal, plan, progress, verify
+from netsre.runbook import decide, journal, parameters, plan, progress, verify
 from netsre.runbook.actions.contract import (
     Action,
     ActionFailed,
     ActionRefused,
     Change,
+    LeftOut,
     NodeRefused,
     NodeUnreachable,
     Observation,
@@ -47,11 +49,6 @@ class Turn:
     alert: Alert
     seen: int
     """Number of the last line of the journal that the command was decided by."""
-
-    @property
-    def subject(self) -> Subject:
-        """Return what actions are told of it."""
-        return Subject(self.run.id, self.alert, self.run.target)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +78,14 @@ class Hands:
                 raise ValueError(f"{command} is nothing to carry out")
         return run
 
+    def _subject(self, turn: Turn) -> Subject:
+        """Return what actions are told of a run."""
+        return self.world.subject(turn.run.id, turn.run.runbook, turn.alert, turn.run.target)
+
     def _line(self, turn: Turn, command: progress.Skip | progress.Fail | progress.Sample) -> Line:
         match command:
-            case progress.Skip(step, action, reason):
-                return journal.skipped(step, action, reason)
+            case progress.Skip(step, action, reason, over):
+                return journal.skipped(step, action, reason, over=over)
             case progress.Fail(step, action, reason, message):
                 return journal.failed(step, action, reason, message)
             case progress.Sample(verification, since):
@@ -95,7 +96,13 @@ class Hands:
         step, action = command.step, command.action
         begun = journal.observing(step, action, command.parameters)
         run = self._write(turn, command, journal.recovered(step, action) if command.again else begun)
-        return self._write(replace(turn, run=run), command, self._look(turn, command))
+        line = self._look(turn, command)
+        with self.world.store.write() as transaction:
+            now = self.world.clock.now()
+            run = self._enter(transaction, run, command)
+            runs.write(transaction, run, line, now)
+            notices.tell(transaction, run, turn.alert, line, now)
+        return run
 
     def _look(self, turn: Turn, command: progress.Observe) -> Line:
         step, name = command.step, command.action
@@ -104,7 +111,7 @@ class Hands:
             message = f"action {name} does not exist in this version"
             return journal.failed(step, name, "unknown_action", message)
         try:
-            seen = action.observe(turn.subject, command.parameters, self.world.sight)
+            seen = action.observe(self._subject(turn), command.parameters, self.world.sight)
         except NodeUnreachable as error:
             return journal.unanswered(step, name, str(error))
         except (ActionRefused, NodeRefused) as error:
@@ -113,7 +120,7 @@ class Hands:
             return journal.failed(step, name, FAILED, str(error))
         except Exception as error:  # noqa: BLE001
             # One action's mistake ends its run, and not the controller.
-            return journal.failed(step, name, INTERNAL, _mistake(turn.subject, name, error))
+            return journal.failed(step, name, INTERNAL, _mistake(self._subject(turn), name, error))
         return journal.observed(step, name, seen)
 
     def _plan(self, turn: Turn, command: progress.MakePlan | progress.Ask | progress.Replan) -> Run:
@@ -126,9 +133,10 @@ class Hands:
                 return self._replan(turn, command)
 
     def _make_plan(self, turn: Turn, command: progress.MakePlan) -> Run:
-        runbook, views = self.world.runbooks[turn.run.runbook], self.world.sight
+        actions, views = self.world.actions, self.world.sight
+        runbook = parameters.bound(self.world.runbooks[turn.run.runbook], command.given, actions)
         try:
-            made = plan.make(runbook, turn.subject, command.evidence, views, careful(self.world.actions))
+            made = plan.make(runbook, self._subject(turn), command.evidence, views, careful(actions))
         except NodeUnreachable as error:
             return self._note(turn.run, journal.unanswered(-1, "", str(error)))
         return self._write(turn, command, made.line())
@@ -146,7 +154,7 @@ class Hands:
     def _replan(self, turn: Turn, command: progress.Replan) -> Run:
         planned = command.planned
         try:
-            fresh = plan.again(planned, turn.subject, self.world.sight, careful(self.world.actions))
+            fresh = plan.again(planned, self._subject(turn), self.world.sight, careful(self.world.actions))
         except NodeUnreachable as error:
             return self._note(turn.run, journal.unanswered(planned.step, planned.action, str(error)))
         return self._write(turn, command, fresh.line())
@@ -157,11 +165,13 @@ class Hands:
         if not accepted:
             return run
         try:
-            figures = self.world.sight.node.apply(key, effect)
+            figures = self.world.reach.apply(key, effect)
         except NodeUnreachable as error:
             # Whether it was done is unknown: the intent stays open, and is settled by looking.
-            _log.warning("node does not answer %s", pairs(run=run.id, key=key, error=error))
+            _log.warning("no answer %s", pairs(run=run.id, key=key, error=error))
             return run
+        except LeftOut as error:
+            return self._note(run, journal.left_out(step, action, error.reason, str(error)))
         except NodeRefused as error:
             return self._note(run, journal.failed(step, action, error.reason, str(error)))
         with self.world.store.write() as transaction:
@@ -210,7 +220,7 @@ class Hands:
             return self._note(turn.run, verdict.line(step, action))
         run = self._write(turn, command, journal.undoing(step, action, key, effect))
         try:
-            figures = self.world.sight.node.undo(key, effect)
+            figures = self.world.reach.undo(key, effect)
         except NodeUnreachable as error:
             _log.warning("node does not answer %s", pairs(run=run.id, key=key, error=error))
             return run
@@ -238,7 +248,7 @@ class Hands:
     def _stands(self, turn: Turn, command: progress.Settle | progress.SettleUndo) -> Standing | Run:
         """Ask the node what became of an effect; where it gives no answer, note that and return the run."""
         try:
-            return self.world.sight.node.look(command.key, command.effect)
+            return self.world.reach.look(command.key, command.effect)
         except (NodeUnreachable, NodeRefused) as error:
             return self._note(turn.run, journal.unanswered(command.step, command.action, str(error)))
 
@@ -277,7 +287,7 @@ class _Careful:
         """Take the parameters of a step."""
         return self.change.read(parameters)
 
-    def plan(self, subject: Subject, parameters: Document, views: Views) -> Effect:
+    def plan(self, subject: Subject, parameters: Document, views: Views) -> Deed:
         """Return the effect; raises `ActionRefused` for a mistake of the action's own too."""
         try:
             return self.change.plan(subject, parameters, views)

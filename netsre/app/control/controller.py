@@ -28,6 +28,7 @@ import uvicorn
 from netsre import clock
 from netsre.adapters import processes
 from netsre.adapters.alertmanager import Alertmanager
+from netsre.adapters.http_calls import HttpCaller
 from netsre.adapters.http_protocol import BoundedProtocol
 from netsre.app import datadir, gamedays, maintenance, privileges, resources, runbooks, service_levels, tokens
 from netsre.app.control import leading
@@ -75,6 +76,7 @@ def run(settings: Settings) -> None:
     preload(postgresql=settings.database is not None)
     # Before the privileges are dropped: certificates may be readable for root alone.
     clients = [Alertmanager(url) for url in dict.fromkeys(settings.alertmanagers)]
+    caller = HttpCaller() if settings.bounds.http_allow else None
     recorded = prometheus(settings)
     _drop(settings)
     stop = _stop_on_signals()
@@ -93,7 +95,7 @@ def run(settings: Settings) -> None:
         office = stack.enter_context(_office(settings, loaded.migrations))
         name = leading.name_of(settings.data_dir) if settings.database else ""
         started_at = SystemClock().now()
-        house = House(settings, loaded, clients, recorded, store, intake, office, name, started_at)
+        house = House(settings, loaded, clients, recorded, store, intake, office, name, started_at, caller)
         _work(house, front, stop, lambda: stack.enter_context(_serving(listener, front)))
     _log.info("controller stopped")
 

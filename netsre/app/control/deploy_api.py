@@ -1,17 +1,16 @@
 """The API: deploys that people announce; their tickets are silenced for a while, and never a page."""
 
 import secrets
-from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, HTTPException
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from netsre import clock, conventions
-from netsre.adapters.alertmanager import Result
-from netsre.app.control import access, wire
-from netsre.app.control.pager import Pager
+from netsre import clock
+from netsre.alerting import silences
+from netsre.alerting.silences import Matcher
+from netsre.app.control import access, silencing, wire
 from netsre.app.control.pause_api import Reason
 from netsre.app.control.world import World
 from netsre.clock import Timestamp
@@ -65,7 +64,7 @@ class Announced(BaseModel):
     peers: list[Peer]
 
 
-def router(world: World, token: str, pager: Pager) -> APIRouter:
+def router(world: World, token: str) -> APIRouter:
     """Return the route, which asks for the token."""
     made = APIRouter(route_class=access.behind(token))
     refusals: dict[int | str, dict[str, Any]] = {
@@ -75,16 +74,17 @@ def router(world: World, token: str, pager: Pager) -> APIRouter:
     @made.post(PATH, status_code=201, responses=refusals)
     def announce(wish: Announcement) -> Announced:
         """Silence the tickets of services for a while, at every Alertmanager that the controller tells."""
-        return _announce(world, pager, wish)
+        return _announce(world, wish)
 
     return made
 
 
-def _announce(world: World, pager: Pager, wish: Announcement) -> Announced:
+def _announce(world: World, wish: Announcement) -> Announced:
     now = world.clock.now()
     until = Timestamp(now + int(wish.length))
     name, services = secrets.token_hex(8), sorted(set(wish.services))
-    if not pager.peers:
+    silencer = world.outside.silences
+    if not silencer.clients:
         raise HTTPException(
             HTTPStatus.CONFLICT, "the controller tells no Alertmanager; name one with --alertmanager"
         )
@@ -93,34 +93,20 @@ def _announce(world: World, pager: Pager, wish: Announcement) -> Announced:
         transaction.audit.append(now, wish.by, "deploy.announced", name, details)
         said = f"{', '.join(services)}: {wish.comment}"
         transaction.events.add(Event(name, "deploy", "", said[:LONGEST_TEXT], now, now, wish.by))
-    asked = silence(services, wish.by, f"{wish.comment} (deploy {name})", now, until)
-    with ThreadPoolExecutor(len(pager.peers)) as pool:
-        answers = list(pool.map(lambda peer: peer.silence(asked), pager.peers))
+    # Names have no character of a regular expression but the dash, which means nothing here.
+    matchers = (silences.TICKETS, Matcher("service", "|".join(services), regex=True))
+    comment = f"{wish.comment} (deploy {name})"
+    answers = silencer.make(silences.document(matchers, wish.by, comment, now, until))
     told = [
-        Peer(peer=peer.state.name, result=answer.result.value, reason=answer.reason)
-        for peer, answer in zip(pager.peers, answers, strict=True)
+        Peer(peer=one.client.name, result=one.answer.result.value, reason=one.answer.reason)
+        for one in answers
     ]
     with world.store.write() as transaction:
         heard: Document = {one.peer: one.result for one in told}
         transaction.audit.append(world.clock.now(), wish.by, "deploy.silenced", name, heard)
-    if not any(answer.result is Result.ACCEPTED for answer in answers):
-        said = "; ".join(f"{one.peer}: {one.reason}" for one in told)
-        raise HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, f"no Alertmanager took the silence: {said}")
+    if not any(one.accepted for one in answers):
+        message = f"no Alertmanager took the silence: {silencing.said(answers)}"
+        raise HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, message)
     return Announced(
         id=name, services=services, by=wish.by, comment=wish.comment, until=clock.rfc3339(until), peers=told
     )
-
-
-def silence(services: list[str], by: str, comment: str, now: Timestamp, until: Timestamp) -> Document:
-    """Return a silence in the form of Alertmanager's API v2; it names the services, and tickets alone."""
-    return {
-        "matchers": [
-            {"name": "severity", "value": conventions.SEVERITY_TICKET, "isRegex": False, "isEqual": True},
-            # Names have no character of a regular expression but the dash, which means nothing here.
-            {"name": "service", "value": "|".join(services), "isRegex": True, "isEqual": True},
-        ],
-        "startsAt": clock.rfc3339(now),
-        "endsAt": clock.rfc3339(until),
-        "createdBy": by,
-        "comment": comment,
-    }

@@ -10,10 +10,11 @@ from typing import Final, Protocol
 
 from netsre import clock
 from netsre.adapters.alert_log import AlertLog
-from netsre.app.control import messages
+from netsre.app.control import messages, notices
 from netsre.app.logs import pairs
 from netsre.clock import Timestamp
 from netsre.errors import EnvironmentUnfit, StoreUnusable
+from netsre.model.documents import Document
 from netsre.store.database import Store, Transaction
 from netsre.store.outbox import Message
 
@@ -55,15 +56,13 @@ class LogChannel:
         """Append the line unless it is there, and say it on the log of this process."""
         del transaction, now
         payload = message.payload
+        if notices.is_notice(payload):
+            if self._append(message.key, messages.line(message.key, payload)):
+                _log.warning("notice %s", pairs(**notices.line(payload)))
+            return
         # Before the line is written: a message that cannot be read leaves none.
         alert = messages.read_alert(payload)
-        try:
-            new = self._alert_log.append(message.key, messages.line(message.key, payload))
-        except OSError as error:
-            why = error.strerror or error
-            advice = "free some space or make it writable; alerts wait, and are written then"
-            raise ChannelUnusable(f"alert log {self._alert_log.path}: {why}; {advice}") from error
-        if new:
+        if self._append(message.key, messages.line(message.key, payload)):
             said = pairs(
                 alert=alert.fingerprint,
                 state=alert.state,
@@ -72,6 +71,15 @@ class LogChannel:
                 **{name: value for name, value in alert.labels if name in ("severity", "slo", "node")},
             )
             _log.warning("alert %s", said)
+
+    def _append(self, key: str, line: Document) -> bool:
+        """Write a line unless it is there; tell whether it was new."""
+        try:
+            return self._alert_log.append(key, line)
+        except OSError as error:
+            why = error.strerror or error
+            advice = "free some space or make it writable; alerts wait, and are written then"
+            raise ChannelUnusable(f"alert log {self._alert_log.path}: {why}; {advice}") from error
 
 
 class Dispatcher:

@@ -268,8 +268,14 @@ def _paged(ground: Ground, transaction: Transaction, alert: Alert) -> tuple[Time
 
 
 def _first_effect(journal: Sequence[JournalEntry]) -> Timestamp | None:
-    """Return when the first effect of a run was in force."""
-    changes = {entry.step for entry in journal if entry.kind is JournalKind.INTENT and "effect" in entry.data}
+    """Return when the first effect of a run was in force; to keep the noise down mitigates nothing."""
+    begun = (entry for entry in journal if entry.kind is JournalKind.INTENT)
+    effects = {entry.step: entry.data["effect"] for entry in begun if "effect" in entry.data}
+    changes = {
+        step
+        for step, effect in effects.items()
+        if not (isinstance(effect, Mapping) and effect.get("kind") == "silence")
+    }
     done = (
         entry.at
         for entry in journal

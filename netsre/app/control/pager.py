@@ -46,10 +46,6 @@ class Client(Protocol):
         """Tell of alerts."""
         ...
 
-    def silence(self, silence: Document) -> Answer:
-        """Ask for a silence."""
-        ...
-
     def alerts(self, receiver: str) -> Answer:
         """Ask for the alerts that fire for a receiver."""
         ...
@@ -163,10 +159,6 @@ class Peer:
         """Ask for what was left out, with the next round."""
         self._missing.add(receiver)
         self.woken.set()
-
-    def silence(self, silence: Document) -> Answer:
-        """Ask for a silence now, in whichever thread."""
-        return self._client.silence(silence)
 
     def tell(self) -> int:
         """Tell what is due, then ask for what was left out; return the milliseconds until the next round.

@@ -1,9 +1,9 @@
 """The API: what a runbook would do about an alert, asked by somebody with the token."""
 
 from http import HTTPStatus
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, HTTPException
+from fastapi import APIRouter, HTTPException, Query
 
 from netsre.alerting import webhook
 from netsre.app import given_alert
@@ -13,6 +13,7 @@ from netsre.app.control.world import World
 from netsre.errors import BadInput
 from netsre.model import literals
 from netsre.model.alerts import Alert
+from netsre.runbook import parameters
 
 
 def router(world: World, token: str) -> APIRouter:
@@ -23,17 +24,24 @@ def router(world: World, token: str) -> APIRouter:
     }
 
     @made.post("/api/v1/runbooks/{name}/plan", responses=refusals)
-    def plan(name: str, alert: dict[str, Any]) -> dict[str, Any]:
-        """Return every gate with its answer, the evidence, and the exact effects; nothing is changed."""
+    def plan(
+        name: str, alert: dict[str, Any], chosen: Annotated[list[str] | None, Query(alias="set")] = None
+    ) -> dict[str, Any]:
+        """Return every gate with its answer, the evidence, and the exact effects; nothing is changed.
+
+        `set` is NAME=VALUE, a value for a parameter of the runbook.
+        """
         runbook = world.runbooks.get(name)
         if runbook is None:
             hint = literals.nearest(name, world.runbooks)
             raise HTTPException(HTTPStatus.NOT_FOUND, f"runbook {literals.shown(name)} does not exist{hint}")
         try:
             notice = given_alert.notice(alert)
+            given = dict(text.partition("=")[::2] for text in chosen or ())
+            bound = parameters.bound(runbook, given, world.actions)
         except BadInput as error:
             raise HTTPException(HTTPStatus.BAD_REQUEST, str(error)) from error
-        return dict(rehearse(world, runbook, _alert(notice)))
+        return dict(rehearse(world, bound, _alert(notice)))
 
     return made
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from netsre.app.control.carry_out import careful
 from netsre.app.control.world import World
 from netsre.model.alerts import Alert
-from netsre.model.documents import Document
+from netsre.model.documents import Document, Json
 from netsre.model.runbooks import Runbook
-from netsre.runbook import decide, plan
+from netsre.runbook import decide, plan, references
 from netsre.runbook.actions.contract import (
     ActionFailed,
     ActionRefused,
@@ -37,7 +37,7 @@ def rehearse(world: World, runbook: Runbook, alert: Alert) -> Document:
     with world.store.read() as transaction:
         circumstances = world.circumstances(transaction, alert)
         verdict = decide.decide(runbook, alert, circumstances)
-    subject = Subject(_RUN, alert, verdict.target)
+    subject = world.subject(_RUN, runbook.name, alert, verdict.target)
     # Without a target there is nothing to look at, and nothing to plan for.
     seen = _look(world, runbook, subject) if verdict.target else {}
     made = _plan(world, runbook, subject, seen) if verdict.target else None
@@ -63,6 +63,7 @@ def rehearse(world: World, runbook: Runbook, alert: Alert) -> Document:
 def _look(world: World, runbook: Runbook, subject: Subject) -> dict[int, Document] | _Stopped:
     """Return what the observations before the first change see, by step."""
     seen: dict[int, Document] = {}
+    known: dict[str, Json] = {}
     for index, step in enumerate(runbook.steps):
         action = world.actions.get(step.action)
         if isinstance(action, Change):
@@ -70,7 +71,9 @@ def _look(world: World, runbook: Runbook, subject: Subject) -> dict[int, Documen
         if not isinstance(action, Observation):
             return _Stopped("unknown_action", f"action {step.action} does not exist in this version")
         try:
-            seen[index] = action.observe(subject, step.parameters, world.sight)
+            parameters = references.resolved(step.parameters, known)
+            seen[index] = action.observe(subject, parameters, world.sight)
+            known.update(seen[index])
         except NodeUnreachable as error:
             return _Stopped("node_unreachable", str(error))
         except (ActionRefused, NodeRefused) as error:

@@ -68,6 +68,8 @@ class Wish(BaseModel):
     node: Annotated[str, Field(max_length=253)] | None = None
     alert: dict[str, Any] | None = None
     """The alert, as Alertmanager has it; it must be on record, and fire."""
+    set: Annotated[dict[str, Annotated[str, Field(max_length=200)]], Field(max_length=50)] = {}
+    """Values of the runbook's parameters; the others have their defaults."""
 
 
 class Begun(BaseModel):
@@ -161,13 +163,17 @@ def _add_begin(made: APIRouter, hands: _Hands) -> None:
         alert = _cause(hands.world, runbook, wish or Wish())
         if isinstance(alert, NoCause):
             return _refuse(RefusedView(detail=alert.detail, reason=alert.reason, run=None))
-        asker = Asker(request.state.person, VIA, idempotency_key or words.new_id())
-        run = words.begin(hands.world, runbook, alert, asker)
+        wished = dict((wish or Wish()).set)
+        asker = Asker(request.state.person, VIA, idempotency_key or words.new_id(), wished)
+        try:
+            run = words.begin(hands.world, runbook, alert, asker)
+        except BadInput as error:
+            raise HTTPException(HTTPStatus.BAD_REQUEST, str(error)) from error
         if run is None:
             said = "its alert is about another node than this controller's"
             return _refuse(RefusedView(detail=said, reason="not_matched", run=None))
-        if run.alert != alert.fingerprint:
-            detail = "this key began a run for another alert already; choose a new one"
+        if run.alert != alert.fingerprint or words.given(hands.world, run) != wished:
+            detail = "this key began a run for another alert, or other parameters, already; choose a new one"
             return _refuse(RefusedView(detail=detail, reason=Answer.KEY_REUSED.value, run=run.id))
         hands.wake()
         if run.state is not RunState.REFUSED:

@@ -8,9 +8,9 @@ from typing import Final
 from netsre.app.control import ACTOR
 from netsre.app.logs import pairs
 from netsre.clock import Timestamp
-from netsre.model import effects
+from netsre.model import deeds
+from netsre.model.deeds import Deed
 from netsre.model.documents import Document
-from netsre.model.effects import Effect
 from netsre.model.runbooks import Run, RunState
 from netsre.runbook.journal import Line
 from netsre.store.database import Transaction
@@ -48,10 +48,10 @@ def write(transaction: Transaction, run: Run, line: Line, now: Timestamp) -> Non
 
 
 def tell_effect(
-    transaction: Transaction, verb: str, key: str, effect: Effect, figures: Document, now: Timestamp
+    transaction: Transaction, verb: str, key: str, effect: Deed, figures: Document, now: Timestamp
 ) -> None:
-    """Put into the audit, and on the log, what was done to a node; `verb` is `applied` or `undone`."""
-    document = effects.write(effect)
+    """Put into the audit, and on the log, what was done; `verb` is `applied` or `undone`."""
+    document = deeds.write(effect)
     details: Document = {"effect": document, "result": figures}
     transaction.audit.append(now, ACTOR, f"effect.{verb}", key, details)
     _log.warning("effect %s", pairs(key=key, done=verb, **document))

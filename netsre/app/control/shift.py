@@ -11,22 +11,29 @@ from types import MappingProxyType
 from typing import Final, Protocol
 
 from netsre import clock
+from netsre.adapters.agent_client import AgentClient
 from netsre.adapters.alert_log import FILE_NAME as ALERT_LOG
 from netsre.adapters.alert_log import AlertLog
 from netsre.adapters.alertmanager import Alertmanager, Bounds
 from netsre.adapters.control.node import AgentNode, NoNode
+from netsre.adapters.http_calls import HttpCaller
+from netsre.adapters.secrets import Secrets
 from netsre.alerting.describe import Links
 from netsre.alerting.notify import Pace
 from netsre.app import tokens
 from netsre.app.control import api
 from netsre.app.control.automation import Automation, RunbookChannel
+from netsre.app.control.calling import Caller, Nobody
 from netsre.app.control.dispatch import BATCH, Dispatcher, LogChannel
 from netsre.app.control.drill_parts import DrillPart
 from netsre.app.control.hook import Door
 from netsre.app.control.intake import Intake
 from netsre.app.control.leading import Office, Term, nobody
 from netsre.app.control.pager import Pager, Telling
+from netsre.app.control.reach import Outside
 from netsre.app.control.reading import Clients, Turns, begin
+from netsre.app.control.records import Kept
+from netsre.app.control.silencing import Silencer
 from netsre.app.control.snapshot import Board, Sight
 from netsre.app.control.switch import SwitchWatch
 from netsre.app.control.tick import Loop
@@ -40,7 +47,7 @@ from netsre.model.gamedays import GameDay
 from netsre.model.levels import SLO
 from netsre.model.maintenance import Maintenance
 from netsre.model.runbooks import Runbook
-from netsre.runbook.actions.catalogue import ACTIONS
+from netsre.runbook.actions.catalogue import allowing
 from netsre.store.database import Store
 from netsre.store.migrations import Migrations
 
@@ -77,6 +84,8 @@ class House:
     name: str
     """What tells this controller from others of its database; empty where there are none."""
     started_at: Timestamp
+    caller: HttpCaller | None
+    """Who makes HTTP calls; None where the settings allow none."""
 
 
 class Threaded(Protocol):
@@ -210,11 +219,13 @@ def _world(house: House, store: Store, board: Board, term: Term | None) -> World
     # Who stands by has a term that never led.
     fence = term or Term(0, boottime)
     node = NoNode() if settings.control is None else AgentNode(settings.control, fence)
+    agent = AgentClient(settings.agent_url, settings.node, SystemClock())
+    records = Kept(store, SystemClock(), settings.node, agent)
     return World(
         store=store,
         runbooks=MappingProxyType({book.name: book for book in loaded.runbooks}),
-        actions=ACTIONS,
-        sight=Sight(node, settings.node),
+        actions=allowing(settings.bounds.http_allow),
+        sight=Sight(node, settings.node, records),
         slos=MappingProxyType({slo.name: slo for slo in loaded.slos}),
         rules=loaded.alerts,
         switch=watch,
@@ -225,4 +236,9 @@ def _world(house: House, store: Store, board: Board, term: Term | None) -> World
         bounds=settings.bounds,
         calendars=loaded.calendars,
         directory=loaded.directory,
+        outside=Outside(
+            Silencer(tuple(house.clients), SystemClock()),
+            Caller(house.caller or Nobody(), settings.bounds.http_allow, Secrets(settings.secrets)),
+            fence.leads,
+        ),
     )

@@ -1,6 +1,7 @@
 """How a run begins: judged by the gates, on record with what they said, whoever or whatever asked for it."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from netsre.app.control import runs
 from netsre.app.control.world import World
@@ -19,6 +20,8 @@ class Asker:
     via: str
     id: str
     """The same id again is the same run."""
+    given: Mapping[str, str] = field(default_factory=dict)
+    """Parameters of the runbook that they chose."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,9 @@ def start(
     runs.begin(transaction, received)
     asker = occasion.asker
     if asker is not None:
-        runs.write(transaction, received, journal.requested(asker.person, asker.via, asker.id), now)
+        runs.write(
+            transaction, received, journal.requested(asker.person, asker.via, asker.id, asker.given), now
+        )
     runs.write(transaction, received, verdict.line(), now)
     state = RunState.GATED if verdict.accepted else RunState.REFUSED
     return runs.change(transaction, received, state, verdict.reason.value, now)

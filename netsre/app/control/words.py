@@ -6,6 +6,7 @@ thread alone moves runs, and a word that is on disk is heard over any crash.
 
 import logging
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,7 +18,7 @@ from netsre.clock import Timestamp
 from netsre.model.alerts import Alert
 from netsre.model.documents import Document
 from netsre.model.runbooks import Run, Runbook
-from netsre.runbook import approval, journal, story
+from netsre.runbook import approval, journal, parameters, story
 from netsre.runbook.approval import Answer, Heard, Opinion, Situation, Word
 from netsre.store.database import Transaction
 
@@ -69,15 +70,26 @@ def situation_of(transaction: Transaction, run: Run) -> Situation:
 
 
 def begin(world: World, runbook: Runbook, alert: Alert, asker: Asker) -> Run | None:
-    """Begin a run by hand, through all gates; None where this runbook is not for this alert."""
+    """Begin a run by hand, through all gates; None where this runbook is not for this alert.
+
+    Raises `BadInput` for a parameter that it does not have, or a value beyond its bounds.
+    """
     key = f"by-hand/{asker.person}/{asker.id}"
+    chosen = parameters.bound(runbook, asker.given, world.actions)
     with world.store.write() as transaction:
         now = world.clock.now()
-        made = start(world, transaction, runbook, alert, Occasion(key, asker), now)
+        made = start(world, transaction, chosen, alert, Occasion(key, asker), now)
         if made is not None:
-            asked: Document = {"runbook": runbook.name, "via": asker.via}
+            given: Document = {"set": dict(asker.given)} if asker.given else {}
+            asked: Document = {"runbook": runbook.name, "via": asker.via, **given}
             transaction.audit.append(now, asker.person, "run.requested", made.id, asked)
         return made or transaction.runs.find(runs.run_name(runbook.name, key))
+
+
+def given(world: World, run: Run) -> Mapping[str, str]:
+    """Return the parameters that a run was begun with by hand."""
+    with world.store.read() as transaction:
+        return story.read(transaction.runs.journal([run.id])[run.id]).given
 
 
 def new_id() -> str:

@@ -7,21 +7,22 @@ from netsre import conventions
 from netsre.alerting.describe import Links
 from netsre.app import kill_switch
 from netsre.app.control import holding
+from netsre.app.control.reach import NOTHING, Outside, Reach
 from netsre.app.control.snapshot import Sight
 from netsre.app.control.switch import SwitchWatch
 from netsre.app.control.vigil import Vigil
 from netsre.clock import Clock, Timestamp
 from netsre.model.alert_rules import AlertRule
 from netsre.model.alerts import Alert, AlertState
+from netsre.model.deeds import Deed
 from netsre.model.directory import ALONE, Directory
-from netsre.model.effects import Effect
 from netsre.model.holds import USUAL, Bounds
 from netsre.model.levels import SLO
 from netsre.model.maintenance import Maintenance
 from netsre.model.runbooks import Run, Runbook
 from netsre.model.samples import Scrape
 from netsre.runbook import decide, standing
-from netsre.runbook.actions.contract import Action
+from netsre.runbook.actions.contract import Action, Subject
 from netsre.runbook.decide import Circumstances, Holds, KillSwitch, Past
 from netsre.runbook.plan import Plan
 from netsre.runbook.progress import Present
@@ -51,6 +52,8 @@ class World:
     directory: Directory = ALONE
     """Everybody who may decide about runs."""
     vigil: Vigil = field(default_factory=Vigil)
+    outside: Outside = NOTHING
+    """What others than the node do for runs."""
 
     def kill_switch(self) -> KillSwitch:
         """Return what the gates need to know of the kill switch, read now."""
@@ -80,7 +83,18 @@ class World:
             holds=self._holds(transaction, now, plan),
         )
 
-    def past(self, transaction: Transaction, effect: Effect | None) -> Past:
+    @property
+    def reach(self) -> Reach:
+        """Return who does what runs decide upon."""
+        return Reach(self.sight.node, self.outside)
+
+    def subject(self, run: str, runbook: str, alert: Alert, target: str) -> Subject:
+        """Return what actions are told of a run of a runbook, whose file may be gone."""
+        book = self.runbooks.get(runbook)
+        proof = None if book is None or book.verify is None else self.slos.get(book.verify.slo)
+        return Subject(run, alert, target, proof)
+
+    def past(self, transaction: Transaction, effect: Deed | None) -> Past:
         """Return what was chosen before for the field that an effect sets."""
         now = self.clock.now()
         return holding.past(transaction, self.bounds, now) if effect is not None else Past()

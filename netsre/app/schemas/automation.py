@@ -4,20 +4,29 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from netsre.app.schemas import parts
+from netsre.app.schemas import levels, parts
 from netsre.app.schemas.parts import Schema
 from netsre.datapath.conntrack_timeouts import TIMEOUTS
 from netsre.datapath.prefilter import MOST_RATE
 from netsre.gameday.parsing import FLOOD, PROFILES
+from netsre.model import urls
 from netsre.model.alerts import AlertState
 from netsre.model.directory import OPERATOR
 from netsre.model.gamedays import STAGES
 from netsre.runbook import asked as asking
-from netsre.runbook import bounds, people_files, references
+from netsre.runbook import bounds, loops, manner_specs, parameters, people_files, proofs, references
 from netsre.runbook import parsing as runbooks
-from netsre.runbook.actions import evidence, policy_mode, prefilter_mode, sizes
+from netsre.runbook.actions import (
+    evidence,
+    evidence_datapath,
+    http_call,
+    policy_mode,
+    prefilter_mode,
+    silence,
+    sizes,
+)
 from netsre.runbook.actions.catalogue import ACTIONS
-from netsre.runbook.actions.contract import Change
+from netsre.runbook.actions.contract import Change, Notice, Observation
 
 _ADDRESS: Final = r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}|[0-9A-Fa-f]*:[0-9A-Fa-f:.]*(?:%\S+)?"
 _SOURCE: Final = parts.pattern(
@@ -25,6 +34,37 @@ _SOURCE: Final = parts.pattern(
     f"{_ADDRESS}|{references.REFERENCE.pattern}",
     "An address, or ${evidence.top_source}.",
     f"${{evidence.{evidence.TOP_SOURCE}}}",
+    f"${{evidence.{evidence_datapath.TOP_CLIENT}}}",
+)
+
+
+def _labels(about: str) -> Schema:
+    return {"description": about, "type": "object", "additionalProperties": parts.text("A value.")}
+
+
+_SOMETHING: Final[Schema] = {"type": ["object", "array", *parts.SCALARS]}
+
+
+def _request(*, asks: bool = False) -> dict[str, Schema]:
+    """Return what a request may have beside its address; one that only asks has neither method nor body."""
+    either = {
+        "headers": _labels("Headers."),
+        "expect": parts.sequence(
+            "Statuses of success; any 2xx by default.", parts.whole("A status."), least=1
+        ),
+    }
+    told = {
+        "method": parts.choice("POST by default.", http_call.METHODS),
+        "body": {**_SOMETHING, "additionalProperties": _SOMETHING, "items": _SOMETHING}
+        | {"description": "What is sent as JSON; ${labels.node} and evidence are whole values."},
+    }
+    return either if asks else {**either, **told}
+
+
+_URL: Final = parts.pattern(
+    "An address below one of automation.http.allow.",
+    urls.URL.pattern,
+    "A plain address such as https://tools.example/drain.",
 )
 _SIZE: Final = {
     **parts.pattern(
@@ -42,7 +82,11 @@ _TTL: Final = parts.duration("When the change ends by itself.")
 _TOPIC: Final = parts.choice("A topic.", sorted(evidence.TOPICS))
 _TAKES: Final[Mapping[str, Mapping[str, Schema]]] = MappingProxyType(
     {
-        "evidence.collect": {"what": parts.sequence("What to look at.", _TOPIC, least=1)},
+        "evidence.collect": {
+            "what": parts.sequence(
+                "What to look at.", parts.or_reference(_TOPIC, parameters.REFERENCE.pattern), least=1
+            )
+        },
         "datapath.block_source": {"source": _SOURCE, "ttl": _TTL},
         "conntrack.flush": {"source": _SOURCE},
         "policy.mode": {
@@ -70,6 +114,13 @@ _TAKES: Final[Mapping[str, Mapping[str, Schema]]] = MappingProxyType(
             "every": parts.duration("At most one change in so long: 1s to 5m."),
             "ttl": _TTL,
         },
+        "alertmanager.silence": {
+            "matchers": _labels("Labels that an alert must have, with exactly these values.")
+            | {"anyOf": [{"required": [kind]} for kind in silence.KINDS]},
+            "ttl": _TTL,
+        },
+        "http.call": {"url": _URL},
+        "notify": {"text": parts.filled_text("What people read; {node} is a label of the alert.")},
     }
 )
 _MAY_TAKE: Final[Mapping[str, Mapping[str, Schema]]] = MappingProxyType(
@@ -80,7 +131,17 @@ _MAY_TAKE: Final[Mapping[str, Mapping[str, Schema]]] = MappingProxyType(
                 f"{policy_mode.ENDPOINT.pattern}|{references.REFERENCE.pattern}",
                 "namespace/name, also with {label} of the alert, or a reference.",
             )
-        }
+        },
+        "alertmanager.silence": {"comment": parts.text("Why, for whoever finds the silence.")},
+        "http.call": {
+            **_request(),
+            "timeout": parts.duration("How long an answer is waited for, 1s to 15s."),
+            "look": parts.mapping(
+                "A GET that tells whether it was done.", {"url": _URL}, _request(asks=True)
+            ),
+            "undo": parts.mapping("The call that takes it back.", {"url": _URL}, _request()),
+        },
+        "notify": {"values": _labels("What is told beside it, such as ${evidence.top_source}.")},
     }
 )
 # In a list, what looks like nothing is a text as well.
@@ -99,16 +160,22 @@ def runbook() -> Schema:
         },
         {"from": parts.choice("For an alert of somebody else's.", (runbooks.FOREIGN,))},
     )
+    step = _step()
     condition = parts.filled_text('A condition about the alert, such as labels.severity == "page".')
     found = parts.mapping(
         "What is done about an alert, within limits, and how it is known to have helped.",
         {
             "on": parts.sequence("What starts a run.", trigger, least=1),
             "lock": _lock(),
-            "steps": parts.sequence("What is done, in order.", _step(), least=1),
+            "steps": parts.sequence(
+                "What is done, in order.",
+                {"if": {"required": [loops.KEY]}, "then": _loop(step), "else": step},
+                least=1,
+            ),
         },
         {
             "when": condition,
+            "parameters": parts.sequence("What a person may choose who begins a run.", _parameter()),
             "unless": parts.sequence("Alerts beside which nothing is done.", _veto()),
             "limits": _limits(),
             "approval": _approval(),
@@ -250,11 +317,7 @@ def _veto() -> Schema:
         {"alert": parts.text("Its name.")},
         {
             "from": parts.choice("For an alert of somebody else's.", (runbooks.FOREIGN,)),
-            "match": {
-                "description": "Labels that it must have.",
-                "type": "object",
-                "additionalProperties": parts.text("A value."),
-            },
+            "match": _labels("Labels that it must have."),
             "equal": parts.sequence(
                 "Labels that it must share with the alert of the run, node by default; [] for anywhere.",
                 parts.listed_text("A label."),
@@ -264,35 +327,92 @@ def _veto() -> Schema:
 
 
 def _verify() -> Schema:
-    return parts.mapping(
+    found = parts.mapping(
         "How it is known to have helped.",
         {
-            "slo": parts.name("The SLO that says so."),
             "window": parts.duration("What each sample looks back at."),
-            "samples": parts.whole("Good samples in a row.", minimum=1, maximum=runbooks.MOST_SAMPLES),
+            "samples": parts.whole("Samples in a row.", minimum=1, maximum=proofs.MOST_SAMPLES),
         },
         {
+            "slo": parts.name("The SLO that says so."),
+            "query": levels.query(),
+            "need": parts.whole("How many of them must be good: all, unless written.", minimum=1),
             "noData": parts.choice("What it means that nothing was measured.", ("inconclusive", "fail")),
             "within": parts.duration("Until when, at most 1h after the last change."),
         },
     )
+    return found | {"oneOf": [{"required": ["slo"]}, {"required": ["query"]}]}
+
+
+def _parameter() -> Schema:
+    kind = parts.choice("What a value of it is.", parameters.TYPES)
+    name = parts.pattern(
+        "How steps name it: ${param.NAME}.",
+        parameters.NAME.pattern,
+        "Lower-case letters, digits and underscores.",
+    )
+    bounds = {
+        "min": parts.text("The least, of a duration or an integer."),
+        "max": parts.text("The most, of a duration or an integer."),
+        "choices": parts.sequence("All there are, of a choice.", parts.listed_text("A value.")),
+    }
+    return parts.mapping(
+        "A parameter.",
+        {
+            "name": {**name, "type": list(parts.SCALARS)},
+            "type": kind,
+            "default": parts.text("Its value unless set."),
+        },
+        bounds,
+    )
+
+
+def _loop(step: Schema) -> Schema:
+    steps = parts.sequence("The steps of one round.", step, least=1)
+    bounded = parts.mapping(
+        "Steps that are done again until they helped.",
+        {
+            "times": parts.whole("Rounds at most.", minimum=2, maximum=loops.MOST_ROUNDS),
+            "until": parts.filled_text("No further round begins once this holds, such as not still(alert)."),
+            "steps": steps,
+        },
+        {"wait": parts.duration("The rest between two rounds, 1s to 5m; 10s by default.")},
+    )
+    return parts.mapping("A loop.", {loops.KEY: bounded})
 
 
 def _step() -> Schema:
     look = parts.filled_text("Only when this holds, such as still(alert).")
     anything = {"description": "The parameters of the action.", "type": "object"}
+    tries = {
+        "times": parts.whole("Tries after the first.", maximum=manner_specs.MOST_TRIES),
+        "wait": parts.duration("The rest between two tries, 1s to 10m."),
+    }
     item = parts.mapping(
-        "One action.", {"action": parts.choice("The action.", ACTIONS), "with": anything}, {"if": look}
+        "One action.",
+        {"action": parts.choice("The action.", ACTIONS), "with": anything},
+        {
+            "if": look,
+            "timeout": parts.duration("How long a node without an answer is asked again, 1s to 5m."),
+            "retry": parts.mapping("How often it is tried again when it failed.", tries),
+            "onFailure": parts.choice("What follows when it failed.", manner_specs.WAYS),
+        },
     )
     return item | {"allOf": [_parameters(action) for action in ACTIONS]}
 
 
 def _parameters(action: str) -> Schema:
     """Return what a step must have by its action."""
-    about = "The parameters of the action."
-    keys: Schema = {"with": parts.mapping(about, _TAKES[action], _MAY_TAKE.get(action, {}))}
+    named = parameters.REFERENCE.pattern
+    takes, may = (
+        {key: parts.or_reference(value, named) for key, value in keys.items()}
+        for keys in (_TAKES[action], _MAY_TAKE.get(action, {}))
+    )
+    keys: Schema = {"with": parts.mapping("The parameters of the action.", takes, may)}
     if action not in _CHANGES:
         keys["if"] = False
+    if not isinstance(ACTIONS[action], Observation | Notice):
+        keys["onFailure"] = {"not": {"const": "continue"}}
     return parts.when("action", [action], {"properties": keys})
 
 
@@ -302,5 +422,7 @@ def _of_changes() -> Schema:
         "approval": {"properties": {"mode": {"not": {"const": "observe"}}}},
         "on": {"items": {"properties": {"transition": {"const": AlertState.FIRING.value}}}},
     }
-    changing = {"properties": {"steps": {"contains": parts.has("action", _CHANGES)}}, "required": ["steps"]}
+    # A loop changes something, or is refused.
+    change = {"anyOf": [parts.has("action", _CHANGES), {"required": [loops.KEY]}]}
+    changing = {"properties": {"steps": {"contains": change}}, "required": ["steps"]}
     return {"if": changing, "then": {"required": ["approval", "verify"], "properties": asked}}

@@ -6,6 +6,7 @@ from netsre.alerting import parsing as alerts
 from netsre.app.schemas import parts
 from netsre.app.schemas.parts import Schema
 from netsre.metrics.registry import REGISTRY, Kind, Metric
+from netsre.runbook import proofs
 from netsre.slo import calendars, exact, indicator_specs, promql_specs, selectors, slices, spec_parts
 
 _MATCHER: Final = f"{selectors.LABEL.pattern}{selectors.OP.pattern}(?:{selectors.QUOTED.pattern})"
@@ -204,6 +205,20 @@ def _budgeting() -> Schema:
             ),
         ],
     }
+
+
+def query() -> Schema:
+    """Return the schema of a query of a verification."""
+    metrics = sorted(metric.name for metric in _metrics(*proofs.KINDS))
+    return parts.mapping(
+        "What the readings of the node must say: each of a gauge, or by how much a counter rises.",
+        {
+            "metric": parts.choice("A gauge or counter of the agent.", metrics),
+            "op": parts.choice("How it compares when it helped.", _OPS),
+            "value": parts.number("What it is compared with."),
+        },
+        {"match": _match(), "groupBy": _group_by(*proofs.KINDS)},
+    )
 
 
 def _selector(kind: Kind, about: str, **more: Schema) -> Schema:

@@ -62,6 +62,12 @@ def choice(about: str, words: Iterable[str | bool]) -> Schema:
     return {"description": about, "enum": list(words)}
 
 
+def or_reference(value: Schema, expression: str) -> Schema:
+    """Return a value, or a text that stands for one."""
+    named = {"type": "string", "pattern": f"^(?:{expression})$"}
+    return {"description": value["description"], "anyOf": [value, named]}
+
+
 def number(about: str, **bounds: int) -> Schema:
     """Return an exact decimal number, which may be quoted; the bounds are for one that is not."""
     digits = {

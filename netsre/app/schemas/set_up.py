@@ -34,6 +34,7 @@ def controller() -> Schema:
             "slos": parts.text("A file or directory of SLOs, burn policies and alerts."),
             "runbooks": parts.text("A file or directory of runbooks and game days."),
             "people": parts.text("A file or directory of the people who may decide about runs."),
+            "secrets": parts.text("A directory of files, each a secret that runbooks name."),
             "user": parts.text("The user to become when started as root."),
             "node": parts.text("What the node is called."),
             "externalUrl": _url("Where people reach this controller, for links."),
@@ -63,6 +64,10 @@ def _automation() -> Schema:
             "changes": parts.mapping("Runs of all runbooks that change something.", {}, changes),
             "storm": parts.mapping("Alerts that want a change at once.", {}, storm),
             "oscillation": parts.duration("How long a field does not go back to a value, at most 1d."),
+            "http": parts.mapping(
+                "HTTP calls of runbooks.",
+                {"allow": parts.sequence("What addresses may begin with.", parts.text("An address."))},
+            ),
             "quarantine": parts.duration("How long a value that did not help is left alone, at most 30d."),
         },
     )

@@ -4,9 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+from netsre.clock import Timestamp
 from netsre.errors import EnvironmentUnfit, NetsreError
 from netsre.model import values
 from netsre.model.alerts import Alert
+from netsre.model.deeds import Deed
 from netsre.model.documents import Document
 from netsre.model.effects import (
     DatapathFacts,
@@ -19,7 +21,9 @@ from netsre.model.effects import (
     Standing,
     Table,
 )
-from netsre.model.levels import Evaluation
+from netsre.model.events import Event
+from netsre.model.levels import SLO, Evaluation
+from netsre.model.runbooks import Run
 from netsre.model.samples import Scrape
 
 
@@ -30,6 +34,8 @@ class Subject:
     run: str
     alert: Alert
     target: str
+    proof: SLO | None = None
+    """The service level that it is judged by, where one is known."""
 
 
 class NodeUnreachable(EnvironmentUnfit):
@@ -43,6 +49,10 @@ class NodeRefused(NetsreError):
         """Keep the word beside the sentence."""
         self.reason = reason
         super().__init__(message)
+
+
+class LeftOut(NodeRefused):
+    """Nothing was done, and nothing depends on it: the step is left out by its word, and the run goes on."""
 
 
 class Node(Protocol):
@@ -96,6 +106,30 @@ class Node(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """What is on record of a time."""
+
+    events: tuple[Event, ...] = ()
+    """What people, or their deploys, said that they did."""
+    runs: tuple[Run, ...] = ()
+
+
+class Records(Protocol):
+    """What is known beside the readings."""
+
+    def happened(self, since: Timestamp) -> Happened:
+        """Return what was done from a time on."""
+        ...
+
+    def refused_loads(self) -> Sequence[Document]:
+        """Return the programs that the kernel refused last, newest first, with the verifier's `log`.
+
+        May raise `NodeUnreachable` or `NodeRefused`.
+        """
+        ...
+
+
 class Views(Protocol):
     """What is known now; an action looks at nothing else."""
 
@@ -110,6 +144,11 @@ class Views(Protocol):
     @property
     def node(self) -> Node:
         """Return the node that the readings come from."""
+        ...
+
+    @property
+    def records(self) -> Records:
+        """Return what is known beside the readings."""
         ...
 
 
@@ -160,10 +199,30 @@ class Observation(Action, Protocol):
 
 
 @runtime_checkable
+class TakesSecrets(Action, Protocol):
+    """An action that sends a secret along; it plans with the handle, and never sees what it stands for."""
+
+    @property
+    def secrets(self) -> frozenset[str]:
+        """Return the parameters in which `${secret.NAME}` may stand."""
+        ...
+
+
+@runtime_checkable
+class Notice(Action, Protocol):
+    """An action that only tells somebody: a run may go on without it (`onFailure: continue`)."""
+
+    @property
+    def tells(self) -> bool:
+        """Return True: what it does changes no node."""
+        ...
+
+
+@runtime_checkable
 class Change(Action, Protocol):
     """An action that changes a node: it says exactly what it would do, and the engine has the node do it."""
 
-    def plan(self, subject: Subject, parameters: Document, views: Views) -> Effect:
+    def plan(self, subject: Subject, parameters: Document, views: Views) -> Deed:
         """Return the effect; the parameters have their references resolved.
 
         Raises `ActionRefused`, `NodeUnreachable` or `NodeRefused`.

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 from netsre import clock
 from netsre.clock import Timestamp
-from netsre.model import effects
+from netsre.model import deeds
+from netsre.model.deeds import Deed
 from netsre.model.documents import Json
-from netsre.model.effects import Effect, Setting
+from netsre.model.effects import Setting
 from netsre.model.holds import Bounds, Quarantined
 from netsre.model.runbooks import JournalEntry, JournalKind
 from netsre.runbook.gates.answers import Answer, age_text, within
@@ -32,9 +33,9 @@ class Past:
     quarantined: tuple[Quarantined, ...] = ()
 
 
-def answers(effect: Effect | None, past: Past, bounds: Bounds, now: Timestamp) -> Iterator[Answer]:
+def answers(effect: Deed | None, past: Past, bounds: Bounds, now: Timestamp) -> Iterator[Answer]:
     """Yield whether the value that an effect sets may be chosen."""
-    setting = effects.setting(effect) if effect is not None else None
+    setting = deeds.setting(effect) if effect is not None else None
     if setting is None:
         said = "sets no field to a value"
         yield Answer(Gate.OSCILLATION, passed=True, detail=said)
@@ -103,6 +104,6 @@ def _setting(document: Json) -> Setting | None:
     if not isinstance(document, Mapping):
         return None
     try:
-        return effects.setting(effects.read(document))
+        return deeds.setting(deeds.read(document))
     except ValueError:
         return None  # of another version, or written by hand

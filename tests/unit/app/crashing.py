@@ -23,6 +23,7 @@ from netsre.app import kill_switch, runbooks, service_levels
 from netsre.app.control import tick
 from netsre.app.control.automation import Automation, RunbookChannel
 from netsre.app.control.dispatch import Dispatcher
+from netsre.app.control.reach import NOTHING
 from netsre.app.control.world import World
 from netsre.clock import Timestamp
 from netsre.model.alerts import Alert, AlertSource
@@ -46,7 +47,8 @@ from netsre.model.effects import (
 )
 from netsre.model.runbooks import JournalEntry, Run, Runbook
 from netsre.model.samples import Scrape, Series, labels
-from netsre.runbook.actions.contract import NodeRefused, NodeUnreachable
+from netsre.runbook.actions.catalogue import ACTIONS
+from netsre.runbook.actions.contract import Action, NodeRefused, NodeUnreachable
 from netsre.store.database import Store, Transaction
 from netsre.store.sqlite import FILE_NAME
 from tests.unit import burning
@@ -334,6 +336,9 @@ class Lab:
         self.people: Callable[[World], None] = lambda _world: None
         """What people do after every turn."""
         self.directory_of = ALONE
+        self.outside = NOTHING
+        """What others than the node do."""
+        self.actions: Mapping[str, Action] = ACTIONS
         self.on_death: Callable[[], None] = lambda: None
         """What a test does to the world while no controller lives."""
         shutil.copy(_empty_database(directory.parent), directory / FILE_NAME)
@@ -442,6 +447,8 @@ class Controller:
             rules=ASKED.alerts,
             interval=INTERVAL,
             directory=lab.directory_of,
+            actions=lab.actions,
+            outside=lab.outside,
         )
         self._memory = conditions.Memory()
         self._dispatcher = Dispatcher(lab.store, [RunbookChannel(self.world)])

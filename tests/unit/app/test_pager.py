@@ -51,11 +51,6 @@ class Scripted:
             return Answer(Result.REJECTED, "invalid label")
         return self.answer
 
-    def silence(self, silence: Document) -> Answer:
-        """Say how it is."""
-        self.asked.append(f"silence {silence['comment']}")
-        return self.answer
-
     def alerts(self, receiver: str) -> Answer:
         """Return what it has."""
         self.asked.append(receiver)

@@ -37,7 +37,9 @@ def lab(tmp_path: pathlib.Path) -> Iterator[Lab]:
         yield made
 
 
-def ask(lab: Lab, alert: object = ALERT, name: str = "conntrack-exhaustion", token: str = SHOWN) -> Any:  # noqa: ANN401 - JSON
+def ask(
+    lab: Lab, alert: object = ALERT, name: str = "conntrack-exhaustion", token: str = SHOWN, query: str = ""
+) -> Any:  # noqa: ANN401 - JSON
     """Return status and JSON of the answer."""
     assert lab.current is not None
     app = FastAPI()
@@ -47,7 +49,7 @@ def ask(lab: Lab, alert: object = ALERT, name: str = "conntrack-exhaustion", tok
         transport = httpx.ASGITransport(app=app)
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             headers = {"Authorization": f"Bearer {token}"}
-            return await client.post(f"/api/v1/runbooks/{name}/plan", json=alert, headers=headers)
+            return await client.post(f"/api/v1/runbooks/{name}/plan{query}", json=alert, headers=headers)
 
     answer = asyncio.run(post())
     return answer.status_code, answer.json()
@@ -210,6 +212,16 @@ def test_the_command_prints_the_answer_and_its_exit_code_is_asked_for(
     assert run([*command, str(file), "--exit-code"]) == 1
     assert run([*command, str(none)]) == 2
     assert asked == ["/api/v1/runbooks/conntrack-exhaustion/plan"] * 2
+    assert run([*command, str(file), "--set", "ttl=5m", "--set", "whom=a&b=c"]) == 0
+    assert asked[2] == "/api/v1/runbooks/conntrack-exhaustion/plan?set=ttl%3D5m&set=whom%3Da%26b%3Dc"
+    assert run([*command, str(file), "--set", "ttl"]) == 2
+    assert run([*command, str(file), "--set", "ttl=1m", "--set", "ttl=2m"]) == 2
+
+
+def test_a_plan_is_made_with_the_parameters_that_are_asked_for(lab: Lab) -> None:
+    """One that the runbook does not have is a bad request."""
+    status, said = ask(lab, query="?set=ttl%3D5m")
+    assert (status, said["detail"]) == (400, "runbook conntrack-exhaustion has no parameter 'ttl'")
 
 
 def test_without_a_controller_the_command_ends_with_3(

@@ -21,6 +21,8 @@ from netsre.model.alerts import Alert, AlertState, fingerprint
 from netsre.model.directory import Directory, Person
 from netsre.model.runbooks import Approval
 from netsre.model.samples import labels
+from netsre.runbook import parsing
+from netsre.runbook.actions.catalogue import ACTIONS
 from tests.unit import burning
 from tests.unit.app.crashing import BOOK, Controller, Host, Lab
 from tests.unit.app.fakes import SetClock
@@ -347,3 +349,50 @@ def test_a_question_takes_no_target_from_a_mitigation(lab: Lab) -> None:
 
     (mitigation,) = (run for run, _ in lab.runs() if run.runbook == BOOK.name)
     assert (mitigation.state.value, mitigation.reason) == ("succeeded", "verified")
+
+
+PARAMETERS = """\
+apiVersion: netsre.dev/v1
+kind: Runbook
+metadata: {name: conntrack-exhaustion}
+spec:
+  on: [{alert: ConntrackUtilization, transition: firing}]
+  lock: 'conntrack/{node}'
+  parameters: [{name: ttl, type: duration, default: 10m, min: 1m, max: 30m}]
+  approval: {mode: propose}
+  steps:
+    - {action: evidence.collect, with: {what: [top-sources]}}
+    - {action: datapath.block_source, with: {source: '${evidence.top_source}', ttl: '${param.ttl}'}}
+  verify: {slo: conntrack-headroom, window: 15s, samples: 3}
+"""
+
+
+def test_who_begins_a_run_chooses_within_bounds_and_the_plan_says_what(lab: Lab) -> None:
+    """A value beyond them is a 400; the same key with another value is another request."""
+    lab.books = parsing.parse({"x.yaml": PARAMETERS}, ACTIONS, parsing.Known({"ConntrackUtilization"}))
+    lab.directory_of = PEOPLE
+    desk = Desk(lab)
+    desk.say("ann", "deny")
+    desk.turn()
+    lab.pass_time(clock.HOUR)
+    desk.controller.read()
+    path = f"/api/v1/runbooks/{BOOK.name}/run"
+
+    def begin(text: str) -> httpx.Response:
+        return desk.send("POST", path, {"set": {"ttl": text}}, OWN["dee"], idempotency_key="r1")
+
+    refused, begun, same, other = begin("31m"), begin("5m"), begin("5m"), begin("6m")
+    desk.turn()
+
+    assert (refused.status_code, refused.json()["detail"]) == (
+        400,
+        "parameter ttl: 31m is more than max, which is 30m",
+    )
+    assert (begun.status_code, same.json()) == (202, begun.json())
+    assert (other.status_code, other.json()["reason"]) == (409, "key_reused")
+    (made,) = [line["data"] for line in desk.run["journal"] if line["kind"] == "plan"]
+    assert made["parameters"] == {"ttl": "5m"}
+    assert made["steps"][1]["effect"]["ttl"] == 5 * clock.MINUTE
+    assert desk.say("ann", "approve").status_code == 200
+    desk.turn()
+    assert [held.until - lab.clock.at for held in lab.host.effects()] == [5 * clock.MINUTE]

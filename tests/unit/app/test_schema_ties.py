@@ -26,6 +26,7 @@ BAD: Final = sorted([*UNIT.glob("slo/bad/*.yaml"), *UNIT.glob("alerting/bad/*.ya
 UNKNOWN: Final = "?"
 """A key and a word that nothing reads and nothing is like, so that the reader lists those it knows."""
 LABELS: Final = ("metadata", "labels")
+CHOSEN: Final = frozenset({("match",), ("matchers",), ("values",), ("headers",), ("body",)})
 """Whose keys people choose."""
 
 BEYOND: Final = frozenset(
@@ -59,6 +60,7 @@ BEYOND_INLINE: Final = frozenset(
         "slo: headroom", "runbook: reboot", "${evidence.top_sources}", "[conntrack]", "{nodes}",
         # Sums, and what two values mean together.
         "window: 2m", "within: 2h", "ttl: 2h", "{limit: x2, max: 9, ttl: 2d}",
+        "samples: 4, need: 2", "samples: 3, need: 4",
         "{limit: 2000, max: 1000, ttl: 1h}", "duration: 11m", "duration: 90500ms", "detected: 4m",
         "verified: 39s", "veto: 30s", "mode: propose, timeout: 2d",
         # Whom a file of people names.
@@ -112,7 +114,7 @@ def mappings() -> Iterator[tuple[dict[str, Any], Path]]:
     """Yield every place of every whole document where keys stand that a reader knows."""
     for document in both.DOCUMENTS:
         for path in ((), *both.places(document)):
-            chosen = path == LABELS or path[-1:] == ("match",)
+            chosen = path == LABELS or path[-1:] in CHOSEN
             if isinstance(inside(document, path), dict) and not chosen:
                 yield document, path
 

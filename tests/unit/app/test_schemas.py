@@ -147,7 +147,6 @@ spec:
     - {action: evidence.collect, with: {what: [conntrack, top-sources]}}
     - {action: datapath.block_source, with: {source: '${evidence.top_source}', ttl: 10m}}
     - {action: conntrack.flush, with: {source: 192.0.2.1}, if: 'labels.severity == "page"'}
-    - {action: conntrack.tune, with: {limit: x2, max: 1048576, ttl: 1h}}
     - {action: conntrack.timeouts, with: {state: udp_stream, to: 1m, ttl: 1h}}
     - {action: policy.connections, with: {max: 131072, most: 131072, ttl: 1h}}
     - {action: policy.stagger, with: {every: 10s, ttl: 30m}}
@@ -155,7 +154,39 @@ spec:
     - {action: policy.rollback, with: {}}
     - {action: prefilter.mode, with: {mode: monitor, ttl: 30m}}
     - {action: prefilter.limit_source, with: {source: 192.0.2.1, rate: 100, ttl: 30m}}
-  verify: {slo: room, window: 15s, samples: 3, noData: inconclusive, within: 2m}
+    - {action: conntrack.tune, with: {limit: x2, max: 1048576, ttl: 1h}, onFailure: stop}
+    - action: alertmanager.silence
+      with: {matchers: {alertname: Slow, service: shop, slo: fast}, ttl: 30m, comment: it follows}
+    - action: http.call
+      with:
+        url: https://tools.example/drain
+        method: POST
+        headers: {X-Team: net}
+        body: {node: '${labels.node}', hard: false}
+        expect: [202]
+        timeout: 5s
+        look: {url: https://tools.example/drains, headers: {X-Team: net}, expect: [200]}
+        undo:
+          url: https://tools.example/undrain
+          method: POST
+          headers: {X-Team: net}
+          body: [1]
+          expect: [200]
+    - {action: notify, with: {text: '{node} is full', values: {source: '${evidence.top_source}'}}}
+    - repeat:
+        times: 3
+        until: 'evidence.top_source == ""'
+        wait: 10s
+        steps:
+          - action: evidence.collect
+            with: {what: [top-sources]}
+            timeout: 30s
+            retry: {times: 2, wait: 5s}
+            onFailure: continue
+          - action: conntrack.flush
+            with: {source: '${evidence.top_source}'}
+            if: 'evidence.top_source != ""'
+  verify: {slo: room, window: 15s, samples: 3, need: 2, noData: inconclusive, within: 2m}
   onFailure: undo
 ---
 apiVersion: netsre.dev/v1
@@ -166,7 +197,11 @@ spec:
   lock: 'conntrack/{node}'
   approval: {mode: propose, by: [sre, ann], quorum: 2, timeout: 30m}
   steps: [{action: conntrack.flush, with: {source: 192.0.2.1}}]
-  verify: {slo: room, window: 15s, samples: 3}
+  verify:
+    query: {metric: netsre_flows_total, match: 'outcome="failed"', op: '<', value: 10, groupBy: [node]}
+    window: 15s
+    samples: 5
+    need: 4
 ---
 apiVersion: netsre.dev/v1
 kind: Runbook
@@ -174,8 +209,16 @@ metadata: {name: warns}
 spec:
   on: [{alert: Full, transition: firing}]
   lock: 'conntrack/{node}'
+  parameters:
+    - {name: ttl, type: duration, default: 10m, min: 1m, max: 30m}
+    - {name: most, type: integer, default: 4096}
+    - {name: topic, type: choice, default: flows, choices: [flows, conntrack]}
+    - {name: whom, type: address, default: 192.0.2.1}
   approval: {veto: 2m, by: [sre]}
-  steps: [{action: conntrack.flush, with: {source: 192.0.2.1}}]
+  steps:
+    - {action: evidence.collect, with: {what: ['${param.topic}', agent]}}
+    - {action: conntrack.flush, with: {source: '${param.whom}'}}
+    - {action: conntrack.tune, with: {limit: x2, max: '${param.most}', ttl: '${param.ttl}'}}
   verify: {slo: room, window: 15s, samples: 3}
 ---
 apiVersion: netsre.dev/v1
@@ -229,6 +272,7 @@ spec:
   interval: 15s
   slos: /etc/netsre/slos
   people: /etc/netsre/people.yaml
+  secrets: /etc/netsre/secrets
   runbooks: /etc/netsre/runbooks
   user: netsre
   node: here
@@ -238,6 +282,7 @@ spec:
     changes: {perTenMinutes: 3, perHour: 10, perDay: 40}
     storm: {alerts: 10, hold: 10m}
     oscillation: 1h
+    http: {allow: [https://tools.example/]}
     quarantine: 1d
   control: /run/netsre/control.sock
 ---

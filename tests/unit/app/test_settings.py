@@ -38,15 +38,19 @@ def test_defaults_are_loopback_and_shipped_specs() -> None:
     assert [path.name for path in (*found.slos, *found.runbooks)] == ["slos", "runbooks"]
 
 
+ALLOWED = ("https://x/a", "http://127.0.0.1:9/")
+
+
 def test_bounds_of_automation_are_safe_and_can_be_set(tmp_path: pathlib.Path) -> None:
     """What is left out stays as it is; none can be switched off."""
-    said = "{changes: {perHour: 3}, storm: {alerts: 4, hold: 5m}, oscillation: 2h, quarantine: 7d}"
+    said = "{changes: {perHour: 3}, storm: {alerts: 4, hold: 5m}, oscillation: 2h, quarantine: 7d, "
+    said += "http: {allow: ['https://x/a', 'http://127.0.0.1:9/']}}"
     file = tmp_path / "controller.yaml"
     file.write_text(FILE.replace("30s}", f"30s, automation: {said}}}"))
 
     assert settings.settings(Options()).bounds == Bounds()
     found = settings.settings(Options(config=str(file))).bounds
-    assert found == Bounds(5, 3, 60, 4, 300_000, 2 * clock.HOUR, 7 * clock.DAY)
+    assert found == Bounds(5, 3, 60, 4, 300_000, 2 * clock.HOUR, 7 * clock.DAY, ALLOWED)
 
 
 @pytest.mark.parametrize(
@@ -56,6 +60,12 @@ def test_bounds_of_automation_are_safe_and_can_be_set(tmp_path: pathlib.Path) ->
         ("{storm: {alerts: 101}}", "SPEC009 spec.automation.storm.alerts 101 is no bound; write 1 to 100"),
         ("{storm: {hold: 2d}}", "SPEC010 spec.automation.storm.hold is longer than 1d"),
         ("{quarantine: 31d}", "SPEC010 spec.automation.quarantine is longer than 30d"),
+        (
+            "{http: {allow: ['https://x/../y']}}",
+            "spec.automation.http.allow[0] has a path that leads elsewhere",
+        ),
+        ("{http: {allow: ['https://x/?a']}}", "spec.automation.http.allow[0] is no plain address"),
+        ("{http: {}}", "SPEC005 spec.automation.http.allow is missing"),
         ("{changes: {perWeek: 1}}", "SPEC004 key spec.automation.changes.perWeek is unknown"),
     ],
 )
@@ -223,3 +233,17 @@ def test_a_command_about_a_database_is_about_one(monkeypatch: pytest.MonkeyPatch
     assert settings.database(None, "/data") is None
     with pytest.raises(BadInput, match="two places of a database"):
         settings.database("postgresql://option/x", "/data")
+
+
+def test_secrets_have_a_directory_only_where_one_is_named(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The environment before the file."""
+    file = tmp_path / "kept.yaml"
+    file.write_text(FILE.replace("interval: 30s", "secrets: /etc/netsre/secrets"))
+
+    assert settings.settings(settings.Options()).secrets is None
+    asked = settings.Options(config=str(file))
+    assert settings.settings(asked).secrets == pathlib.Path("/etc/netsre/secrets")
+    monkeypatch.setenv("NETSRE_SECRETS", "/run/secrets")
+    assert settings.settings(asked).secrets == pathlib.Path("/run/secrets")

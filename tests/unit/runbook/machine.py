@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from netsre import clock
+from netsre.app.control.reach import NOTHING, Reach
 from netsre.clock import Timestamp
 from netsre.model.alerts import Alert
+from netsre.model.deeds import Deed
 from netsre.model.documents import Document
-from netsre.model.effects import Effect, Standing
+from netsre.model.effects import Standing
 from netsre.model.runbooks import JournalEntry, Run, Runbook, RunState
 from netsre.runbook import decide, journal, plan, progress, standing, verify
 from netsre.runbook.actions.catalogue import ACTIONS
@@ -121,8 +123,8 @@ class Machine:
         command: progress.Skip | progress.Fail | progress.Settle | progress.SettleUndo | progress.Sample,
     ) -> Line:
         match command:
-            case progress.Skip(step, action, reason):
-                return journal.skipped(step, action, reason)
+            case progress.Skip(step, action, reason, over):
+                return journal.skipped(step, action, reason, over=over)
             case progress.Fail(step, action, reason, message):
                 return journal.failed(step, action, reason, message)
             case progress.Sample(wanted, since):
@@ -204,7 +206,7 @@ class Machine:
         self.write(verdict.line(step, action), journal.applying(step, action, key, command.effect))
         try:
             self.point()
-            figures = self.node.apply(key, command.effect)
+            figures = Reach(self.node, NOTHING).apply(key, command.effect)
             self.point()
         except NodeRefused as refusal:
             self.write(journal.failed(step, action, refusal.reason, str(refusal)))
@@ -222,7 +224,7 @@ class Machine:
         self.write(journal.undoing(step, action, key, command.effect))
         try:
             self.point()
-            figures = self.node.undo(key, command.effect)
+            figures = Reach(self.node, NOTHING).undo(key, command.effect)
             self.point()
         except NodeRefused as refusal:
             self.write(journal.undo_failed(step, action, refusal.reason, str(refusal)))
@@ -231,8 +233,8 @@ class Machine:
         else:
             self.write(journal.undone(step, action, figures))
 
-    def _look(self, key: str, effect: Effect) -> Standing | None:
+    def _look(self, key: str, effect: Deed) -> Standing | None:
         try:
-            return self.node.look(key, effect)
+            return Reach(self.node, NOTHING).look(key, effect)
         except NodeUnreachable:
             return None

@@ -7,6 +7,7 @@ import pytest
 
 from netsre.datapath.conntrack_timeouts import TIMEOUTS
 from netsre.model import effects
+from netsre.model.deeds import Deed
 from netsre.model.documents import Document, Json
 from netsre.model.effects import Block, DatapathFacts, Effect, Flush, Limit, Resize, Stagger, Timeout
 from netsre.model.samples import labels
@@ -23,7 +24,7 @@ NOWHERE = dataclasses.replace(
 
 def plan(
     name: str, parameters: Document, node: MemoryNode | None = None, subject: Subject = given.SUBJECT
-) -> Effect:
+) -> Deed:
     """Return what an action would do."""
     action = ACTIONS[name]
     assert isinstance(action, Change)

@@ -39,11 +39,17 @@ def test_a_condition_means_what_it_says(text: str, expected: bool) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", 'the end at column 1, where labels.NAME, annotations.NAME, state, or "text" belongs'),
+        (
+            "",
+            'the end at column 1, where labels.NAME, annotations.NAME, evidence.NAME, state, or "text"',
+        ),
         ("labels.severity", "the end at column 16, where ==, !=, in, or not in belongs"),
         ('labels.severity = "page"', "cannot read '= \"page\"' at column 17"),
         ('labels.a == "x" labels.b', "'labels.b' at column 17, where and, or, or the end belongs"),
-        ('__import__("os")', "'__import__' at column 1, where labels.NAME, annotations.NAME, state"),
+        (
+            '__import__("os")',
+            "'__import__' at column 1, where labels.NAME, annotations.NAME, evidence.NAME, state",
+        ),
         ("labels.a in []", "']' at column 14, where labels.NAME"),
         ('(labels.a == "x"', "the end at column 17, where ')' belongs"),
         ("not " * 30 + 'state == "x"', "at most 20 levels"),

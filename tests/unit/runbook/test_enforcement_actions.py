@@ -8,6 +8,7 @@ import pytest
 from netsre.clock import HOUR, MINUTE
 from netsre.errors import SpecErrors
 from netsre.model import effects
+from netsre.model.deeds import Deed
 from netsre.model.documents import Document, Json
 from netsre.model.effects import (
     EVERYBODY,
@@ -50,7 +51,7 @@ def plan(
     parameters: Document,
     node: MemoryNode | None = None,
     given_labels: Mapping[str, str] | None = None,
-) -> Effect:
+) -> Deed:
     """Return what an action would do about the alert, with further labels."""
     action, subject = ACTIONS[name], given.SUBJECT
     assert isinstance(action, Change)

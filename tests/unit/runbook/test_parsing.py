@@ -245,6 +245,28 @@ TUNE = "{limit: x2, max: 1000, ttl: 1h}"
             "look.yaml:14: RUN011 spec.verify.window 2m is longer than the 1m30s that a verdict may take",
         ),
         ("within: 90s", "within: 2h", "look.yaml:14: RUN011 spec.verify.within 2h is longer than 1h"),
+        ("samples: 3", "samples: 4, need: 2", "RUN011 spec.verify.need 2 of 4 proves nothing; write more"),
+        ("samples: 3", "samples: 3, need: 4", "RUN011 spec.verify.need 4 of 3 proves nothing"),
+        (
+            "slo: headroom",
+            "slo: headroom, query: {}",
+            "SPEC011 spec.verify has slo and query; write exactly",
+        ),
+        (
+            "slo: headroom",
+            "query: {metric: netsre_flows_totals, op: '<', value: 1}",
+            "did you mean 'netsre_flo",
+        ),
+        (
+            "slo: headroom",
+            "query: {metric: netsre_flow_connect_seconds, op: '<', value: 1}",
+            "is a histogram, not a gauge or counter",
+        ),
+        (
+            "slo: headroom",
+            "query: {metric: netsre_flows_total, op: '=', value: 1}",
+            "query.op '=' is not one of",
+        ),
         ("noData: fail", "noData: pass", "spec.verify.noData 'pass' is not one of inconclusive, fail"),
         ("onFailure: stop", "onFailure: retry", "spec.onFailure 'retry' is not one of undo, stop"),
         ("if: 'still(alert)'", "if: 'stil(alert)'", "look.yaml:13: RUN001 spec.steps[3].if cannot be read"),
@@ -411,6 +433,18 @@ def test_an_alert_of_somebody_else_is_a_trigger_by_its_name_and_labels() -> None
 
     assert book.triggers == (Trigger("PodNetworkDown", AlertState.FIRING),)
     assert book.lock == "network/{instance}"
+
+
+def test_a_verification_may_ask_the_readings_and_need_some_of_its_samples() -> None:
+    """The file says what and how many; the hash of the runbook holds it."""
+    query = "query: {metric: netsre_conntrack_utilization_ratio, op: '<', value: 0.5, groupBy: [node, netns]}"
+    asks = ACTS.replace("slo: headroom", query).replace("samples: 3", "samples: 5, need: 4")
+    book = read(asks)
+
+    assert book.verify is not None
+    assert (book.verify.slo, book.verify.samples, book.verify.needed) == ("", 5, 4)
+    assert book.verify.proof == "netsre_conntrack_utilization_ratio by node, netns < 0.5"
+    assert len({definition.of(read(text)) for text in (ACTS, asks, asks.replace("need: 4", "need: 5"))}) == 3
 
 
 @pytest.mark.parametrize(

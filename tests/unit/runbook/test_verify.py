@@ -3,13 +3,16 @@
 import dataclasses
 from decimal import Decimal
 
+import hypothesis
 import pytest
+from hypothesis import strategies
 
 from netsre import clock
 from netsre.clock import Timestamp
+from netsre.model import linting, specs, values
 from netsre.model.levels import SLO, Matcher, RatioIndicator, Selector
 from netsre.model.samples import Labels, Scrape, Series, labels
-from netsre.runbook import verify
+from netsre.runbook import definition, proofs, verify
 from netsre.runbook.verify import Outcome, Sample
 from tests.unit.runbook import given
 from tests.unit.runbook.given import GROUP, HEADROOM, T0, VERIFY, reading
@@ -147,3 +150,86 @@ def test_a_sample_is_written_with_exact_numbers() -> None:
         "reason": "met",
         "read_at": 7,
     }
+
+
+def ask(text: str, *scrapes: Scrape, group: Labels = GROUP) -> tuple[Outcome, str, int, int]:
+    """Return what a query of a file says, as verdict, reason, bad and total."""
+    findings = linting.Findings()
+    spec = f"verify: {{query: {text}, window: 15s, samples: 3}}"
+    (root,) = specs.roots(spec, "x.yaml", "", findings)
+    assert isinstance(root, values.Mapping)
+    wanted = proofs.read(root, None)
+    findings.raise_if_any()
+    assert wanted is not None
+    assert definition.read_verification(definition.verification(wanted)) == wanted
+    found = verify.sample(wanted, None, scrapes, group, SINCE)
+    return found.verdict, found.reason, int(found.bad), int(found.total)
+
+
+RATIO_BELOW = (
+    "{metric: netsre_conntrack_utilization_ratio, match: 'table=\"kernel\"', op: '<', value: 0.5, "
+    "groupBy: [netns, node]}"
+)
+
+
+def test_a_query_of_a_gauge_is_met_while_every_reading_is() -> None:
+    """Those of the window, of the series with the alert's labels."""
+    good, bad = reading(10_000, "0.49"), reading(5_000, "0.5")
+
+    assert ask(RATIO_BELOW, good) == (Outcome.PASS, "met", 0, 1)
+    assert ask(RATIO_BELOW, bad, good) == (Outcome.FAIL, "missed", 1, 2)
+    assert ask(RATIO_BELOW, reading(-5_000, "0.1"), bad) == (Outcome.FAIL, "missed", 1, 1)
+    assert ask(RATIO_BELOW, reading(10_000, "0.1", netns="other")) == (
+        Outcome.INCONCLUSIVE,
+        "no_reading",
+        0,
+        0,
+    )
+    assert ask(RATIO_BELOW, group=labels({"node": "a"})) == (Outcome.ERROR, "group_unknown", 0, 0)
+
+
+FAILED = "{metric: netsre_flows_total, match: 'outcome=\"failed\"', op: '<=', value: 10}"
+
+
+def test_a_query_of_a_counter_is_about_its_increase() -> None:
+    """Between readings made after the effect; none at all is as good as it can be."""
+    assert ask(FAILED, flows(5_000, 0, 90), flows(10_000, 0, 100)) == (Outcome.PASS, "met", 0, 10)
+    assert ask(FAILED, flows(5_000, 0, 90), flows(10_000, 0, 101)) == (Outcome.FAIL, "missed", 0, 11)
+    assert ask(FAILED, flows(5_000, 0, 90), flows(10_000, 0, 90)) == (Outcome.PASS, "met", 0, 0)
+    more = FAILED.replace("<=", ">")
+    assert ask(more, flows(5_000, 0, 90), flows(10_000, 0, 101))[0] is Outcome.PASS
+
+
+def test_a_counter_that_is_not_shown_twice_proves_nothing() -> None:
+    """One reading has no increase; and what is gone may be gone because who counts it is."""
+    assert ask(FAILED, flows(5_000, 0, 90))[:2] == (Outcome.INCONCLUSIVE, "no_reading")
+    assert ask(FAILED, flows(5_000, 0, 90), reading(10_000, "0.1"))[:2] == (
+        Outcome.INCONCLUSIVE,
+        "no_reading",
+    )
+    assert ask(FAILED, reading(5_000, "0.1"), reading(10_000, "0.1"))[:2] == (
+        Outcome.INCONCLUSIVE,
+        "no_reading",
+    )
+    assert ask(FAILED) == (Outcome.INCONCLUSIVE, "no_reading", 0, 0)
+
+
+@hypothesis.given(
+    at=strategies.lists(strategies.integers(-20_000, 20_000), max_size=6),
+    shown=strategies.lists(strategies.sampled_from(["flows", "gauge", "other"]), min_size=6, max_size=6),
+    asked=strategies.sampled_from([FAILED, FAILED.replace("<=", ">="), RATIO_BELOW]),
+)
+def test_no_reading_after_the_effect_is_never_a_pass(at: list[int], shown: list[str], asked: str) -> None:
+    """Whatever is asked, and whatever was read before."""
+    made = {
+        "flows": lambda when: flows(when, 1, 1),
+        "gauge": lambda when: reading(when, "0.1"),
+        "other": lambda when: reading(when, "0.1", node="b"),
+    }
+    scrapes = [made[what](when) for when, what in zip(sorted(at), shown, strict=False)]
+    verdict = ask(asked, *scrapes)[0]
+
+    needed = "gauge" if asked == RATIO_BELOW else "flows"
+    after = [what for when, what in zip(sorted(at), shown, strict=False) if when > 0 and what != "other"]
+    if not after or after[-1] != needed:
+        assert verdict is not Outcome.PASS

@@ -92,6 +92,8 @@ def _words(run: Run, facts: Facts) -> Iterator[Happened]:
 
 def _step(step: Told, released: Timestamp | None) -> Iterator[Happened]:
     effect = step.effect
+    if step.outcome is not None and (said := steps.notice(step)):
+        yield step.outcome.at, "notice", said
     if effect is None or not step.applied or step.outcome is None:
         return
     yield step.outcome.at, "effect", steps.words(effect)

@@ -2,18 +2,18 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Final
 
 from netsre import clock
 from netsre.app.control.incidents.shapes import GateView, StepView
 from netsre.clock import Timestamp
-from netsre.model import effects
+from netsre.model import deeds, literals
+from netsre.model.deeds import Call, Deed, Silence
 from netsre.model.documents import Document, Json
 from netsre.model.effects import (
     EVERYBODY,
     Block,
-    DoneAtOnce,
-    Effect,
     Flush,
     Limit,
     PolicyMode,
@@ -28,8 +28,19 @@ from netsre.model.effects import (
 from netsre.model.runbooks import JournalEntry, JournalKind
 from netsre.runbook import decide
 from netsre.runbook.actions.evidence import TOP_SOURCE
+from netsre.runbook.actions.evidence_datapath import TOP_CLIENT, TOP_MAP, TOP_RULE
+from netsre.runbook.actions.notify import NOTICE, NOTIFY
 from netsre.runbook.plan import Kind, Plan, Planned
 from netsre.runbook.story import WHOLE
+
+_STANDS_OUT: Final = MappingProxyType(
+    {
+        TOP_SOURCE: "the largest source",
+        TOP_CLIENT: "the noisiest client",
+        TOP_RULE: "the rule with most of the XDP drops",
+        TOP_MAP: "the fullest map",
+    }
+)
 
 
 @dataclass(slots=True)
@@ -47,12 +58,12 @@ class Told:
     gates: Document = field(default_factory=dict)
 
     @property
-    def effect(self) -> Effect | None:
+    def effect(self) -> Deed | None:
         """Return what it changes, or would."""
         document = self.begun.data.get("effect") if self.begun is not None else None
         if isinstance(document, Mapping):
             try:
-                return effects.read(document)
+                return deeds.read(document)
             except ValueError:
                 return None
         return self.planned.effect if self.planned is not None else None
@@ -77,12 +88,13 @@ class Told:
     def until(self) -> Timestamp | None:
         """Return when what it changed ends by itself."""
         effect = self.effect
-        if not self.applied or self.outcome is None or isinstance(effect, DoneAtOnce | None):
+        lasts = None if effect is None else deeds.lasting(effect)
+        if not self.applied or self.outcome is None or lasts is None:
             return None
         figures = self.outcome.data.get("result")
         said = figures.get("until") if isinstance(figures, Mapping) else None
         # The answer was lost and the deadline with it: no later than this.
-        return Timestamp(said) if isinstance(said, int) else Timestamp(self.outcome.at + effect.ttl)
+        return Timestamp(said) if isinstance(said, int) else Timestamp(self.outcome.at + lasts)
 
 
 def read(journal: Iterable[JournalEntry], plan: Plan | None) -> list[Told]:
@@ -103,7 +115,13 @@ def read(journal: Iterable[JournalEntry], plan: Plan | None) -> list[Told]:
                 told.gates = entry.data
             case _:
                 pass
-    return [steps[number] for number in sorted(steps)]
+    return [steps[number] for number in sorted(steps) if _reached(steps[number])]
+
+
+def _reached(told: Told) -> bool:
+    """Tell whether a step is to be shown: of the further rounds of a loop only those that came."""
+    loop = None if told.planned is None else told.planned.manner.round
+    return loop is None or loop.number == 1 or told.begun is not None or told.outcome is not None
 
 
 def view(told: Told, released: Timestamp | None, now: Timestamp, *, over: bool) -> StepView:
@@ -116,7 +134,7 @@ def view(told: Told, released: Timestamp | None, now: Timestamp, *, over: bool) 
         action=told.action,
         state=_state(told, over=over),
         said=_said(told),
-        effect=None if effect is None else dict(effects.write(effect)),
+        effect=None if effect is None else dict(deeds.write(effect)),
         began_at=None if told.begun is None else clock.rfc3339(told.begun.at),
         ended_at=None if told.outcome is None else clock.rfc3339(told.outcome.at),
         until=None if ended is None or not told.applied else clock.rfc3339(ended),
@@ -124,6 +142,13 @@ def view(told: Told, released: Timestamp | None, now: Timestamp, *, over: bool) 
         gates=gates(told.gates),
         result=_result(told),
     )
+
+
+def notice(told: Told) -> str:
+    """Return what a step told people; empty where it told nothing."""
+    evidence = told.outcome.data.get("evidence") if told.outcome is not None else None
+    said = evidence.get(NOTICE) if isinstance(evidence, Mapping) else None
+    return said if told.action == NOTIFY and isinstance(said, str) else ""
 
 
 def gates(document: Document) -> list[GateView]:
@@ -142,9 +167,16 @@ def gates(document: Document) -> list[GateView]:
     ]
 
 
-def words(effect: Effect) -> str:
+def words(effect: Deed) -> str:
     """Return what an effect does, for people."""
     match effect:
+        case Call(request, _, _, undo):
+            back = "cannot be undone" if undo is None else f"undone by {undo.method} {undo.url}"
+            body = f" {literals.printable(request.body)}" if request.body else ""
+            said = f"{request.method} {request.url}{body} ({back})"
+        case Silence(matchers, _):
+            which = ", ".join(f"{name}={literals.printable(value)}" for name, value in matchers)
+            said = f"silence alerts of {which}, but no page,"
         case Block(netns, interface, source, _):
             said = f"drop packets of {source} at {interface} in {netns}"
         case Flush(netns, source):
@@ -159,7 +191,8 @@ def words(effect: Effect) -> str:
             said = f"limit {source} to {rate} packets a second"
         case _:
             said = _of_policies(effect)
-    return said if isinstance(effect, DoneAtOnce) else f"{said} for {clock.duration_text(effect.ttl)}"
+    lasts = deeds.lasting(effect)
+    return said if lasts is None else f"{said} for {clock.duration_text(lasts)}"
 
 
 def _of_policies(effect: PolicyMode | PolicyRevision | Resize | Stagger) -> str:
@@ -197,17 +230,22 @@ def _said(told: Told) -> str:
     if outcome.get("ok") is False:
         return _sentence(str(outcome.get("error", "")), str(outcome.get("reason", "")))
     if "skipped" in outcome:
-        return f"left out: {str(outcome['skipped']).replace('_', ' ')}"
+        why = str(outcome.get("error", ""))
+        return f"left out: {str(outcome['skipped']).replace('_', ' ')}" + (f" ({why})" if why else "")
     if told.effect is not None:
         return words(told.effect) + _figures(outcome.get("result"))
     evidence = outcome.get("evidence")
     if isinstance(evidence, Mapping):
-        top = evidence.get(TOP_SOURCE)
-        return f"looked; the largest source is {top}" if top else "looked"
+        return notice(told) or _looked(evidence)
     planned = told.planned
     if planned is not None and planned.kind in (Kind.SKIP, Kind.REFUSE):
         return _sentence(planned.message, planned.reason)
     return ""
+
+
+def _looked(evidence: Document) -> str:
+    found = [f"{said} is {evidence[name]}" for name, said in _STANDS_OUT.items() if name in evidence]
+    return "; ".join(["looked", *found])
 
 
 def _figures(result: Json) -> str:

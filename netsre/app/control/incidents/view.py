@@ -13,6 +13,7 @@ from netsre.app.control.incidents.steps import Told
 from netsre.app.numbers import Number, number
 from netsre.clock import Timestamp
 from netsre.model.alerts import Alert
+from netsre.model.deeds import Silence
 from netsre.model.incidents import Incident
 from netsre.model.runbooks import JournalEntry, JournalKind, Run, RunState
 from netsre.runbook import story
@@ -78,7 +79,9 @@ def seconds(milliseconds: int) -> Number:
 
 
 def _moments(facts: Facts, told: Iterable[Sequence[Told]]) -> dict[str, Timestamp | None]:
-    changed = (step.outcome.at for run in told for step in run if step.applied and step.outcome is not None)
+    done = (step for run in told for step in run if step.applied and not isinstance(step.effect, Silence))
+    # To keep the noise down mitigates nothing.
+    changed = (step.outcome.at for step in done if step.outcome is not None)
     proofs = (
         max(entry.at for entry in facts.journals[run.id] if entry.kind is JournalKind.SAMPLE)
         for run in facts.runs
@@ -117,7 +120,7 @@ def _run(run: Run, told: Sequence[Told], facts: Facts) -> shapes.RunStory:
         requested_by=told_of.owner or None,
         approval=wire.approval(told_of),
         steps=[steps.view(step, facts.released_at(step.key), facts.now, over=run.ended) for step in told],
-        verify=None if plan is None or plan.verify is None else plan.verify.slo,
+        verify=None if plan is None or plan.verify is None else plan.verify.proof,
         samples=[_sample(entry) for entry in journal if entry.kind is JournalKind.SAMPLE],
         notes=[_note(entry) for entry in journal if entry.kind is JournalKind.NOTE],
     )

@@ -1,0 +1,31 @@
+"""Addresses that may be called, in one strict form: what lies below one is told by its text alone."""
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+_ORIGIN: Final = r"https?://(?:[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:]+\])(?::[1-9][0-9]{0,4})?"
+_PATH: Final = r"(?:/[A-Za-z0-9._~!$&'()*+,;=:@-]*)*"
+URL: Final = re.compile(rf"{_ORIGIN}{_PATH}(?:\?[A-Za-z0-9._~!$&'()*+,;=:@/?%-]*)?", re.ASCII)
+PREFIX: Final = re.compile(rf"{_ORIGIN}{_PATH}", re.ASCII)
+LONGEST: Final = 1_000
+
+
+def problem(text: str, form: re.Pattern[str] = URL) -> str | None:
+    """Return what is wrong with an address, or None."""
+    if form.fullmatch(text) is None or len(text) > LONGEST:
+        return (
+            "is no plain address; write one such as https://tools.example/drain, with a host in small letters"
+        )
+    if {".", ".."} & set(text.partition("?")[0].split("/")):
+        return "has a path that leads elsewhere; write it without dots alone"
+    return None
+
+
+def allowed(url: str, prefixes: Iterable[str]) -> bool:
+    """Tell whether an address is one of some prefixes, or lies below one: `/a` has `/a/b`, and not `/ab`."""
+    if problem(url) is not None:
+        return False
+    return any(
+        url == prefix or url.startswith((f"{prefix.rstrip('/')}/", f"{prefix}?")) for prefix in prefixes
+    )
