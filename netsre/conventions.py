@@ -52,6 +52,7 @@ CONNTRACK_GROWTH: Final = "netsre_conntrack_growth_per_second"
 CONNTRACK_FULL_SECONDS: Final = "netsre_conntrack_full_seconds"
 CONNTRACK_STATE_ENTRIES: Final = "netsre_conntrack_state_entries"
 CONNTRACK_TOP_SOURCE: Final = "netsre_conntrack_top_source_entries"
+CONNTRACK_TOP_SOURCE_SHARE: Final = "netsre_conntrack_top_source_ratio"
 CONNTRACK_COUNTED: Final = "netsre_conntrack_counted_ratio"
 CONNTRACK_COUNT_AGE: Final = "netsre_conntrack_count_age_seconds"
 
