@@ -84,9 +84,7 @@ def test_every_metric_of_the_agent_is_served_with_the_registrys_labels(tmp_path:
         served = {name: {label for label, _ in pairs} - {"le"} for name, pairs in agent.samples()}
 
     promised = {
-        m.name: set(m.labels)
-        for m in REGISTRY.values()
-        if m.exporter == "agent" and m.name not in OF_TROUBLE
+        m.name: set(m.labels) for m in REGISTRY.values() if m.exporter == "agent" and m.name not in OF_TROUBLE
     }
     histograms = {m.name for m in REGISTRY.values() if m.kind == "histogram"}
     folded = {}
