@@ -14,6 +14,9 @@ AGENT_PORT: Final = 8601
 ALERTMANAGER_PORT: Final = 9093
 """Not ours, but where one usually listens."""
 
+FAILED_LOADS: Final = "/bpf/failures"
+"""Path of the agent at which the last words of the verifier are, for this node alone."""
+
 # Everything netsre makes on a host (namespaces, links, tables) starts with this.
 OWNED_PREFIX: Final = "netsre-"
 

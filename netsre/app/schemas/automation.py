@@ -13,7 +13,7 @@ from netsre.model.gamedays import STAGES
 from netsre.runbook import asked as asking
 from netsre.runbook import bounds, people_files, references
 from netsre.runbook import parsing as runbooks
-from netsre.runbook.actions import evidence, tune
+from netsre.runbook.actions import evidence, evidence_datapath, tune
 from netsre.runbook.actions.catalogue import ACTIONS
 from netsre.runbook.actions.contract import Change
 
@@ -23,6 +23,7 @@ _SOURCE: Final = parts.pattern(
     f"{_ADDRESS}|{references.REFERENCE.pattern}",
     "An address, or ${evidence.top_source}.",
     f"${{evidence.{evidence.TOP_SOURCE}}}",
+    f"${{evidence.{evidence_datapath.TOP_CLIENT}}}",
 )
 _LIMIT: Final = parts.pattern(
     "x2 to x8 of the present limit, or a number of entries.",
