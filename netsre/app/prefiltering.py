@@ -15,6 +15,7 @@ from netsre.adapters.bpf.prefilter_pins import Link, Pins, Said
 from netsre.adapters.bpf.xdp import Where
 from netsre.app.policing.node import kernel
 from netsre.app.policing.places import PREFILTER
+from netsre.app.remembering import take_or_refuse
 from netsre.clock import boottime
 from netsre.datapath.policy.modes import Mode, Setting
 from netsre.datapath.prefilter import (
@@ -41,6 +42,12 @@ class Places:
     """Below a BPF file system."""
     programs: Path = Path()
     """The directory of the C sources."""
+    patient: bool = True
+    """Whether to wait for whoever is changing something; else that raises `remembering.Busy`."""
+
+
+class NoPrefilter(BadInput):
+    """There is none; the message says how one begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +203,7 @@ def read(places: Places) -> Said:
 
 @contextlib.contextmanager
 def opened(places: Places) -> Iterator[Prefilter]:
-    """Open the prefilter, alone; raises `BadInput` where there is none."""
+    """Open the prefilter, alone; raises `NoPrefilter` where there is none."""
     pins = Pins(places.pins)
     with _locked(pins, places), contextlib.ExitStack() as stack:
         with kernel(f"the prefilter in {places.pins} cannot be opened"):
@@ -210,12 +217,12 @@ def opened(places: Places) -> Iterator[Prefilter]:
 def _locked(pins: Pins, places: Places) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         with kernel(f"the prefilter in {places.pins} cannot be reached"):
-            stack.enter_context(pins.locked())
+            stack.enter_context(pins.locked() if places.patient else pins.locked(take_or_refuse))
         yield
 
 
-def _none(places: Places) -> BadInput:
-    return BadInput(f"there is no prefilter in {places.pins}; netsre prefilter attach INTERFACE")
+def _none(places: Places) -> NoPrefilter:
+    return NoPrefilter(f"there is no prefilter in {places.pins}; netsre prefilter attach INTERFACE")
 
 
 def interfaces_of(pins: Pins) -> dict[str, Where]:

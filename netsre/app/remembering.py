@@ -30,19 +30,30 @@ def nobody(line: str) -> None:
     del line
 
 
+class Busy(EnvironmentUnfit):
+    """Somebody else is changing something, and we do not wait; nothing was done."""
+
+
 class Remembering:
     """The directory; files in it are there whole or not at all."""
 
     def __init__(
-        self, directory: Path, waits: Callable[[str], None] = nobody, pins: Path | None = None
+        self,
+        directory: Path,
+        waits: Callable[[str], None] = nobody,
+        pins: Path | None = None,
+        *,
+        patient: bool = True,
     ) -> None:
         """Keep them there; `waits` is told for whom somebody has to wait for longer than a moment.
 
-        `pins` is what is changed: whoever remembers elsewhere what he does to it is waited for, too.
+        `pins` is what is changed: whoever remembers elsewhere what he does to it is waited for, too. Who is
+        not patient waits for a moment, and then `locked` raises `Busy`.
         """
         self.directory = directory
         self._waits = waits
         self._pins = pins
+        self._patient = patient
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -68,7 +79,9 @@ class Remembering:
             os.close(descriptor)
 
     def _wait(self, descriptor: int, directory: Path) -> None:
-        if (holder := take(descriptor)) is not None:
+        if not self._patient:
+            take_or_refuse(descriptor)
+        elif (holder := take(descriptor)) is not None:
             self._waits(f"waiting for {holder}, which has the lock of {directory}")
             fcntl.flock(descriptor, fcntl.LOCK_EX)
 
@@ -92,6 +105,12 @@ def take(descriptor: int) -> str | None:
     if (holder := file_locks.holder(descriptor)) is None:
         return "another process"
     return f"process {holder.pid} ({literals.printable(holder.command) or 'of an unknown name'})"
+
+
+def take_or_refuse(descriptor: int) -> None:
+    """Take the lock of a file within a moment; raises `Busy`."""
+    if (holder := take(descriptor)) is not None:
+        raise Busy(f"{holder} is changing something here; nothing was done")
 
 
 def stamp(path: Path) -> tuple[int, ...]:

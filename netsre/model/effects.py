@@ -4,10 +4,13 @@ An effect is exact: it names the namespace, the source, the numbers. It has a ke
 node knows by it what it was asked for already: the same key twice is one effect.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
+from types import MappingProxyType
+from typing import Any, Final
 
-from netsre.clock import Timestamp
+from netsre.clock import HOUR, Timestamp
 from netsre.model.documents import Document, Json
 
 
@@ -42,7 +45,81 @@ class Limit:
     """Milliseconds."""
 
 
-Effect = Block | Flush | Limit
+@dataclass(frozen=True, slots=True)
+class PolicyMode:
+    """What no policy allows passes, to and from one endpoint or all, until a deadline in the kernel."""
+
+    endpoint: str
+    """`namespace/name`; `EVERYBODY` for whoever has no mode of its own."""
+    before: str
+    """The mode that lasts when it is changed, and comes again; `inherit` of an endpoint that follows all."""
+    mode: str
+    """`monitor` or `off`."""
+    ttl: int
+    """Milliseconds, at most `LONGEST_LOOSENED`."""
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyRevision:
+    """Another revision of policies that is kept decides; it stays until somebody goes on from it."""
+
+    before: int
+    """What must decide when it is changed, and what is gone back to."""
+    before_digest: str
+    """Of what it was made of: numbers begin anew with a datapath, and this does not."""
+    after: int
+    after_digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class PrefilterMode:
+    """No rule of the prefilter drops anything, it only counts, until a deadline in the kernel."""
+
+    before: str
+    """The mode that lasts when it is changed, and comes again."""
+    mode: str
+    """`monitor`."""
+    ttl: int
+    """Milliseconds, at most `LONGEST_LOOSENED`."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceLimit:
+    """One source may send so many packets a second through the prefilter, until a deadline in the kernel."""
+
+    netns: str
+    """Where it is looked up whether the source may be limited; the rule holds wherever is filtered."""
+    source: str
+    """An IPv4 or IPv6 address in its shortest form."""
+    rate: int
+    """Packets a second, and at once after a pause."""
+    ttl: int
+    """Milliseconds."""
+
+
+Effect = Block | Flush | Limit | PolicyMode | PolicyRevision | PrefilterMode | SourceLimit
+
+DoneAtOnce = Flush | PolicyRevision
+"""Effects without an end of their own."""
+KINDS: Final[Mapping[str, type[Effect]]] = MappingProxyType(
+    {
+        "block": Block,
+        "flush": Flush,
+        "limit": Limit,
+        "policy_mode": PolicyMode,
+        "policy_revision": PolicyRevision,
+        "prefilter_mode": PrefilterMode,
+        "source_limit": SourceLimit,
+    }
+)
+"""Kinds of effects by the names that documents have for them; their fields are texts and whole numbers."""
+_NAMES: Final = MappingProxyType({kind: name for name, kind in KINDS.items()})
+REVISION: Final = "policy.revision"
+"""The field whose values are digests of what revisions of policies were made of."""
+EVERYBODY: Final = "*"
+"""The endpoint of a mode that is for all; no endpoint has this name."""
+LONGEST_LOOSENED: Final = HOUR
+"""Milliseconds: no longer is anything let pass without a person."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +134,11 @@ class Setting:
     def key(self) -> str:
         """Return the name of the field at its new value, by which it is put into quarantine."""
         return f"{self.field}={self.after}"
+
+    @property
+    def left(self) -> str | None:
+        """Return the same of the value that it had, where that has failed if leaving it helped."""
+        return f"{self.field}={self.before}" if self.field == REVISION else None
 
 
 class Standing(StrEnum):
@@ -128,37 +210,68 @@ class LimitFacts:
     """What this node's memory allows."""
 
 
+@dataclass(frozen=True, slots=True)
+class ModeFacts:
+    """How strictly something is treated now."""
+
+    now: str
+    lasting: str
+    """What holds when all that ends by itself has ended."""
+    ends: bool
+    """Whether what holds now ends by itself: somebody has seen to it already."""
+    enforced: bool
+    """Whether anything is dropped; of an endpoint that follows all others, as these are."""
+
+
+@dataclass(frozen=True, slots=True)
+class RevisionFacts:
+    """A revision of policies that a node keeps."""
+
+    number: int
+    digest: str
+    """Of what it was made of; empty where nobody remembers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Enforcement:
+    """What is in force of policies."""
+
+    mode: ModeFacts
+    """Of the endpoint that was asked about, or of all."""
+    revision: RevisionFacts
+    """What decides now."""
+    earlier: RevisionFacts | None
+    """The one before it that is kept."""
+    on_trial: bool
+    """Whether what decides now ends by itself."""
+
+
 def setting(effect: Effect) -> Setting | None:
     """Return which field an effect sets; None for one that sets none, such as a block."""
-    if isinstance(effect, Limit):
-        return Setting("conntrack.limit", str(effect.before), str(effect.after))
-    return None
+    match effect:
+        case Limit(before, after, _):
+            return Setting("conntrack.limit", str(before), str(after))
+        case PolicyRevision():
+            return Setting(REVISION, effect.before_digest, effect.after_digest)
+        case _:
+            return None
 
 
 def write(effect: Effect) -> Document:
     """Return an effect as a document with its `kind`."""
-    match effect:
-        case Block(netns, interface, source, ttl):
-            return {"kind": "block", "netns": netns, "interface": interface, "source": source, "ttl": ttl}
-        case Flush(netns, source):
-            return {"kind": "flush", "netns": netns, "source": source}
-        case Limit(before, after, ttl):
-            return {"kind": "limit", "before": before, "after": after, "ttl": ttl}
+    return {"kind": _NAMES[type(effect)], **asdict(effect)}
 
 
 def read(document: Document) -> Effect:
     """Return the effect of a document; raises `ValueError` for what is none."""
-    match document.get("kind"):
-        case "block":
-            netns, interface, source = (_text(document, key) for key in ("netns", "interface", "source"))
-            return Block(netns, interface, source, _whole(document, "ttl"))
-        case "flush":
-            return Flush(_text(document, "netns"), _text(document, "source"))
-        case "limit":
-            return Limit(_whole(document, "before"), _whole(document, "after"), _whole(document, "ttl"))
-        case other:
-            message = f"{other!r} is no kind of effect; there is block, flush and limit"
-            raise ValueError(message)
+    kind = KINDS.get(str(document.get("kind")))
+    if kind is None:
+        message = f"{document.get('kind')!r} is no kind of effect; there is {', '.join(KINDS)}"
+        raise ValueError(message)
+    found: dict[str, Any] = {
+        field.name: (_whole if field.type is int else _text)(document, field.name) for field in fields(kind)
+    }
+    return kind(**found)
 
 
 def _text(document: Document, key: str) -> str:

@@ -21,7 +21,7 @@ from netsre.app.effects.manager import Effects
 from netsre.clock import SystemClock, boottime
 from netsre.model import effects as model
 from netsre.model.documents import Document
-from netsre.model.effects import Block, Effect, Flush, Limit, LimitFacts, Route, SourceCount, Table
+from netsre.model.effects import Block, Effect, Flush, LimitFacts, Route, SourceCount, Table
 
 NETNS = "lab"
 NOISY = "198.18.2.2"
@@ -70,16 +70,18 @@ class Connections(Host):
                 self.blocked = True
             case Flush():
                 self.held = 0
-            case Limit():
+            case _:
                 raise ControlRefused("failed", "there is no reason to")
         return {}
 
-    def holds(self, effect: Effect) -> bool:
+    def holds(self, effect: Effect, deadline: int) -> bool:
         """Tell whether it is made."""
+        del deadline
         return effect in self.begun
 
-    def end(self, effect: Effect) -> Document:
+    def end(self, effect: Effect, deadline: int) -> Document:
         """Take it back."""
+        del deadline
         self.blocked = self.blocked and not isinstance(effect, Block)
         return {"result": "put_back"}
 

@@ -246,6 +246,15 @@ class Prefilter:
         """Return the rules that the kernel holds, whether over or not, and what each has counted."""
         return {each.rule: self._counts(each.counter) for each in written(self.maps).values()}
 
+    def known(self) -> list[Rule]:
+        """Return the rules that it follows, whether over or not."""
+        return [each.rule for each in self._written.values()]
+
+    def around(self, source: Network, now_ns: int) -> list[Rule]:
+        """Return the rules that are in force about one address, its own among them."""
+        address = source.network_address
+        return [one for one in self.known() if address in one.network and not one.is_over(now_ns)]
+
     def set_mode(self, mode: Setting) -> None:
         """Set how strictly all rules are taken, at once."""
         self._set_state(self.state()._replace(mode=mode))

@@ -8,7 +8,7 @@ import fcntl
 import os
 import re
 import struct
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -19,11 +19,26 @@ from netsre.adapters.bpf.programs import Loaded
 from netsre.adapters.bpf.syscalls import BpfMap
 from netsre.adapters.bpf.xdp import Where
 from netsre.datapath.block import SOURCE_BYTES
-from netsre.datapath.prefilter import ADDRESS_BITS, KEY, Event, State, Verdict, Written
+from netsre.datapath.prefilter import (
+    ADDRESS_BITS,
+    KEY,
+    Event,
+    Network,
+    Rule,
+    State,
+    Verdict,
+    Written,
+    host_key_of,
+    key_of,
+)
 from netsre.datapath.prefilter_totals import Counted, counts_of
 
 _LINK: Final = re.compile(r"[0-9]+-[0-9]+")
 """A network namespace and an interface: a number of one alone is many interfaces."""
+
+
+def _wait(descriptor: int) -> None:
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +76,16 @@ class Pins:
         """Rules that were read before, by their entries: many, and seldom another."""
 
     @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
-        """Be alone, waiting until we are; the directory around, which holds the lock, is made without one.
+    def locked(self, take: Callable[[int], None] = _wait) -> Iterator[None]:
+        """Be alone; the directory around, which holds the lock, is made without one.
 
-        Raises `NotOurs` and `OSError`.
+        `take` locks the file of a descriptor, waiting until it can unless it raises something. Raises
+        `NotOurs` and `OSError`.
         """
         self._place.check()
         self._around.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with self._lock(fcntl.LOCK_EX):
+        with self._opened_around() as descriptor:
+            take(descriptor)
             yield
 
     @property
@@ -77,10 +94,15 @@ class Pins:
 
     @contextlib.contextmanager
     def _lock(self, how: int) -> Iterator[None]:
-        descriptor = os.open(self._around, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
+        with self._opened_around() as descriptor:
             fcntl.flock(descriptor, how)
             yield
+
+    @contextlib.contextmanager
+    def _opened_around(self) -> Iterator[int]:
+        descriptor = os.open(self._around, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            yield descriptor
         finally:
             os.close(descriptor)
 
@@ -93,6 +115,26 @@ class Pins:
         with contextlib.ExitStack() as stack:
             maps = {name: self._place.open_map(name, shape, stack) for name, shape in MAPS.items()}
             yield Prefilter.of(maps, Loaded(self._place.open_program(FUNCTION, stack), 0.0, 0))
+
+    def state(self) -> State | None:
+        """Return what holds for all rules, waiting for nobody; None where no interface is filtered.
+
+        Raises `OSError`, also for another version.
+        """
+        with contextlib.suppress(FileNotFoundError), contextlib.ExitStack() as stack:
+            found = State.of(self._readable(STATE, stack).lookup(bytes(4)) or State().packed())
+            if any(_described(path).interface for path in self._link_paths()):
+                return found
+        return None
+
+    def rule(self, network: Network) -> Rule | None:
+        """Return the rule for exactly this network, over or not, waiting for nobody; raises `OSError`."""
+        with contextlib.suppress(FileNotFoundError), contextlib.ExitStack() as stack:
+            for name, key in ((HOSTS, host_key_of(network)), (RULES, key_of(network))):
+                value = self._readable(name, stack).lookup(key)
+                if value is not None and (found := Written.of(key, value)).rule.network == network:
+                    return found.rule
+        return None
 
     def make(self, instructions: bytes) -> None:
         """Make one without rules, attached nowhere; raises `LoadRefused` and `OSError`."""

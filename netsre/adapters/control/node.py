@@ -8,18 +8,31 @@ from netsre.adapters.control import ControlRefused, ControlUnreachable, call
 from netsre.clock import Timestamp, boottime
 from netsre.model import effects as model
 from netsre.model.documents import Document, Json
-from netsre.model.effects import Effect, InForce, LimitFacts, Route, SourceCount, Standing, StateCount, Table
+from netsre.model.effects import (
+    Effect,
+    Enforcement,
+    InForce,
+    LimitFacts,
+    ModeFacts,
+    RevisionFacts,
+    Route,
+    SourceCount,
+    Standing,
+    StateCount,
+    Table,
+)
 from netsre.runbook.actions.contract import NodeRefused, NodeUnreachable
 
 _SECONDS: Final = 5.0
 _SLOW_SECONDS: Final = 15.0
-"""For what reads or deletes a whole connection table."""
+"""For what reads or deletes a whole connection table, or polices every interface anew."""
 _BEGIN_WITHIN: Final = 5 * 10**9
 """Nanoseconds within which an effect is begun or taken back, or not at all: nobody waits any longer for it.
 
 The same for every command about an effect, so that the later one has the later deadline.
 """
-_TOO_LATE: Final = "too_late"
+_NOT_NOW: Final = frozenset({"busy", "too_late"})
+"""No verdicts on a command: it is as if it had never arrived, and may be asked again."""
 
 _Answer = TypeVar("_Answer")
 
@@ -72,10 +85,17 @@ class AgentNode:
             {"do": "limit"}, lambda answer: LimitFacts(_whole(answer, "limit"), _whole(answer, "most"))
         )
 
+    def enforcement(self, endpoint: str) -> Enforcement:
+        """Return which revision of policies is in force, and how strictly an endpoint is treated by it."""
+        return self._ask({"do": "enforcement", "endpoint": endpoint}, _enforcement)
+
+    def prefilter(self) -> ModeFacts:
+        """Return how strictly the rules of the prefilter are taken."""
+        return self._ask({"do": "prefilter"}, _mode)
+
     def apply(self, key: str, effect: Effect) -> Document:
         """Apply an effect once per key; return figures for the journal (`deleted`, `until`, …)."""
-        seconds = _SLOW_SECONDS if isinstance(effect, model.Flush) else _SECONDS
-        return self._ask(self._about("apply", key, effect), dict, seconds)
+        return self._ask(self._about("apply", key, effect), dict, _patience(effect))
 
     def look(self, key: str, effect: Effect) -> Standing:
         """Return what became of the effect of a key."""
@@ -83,7 +103,7 @@ class AgentNode:
 
     def undo(self, key: str, effect: Effect) -> Document:
         """Take an effect back; one that is absent or over is none to take back, and no error."""
-        return self._ask(self._about("undo", key, effect), dict)
+        return self._ask(self._about("undo", key, effect), dict, _patience(effect))
 
     def effects(self) -> Sequence[InForce]:
         """Return what is in force now."""
@@ -104,8 +124,7 @@ class AgentNode:
         try:
             return read(call(self._socket, command, seconds))
         except ControlRefused as refusal:
-            if refusal.reason == _TOO_LATE:
-                # No verdict on the command: it is as if it had never arrived.
+            if refusal.reason in _NOT_NOW:
                 raise NodeUnreachable(str(refusal)) from refusal
             raise NodeRefused(refusal.reason, str(refusal)) from refusal
         except ControlUnreachable as error:
@@ -131,6 +150,14 @@ class NoNode:
         """Refuse."""
         _refuse("read the limit of the connection tables")
 
+    def enforcement(self, endpoint: str) -> Enforcement:
+        """Refuse."""
+        _refuse(f"read the policies in force for {endpoint}")
+
+    def prefilter(self) -> ModeFacts:
+        """Refuse."""
+        _refuse("read the mode of the prefilter")
+
     def apply(self, key: str, effect: Effect) -> Document:
         """Refuse."""
         _refuse(f"apply {model.write(effect)['kind']} for {key}")
@@ -146,6 +173,11 @@ class NoNode:
     def effects(self) -> Sequence[InForce]:
         """Refuse."""
         _refuse("list what is in force")
+
+
+def _patience(effect: Effect) -> float:
+    """Return for how many seconds an answer is waited for: what is done at once may be much."""
+    return _SLOW_SECONDS if isinstance(effect, model.DoneAtOnce) else _SECONDS
 
 
 def _refuse(wish: str) -> NoReturn:
@@ -168,6 +200,25 @@ def _table(answer: Document) -> Table:
 
 def _route(answer: Document) -> Route:
     return Route(_text(answer, "interface"), _text(answer, "protected"))
+
+
+def _mode(answer: Document) -> ModeFacts:
+    now, lasting = _text(answer, "now"), _text(answer, "lasting")
+    return ModeFacts(now, lasting, ends=_yes(answer, "ends"), enforced=_yes(answer, "enforced"))
+
+
+def _enforcement(answer: Document) -> Enforcement:
+    earlier = answer.get("earlier")
+    return Enforcement(
+        _mode(_object(answer.get("mode"))),
+        _revision(_object(answer.get("revision"))),
+        None if earlier is None else _revision(_object(earlier)),
+        on_trial=_yes(answer, "on_trial"),
+    )
+
+
+def _revision(answer: Document) -> RevisionFacts:
+    return RevisionFacts(_whole(answer, "number"), _text(answer, "digest"))
 
 
 def _in_force(item: Json) -> InForce:
@@ -193,6 +244,13 @@ def _text(answer: Document, key: str) -> str:
     value = answer.get(key)
     if not isinstance(value, str):
         raise ValueError(f"{key} is {value!r}, no text")
+    return value
+
+
+def _yes(answer: Document, key: str) -> bool:
+    value = answer.get(key)
+    if not isinstance(value, bool):
+        raise ValueError(f"{key} is {value!r}, neither true nor false")
     return value
 
 

@@ -1,12 +1,12 @@
 """What the store knows that keeps automation from acting; whoever cannot read it does not act."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from netsre.app.control import ACTOR
 from netsre.clock import DAY, Timestamp
 from netsre.model.holds import Bounds, Quarantined
-from netsre.model.runbooks import JournalEntry, Run, Runbook
+from netsre.model.runbooks import JournalEntry, Run, Runbook, RunState
 from netsre.runbook.bounds import MOST_FAILURES
 from netsre.runbook.decide import Holds, Past
 from netsre.runbook.gates import storm, values
@@ -57,12 +57,19 @@ def past(transaction: Transaction, bounds: Bounds, now: Timestamp) -> Past:
 def quarantine(
     transaction: Transaction, run: Run, journal: Sequence[JournalEntry], bounds: Bounds, now: Timestamp
 ) -> None:
-    """Put the values that an ended run chose into quarantine, if it ended because they did not help."""
-    if run.reason not in _DID_NOT_HELP:
-        return
-    for setting in values.settings(journal):
+    """Put the values that an ended run chose into quarantine, if it ended because they did not help.
+
+    If it helped, then so with a revision that was left for it: nobody is to come back to that.
+    """
+    for key in _failed(run, journal):
         until = Timestamp(now + bounds.quarantine)
-        transaction.holds.quarantine(Quarantined(setting.key, run.id, now, until))
-        transaction.audit.append(
-            now, ACTOR, "value.quarantined", setting.key, {"run": run.id, "until": until}
-        )
+        transaction.holds.quarantine(Quarantined(key, run.id, now, until))
+        transaction.audit.append(now, ACTOR, "value.quarantined", key, {"run": run.id, "until": until})
+
+
+def _failed(run: Run, journal: Sequence[JournalEntry]) -> Iterator[str]:
+    for setting in values.settings(journal):
+        if run.reason in _DID_NOT_HELP:
+            yield setting.key
+        elif run.state is RunState.SUCCEEDED and setting.left is not None:
+            yield setting.left

@@ -3,6 +3,7 @@
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from typing import Final, TypeVar
 
 from netsre.adapters.control import ControlRefused, Handler
@@ -32,6 +33,8 @@ class Commands:
             "table": self._table,
             "route": self._route,
             "limit": self._limit,
+            "enforcement": self._enforcement,
+            "prefilter": self._prefilter,
             "apply": self._apply,
             "look": self._look,
             "undo": self._undo,
@@ -83,6 +86,13 @@ class Commands:
         del command
         facts = self._host.limit()
         return {"limit": facts.limit, "most": facts.most}
+
+    def _enforcement(self, command: Document) -> Document:
+        return {**asdict(self._host.enforcement(_text(command, "endpoint")))}
+
+    def _prefilter(self, command: Document) -> Document:
+        del command
+        return {**asdict(self._host.prefilter())}
 
     def _apply(self, command: Document) -> Document:
         return _about(command, self._effects.apply)

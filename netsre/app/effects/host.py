@@ -10,11 +10,28 @@ from netsre.adapters.bpf.block import Blocks
 from netsre.adapters.bpf.places import BlockRefused
 from netsre.adapters.control import ControlRefused
 from netsre.adapters.namespaces.entering import NamespaceGone
-from netsre.app import neighbours
+from netsre.app import neighbours, prefiltering
+from netsre.app.effects.enforcing import Enforcing
+from netsre.app.effects.filtering import Prefiltering
 from netsre.app.inventory.client import Inventory, Site
+from netsre.app.policing.node import Places
 from netsre.errors import BadInput
 from netsre.model.documents import Document
-from netsre.model.effects import Block, Effect, Flush, Limit, LimitFacts, Route, Table
+from netsre.model.effects import (
+    Block,
+    Effect,
+    Enforcement,
+    Flush,
+    Limit,
+    LimitFacts,
+    ModeFacts,
+    PolicyMode,
+    PolicyRevision,
+    PrefilterMode,
+    Route,
+    SourceLimit,
+    Table,
+)
 
 _ALL_SOURCES: Final = 65_536
 
@@ -22,11 +39,20 @@ _ALL_SOURCES: Final = 65_536
 class Host:
     """The kernel under this agent."""
 
-    def __init__(self, blocks: Blocks | None, absence: str, inventory: Inventory) -> None:
+    def __init__(
+        self,
+        blocks: Blocks | None,
+        absence: str,
+        inventory: Inventory,
+        policies: Places,
+        prefilter: prefiltering.Places,
+    ) -> None:
         """Act on the host; without `blocks` nothing can be blocked, and `absence` says why."""
         self._inventory = inventory
         self._blocks = blocks
         self._absence = absence
+        self._enforcing = Enforcing(policies)
+        self._prefilter = Prefiltering(prefilter)
 
     def table(self, netns: str, most: int) -> Table:
         """Return who fills a namespace's connection table, at most so many of them, and in which states."""
@@ -44,6 +70,14 @@ class Host:
         """Return the limit of the connection tables and the most that memory allows."""
         return LimitFacts(conntrack.limit(), conntrack.most_entries())
 
+    def enforcement(self, endpoint: str) -> Enforcement:
+        """Return which revision of policies is in force, and how strictly an endpoint is treated by it."""
+        return self._enforcing.facts(endpoint)
+
+    def prefilter(self) -> ModeFacts:
+        """Return how strictly the rules of the prefilter are taken."""
+        return self._prefilter.facts()
+
     def check(self, effect: Effect) -> None:
         """Refuse what must not, or cannot, be done now; change nothing."""
         match effect:
@@ -54,6 +88,14 @@ class Host:
                 site_of(self._inventory, netns)
             case Limit():
                 _check_limit(effect, self.limit())
+            case PolicyMode() | PolicyRevision():
+                self._enforcing.check(effect)
+            case PrefilterMode():
+                self._prefilter.check(effect)
+            case SourceLimit(netns, source):
+                self._prefilter.check(effect)
+                if reason := self.route(netns, source).protected:
+                    raise ControlRefused("protected", f"{source} is never limited: {reason}")
 
     def begin(self, effect: Effect, deadline: int) -> Document:
         """Make the change and return figures."""
@@ -70,9 +112,13 @@ class Host:
             case Limit(before, after, _):
                 conntrack.set_limit(after)
                 return {"before": before, "after": after}
+            case PolicyMode() | PolicyRevision():
+                return self._enforcing.begin(effect, deadline)
+            case PrefilterMode() | SourceLimit():
+                return self._prefilter.begin(effect, deadline)
 
-    def holds(self, effect: Effect) -> bool:
-        """Say whether the kernel is as the effect makes it."""
+    def holds(self, effect: Effect, deadline: int) -> bool:
+        """Say whether the kernel is as the effect makes it that has this deadline."""
         match effect:
             case Block(netns, interface, source, _):
                 return self._blocks is not None and self._blocks.holds(netns, interface, source)
@@ -80,8 +126,12 @@ class Host:
                 return not self._entries_of(netns, source)
             case Limit(_, after, _):
                 return conntrack.limit() == after
+            case PolicyMode() | PolicyRevision():
+                return self._enforcing.holds(effect, deadline)
+            case PrefilterMode() | SourceLimit():
+                return self._prefilter.holds(effect, deadline)
 
-    def end(self, effect: Effect) -> Document:
+    def end(self, effect: Effect, deadline: int) -> Document:
         """Take back what is still ours, and say under `result` what was found."""
         match effect:
             case Block(netns, interface, source, _):
@@ -93,6 +143,10 @@ class Host:
                 return {"result": "nothing_to_take_back"}
             case Limit():
                 return {"result": put_back(effect)}
+            case PolicyMode() | PolicyRevision():
+                return self._enforcing.end(effect, deadline)
+            case PrefilterMode() | SourceLimit():
+                return self._prefilter.end(effect, deadline)
 
     def _entries_of(self, netns: str, source: str) -> int:
         with self._at(netns) as site:

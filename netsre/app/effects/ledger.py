@@ -27,7 +27,7 @@ from netsre.gameday import ownership
 from netsre.gameday.ownership import Owner
 from netsre.model import effects
 from netsre.model.documents import Document, Json, canonical
-from netsre.model.effects import Effect, Standing
+from netsre.model.effects import Effect, PolicyRevision, Standing
 
 DIRECTORY: Final = rundir.RUN / "effects"
 """Where a host's effects are told of, unless an agent is told otherwise."""
@@ -79,6 +79,12 @@ class Entry:
     def in_force(self) -> bool:
         """Whether it is something to take back."""
         return self.state is State.APPLIED and self.over is None
+
+    @property
+    def reversible(self) -> bool:
+        """Whether it can be taken back: also a revision that was gone to, which has no end of its own."""
+        revision = self.state is State.APPLIED and isinstance(self.effect, PolicyRevision)
+        return self.in_force or revision
 
     @property
     def standing(self) -> Standing:
@@ -205,6 +211,12 @@ def prepare(directory: Path) -> None:
 def is_key(text: str) -> bool:
     """Say whether a text can be the key of an effect."""
     return _KEY.fullmatch(text) is not None and len(_name(text)) <= _LONGEST
+
+
+def kept_for(effect: Effect) -> int:
+    """Return for how many nanoseconds the file of an effect that is over, or was done, is kept."""
+    # Whoever goes on from a revision may do so long after it was gone to.
+    return 24 * KEPT if isinstance(effect, PolicyRevision) else KEPT
 
 
 def lives(owner: Owner) -> bool:

@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, Protocol
 
 from netsre.adapters.control import ControlRefused
-from netsre.app.effects.ledger import KEPT, Entry, Ledger, State, is_key, lives
+from netsre.app.effects.ledger import Entry, Ledger, State, is_key, kept_for, lives
 from netsre.clock import DAY, SECOND, Clock, Timestamp, duration_text
 from netsre.errors import NetsreError
 from netsre.model.documents import Document
-from netsre.model.effects import Block, Effect, Flush, InForce, Limit, Standing
+from netsre.model.effects import Block, DoneAtOnce, Effect, InForce, Limit, Standing
 
 MOST_BLOCKS: Final = 64
 """In force at once: what automation has to block more than this of is not one noisy source."""
@@ -43,11 +43,11 @@ class Kernel(Protocol):
         """Make the change and return figures; `deadline` is in nanoseconds of CLOCK_BOOTTIME."""
         ...
 
-    def holds(self, effect: Effect) -> bool:
-        """Say whether the kernel is as the effect makes it."""
+    def holds(self, effect: Effect, deadline: int) -> bool:
+        """Say whether the kernel is as the effect makes it that has this deadline."""
         ...
 
-    def end(self, effect: Effect) -> Document:
+    def end(self, effect: Effect, deadline: int) -> Document:
         """Take back what is still ours, and say under `result` what was found."""
         ...
 
@@ -116,15 +116,17 @@ class Effects:
             known = self._known(key, effect)
             if known is None:
                 return {"standing": Standing.ABSENT.value, "undone": False}
-            if not known.in_force:
+            if not known.reversible:
                 return {**_answer(known), "undone": False}
-            if known.owner != self._ledger.owner:
+            if known.in_force and known.owner != self._ledger.owner:
                 raise ControlRefused(
                     "other_agent", f"{key} is in force by the agent with pid {known.owner.pid}; ask that one"
                 )
             self._check_time(key, deadline)
             try:
                 return {**_answer(self._end(known, "undone")), "undone": True}
+            except ControlRefused:
+                raise
             except _FAILURES as error:
                 raise ControlRefused(
                     "failed", f"{key} cannot be taken back: {error}; it ends later"
@@ -239,10 +241,10 @@ class Effects:
     def _settle_failure(self, begun: Entry, error: Exception) -> Entry:
         """Look: what is as it should be counts as done; else nothing may be left of it."""
         with contextlib.suppress(*_FAILURES):
-            if self._kernel.holds(begun.effect):
+            if self._kernel.holds(begun.effect, begun.deadline):
                 return self._keep(begun, {})
         with contextlib.suppress(*_FAILURES):
-            self._kernel.end(begun.effect)
+            self._kernel.end(begun.effect, begun.deadline)
             self._ledger.remove(begun)
         if isinstance(error, ControlRefused):
             raise error
@@ -250,7 +252,7 @@ class Effects:
 
     def _keep(self, begun: Entry, details: Document) -> Entry:
         """Note that an effect is made."""
-        over = self._boottime() if isinstance(begun.effect, Flush) else None
+        over = self._boottime() if isinstance(begun.effect, DoneAtOnce) else None
         applied = begun.done(self._ledger.owner, details, over)
         self._ledger.write(applied)
         if applied.in_force:
@@ -259,7 +261,7 @@ class Effects:
 
     def _end(self, entry: Entry, why: str) -> Entry:
         """Take an effect back and note it; where that fails, it is still in force."""
-        details = self._kernel.end(entry.effect)
+        details = self._kernel.end(entry.effect, entry.deadline)
         ended = entry.ended(why, details, self._boottime())
         self._ledger.write(ended)
         self._mine = {key: other for key, other in self._mine.items() if key != entry.key}
@@ -298,16 +300,16 @@ class Effects:
             with contextlib.suppress(*_FAILURES):
                 if entry.state is not State.BEGUN:
                     return self._end(entry, "gone")
-                self._kernel.end(entry.effect)
+                self._kernel.end(entry.effect, entry.deadline)
                 self._ledger.remove(entry)
                 return None
             return entry
 
     def _take_over(self, entry: Entry) -> Entry | None:
-        due = entry.deadline <= self._boottime() and not isinstance(entry.effect, Flush)
+        due = entry.deadline <= self._boottime() and not isinstance(entry.effect, DoneAtOnce)
         if isinstance(entry.effect, Block) and not due:
             return self._keep(entry, self._kernel.begin(entry.effect, entry.deadline))
-        holds = self._kernel.holds(entry.effect)
+        holds = self._kernel.holds(entry.effect, entry.deadline)
         if holds and not due:
             return self._keep(entry, {})
         if entry.state is State.BEGUN and not holds:
@@ -319,7 +321,7 @@ class Effects:
         """Forget what is over for so long that nobody asks any more."""
         self._tidy_at = now + _TIDY
         for entry in self._ledger.entries():
-            if entry.over is not None and now - entry.over > KEPT:
+            if entry.over is not None and now - entry.over > kept_for(entry.effect):
                 self._ledger.remove(entry)
 
 
@@ -329,7 +331,7 @@ def _answer(entry: Entry) -> Document:
 
 def _ttl(effect: Effect) -> int:
     """Return for how long an effect is in force, in milliseconds."""
-    if isinstance(effect, Flush):
+    if isinstance(effect, DoneAtOnce):
         return 0
     if not SHORTEST <= effect.ttl <= LONGEST:
         bounds = f"{duration_text(SHORTEST)} to {duration_text(LONGEST)}"

@@ -1,6 +1,6 @@
 """How strictly policies are treated on this node, changed and told."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
@@ -23,6 +23,20 @@ class Modes:
     """By the number of an endpoint."""
 
 
+@dataclass(frozen=True, slots=True)
+class Strictness:
+    """How strictly policies are treated for one endpoint, or for all."""
+
+    own: Setting
+    everybody: Setting
+    """The same for all."""
+
+    def now(self, now_ns: int) -> Mode:
+        """Return what holds by CLOCK_BOOTTIME, never `inherit`."""
+        mode = self.own.now(now_ns)
+        return self.everybody.now(now_ns) if mode is Mode.INHERIT else mode
+
+
 def read(datapath: Datapath) -> Modes:
     """Return what is set; raises `OSError`."""
     everybody = datapath.maps[MODE].lookup(modes.key()) or Setting(Mode.ENFORCE).pack()
@@ -42,19 +56,36 @@ def change(places: Places, mode: Mode, endpoint: str | None, seconds: float | No
         raise BadInput(
             "inherit is for one endpoint; name it with --endpoint, or write off, monitor or enforce"
         )
+    until_ns = 0 if seconds is None else boottime() + int(seconds * 1e9)
+    return exchange(places, endpoint, lambda found: found.own.changed(mode, until_ns))
+
+
+def exchange(places: Places, endpoint: str | None, chosen: Callable[[Strictness], Setting]) -> Setting:
+    """Set what is chosen by what is set, alone with it; return that. What `chosen` raises changes nothing.
+
+    Raises `BadInput` for an endpoint that is not known here.
+    """
     place = places.place
     with place.locked(), node.opened(places) as datapath, node.kernel("the mode cannot be set"):
         number = orders.number_of(place.read(), endpoint) if endpoint is not None else 0
-        known = read(datapath)
-        before = known.endpoints.get(number, Setting(Mode.INHERIT)) if number else known.everybody
-        until_ns = 0 if seconds is None else boottime() + int(seconds * 1e9)
-        setting = before.changed(mode, until_ns)
+        setting = chosen(_strictness(read(datapath), number))
         table = datapath.maps[ENDPOINT_MODES if number else MODE]
         if number and setting == Setting(Mode.INHERIT):
             table.delete(modes.key(number))
         else:
             table.put(modes.key(number), setting.pack())
     return setting
+
+
+def of(places: Places, datapath: Datapath, endpoint: str | None) -> Strictness:
+    """Return what is set for an endpoint or all, waiting for nobody; raises `BadInput` and `OSError`."""
+    number = orders.number_of(places.place.read(), endpoint) if endpoint is not None else 0
+    return _strictness(read(datapath), number)
+
+
+def _strictness(known: Modes, number: int) -> Strictness:
+    own = known.endpoints.get(number, Setting(Mode.INHERIT)) if number else known.everybody
+    return Strictness(own, known.everybody)
 
 
 def forget(datapath: Datapath, endpoints: AbstractSet[int]) -> None:

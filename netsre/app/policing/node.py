@@ -44,11 +44,17 @@ class Places:
     """The directory of the C sources."""
     tells: Callable[[str], None] = nobody
     """Is told in one line for whom somebody has to wait, and what is not as somebody may think."""
+    patient: bool = True
+    """Whether to wait for whoever is changing something; else that raises `remembering.Busy`."""
 
     @property
     def place(self) -> Place:
         """Return what is remembered, with its lock."""
-        return Place(self.state, self.tells, self.pins)
+        return Place(self.state, self.tells, self.pins, patient=self.patient)
+
+
+class NoDatapath(BadInput):
+    """Nothing is in force; the message says how that begins."""
 
 
 @contextlib.contextmanager
@@ -93,10 +99,10 @@ def there(places: Places) -> Iterator[Datapath | None]:
 
 @contextlib.contextmanager
 def opened(places: Places) -> Iterator[Datapath]:
-    """Open the datapath; raises `BadInput` where there is none."""
+    """Open the datapath; raises `NoDatapath` where there is none."""
     with there(places) as datapath:
         if datapath is None:
-            raise BadInput(
+            raise NoDatapath(
                 f"no policies are in force: there is no datapath in {places.pins}; netsre policy apply"
             )
         yield datapath

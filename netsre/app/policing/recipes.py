@@ -4,6 +4,7 @@ One file for each revision that the kernel still has, so that one can be made an
 """
 
 import contextlib
+import hashlib
 import json
 import shutil
 from collections.abc import Callable, Mapping
@@ -17,8 +18,11 @@ from netsre.app import remembering
 from netsre.datapath.policy.modes import Mode
 from netsre.datapath.policy.reference import Staged
 from netsre.errors import EnvironmentUnfit
+from netsre.model.documents import canonical
 
 _VERSION: Final = 1
+_DIGEST: Final = 16
+"""Digits that tell one from another."""
 _DIRECTORY: Final = "revisions"
 
 
@@ -42,6 +46,11 @@ class Recipe:
             for mode in (Mode.MONITOR, Mode.OFF)
         )
         return Staged(*each)
+
+    @property
+    def digest(self) -> str:
+        """Return what it is known by, also under another number or after the end of its datapath."""
+        return hashlib.sha256(canonical(self.document()).encode()).hexdigest()[:_DIGEST]
 
     def document(self) -> dict[str, Any]:
         """Return what the file has."""

@@ -6,6 +6,7 @@ from typing import Final
 
 from netsre.app.schemas import parts
 from netsre.app.schemas.parts import Schema
+from netsre.datapath.prefilter import MOST_RATE
 from netsre.gameday.parsing import FLOOD, PROFILES
 from netsre.model.alerts import AlertState
 from netsre.model.directory import OPERATOR
@@ -13,7 +14,7 @@ from netsre.model.gamedays import STAGES
 from netsre.runbook import asked as asking
 from netsre.runbook import bounds, people_files, references
 from netsre.runbook import parsing as runbooks
-from netsre.runbook.actions import evidence, evidence_datapath, tune
+from netsre.runbook.actions import evidence, evidence_datapath, policy_mode, prefilter_mode, tune
 from netsre.runbook.actions.catalogue import ACTIONS
 from netsre.runbook.actions.contract import Change
 
@@ -38,11 +39,36 @@ _TAKES: Final[Mapping[str, Mapping[str, Schema]]] = MappingProxyType(
         "evidence.collect": {"what": parts.sequence("What to look at.", _TOPIC, least=1)},
         "datapath.block_source": {"source": _SOURCE, "ttl": _TTL},
         "conntrack.flush": {"source": _SOURCE},
+        "policy.mode": {
+            "mode": parts.choice("How what no policy allows is treated.", policy_mode.MODES),
+            "ttl": _TTL,
+        },
+        "policy.rollback": {},
+        "prefilter.mode": {
+            "mode": parts.choice("How all rules are taken.", prefilter_mode.MODES),
+            "ttl": _TTL,
+        },
+        "prefilter.limit_source": {
+            "source": _SOURCE,
+            "rate": parts.whole("Packets a second.", minimum=1, maximum=MOST_RATE),
+            "ttl": _TTL,
+        },
         "conntrack.tune": {
             "limit": {**_LIMIT, "type": ["string", "integer"], "minimum": 1, "maximum": 9_999_999_999},
             "max": parts.whole("Never above this.", minimum=1),
             "ttl": _TTL,
         },
+    }
+)
+_MAY_TAKE: Final[Mapping[str, Mapping[str, Schema]]] = MappingProxyType(
+    {
+        "policy.mode": {
+            "endpoint": parts.pattern(
+                "One endpoint, namespace/name; all that have no mode of their own without it.",
+                f"{policy_mode.ENDPOINT.pattern}|{references.REFERENCE.pattern}",
+                "namespace/name, also with {label} of the alert, or a reference.",
+            )
+        }
     }
 )
 # In a list, what looks like nothing is a text as well.
@@ -251,7 +277,8 @@ def _step() -> Schema:
 
 def _parameters(action: str) -> Schema:
     """Return what a step must have by its action."""
-    keys: Schema = {"with": parts.mapping("The parameters of the action.", _TAKES[action])}
+    about = "The parameters of the action."
+    keys: Schema = {"with": parts.mapping(about, _TAKES[action], _MAY_TAKE.get(action, {}))}
     if action not in _CHANGES:
         keys["if"] = False
     return parts.when("action", [action], {"properties": keys})

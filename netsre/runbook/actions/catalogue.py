@@ -8,8 +8,21 @@ from netsre.runbook.actions.block_source import BlockSource
 from netsre.runbook.actions.contract import Action
 from netsre.runbook.actions.evidence import Collect
 from netsre.runbook.actions.flush import Flush
+from netsre.runbook.actions.limit_source import LimitSource
+from netsre.runbook.actions.policy_mode import SetPolicyMode
+from netsre.runbook.actions.policy_rollback import RollBack
+from netsre.runbook.actions.prefilter_mode import SetPrefilterMode
 from netsre.runbook.actions.tune import Tune
 
-_ALL: Final[tuple[Action, ...]] = (Collect(), BlockSource(), Flush(), Tune())
+_ALL: Final[tuple[Action, ...]] = (
+    Collect(),
+    BlockSource(),
+    Flush(),
+    Tune(),
+    SetPolicyMode(),
+    RollBack(),
+    SetPrefilterMode(),
+    LimitSource(),
+)
 
 ACTIONS: Final[Mapping[str, Action]] = MappingProxyType({action.name: action for action in _ALL})

@@ -9,7 +9,16 @@ from netsre.errors import EnvironmentUnfit, NetsreError
 from netsre.model import values
 from netsre.model.alerts import Alert
 from netsre.model.documents import Document
-from netsre.model.effects import Effect, InForce, LimitFacts, Route, Standing, Table
+from netsre.model.effects import (
+    Effect,
+    Enforcement,
+    InForce,
+    LimitFacts,
+    ModeFacts,
+    Route,
+    Standing,
+    Table,
+)
 from netsre.model.events import Event
 from netsre.model.levels import Evaluation
 from netsre.model.runbooks import Run
@@ -51,6 +60,17 @@ class Node(Protocol):
 
     def limit(self) -> LimitFacts:
         """Return what the limit of the connection tables is, and may be."""
+        ...
+
+    def enforcement(self, endpoint: str) -> Enforcement:
+        """Return which revision of policies is in force, and how strictly an endpoint is treated by it.
+
+        `EVERYBODY` asks how all are treated that have no mode of their own.
+        """
+        ...
+
+    def prefilter(self) -> ModeFacts:
+        """Return how strictly the rules of the prefilter are taken."""
         ...
 
     def apply(self, key: str, effect: Effect) -> Document:

@@ -30,11 +30,14 @@ from netsre.model.directory import ALONE
 from netsre.model.documents import Document
 from netsre.model.effects import (
     Block,
+    DoneAtOnce,
     Effect,
+    Enforcement,
     Flush,
     InForce,
     Limit,
     LimitFacts,
+    ModeFacts,
     Route,
     SourceCount,
     Standing,
@@ -156,6 +159,14 @@ class Host:
         """Return the limit."""
         return LimitFacts(self.limit_now, self.most)
 
+    def enforcement(self, endpoint: str) -> Enforcement:
+        """Refuse: nothing is policed here."""
+        raise NodeRefused("no_policies", endpoint)
+
+    def prefilter(self) -> ModeFacts:
+        """Refuse: nothing is filtered here."""
+        raise NodeRefused("no_prefilter", "none")
+
     def apply(self, key: str, effect: Effect) -> Document:
         """Apply once per key."""
         if key in self.standings:
@@ -164,7 +175,7 @@ class Host:
         if isinstance(effect, Limit) and effect.before != self.limit_now:
             raise NodeRefused("changed_meanwhile", f"the limit is {self.limit_now}, not {effect.before}")
         self.applied.append(key)
-        ttl = 0 if isinstance(effect, Flush) else effect.ttl
+        ttl = 0 if isinstance(effect, DoneAtOnce) else effect.ttl
         self.effects_by_key[key] = effect, Timestamp(self.clock.at + ttl)
         self.standings[key] = Standing.APPLIED
         if isinstance(effect, Flush):
@@ -232,6 +243,14 @@ class Wire:
     def limit(self) -> LimitFacts:
         """Ask for the limit."""
         return self._call("limit", self.host.limit)
+
+    def enforcement(self, endpoint: str) -> Enforcement:
+        """Ask how strictly an endpoint is treated."""
+        return self._call("enforcement", lambda: self.host.enforcement(endpoint))
+
+    def prefilter(self) -> ModeFacts:
+        """Ask how strictly rules are taken."""
+        return self._call("prefilter", self.host.prefilter)
 
     def apply(self, key: str, effect: Effect) -> Document:
         """Have an effect applied."""

@@ -20,7 +20,17 @@ from netsre.gameday.progress import Seen
 from netsre.model.alert_rules import AlertRule
 from netsre.model.alerts import Alert, AlertSource
 from netsre.model.documents import Document
-from netsre.model.effects import Block, Effect, InForce, LimitFacts, Route, Standing, Table
+from netsre.model.effects import (
+    Block,
+    Effect,
+    Enforcement,
+    InForce,
+    LimitFacts,
+    ModeFacts,
+    Route,
+    Standing,
+    Table,
+)
 from netsre.model.gamedays import Drill, Expectation, Flood, GameDay, Profile
 from netsre.model.levels import Evaluation, Origin, Selector
 from netsre.model.runbooks import Run, RunState
@@ -189,6 +199,14 @@ class FakeNode:
     def route(self, netns: str, source: str) -> Route:
         """Is not asked by drills."""
         raise NotImplementedError(netns, source)
+
+    def enforcement(self, endpoint: str) -> Enforcement:
+        """Is not asked by drills."""
+        raise NotImplementedError(endpoint)
+
+    def prefilter(self) -> ModeFacts:
+        """Is not asked by drills."""
+        raise NotImplementedError
 
     def apply(self, key: str, effect: Effect) -> Document:
         """Is not asked by drills."""

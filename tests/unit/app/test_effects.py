@@ -20,7 +20,17 @@ from netsre.clock import HOUR, MINUTE, Timestamp
 from netsre.errors import EnvironmentUnfit
 from netsre.gameday.ownership import Owner
 from netsre.model.documents import Document
-from netsre.model.effects import Block, Effect, Flush, Limit, Standing
+from netsre.model.effects import (
+    Block,
+    Effect,
+    Flush,
+    Limit,
+    PolicyMode,
+    PolicyRevision,
+    PrefilterMode,
+    SourceLimit,
+    Standing,
+)
 
 GONE: Final = Owner(4194304, 1)
 """No process can have this id."""
@@ -52,6 +62,9 @@ class Host:
     limit: int = 1000
     blocked: dict[Block, int] = dataclasses.field(default_factory=dict)
     entries: dict[str, int] = dataclasses.field(default_factory=lambda: {"198.18.2.2": 50})
+    revision: int = 7
+    modes: dict[PolicyMode, int] = dataclasses.field(default_factory=dict)
+    """Those that somebody set, and when they end."""
     begun: list[Effect] = dataclasses.field(default_factory=list)
     fails: dict[str, BaseException] = dataclasses.field(default_factory=dict)
 
@@ -73,10 +86,16 @@ class Host:
                 details = {"deleted": self.entries.pop(source, 0)}
             case Limit(_, after, _):
                 self.limit = after
+            case PolicyRevision():
+                self.revision = effect.after
+            case PolicyMode():
+                self.modes[effect] = deadline
+            case PrefilterMode() | SourceLimit():
+                raise NotImplementedError(effect)
         self._fail("after begin")
         return details
 
-    def holds(self, effect: Effect) -> bool:
+    def holds(self, effect: Effect, deadline: int) -> bool:
         """Compare."""
         self._fail("holds")
         match effect:
@@ -86,8 +105,14 @@ class Host:
                 return source not in self.entries
             case Limit(_, after, _):
                 return self.limit == after
+            case PolicyRevision():
+                return self.revision == effect.after
+            case PolicyMode():
+                return self.modes.get(effect) == deadline
+            case PrefilterMode() | SourceLimit():
+                raise NotImplementedError(effect)
 
-    def end(self, effect: Effect) -> Document:
+    def end(self, effect: Effect, deadline: int) -> Document:
         """Change back."""
         self._fail("end")
         if isinstance(effect, Block):
@@ -96,6 +121,12 @@ class Host:
             if self.limit != effect.after:
                 return {"result": "changed_by_other"}
             self.limit = effect.before
+        if isinstance(effect, PolicyRevision):
+            self.revision = effect.before
+        if isinstance(effect, PolicyMode):
+            if self.modes.get(effect) != deadline:
+                return {"result": "changed_by_other"}
+            del self.modes[effect]
         return {"result": "put_back"}
 
     def die(self) -> None:

@@ -1,7 +1,7 @@
 """What tests of the engine share: the shipped runbook's shape, its alert, readings, and a node in memory."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from fractions import Fraction
 
@@ -11,12 +11,15 @@ from netsre.model.alert_rules import AlertRule
 from netsre.model.alerts import Alert, AlertSource, AlertState, fingerprint
 from netsre.model.documents import Document
 from netsre.model.effects import (
-    Block,
+    EVERYBODY,
     Effect,
+    Enforcement,
     Flush,
     InForce,
     Limit,
     LimitFacts,
+    ModeFacts,
+    RevisionFacts,
     Route,
     SourceCount,
     Standing,
@@ -117,6 +120,10 @@ def reading(at: int, utilization: str, node: str = "a", netns: str = NETNS) -> S
     return Scrape(Timestamp(T0 + at), node, Timestamp(T0 - clock.HOUR), {series: Decimal(utilization)})
 
 
+ENFORCED = ModeFacts("enforce", "enforce", ends=False, enforced=True)
+POLICIES = Enforcement(ENFORCED, RevisionFacts(7, "7777aaaa"), RevisionFacts(5, "5555aaaa"), on_trial=False)
+
+
 @dataclass
 class MemoryNode:
     """A node as automation sees it: one namespace, its table, and effects by key."""
@@ -125,6 +132,10 @@ class MemoryNode:
     limit_now: int = 1000
     most: int = 1_000_000
     protected: str = ""
+    policies: Enforcement = POLICIES
+    """Of everybody; in `modes` is what endpoints have."""
+    modes: dict[str, ModeFacts] = field(default_factory=dict)
+    filtering: ModeFacts = ENFORCED
     blocks_help: bool = True
     silent: bool = False
     refuses: str = ""
@@ -156,6 +167,18 @@ class MemoryNode:
         """Return the limit."""
         self._answer()
         return LimitFacts(self.limit_now, self.most)
+
+    def enforcement(self, endpoint: str) -> Enforcement:
+        """Return what is in force."""
+        self._answer()
+        if endpoint not in {EVERYBODY, *self.modes}:
+            raise NodeRefused("unknown_endpoint", f"nobody knows {endpoint}")
+        return replace(self.policies, mode=self.modes.get(endpoint, self.policies.mode))
+
+    def prefilter(self) -> ModeFacts:
+        """Return how strictly rules are taken."""
+        self._answer()
+        return self.filtering
 
     def apply(self, key: str, effect: Effect) -> Document:
         """Apply once per key."""
@@ -205,7 +228,7 @@ class MemoryNode:
                     self.sources[source] = 0
             case Limit(_, after, _):
                 self.limit_now = after
-            case Block():
+            case _:
                 pass
 
 

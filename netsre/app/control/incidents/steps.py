@@ -10,7 +10,19 @@ from netsre.app.control.incidents.shapes import GateView, StepView
 from netsre.clock import Timestamp
 from netsre.model import effects
 from netsre.model.documents import Document, Json
-from netsre.model.effects import Block, Effect, Flush, Limit, Standing
+from netsre.model.effects import (
+    EVERYBODY,
+    Block,
+    DoneAtOnce,
+    Effect,
+    Flush,
+    Limit,
+    PolicyMode,
+    PolicyRevision,
+    PrefilterMode,
+    SourceLimit,
+    Standing,
+)
 from netsre.model.runbooks import JournalEntry, JournalKind
 from netsre.runbook import decide
 from netsre.runbook.actions.evidence import TOP_SOURCE
@@ -73,7 +85,7 @@ class Told:
     def until(self) -> Timestamp | None:
         """Return when what it changed ends by itself."""
         effect = self.effect
-        if not self.applied or self.outcome is None or isinstance(effect, Flush | None):
+        if not self.applied or self.outcome is None or isinstance(effect, DoneAtOnce | None):
             return None
         figures = self.outcome.data.get("result")
         said = figures.get("until") if isinstance(figures, Mapping) else None
@@ -141,14 +153,22 @@ def gates(document: Document) -> list[GateView]:
 def words(effect: Effect) -> str:
     """Return what an effect does, for people."""
     match effect:
-        case Block(netns, interface, source, ttl):
-            lasting = clock.duration_text(ttl)
-            return f"drop packets of {source} at {interface} in {netns} for {lasting}"
+        case Block(netns, interface, source, _):
+            said = f"drop packets of {source} at {interface} in {netns}"
         case Flush(netns, source):
-            return f"delete the entries of {source} in {netns}"
-        case Limit(before, after, ttl):
-            lasting = clock.duration_text(ttl)
-            return f"raise the limit of the connection tables from {before} to {after} for {lasting}"
+            said = f"delete the entries of {source} in {netns}"
+        case Limit(before, after, _):
+            said = f"raise the limit of the connection tables from {before} to {after}"
+        case PolicyMode(endpoint, before, mode, _):
+            whom = "all endpoints" if endpoint == EVERYBODY else endpoint
+            said = f"set the policy mode of {whom} from {before} to {mode}"
+        case PolicyRevision(before, before_digest, after, after_digest):
+            said = f"go from policy revision {before} ({before_digest}) to {after} ({after_digest})"
+        case PrefilterMode(before, mode, _):
+            said = f"set the mode of the prefilter from {before} to {mode}"
+        case SourceLimit(_, source, rate, _):
+            said = f"limit {source} to {rate} packets a second"
+    return said if isinstance(effect, DoneAtOnce) else f"{said} for {clock.duration_text(effect.ttl)}"
 
 
 def _state(told: Told, *, over: bool) -> str:

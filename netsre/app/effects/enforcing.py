@@ -1,0 +1,183 @@
+"""Effects on the policies in force: how strictly they are treated, and which revision decides.
+
+Every change is made under the lock that commands take, and by what is there then.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from netsre.adapters.bpf import policy_maps
+from netsre.adapters.control import ControlRefused
+from netsre.app.effects import loosening
+from netsre.app.policing import applying, modes, node
+from netsre.app.policing.modes import Strictness
+from netsre.app.policing.node import NoDatapath, Places
+from netsre.app.policing.recipes import Recipes
+from netsre.app.remembering import Busy
+from netsre.clock import boottime
+from netsre.datapath.policy.layouts import Revision
+from netsre.datapath.policy.modes import Setting
+from netsre.datapath.policy.sync import Held
+from netsre.errors import BadInput
+from netsre.model.documents import Document
+from netsre.model.effects import EVERYBODY, Enforcement, PolicyMode, PolicyRevision, RevisionFacts
+
+Chosen = Callable[[Held, int], int]
+"""Returns the number of the revision to go to, by what the kernel holds and CLOCK_BOOTTIME."""
+
+
+class Enforcing:
+    """The policy datapath of this node, as far as automation may change it."""
+
+    def __init__(self, places: Places) -> None:
+        """Change what is there; a command that changes something is waited for for a moment only."""
+        self._places = replace(places, patient=False)
+
+    def facts(self, endpoint: str) -> Enforcement:
+        """Return what is in force; of an endpoint its own mode. Refuses `no_policies`, `unknown_endpoint`."""
+        now = boottime()
+        with _refusing(), node.opened(self._places) as datapath, node.kernel("policies cannot be read"):
+            found = modes.of(self._places, datapath, _named(endpoint))
+            held = policy_maps.revisions(datapath)
+        told = loosening.facts(found.own, found.now(now), now)
+        decides, earlier = held.decides(now), _earlier(held, now)
+        return Enforcement(
+            told,
+            self._told(_whole(decides)),
+            self._told(earlier) if earlier is not None else None,
+            on_trial=held.trial(now) is not None,
+        )
+
+    def check(self, effect: PolicyMode | PolicyRevision) -> None:
+        """Refuse what must not, or cannot, be done now; change nothing."""
+        now = boottime()
+        with _refusing(), node.opened(self._places) as datapath, node.kernel("policies cannot be read"):
+            held = policy_maps.revisions(datapath)
+            _whole(held.decides(now))
+            match effect:
+                case PolicyMode():
+                    found = modes.of(self._places, datapath, _named(effect.endpoint))
+                    loosening.begun(effect, found.own, found.now(now), now, now)
+                case PolicyRevision():
+                    self._target(effect, held, now)
+
+    def begin(self, effect: PolicyMode | PolicyRevision, deadline: int) -> Document:
+        """Make the change and return figures."""
+        match effect:
+            case PolicyMode(endpoint, before, mode, _):
+
+                def chosen(found: Strictness) -> Setting:
+                    now = boottime()
+                    return loosening.begun(effect, found.own, found.now(now), deadline, now)
+
+                with _refusing():
+                    modes.exchange(self._places, _named(endpoint), chosen)
+                return {"before": before, "after": mode}
+            case PolicyRevision():
+                return {**self._go(lambda held, now: self._target(effect, held, now))}
+
+    def holds(self, effect: PolicyMode | PolicyRevision, deadline: int) -> bool:
+        """Say whether it is as the effect makes it."""
+        now = boottime()
+        try:
+            with node.opened(self._places) as datapath, node.kernel("policies cannot be read"):
+                match effect:
+                    case PolicyMode(endpoint):
+                        found = modes.of(self._places, datapath, _named(endpoint))
+                        return loosening.is_made(effect, found.own, deadline)
+                    case PolicyRevision():
+                        decides = self._told(policy_maps.revisions(datapath).decides(now))
+        except BadInput:
+            return False  # without a datapath, or without the endpoint, nothing of it is there
+        return decides == RevisionFacts(effect.after, effect.after_digest)
+
+    def end(self, effect: PolicyMode | PolicyRevision, deadline: int) -> Document:
+        """Take back what is still as the effect made it, and say under `result` what was found."""
+        match effect:
+            case PolicyMode():
+                return {"result": self._end_mode(effect, deadline)}
+            case PolicyRevision():
+                back = PolicyRevision(effect.after, effect.after_digest, effect.before, effect.before_digest)
+                if not self.holds(effect, deadline):
+                    return {"result": loosening.CHANGED}
+                try:
+                    figures = self._go(lambda held, now: self._target(back, held, now))
+                except ControlRefused as refusal:
+                    if refusal.reason == "changed":
+                        return {"result": loosening.CHANGED}
+                    raise
+                return {**figures, "result": loosening.PUT_BACK}
+
+    def _end_mode(self, effect: PolicyMode, deadline: int) -> str:
+        word = loosening.GONE
+
+        def chosen(found: Strictness) -> Setting:
+            nonlocal word
+            setting, word = loosening.taken_back(effect, found.own, deadline, boottime())
+            return setting
+
+        try:
+            with _refusing():
+                modes.exchange(self._places, _named(effect.endpoint), chosen)
+        except ControlRefused as refusal:
+            if refusal.reason not in {"no_policies", "unknown_endpoint"}:
+                raise
+        return word
+
+    def _go(self, chosen: Chosen) -> Document:
+        """Go to a revision, and return figures: what commands tell people is a note."""
+        notes: list[str] = []
+        places = replace(self._places, tells=notes.append)
+        with _refusing():
+            before, after = applying.go_to(places, chosen)
+        return {"before": before.number, "after": after, **({"notes": [*notes]} if notes else {})}
+
+    def _target(self, effect: PolicyRevision, held: Held, now_ns: int) -> int:
+        """Return the number to go to; refuses what is not as it was planned for."""
+        if held.trial(now_ns) is not None:
+            raise ControlRefused("on_trial", "what decides ends by itself: whoever began that sees to it")
+        decides = self._told(_whole(held.decides(now_ns)))
+        if decides != RevisionFacts(effect.before, effect.before_digest):
+            said = f"revision {decides.number} ({decides.digest or 'of nobody knows what'}) is in force"
+            raise ControlRefused("changed", f"{said}, not {effect.before}: look again")
+        kept = {one.number: one for one in held.kept.values()}
+        if effect.after not in kept:
+            raise ControlRefused("not_kept", f"revision {effect.after} is not kept any more")
+        if self._told(kept[effect.after]).digest != effect.after_digest:
+            raise ControlRefused("changed", f"revision {effect.after} is another by now: look again")
+        return effect.after
+
+    def _told(self, revision: Revision) -> RevisionFacts:
+        # What cannot be read is as good as lost: nobody can say what it is.
+        recipe = Recipes(self._places.state, lambda _: None).read(revision.number)
+        return RevisionFacts(revision.number, recipe.digest if recipe is not None else "")
+
+
+def _whole(revision: Revision) -> Revision:
+    if not revision.is_whole:
+        raise ControlRefused("no_policies", "no revision of policies is in force")
+    return revision
+
+
+def _earlier(held: Held, now_ns: int) -> Revision | None:
+    """Return the one before what decides: never a later one, which somebody may have gone back from."""
+    now = held.decides(now_ns).number
+    return max((one for one in held.kept.values() if one.number < now), default=None)
+
+
+def _named(endpoint: str) -> str | None:
+    return None if endpoint == EVERYBODY else endpoint
+
+
+@contextlib.contextmanager
+def _refusing() -> Iterator[None]:
+    """Give what commands complain of the word of a refusal."""
+    try:
+        yield
+    except Busy as error:
+        raise ControlRefused("busy", str(error)) from error
+    except NoDatapath as error:
+        raise ControlRefused("no_policies", str(error)) from error
+    except BadInput as error:
+        raise ControlRefused("unknown_endpoint", str(error)) from error
