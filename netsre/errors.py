@@ -2,6 +2,8 @@
 
 NetsreError                 something a person can act on; one line: thing, value, next step
 ├── BadInput                what was given is wrong (exit 2)
+│   ├── NoDatapath          there is none, so no policies are in force
+│   ├── NoPrefilter         there is none, so nothing is filtered
 │   ├── OnTrial             a canary is on trial, and nothing else comes into force until it ends
 │   └── SpecErrors          files that people write, with every finding at its file and line
 ├── ControlRefused          a process was commanded over its socket, and said no
@@ -14,6 +16,7 @@ NetsreError                 something a person can act on; one line: thing, valu
 │   ├── Crowded             there is no room to tell the sources of all interfaces apart; they are policed
 │   ├── IdentitiesExhausted  policies tell more ends apart than there are numbers; those in force stay
 │   ├── LabSilent           the lab gave no answer; what it did is found out by looking
+│   ├── Locked              somebody is changing something, and we do not wait; nothing was done
 │   ├── MadeDifferently     a datapath is that of another version; it goes on as it is
 │   ├── NodeUnreachable     the node gave no answer; what it did is found out by looking
 │   ├── NoRoom              the maps have no room for what is on trial, what lasts and what is to come

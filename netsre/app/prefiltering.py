@@ -43,7 +43,7 @@ class Places:
     programs: Path = Path()
     """The directory of the C sources."""
     patient: bool = True
-    """Whether to wait for whoever is changing something; else that raises `remembering.Busy`."""
+    """Whether to wait for whoever is changing something; else that raises `remembering.Locked`."""
 
 
 class NoPrefilter(BadInput):

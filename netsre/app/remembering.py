@@ -30,7 +30,7 @@ def nobody(line: str) -> None:
     del line
 
 
-class Busy(EnvironmentUnfit):
+class Locked(EnvironmentUnfit):
     """Somebody else is changing something, and we do not wait; nothing was done."""
 
 
@@ -48,7 +48,7 @@ class Remembering:
         """Keep them there; `waits` is told for whom somebody has to wait for longer than a moment.
 
         `pins` is what is changed: whoever remembers elsewhere what he does to it is waited for, too. Who is
-        not patient waits for a moment, and then `locked` raises `Busy`.
+        not patient waits for a moment, and then `locked` raises `Locked`.
         """
         self.directory = directory
         self._waits = waits
@@ -108,9 +108,9 @@ def take(descriptor: int) -> str | None:
 
 
 def take_or_refuse(descriptor: int) -> None:
-    """Take the lock of a file within a moment; raises `Busy`."""
+    """Take the lock of a file within a moment; raises `Locked`."""
     if (holder := take(descriptor)) is not None:
-        raise Busy(f"{holder} is changing something here; nothing was done")
+        raise Locked(f"{holder} is changing something here; nothing was done")
 
 
 def stamp(path: Path) -> tuple[int, ...]:

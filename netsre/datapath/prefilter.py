@@ -206,6 +206,11 @@ def bits_of(network: Network) -> int:
     return network.prefixlen + (_IPV4_BITS if network.version == 4 else 0)
 
 
+def bits_in(value: bytes) -> int:
+    """Return how many bits the rule of a value asks for."""
+    return int(RULE.unpack(value)[-2])
+
+
 def key_of(network: Network) -> bytes:
     """Return the key of the rule for a network in the table of networks."""
     return KEY.pack(bits_of(network), host_key_of(network))

@@ -28,6 +28,8 @@ from netsre.datapath.prefilter import (
     State,
     Verdict,
     Written,
+    bits_in,
+    bits_of,
     host_key_of,
     key_of,
 )
@@ -132,8 +134,9 @@ class Pins:
         with contextlib.suppress(FileNotFoundError), contextlib.ExitStack() as stack:
             for name, key in ((HOSTS, host_key_of(network)), (RULES, key_of(network))):
                 value = self._readable(name, stack).lookup(key)
-                if value is not None and (found := Written.of(key, value)).rule.network == network:
-                    return found.rule
+                # A trie answers with the longest prefix of what it is asked for.
+                if value is not None and bits_in(value) == bits_of(network):
+                    return Written.of(key, value).rule
         return None
 
     def make(self, instructions: bytes) -> None:

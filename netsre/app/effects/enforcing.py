@@ -14,7 +14,7 @@ from netsre.app.policing import applying, modes, node
 from netsre.app.policing.modes import Strictness
 from netsre.app.policing.node import NoDatapath, Places
 from netsre.app.policing.recipes import Recipes
-from netsre.app.remembering import Busy
+from netsre.app.remembering import Locked
 from netsre.clock import boottime
 from netsre.datapath.policy.layouts import Revision
 from netsre.datapath.policy.modes import Setting
@@ -175,7 +175,7 @@ def _refusing() -> Iterator[None]:
     """Give what commands complain of the word of a refusal."""
     try:
         yield
-    except Busy as error:
+    except Locked as error:
         raise ControlRefused("busy", str(error)) from error
     except NoDatapath as error:
         raise ControlRefused("no_policies", str(error)) from error

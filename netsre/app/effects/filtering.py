@@ -15,7 +15,7 @@ from netsre.app import prefiltering
 from netsre.app.effects import loosening
 from netsre.app.policing.node import kernel
 from netsre.app.prefiltering import NoPrefilter, Places
-from netsre.app.remembering import Busy
+from netsre.app.remembering import Locked
 from netsre.clock import boottime
 from netsre.datapath.policy.modes import Mode
 from netsre.datapath.prefilter import MOST_BURST, MOST_RATE, Action, BadRule, Limit, Network, Rule, State
@@ -126,7 +126,7 @@ def _refusing() -> Iterator[None]:
     """Give what commands complain of the word of a refusal."""
     try:
         yield
-    except Busy as error:
+    except Locked as error:
         raise ControlRefused("busy", str(error)) from error
     except NoPrefilter as error:
         raise ControlRefused("no_prefilter", str(error)) from error

@@ -45,7 +45,7 @@ class Places:
     tells: Callable[[str], None] = nobody
     """Is told in one line for whom somebody has to wait, and what is not as somebody may think."""
     patient: bool = True
-    """Whether to wait for whoever is changing something; else that raises `remembering.Busy`."""
+    """Whether to wait for whoever is changing something; else that raises `remembering.Locked`."""
 
     @property
     def place(self) -> Place:

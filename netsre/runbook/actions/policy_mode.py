@@ -60,9 +60,9 @@ def refuse_needless(facts: ModeFacts) -> None:
 
 
 def _endpoint(parameters: values.Mapping) -> str | None:
+    endpoint = parameters.text("endpoint", required=False)
     if "endpoint" not in parameters:
         return EVERYBODY
-    endpoint = parameters.text("endpoint")
     if endpoint is None or is_reference(endpoint):
         return endpoint
     if ENDPOINT.fullmatch(endpoint) is not None:

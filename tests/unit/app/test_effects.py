@@ -38,6 +38,8 @@ GONE_TOO: Final = Owner(4194304, 2)
 BLOCK: Final = Block("srv", "eth0", "198.18.2.2", 10 * MINUTE)
 FLUSH: Final = Flush("srv", "198.18.2.2")
 LIMIT: Final = Limit(1000, 2000, 30 * MINUTE)
+REVISION: Final = PolicyRevision(7, "7777aaaa", 5, "5555aaaa")
+MODE: Final = PolicyMode("shop/web", "inherit", "monitor", 10 * MINUTE)
 SECOND_NS: Final = 10**9
 
 
@@ -608,3 +610,72 @@ def test_the_directory_is_closed_to_others(tmp_path: pathlib.Path) -> None:
         os.chown(tmp_path / "a" / "effects", 65534, -1)
         with pytest.raises(EnvironmentUnfit, match="uid 0"):
             ledgers.prepare(tmp_path / "a" / "effects")
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_a_rollback_of_a_killed_agent_is_settled_by_looking(machine: Machine, point: str) -> None:
+    """Made once, whenever its agent was killed; the next one can take it back, once."""
+    if point != "applied":
+        machine.host.fails[point] = Killed()
+    with contextlib.suppress(Killed):
+        machine.agent().apply("run/1", REVISION)
+    machine.host.die()
+
+    agent = machine.agent(GONE_TOO)
+    if agent.look("run/1", REVISION) is Standing.ABSENT:
+        agent.apply("run/1", REVISION)
+    assert (machine.host.revision, machine.host.begun) == (5, [REVISION])
+    assert agent.undo("run/1", REVISION)["undone"] is True
+    assert (machine.host.revision, agent.undo("run/1", REVISION)["undone"]) == (7, False)
+    assert agent.look("run/1", REVISION) is Standing.ENDED
+
+
+def test_a_rollback_has_no_end_of_its_own(machine: Machine) -> None:
+    """Neither a time nor the end of its agent takes it back; for a day it can be, then it is forgotten."""
+    agent = machine.agent()
+    agent.apply("run/1", REVISION)
+    assert agent.in_force() == ()
+    machine.pass_time(23 * HOUR)
+    agent.expire()
+    agent.close()
+    assert machine.host.revision == 5
+    assert machine.agent(GONE_TOO).look("run/1", REVISION) is Standing.APPLIED
+
+    machine.pass_time(2 * HOUR)
+    machine.agent(GONE_TOO).expire()
+    machine.pass_time(HOUR)
+    third = machine.agent(GONE_TOO)
+    third.expire()
+    assert (machine.host.revision, third.look("run/1", REVISION)) == (5, Standing.ABSENT)
+
+
+def test_a_rollback_that_cannot_be_taken_back_is_refused_by_its_word(machine: Machine) -> None:
+    """It stays on file, and may be asked for again."""
+    agent = machine.agent()
+    agent.apply("run/1", REVISION)
+    machine.host.fails["end"] = ControlRefused("not_kept", "the other one is gone")
+    with refused("not_kept"):
+        agent.undo("run/1", REVISION)
+    assert agent.look("run/1", REVISION) is Standing.APPLIED
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_what_ends_in_the_kernel_is_known_again_by_its_end(machine: Machine, point: str) -> None:
+    """Killed at any point, the next agent keeps to the first end; what has another one is another hand's."""
+    if point != "applied":
+        machine.host.fails[point] = Killed()
+    with contextlib.suppress(Killed):
+        machine.agent().apply("run/1", MODE)
+    first = dict(machine.host.modes)
+    machine.host.die()
+    machine.pass_time(MINUTE)
+
+    agent = machine.agent(GONE_TOO)
+    if point == "before begin":
+        assert agent.look("run/1", MODE) is Standing.ABSENT
+        return
+    assert agent.look("run/1", MODE) is Standing.APPLIED
+    assert machine.host.modes == first
+    machine.host.modes[MODE] += 1
+    assert agent.undo("run/1", MODE)["result"] == "changed_by_other"
+    assert machine.host.modes != {}

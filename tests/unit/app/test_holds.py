@@ -12,16 +12,20 @@ from fastapi import FastAPI
 
 from netsre import clock
 from netsre.alerting import transitions
-from netsre.app.control import pause_api, pausing, tick
+from netsre.app.control import holding, pause_api, pausing, tick
 from netsre.app.control.rehearsal import rehearse
 from netsre.app.control.world import World
 from netsre.clock import HOUR, MINUTE, Timestamp
 from netsre.errors import BadInput, StoreUnusable
 from netsre.model.alerts import Alert, AlertSource, fingerprint
+from netsre.model.effects import Effect, Limit, PolicyRevision
 from netsre.model.holds import Bounds, Pause, Released, Scope
 from netsre.model.maintenance import Maintenance, Span
-from netsre.model.runbooks import Run, RunState, Veto
+from netsre.model.runbooks import JournalEntry, Run, RunState, Veto
 from netsre.model.samples import labels
+from netsre.runbook import journal
+from netsre.runbook.gates import values
+from netsre.runbook.gates.values import Past
 from tests.unit import burning
 from tests.unit.app.crashing import BOOK, Lab, begun_lab
 
@@ -141,6 +145,41 @@ def test_a_value_that_did_not_help_is_refused_from_then_on(lab: Lab) -> None:
     assert (gates["quarantined"], gates["oscillation"], gates["storm"]) == (False, False, True)
     pausing.release(world(lab), Released.QUARANTINE, "conntrack.limit=2000", "ada", "other cause")
     assert pausing.held(world(lab)).quarantined == ()
+
+
+@pytest.mark.parametrize(
+    ("state", "reason", "bad"),
+    [
+        (RunState.SUCCEEDED, "verified", "policy.revision=7777aaaa"),
+        (RunState.UNDONE, "verify_failed", "policy.revision=5555aaaa"),
+        (RunState.UNDONE, "cancelled", None),
+    ],
+)
+def test_a_revision_that_was_left_with_success_is_not_gone_back_to(
+    lab: Lab, state: RunState, reason: str, bad: str | None
+) -> None:
+    """As little as one that did not help; a limit that was left is no bad value for that."""
+    way = PolicyRevision(7, "7777aaaa", 5, "5555aaaa")
+    effects: tuple[Effect, ...] = (way, Limit(1000, 2000, HOUR)) if state is RunState.SUCCEEDED else (way,)
+    lines = [
+        line
+        for step, effect in enumerate(effects)
+        for line in (journal.applying(step, "x", f"run1/{step}", effect), journal.applied(step, "x", {}))
+    ]
+    now = lab.clock.now()
+    run = Run("run1", "back", "f", now, "policies/a", state, reason, now, now, now)
+    entries = [
+        JournalEntry("run1", number, now, line.kind, line.step, line.action, line.data)
+        for number, line in enumerate(lines, 1)
+    ]
+    with lab.store.write() as transaction:
+        holding.quarantine(transaction, run, entries, Bounds(), now)
+
+    assert [one.key for one in pausing.held(world(lab)).quarantined] == ([bad] if bad else [])
+    past = Past(quarantined=tuple(pausing.held(world(lab)).quarantined))
+    back = PolicyRevision(8, "8888aaaa", 7, "7777aaaa")
+    _, answer = values.answers(back, past, Bounds(), now)
+    assert answer.passed is (bad != "policy.revision=7777aaaa")
 
 
 def test_a_storm_stops_everything_new_with_one_page(lab: Lab) -> None:

@@ -11,7 +11,7 @@ from netsre.clock import DAY, HOUR, MINUTE, Timestamp
 from netsre.model import cron, effects
 from netsre.model.alerts import Alert, fingerprint
 from netsre.model.documents import Document
-from netsre.model.effects import Block, Effect, Limit
+from netsre.model.effects import Block, Effect, Limit, PolicyRevision
 from netsre.model.holds import Asked, Bounds, Pause, Quarantined, Scope
 from netsre.model.levels import Origin
 from netsre.model.maintenance import Maintenance, Recurring, Span
@@ -371,6 +371,20 @@ def test_a_field_does_not_go_to_and_fro(lines: list[Line], effect: Effect, word:
     change = decide.Change(ALERT, BOOK.limits, effect=effect, past=Past(moved))
 
     assert decide.recheck(own, change, CALM).reason == (word or "accepted")
+
+
+def test_a_revision_that_was_left_is_not_come_back_to() -> None:
+    """Known by its content: under which number it is kept does not matter."""
+    back = PolicyRevision(7, "bad", 6, "good")
+    lines = [journal.applying(1, "policy.rollback", "run1/1", back), journal.applied(1, "x", {})]
+    past = Past(tuple(values.moves(entries(*lines))))
+    for effect, passed in (
+        (PolicyRevision(6, "good", 7, "bad"), False),
+        (PolicyRevision(9, "good", 8, "bad"), False),
+        (PolicyRevision(6, "good", 5, "older"), True),
+    ):
+        first, _ = values.answers(effect, past, Bounds(), NOW)
+        assert (first.gate.value, first.passed) == ("oscillation", passed)
 
 
 def test_a_field_may_go_back_after_a_time() -> None:
