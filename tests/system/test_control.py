@@ -16,9 +16,12 @@ from netsre.errors import EnvironmentUnfit
 from netsre.model.documents import Document
 from netsre.model.effects import (
     Block,
+    Enforcement,
     InForce,
     Limit,
     LimitFacts,
+    ModeFacts,
+    RevisionFacts,
     Route,
     SourceCount,
     Standing,
@@ -187,12 +190,20 @@ def test_the_node_says_what_the_agent_says(tmp_path: pathlib.Path) -> None:
 
     source: Document = {"source": "192.0.2.1", "entries": 7}
     state: Document = {"state": "tcp_syn_sent", "entries": 8}
+    strict: Document = {"now": "enforce", "lasting": "enforce", "ends": False, "enforced": True}
     block = Block("srv", "eth0", "192.0.2.1", 1000)
     written: Document = {"kind": "limit", "before": 1, "after": 2, "ttl": 1000}
     answers: dict[str, Document] = {
         "table": {"netns": "srv", "entries": 9, "limit": 10, "sources": [source], "states": [state]},
         "route": {"interface": "eth0", "protected": ""},
         "limit": {"limit": 10, "most": 20},
+        "enforcement": {
+            "mode": strict,
+            "revision": {"number": 7, "digest": "a"},
+            "earlier": None,
+            "on_trial": False,
+        },
+        "prefilter": strict,
         "apply": {"until": 5},
         "look": {"standing": "ended"},
         "undo": {"undone": True},
@@ -205,12 +216,16 @@ def test_the_node_says_what_the_agent_says(tmp_path: pathlib.Path) -> None:
         assert node.table("srv") == Table("srv", 9, 10, *counts)
         assert node.route("srv", "192.0.2.1") == Route("eth0", "")
         assert node.limit() == LimitFacts(10, 20)
+        mode = ModeFacts("enforce", "enforce", ends=False, enforced=True)
+        assert node.enforcement("a/b") == Enforcement(mode, RevisionFacts(7, "a"), None, on_trial=False)
+        assert node.prefilter() == mode
         assert node.apply("r/1", block) == {"until": 5}
         assert node.look("r/1", LIMIT) is Standing.ENDED
         assert node.undo("r/1", LIMIT) == {"undone": True}
         assert node.effects() == (InForce("r/1", LIMIT, Timestamp(5)),)
     assert asked[1] == {"do": "route", "netns": "srv", "source": "192.0.2.1"}
-    assert asked[4] == {"do": "look", "key": "r/1", "effect": written, "deadline": asked[4]["deadline"]}
+    assert asked[3] == {"do": "enforcement", "endpoint": "a/b"}
+    assert asked[6] == {"do": "look", "key": "r/1", "effect": written, "deadline": asked[6]["deadline"]}
     deadlines = [int(str(command["deadline"])) for command in asked if "key" in command]
     assert deadlines == sorted(deadlines), "what is asked later has the later deadline"
     assert all(began < at < boottime() + 6 * 10**9 for at in deadlines)
@@ -227,17 +242,21 @@ def test_the_node_says_what_the_agent_says(tmp_path: pathlib.Path) -> None:
         {"limit": "7", "most": 1},
         {"effects": [{"key": "r/1", "effect": {"kind": "rm"}, "until": 1}]},
         {"effects": {}},
+        {"now": "enforce", "lasting": "enforce", "ends": 0, "enforced": True},
+        {"mode": [], "revision": {"number": 7, "digest": "a"}, "earlier": None, "on_trial": False},
     ],
 )
 def test_an_answer_that_is_nonsense_is_none(tmp_path: pathlib.Path, answer: Document) -> None:
     """Whether anything was done is then not known, and that is what the caller hears."""
-    names = ("table", "route", "limit", "look", "effects")
+    names = ("table", "route", "limit", "enforcement", "prefilter", "look", "effects")
     with serving(tmp_path / "s", **dict.fromkeys(names, lambda _: answer)) as path:
         node = AgentNode(path)
         for ask in (
             lambda: node.table("srv"),
             lambda: node.route("srv", "x"),
             node.limit,
+            lambda: node.enforcement("a/b"),
+            node.prefilter,
             lambda: node.look("r/1", LIMIT),
             node.effects,
         ):
@@ -258,11 +277,12 @@ def test_a_refusal_and_a_silence_of_the_agent_are_the_nodes(tmp_path: pathlib.Pa
         AgentNode(tmp_path / "s").limit()
 
 
-def test_a_command_that_came_too_late_is_as_good_as_unheard(tmp_path: pathlib.Path) -> None:
+@pytest.mark.parametrize("word", ["too_late", "busy"])
+def test_a_command_that_came_at_a_bad_time_is_as_good_as_unheard(tmp_path: pathlib.Path, word: str) -> None:
     """The agent did nothing, and nobody decided against it: whoever asked looks, and may ask again."""
 
     def refuse(command: Document) -> Document:
-        raise ControlRefused("too_late", str(command["key"]))
+        raise ControlRefused(word, str(command["key"]))
 
     with serving(tmp_path / "s", apply=refuse, undo=refuse) as path:
         for ask in (AgentNode(path).apply, AgentNode(path).undo):
@@ -277,6 +297,8 @@ def test_without_an_agent_everything_is_refused() -> None:
         lambda: node.table("srv"),
         lambda: node.route("srv", "x"),
         node.limit,
+        lambda: node.enforcement("a/b"),
+        node.prefilter,
         lambda: node.apply("r/1", LIMIT),
         lambda: node.look("r/1", LIMIT),
         lambda: node.undo("r/1", LIMIT),
