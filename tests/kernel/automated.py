@@ -33,6 +33,10 @@ class Automated:
 
         return [run for run in found if run["runbook"] == self.runbook]
 
+    def began(self) -> bool:
+        """Say whether there is one that was not refused."""
+        return any(run["result"] != "refused" for run in self.runs())
+
     def until(self, condition: Callable[[Run], bool]) -> Run:
         """Wait for a run of which something is so."""
         met: list[Run] = []
