@@ -1,4 +1,4 @@
-"""A client that takes half a connection table: alerted by its address, slowed down at XDP, its entries freed."""
+"""A client that takes half a connection table: alerted by its address, slowed down at XDP, and freed."""
 
 import socket
 from collections.abc import Iterator
