@@ -14,13 +14,14 @@ from netsre.app.rehearsing.points import Points
 from netsre.app.rehearsing.series import Tracks
 from netsre.app.rehearsing.stage import BEGIN, Stage, VirtualClock
 from netsre.clock import Timestamp
+from netsre.model.levels import Origin
 from netsre.model.runbooks import Run
 from netsre.model.scenarios import NODE, Event, Look, Moment, Scenario
 
 LONGEST: Final = clock.DAY
 """After so much time a run that has not ended will not end."""
-_QUIET: Final = 2
-"""Turns without anything to do, after which nothing more happens."""
+_QUIET: Final = 1
+"""Turns without anything to do; in one more, nothing happens either."""
 _RETRY: Final = clock.SECOND
 """How often whoever acts looks while the node gives no answer."""
 
@@ -39,7 +40,9 @@ class Told:
 class Played:
     """What became of a scenario."""
 
-    scenario: Scenario
+    name: str
+    runbook: str
+    origin: Origin
     differences: tuple[Difference, ...]
     """Between what was expected and what was seen, at the first look that shows one; none: it passes."""
     story: tuple[Told, ...]
@@ -167,7 +170,9 @@ class Play:
             ]
         told = [*self.told, *self.node.told]
         return Played(
-            self.scenario,
+            self.scenario.name,
+            self.scenario.runbook,
+            self.scenario.origin,
             (*mistakes, *self._differences),
             tuple(Told(at - BEGIN, who, text) for at, who, text in judging.story(self.store, told)),
             tuple(self.points.passed),
