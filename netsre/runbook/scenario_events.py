@@ -44,7 +44,10 @@ def read(item: values.Mapping, directory: Directory) -> Event | None:
     when = None if named is None else _when(item, named)
     verb = item.one_of(*_DEEDS)
     deed = None if verb is None else _READERS.get(verb, _says)(item, verb)
+    item.skip("answer")
     item.end()
+    if "answer" in item and verb is not None and verb not in VERBS:
+        item.wrong("answer", codes.EVENT, f"does not go with {verb}, which nobody says")
     if isinstance(deed, Says) and deed.person not in directory.names:
         hint = literals.nearest(deed.person, directory.names)
         item.wrong(verb or "", codes.PERSON, f"{literals.shown(deed.person)} is nobody who is given{hint}")
@@ -58,10 +61,12 @@ def read(item: values.Mapping, directory: Directory) -> Event | None:
     return Event(when, deed, _text(deed), item.origin)
 
 
-def moment(item: values.Mapping, key: str) -> int | None:
+def moment(item: values.Mapping, key: str, *, required: bool = True) -> int | None:
     """Read a time since the beginning, which may be 0s."""
-    text = item.text(key)
-    return 0 if text == _NO_TIME or text is None else item.duration(key)
+    scalar = item.scalar(key, required=required)
+    if scalar is None or scalar.value == _NO_TIME:
+        return None if scalar is None else 0
+    return scalar.duration()
 
 
 def effects(listed: values.Sequence) -> tuple[Document, ...]:

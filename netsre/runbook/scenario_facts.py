@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Final
 
 from netsre.model import literals, values
-from netsre.runbook import scenario_codes
+from netsre.runbook import scenario_codes as codes
 from netsre.runbook.actions.contract import Node
 
 _COMMANDS: Final = frozenset({"apply", "look", "undo", "effects"})
@@ -80,37 +80,53 @@ def read(body: values.Mapping) -> Mapping[str, Mapping[str, object]]:
         part = body.mapping(name)
         if question is None:
             hint = literals.nearest(name, QUESTIONS)
-            body.wrong(name, scenario_codes.FACT, f"is nothing that a node is asked{hint}")
+            body.wrong(name, codes.FACT, f"is nothing that a node is asked{hint}")
         elif part is not None:
             found[name] = _fields(part, question.answer)
     return MappingProxyType(found)
 
 
 def _fields(part: values.Mapping, answer: type) -> Mapping[str, object]:
-    shapes = typing.get_type_hints(answer)
+    shapes, names = typing.get_type_hints(answer), [one.name for one in dataclasses.fields(answer)]
     found: dict[str, object] = {}
-    for one in dataclasses.fields(answer):
-        value = part.value(one.name, required=False)
-        if value is not None:
-            found[one.name] = _value(value, shapes[one.name])
-    part.end()
+    for key in part.keys():  # noqa: SIM118 - it is no dict
+        value = part.value(key)
+        if key not in names:
+            part.wrong(key, codes.FACT, f"is no part of the answer{literals.nearest(key, names)}")
+        elif value is not None:
+            found[key] = _value(value, shapes[key])
     return MappingProxyType(found)
 
 
-def _value(value: values.Value, shape: object) -> object:  # noqa: PLR0911 - a case each
+def _value(value: values.Value, shape: object) -> object:
     arguments = [one for one in typing.get_args(shape) if one not in (Ellipsis, types.NoneType)]
     origin = typing.get_origin(shape)
     if origin in (typing.Union, types.UnionType):
         return _value(value, arguments[0])
-    if isinstance(value, values.Sequence):
-        return tuple(_value(item, arguments[0] if arguments else str) for item in value)
-    if isinstance(value, values.Mapping):
-        if dataclasses.is_dataclass(shape) and isinstance(shape, type):
-            given = _fields(value, shape)
-            return (
-                Question(value.path, shape, ()).answered(given, ()) if _whole(value, shape, given) else None
-            )
-        return MappingProxyType(dict(value.pairs()))
+    match value:
+        case values.Sequence() if origin in (tuple, Sequence):
+            return tuple(_value(item, arguments[0]) for item in value)
+        case values.Mapping() if isinstance(shape, type) and dataclasses.is_dataclass(shape):
+            return _answer(value, shape)
+        case values.Mapping() if origin is Mapping:
+            return MappingProxyType(dict(value.pairs()))
+        case values.Scalar() if origin is None and not dataclasses.is_dataclass(shape):
+            return _scalar(value, shape)
+        case _:
+            message = f"{value.path} is {values.SHAPES[type(value)]}, and the answer has something else there"
+            value.findings.add(value.origin, codes.FACT, message)
+            return None
+
+
+def _answer(value: values.Mapping, shape: type) -> object:
+    try:
+        return Question(value.path, shape, ()).answered(_fields(value, shape), ())
+    except ValueError as error:
+        value.findings.add(value.origin, codes.FACT, str(error).removeprefix("facts."))
+        return None
+
+
+def _scalar(value: values.Scalar, shape: object) -> object:
     if shape is bool:
         return value.choice("true", "false") == "true"
     if isinstance(shape, type) and issubclass(shape, StrEnum):
@@ -120,12 +136,3 @@ def _value(value: values.Value, shape: object) -> object:  # noqa: PLR0911 - a c
         return value.value
     # Whole numbers, and times, which are such.
     return value.integer()
-
-
-def _whole(value: values.Mapping, shape: type, given: Mapping[str, object]) -> bool:
-    try:
-        Question(value.path, shape, ()).answered(given, ())
-    except ValueError as error:
-        value.findings.add(value.origin, scenario_codes.FACT, str(error).removeprefix("facts."))
-        return False
-    return True

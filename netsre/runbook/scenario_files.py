@@ -150,22 +150,23 @@ def _looks(spec: values.Mapping) -> tuple[Look, ...]:
     return tuple(look for _, look in found)
 
 
+VERDICTS: Final = tuple(one.value for one in Outcome)
 _ANYTHING: Final = ("runs", "effects", "undone", "inForce", "samples", "evidence", "calls")
 
 
 def _look(item: values.Mapping) -> Look:
-    at = None
-    if "at" in item:
-        at = scenario_events.moment(item, "at")
+    at = scenario_events.moment(item, "at", required=False)
     if not any(key in item for key in _ANYTHING):
         message = f"{item.path} expects nothing; write one of {', '.join(_ANYTHING)}"
         item.findings.add(item.origin, codes.LOOK, message)
     listed = item.sequence("runs", required=False)
     runs = None if listed is None else tuple(filter(None, map(_run, listed.mappings())))
     effects, undone, in_force = (_effects(item, key) for key in ("effects", "undone", "inForce"))
-    verdicts = item.sequence("samples", required=False)
-    words = tuple(one.value for one in Outcome)
-    samples = None if verdicts is None else tuple(one.choice(*words) or "" for one in verdicts.scalars())
+    samples = _texts(item, "samples")
+    for one in samples or ():
+        if one not in VERDICTS:
+            instead = f"write {', '.join(VERDICTS)}"
+            item.wrong("samples", codes.LOOK, f"has {literals.shown(one)}, which is no verdict; {instead}")
     evidence, calls = (_texts(item, key) for key in ("evidence", "calls"))
     item.end()
     return Look(at, runs, effects, undone, in_force, samples, evidence, calls, item.origin)
