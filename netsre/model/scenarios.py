@@ -20,8 +20,8 @@ NODE: Final = "node-1"
 INTERVAL: Final = 15 * clock.SECOND
 """Between two readings, where a scenario says nothing."""
 
-Facts = Mapping[str, Mapping[str, object]]
-"""What the node answers by the name of the question (`table`, `route`, …), each field by name."""
+Facts = Mapping[str, Mapping[str, object] | str]
+"""What the node answers by the name of the question (`table`, …): fields, or the word of a refusal."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,11 +40,12 @@ _NO_TIME: Final = "0s"
 
 def read(item: values.Mapping, directory: Directory) -> Event | None:
     """Read one event; who says something must be one of the people."""
+    # All are known here, whether or not they go together.
+    item.skip("answer", *_DEEDS)
     named = item.one_of("at", "before", "after")
     when = None if named is None else _when(item, named)
     verb = item.one_of(*_DEEDS)
     deed = None if verb is None else _READERS.get(verb, _says)(item, verb)
-    item.skip("answer")
     item.end()
     if "answer" in item and verb is not None and verb not in VERBS:
         item.wrong("answer", codes.EVENT, f"does not go with {verb}, which nobody says")

@@ -14,9 +14,11 @@ from types import MappingProxyType
 from typing import Final
 
 from netsre.model import literals, values
+from netsre.model.scenarios import Facts
 from netsre.runbook import scenario_codes as codes
 from netsre.runbook.actions.contract import Node
 
+_NOTHING: Final = object()
 _COMMANDS: Final = frozenset({"apply", "look", "undo", "effects"})
 
 
@@ -25,7 +27,8 @@ class Question:
     """Something that an action may ask a node."""
 
     name: str
-    answer: type
+    shape: object
+    """Of the answer: a class of plain values, or a mapping."""
     parameters: tuple[str, ...]
 
     def answered(self, given: Mapping[str, object], asked: Sequence[object]) -> object:
@@ -33,27 +36,33 @@ class Question:
 
         Raises `ValueError` that names a field without a value.
         """
-        about = dict(zip(self.parameters, asked, strict=False))
-        found: dict[str, object] = {}
-        for one in dataclasses.fields(self.answer):
-            if one.name in given:
-                found[one.name] = given[one.name]
-            elif one.name in about:
-                found[one.name] = about[one.name]
-            elif one.default is dataclasses.MISSING and one.default_factory is dataclasses.MISSING:
-                empty = _empty(typing.get_type_hints(self.answer)[one.name])
-                if empty is None:
-                    raise ValueError(f"facts.{self.name} has no {one.name}")
-                found[one.name] = empty
-        answer: object = self.answer(**found)
-        return answer
+        if not isinstance(self.shape, type):
+            return given
+        return _made(self.name, self.shape, {**dict(zip(self.parameters, asked, strict=False)), **given})
 
 
-def _empty(shape: object) -> object | None:
-    """Return what a list or a text is where nothing is said; None for what must be said."""
+def _made(name: str, shape: type, given: Mapping[str, object]) -> object:
+    hints = typing.get_type_hints(shape)
+    found: dict[str, object] = {}
+    for one in dataclasses.fields(shape):
+        if one.name in given:
+            found[one.name] = given[one.name]
+        elif one.default is dataclasses.MISSING and one.default_factory is dataclasses.MISSING:
+            empty = _empty(hints[one.name])
+            if empty is _NOTHING:
+                raise ValueError(f"{name} has no {one.name}")
+            found[one.name] = empty
+    made: object = shape(**found)
+    return made
+
+
+def _empty(shape: object) -> object:
+    """Return what is meant where nothing is said of a text, a list or an answer that may be missing."""
     if shape is str:
         return ""
-    return () if typing.get_origin(shape) is tuple else None
+    if types.NoneType in typing.get_args(shape):
+        return None
+    return () if typing.get_origin(shape) is tuple else _NOTHING
 
 
 def _questions() -> Mapping[str, Question]:
@@ -61,40 +70,48 @@ def _questions() -> Mapping[str, Question]:
     for name, method in inspect.getmembers(Node, inspect.isfunction):
         if name.startswith("_") or name in _COMMANDS:
             continue
-        answer = typing.get_type_hints(method)["return"]
-        if not dataclasses.is_dataclass(answer):
-            continue
         parameters = tuple(inspect.signature(method).parameters)[1:]
-        found[name] = Question(name, typing.cast("type", answer), parameters)
+        found[name] = Question(name, typing.get_type_hints(method)["return"], parameters)
     return MappingProxyType(found)
 
 
 QUESTIONS: Final = _questions()
 
 
-def read(body: values.Mapping) -> Mapping[str, Mapping[str, object]]:
-    """Read `facts`: fields of answers, by the name of the question."""
-    found = {}
+def read(body: values.Mapping) -> Facts:
+    """Read `facts`: fields of answers, or the word of a refusal, by the name of the question."""
+    found: dict[str, Mapping[str, object] | str] = {}
     for name in body.keys():  # noqa: SIM118 - it is no dict
-        question = QUESTIONS.get(name)
-        part = body.mapping(name)
+        question, value = QUESTIONS.get(name), body.value(name)
         if question is None:
             hint = literals.nearest(name, QUESTIONS)
             body.wrong(name, codes.FACT, f"is nothing that a node is asked{hint}")
-        elif part is not None:
-            found[name] = _fields(part, question.answer)
+            continue
+        match value:
+            case values.Mapping():
+                found[name] = _fields(value, question.shape)
+            case values.Scalar():
+                found[name] = value.value
+            case values.Sequence():
+                body.wrong(name, codes.FACT, "is a list; write an answer, or the word of a refusal")
+            case None:
+                pass
     return MappingProxyType(found)
 
 
-def _fields(part: values.Mapping, answer: type) -> Mapping[str, object]:
-    shapes, names = typing.get_type_hints(answer), [one.name for one in dataclasses.fields(answer)]
+def _fields(part: values.Mapping, shape: object) -> Mapping[str, object]:
+    if not isinstance(shape, type):
+        inner = typing.get_args(shape)[1]
+        read = {key: part.value(key) for key in part.keys()}  # noqa: SIM118 - it is no dict
+        return MappingProxyType({key: _value(one, inner) for key, one in read.items() if one is not None})
+    hints, names = typing.get_type_hints(shape), [one.name for one in dataclasses.fields(shape)]
     found: dict[str, object] = {}
     for key in part.keys():  # noqa: SIM118 - it is no dict
         value = part.value(key)
         if key not in names:
             part.wrong(key, codes.FACT, f"is no part of the answer{literals.nearest(key, names)}")
         elif value is not None:
-            found[key] = _value(value, shapes[key])
+            found[key] = _value(value, hints[key])
     return MappingProxyType(found)
 
 
@@ -109,7 +126,7 @@ def _value(value: values.Value, shape: object) -> object:
         case values.Mapping() if isinstance(shape, type) and dataclasses.is_dataclass(shape):
             return _answer(value, shape)
         case values.Mapping() if origin is Mapping:
-            return MappingProxyType(dict(value.pairs()))
+            return _fields(value, shape)
         case values.Scalar() if origin is None and not dataclasses.is_dataclass(shape):
             return _scalar(value, shape)
         case _:
@@ -120,9 +137,9 @@ def _value(value: values.Value, shape: object) -> object:
 
 def _answer(value: values.Mapping, shape: type) -> object:
     try:
-        return Question(value.path, shape, ()).answered(_fields(value, shape), ())
+        return _made(value.path, shape, _fields(value, shape))
     except ValueError as error:
-        value.findings.add(value.origin, codes.FACT, str(error).removeprefix("facts."))
+        value.findings.add(value.origin, codes.FACT, str(error))
         return None
 
 

@@ -55,7 +55,7 @@ class VirtualNode:
     scenario: Scenario
     points: Points
     tracks: Tracks
-    facts: dict[str, Mapping[str, object]] = field(default_factory=dict)
+    facts: dict[str, Mapping[str, object] | str] = field(default_factory=dict)
     away: bool = False
     kept: dict[str, Kept] = field(default_factory=dict)
     applied: list[Effect] = field(default_factory=list)
@@ -192,33 +192,43 @@ class VirtualNode:
         if name in self._settings or name not in _FOLLOWED:
             return self._settings.get(name)
         question, key = _FOLLOWED[name]
-        found = self._facts(question).get(key)
+        facts = self._facts(question)
+        found = None if isinstance(facts, str) else facts.get(key)
         return None if found is None else str(found)
 
-    def _facts(self, question: str) -> Mapping[str, object]:
-        found = dict(self.facts.get(question, {}))
+    def _facts(self, question: str) -> Mapping[str, object] | str:
+        found = self.facts.get(question, {})
         for one in self.during():
-            found.update(one.facts.get(question, {}))
+            found = _over(found, one.facts.get(question, {}))
         return found
 
     def _answer(self, name: str, *asked: object) -> object:
         self._hear()
-        given = dict(self._facts(name))
+        given = self._facts(name)
+        if isinstance(given, str):
+            raise NodeRefused(given, f"the node refuses to answer {name}")
         for setting, (question, key) in _FOLLOWED.items():
             if question == name and setting in self._settings:
-                given[key] = int(self._settings[setting])
+                given = {**given, key: int(self._settings[setting])}
         try:
             if not given:
-                raise ValueError(f"given.facts has no {name}, which the runbook asks for")  # noqa: TRY301
+                raise ValueError(f"{name} is asked for, and not given")  # noqa: TRY301
             return QUESTIONS[name].answered(given, asked)
         except ValueError as error:
-            self.mistakes.append(str(error))
+            self.mistakes.append(f"facts: {error}")
             raise NodeRefused(NOT_GIVEN, str(error)) from error
 
     def answers(self, facts: Facts) -> None:
         """Answer otherwise from now on, as far as it is said."""
-        for name, fields in facts.items():
-            self.facts[name] = {**self.facts.get(name, {}), **fields}
+        for name, said in facts.items():
+            self.facts[name] = _over(self.facts.get(name, {}), said)
+
+
+def _over(before: Mapping[str, object] | str, said: Mapping[str, object] | str) -> Mapping[str, object] | str:
+    """Put what is said over what was said before."""
+    if isinstance(said, str) or isinstance(before, str):
+        return said or before
+    return {**before, **said}
 
 
 def matches(wanted: Document, done: Document) -> bool:

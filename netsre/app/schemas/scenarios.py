@@ -85,8 +85,8 @@ def _series() -> Schema:
 
 
 def _facts() -> Schema:
-    answer = {**_filled(_DEEPEST), "type": "object"}
-    about = "What the node answers, by what it is asked."
+    answer = {**_filled(_DEEPEST), "type": ["object", *parts.SCALARS]}
+    about = "What the node answers, or by which word it refuses, by what it is asked."
     return {"description": about, "type": "object", "additionalProperties": answer}
 
 
