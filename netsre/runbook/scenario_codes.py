@@ -12,7 +12,7 @@ POINT: Final = "SCN006"
 LOOK: Final = "SCN007"
 EFFECT: Final = "SCN008"
 PERSON: Final = "SCN009"
-EARLIER: Final = "SCN010"
+INTERVAL: Final = "SCN010"
 
 CODES: Final = MappingProxyType(
     {
@@ -25,7 +25,7 @@ CODES: Final = MappingProxyType(
         LOOK: "What is expected is nothing, or is not in the order of time.",
         EFFECT: "An effect has no kind, or one that does not exist.",
         PERSON: "A person who says something is nobody who is given.",
-        EARLIER: "An earlier run has not ended.",
+        INTERVAL: "The interval between two readings is too long.",
     }
 )
 """Every code, with what it says; stable, never reused."""

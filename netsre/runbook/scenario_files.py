@@ -78,7 +78,7 @@ def _scenario(document: specs.Document, runbooks: Collection[str]) -> Scenario |
 def _given(part: values.Mapping) -> Given:
     interval = part.duration("interval", required=False)
     if interval is not None and interval > LONGEST_INTERVAL:
-        part.wrong("interval", codes.EVENT, f"is longer than {clock.duration_text(LONGEST_INTERVAL)}")
+        part.wrong("interval", codes.INTERVAL, f"is longer than {clock.duration_text(LONGEST_INTERVAL)}")
     directory = _people(part)
     series, facts = part.mapping("series", required=False), part.mapping("facts", required=False)
     runs = part.sequence("runs", required=False)
