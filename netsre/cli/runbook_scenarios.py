@@ -27,15 +27,21 @@ if TYPE_CHECKING:
     help="Runbooks to test (default: the shipped ones).",
 )
 @options.SLOS
+@click.option(
+    "--crashes",
+    is_flag=True,
+    help="Play each again, killed before and after every line of its journal and every effect.",
+)
 @click.option("-v", "--verbose", is_flag=True, help="Tell what happened in those that pass, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_context
-def test(
+def test(  # noqa: PLR0913 - options of a command
     context: click.Context,
     scenarios: tuple[Path, ...],
     *,
     runbooks: tuple[Path, ...],
     slos: tuple[Path, ...],
+    crashes: bool,
     verbose: bool,
     as_json: bool,
 ) -> None:
@@ -51,7 +57,7 @@ def test(
 
     ready = running.prepare(scenarios, runbooks, slos)
     played: list[Played] = []
-    for one in running.play(ready):
+    for one in running.play(ready, crashes=crashes):
         played.append(one)
         if not as_json:
             _show(one, verbose=verbose)
@@ -60,6 +66,8 @@ def test(
         click.echo(json.dumps(running.document(played), indent=2))
     else:
         count = f"{len(played)} scenario{'' if len(played) == 1 else 's'}"
+        deaths = sum(one.deaths for one in played)
+        count += f", controllers killed {deaths} times" if crashes else ""
         click.echo(f"{count}: {len(played) - failed} passed, {failed} failed")
     if failed:
         context.exit(conventions.EXIT_NO)

@@ -17,6 +17,8 @@ from netsre.model.samples import Labels, Series
 KIND: Final = "Scenario"
 NODE: Final = "node-1"
 """The one node that there is."""
+LONGEST: Final = clock.DAY
+"""From the beginning to the end, whatever happens."""
 INTERVAL: Final = 15 * clock.SECOND
 """Between two readings, where a scenario says nothing."""
 

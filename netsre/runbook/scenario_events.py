@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
-from netsre import conventions
+from netsre import clock, conventions
 from netsre.model import literals, scenarios, values
 from netsre.model.directory import Directory
 from netsre.model.documents import Document
@@ -67,7 +67,11 @@ def moment(item: values.Mapping, key: str, *, required: bool = True) -> int | No
     scalar = item.scalar(key, required=required)
     if scalar is None or scalar.value == _NO_TIME:
         return None if scalar is None else 0
-    return scalar.duration()
+    found = scalar.duration()
+    if found is not None and found > scenarios.LONGEST:
+        longest = clock.duration_text(scenarios.LONGEST)
+        scalar.wrong(codes.EVENT, f"is later than {longest} after the beginning")
+    return found
 
 
 def effects(listed: values.Sequence) -> tuple[Document, ...]:

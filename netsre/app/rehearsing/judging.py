@@ -1,6 +1,6 @@
 """How everything stands, what a scenario expects of it, and the story of how it came to that."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -96,6 +96,17 @@ def compare(look: Look, found: State) -> Iterator[Difference]:
     for what, expected, seen_texts in texts:
         if expected is not None and expected != seen_texts:
             yield Difference(look.origin, what, _list(expected), _list(seen_texts))
+
+
+def end(found: State) -> Mapping[str, str]:
+    """Return what must be the same in the end wherever a controller is killed, by the keys of looks."""
+    return {
+        "runs": _list(f"{run.state} ({run.reason})" for run in found.runs),
+        "effects": _list(map(_effect, found.applied)),
+        "undone": _list(map(_effect, found.undone)),
+        "inForce": _list(map(_effect, found.in_force)),
+        "calls": _list(found.calls),
+    }
 
 
 def story(store: Store, told: Iterable[tuple[Timestamp, str]]) -> list[tuple[Timestamp, str, str]]:

@@ -1,6 +1,6 @@
 """Plays one scenario: time goes from one moment at which something happens to the next, and never waits."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -16,10 +16,8 @@ from netsre.app.rehearsing.stage import BEGIN, Stage, VirtualClock
 from netsre.clock import Timestamp
 from netsre.model.levels import Origin
 from netsre.model.runbooks import Run
-from netsre.model.scenarios import NODE, Event, Look, Moment, Scenario
+from netsre.model.scenarios import LONGEST, NODE, Event, Look, Moment, Scenario
 
-LONGEST: Final = clock.DAY
-"""After so much time a run that has not ended will not end."""
 _QUIET: Final = 1
 """Turns without anything to do; in one more, nothing happens either."""
 _RETRY: Final = clock.SECOND
@@ -48,6 +46,10 @@ class Played:
     story: tuple[Told, ...]
     points: tuple[str, ...]
     """Every point that its runs passed."""
+    end: Mapping[str, str]
+    """What stands in the end."""
+    deaths: int = 0
+    """How many times it was played again, with a death at another point each time."""
 
     @property
     def passed(self) -> bool:
@@ -61,6 +63,8 @@ class Play:
 
     stage: Stage
     scenario: Scenario
+    dies_at: int | None = None
+    """At which point the controller is killed, counted from 1, beside what the scenario says."""
     clock: VirtualClock = field(default_factory=VirtualClock)
     told: list[tuple[Timestamp, str]] = field(default_factory=list)
 
@@ -70,6 +74,7 @@ class Play:
         self.stage.clear()
         self.points = Points([event for event in scenario.events if not isinstance(event.when, Moment)])
         self.points.happen = self._happen
+        self.points.seen = self._die
         self.store = self.stage.store()
         self.store.points = self.points
         tracks = Tracks(self.clock.at, dict(scenario.given.series))
@@ -95,19 +100,24 @@ class Play:
             except Dead:
                 self._life = None
                 self._next_turn = Timestamp(self.clock.at + AWAY)
-            if self.clock.at - BEGIN > LONGEST:
+            if self.clock.at - BEGIN > LONGEST + self.scenario.given.interval:
                 self.node.mistakes.append(f"a run has not ended after {clock.duration_text(LONGEST)}")
                 break
             self._pass_time()
         return self._end()
 
+    def _die(self) -> None:
+        if len(self.points.passed) == self.dies_at:
+            self.told.append((self.clock.at, f"the controller is killed {self.points.passed[-1]}"))
+            raise Dead
+
     def _moment(self) -> None:
         """Have everything happen that is due now, in one life of the controller."""
+        if self.deeds.back_at is not None and self.deeds.back_at <= self.clock.at:
+            self.deeds.agent_back()
         if self._life is None and self.clock.at < self._next_turn:
             return  # nobody is there; the world alone goes on
         life = self._life = self._life or self._new_life()
-        if self.deeds.back_at is not None and self.deeds.back_at <= self.clock.at:
-            self.deeds.agent_back()
         while self._timed and _at(self._timed[0]) <= self.clock.at:
             # Taken before it happens: the controller may be killed by it.
             self._happen(self._timed.pop(0))
@@ -128,8 +138,10 @@ class Play:
     def _pass_time(self) -> None:
         """Go to the next moment at which anything can happen."""
         now = self.clock.at
-        moments = [self._next_turn, *(_at(event) for event in self._timed[:1])]
-        moments += [Timestamp(BEGIN + (look.at or 0)) for look in self._timed_looks()[:1]]
+        moments = [self._next_turn]
+        if self._life is not None:
+            moments += [_at(event) for event in self._timed[:1]]
+            moments += [Timestamp(BEGIN + (look.at or 0)) for look in self._timed_looks()[:1]]
         moments += [at for at in (self.node.next_end(), self.deeds.back_at) if at is not None]
         if self.node.silent:
             moments.append(Timestamp(now + _RETRY))
@@ -176,6 +188,7 @@ class Play:
             (*mistakes, *self._differences),
             tuple(Told(at - BEGIN, who, text) for at, who, text in judging.story(self.store, told)),
             tuple(self.points.passed),
+            judging.end(self._state()),
         )
 
     def _remember_runs(self) -> None:

@@ -7,17 +7,19 @@ import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from netsre import clock
 from netsre.app import resources, runbooks, service_levels
+from netsre.app.rehearsing.judging import Difference
 from netsre.app.rehearsing.play import Play, Played
 from netsre.app.rehearsing.stage import Stage
 from netsre.app.service_levels import ServiceLevels
 from netsre.model.runbooks import Runbook
-from netsre.model.scenarios import Scenario
+from netsre.model.scenarios import Look, Point, Scenario
 from netsre.runbook import scenario_files
 
 Fields = Mapping[str, object]
@@ -50,25 +52,29 @@ def prepare(paths: Sequence[Path], books: Sequence[Path], slos: Sequence[Path]) 
     return Ready(scenario_files.parse(texts, known), known, levels)
 
 
-def play(ready: Ready, jobs: int | None = None) -> Iterator[Played]:
+def play(ready: Ready, jobs: int | None = None, *, crashes: bool = False) -> Iterator[Played]:
     """Play all of them, and yield what became of each, in order.
 
-    `jobs` is in how many processes; None: on every core, where they are many.
+    With `crashes` each is played again and again, with the controller killed at another point each time:
+    everything must stand in the end as it does otherwise, with every effect once. `jobs` is in how many
+    processes; None: on every core, where they are many.
     """
     if jobs is None:
-        jobs = 1 if len(ready.scenarios) < MANY else len(os.sched_getaffinity(0))
+        few = len(ready.scenarios) < MANY and not crashes
+        jobs = 1 if few else len(os.sched_getaffinity(0))
     if jobs == 1:
-        yield from _played(ready, ready.scenarios)
+        yield from _played(ready, ready.scenarios, crashes=crashes)
         return
+    portion = 1 if crashes else _PORTION
     # What was read is there already in a process that is a copy of this one.
     context = multiprocessing.get_context("fork")
     portions = [
-        range(first, min(first + _PORTION, len(ready.scenarios)))
-        for first in range(0, len(ready.scenarios), _PORTION)
+        range(first, min(first + portion, len(ready.scenarios)))
+        for first in range(0, len(ready.scenarios), portion)
     ]
     with ProcessPoolExecutor(jobs, context, _remember, (ready,)) as pool:
-        for portion in pool.map(_portion, portions):
-            yield from portion
+        for found in pool.map(partial(_portion, crashes=crashes), portions):
+            yield from found
 
 
 _remembered: list[Ready] = []
@@ -79,16 +85,39 @@ def _remember(ready: Ready) -> None:
     _remembered[:] = [ready]
 
 
-def _portion(numbers: range) -> list[Played]:
+def _portion(numbers: range, *, crashes: bool) -> list[Played]:
     (ready,) = _remembered
-    return list(_played(ready, [ready.scenarios[number] for number in numbers]))
+    return list(_played(ready, [ready.scenarios[number] for number in numbers], crashes=crashes))
 
 
-def _played(ready: Ready, scenarios: Sequence[Scenario]) -> Iterator[Played]:
+def _played(ready: Ready, scenarios: Sequence[Scenario], *, crashes: bool) -> Iterator[Played]:
     with tempfile.TemporaryDirectory(prefix="netsre-") as directory, _quiet():
         stage = Stage(ready.books, ready.levels, Path(directory))
         for scenario in scenarios:
-            yield Play(stage, scenario).run()
+            played = Play(stage, scenario).run()
+            yield _killed(stage, scenario, played) if crashes and played.passed else played
+
+
+def _killed(stage: Stage, scenario: Scenario, whole: Played) -> Played:
+    """Play a scenario with a death at every point; return the first play that ends otherwise, or `whole`."""
+    if any(isinstance(event.when, Point) for event in scenario.events):
+        return whole  # what happens there would happen elsewhere
+    # What stands in between comes later after a death; only the end is the same.
+    quiet = replace(scenario, looks=tuple(map(_unheeded, scenario.looks)))
+    for number in range(1, len(whole.points) + 1):
+        played = Play(stage, quiet, number).run()
+        others = [
+            Difference(scenario.origin, what, text, played.end[what])
+            for what, text in whole.end.items()
+            if played.end[what] != text
+        ]
+        if others or not played.passed:
+            return replace(played, differences=(*played.differences, *others))
+    return replace(whole, deaths=len(whole.points))
+
+
+def _unheeded(look: Look) -> Look:
+    return Look(look.at, None, None, None, None, None, None, None, look.origin)
 
 
 @contextlib.contextmanager
@@ -118,6 +147,7 @@ def _scenario(one: Played) -> Fields:
         "runbook": one.runbook,
         "file": f"{one.origin.file}:{one.origin.line}",
         "passed": one.passed,
+        "deaths": one.deaths,
         "differences": [
             {
                 "file": f"{found.origin.file}:{found.origin.line}",

@@ -52,6 +52,7 @@ MISTAKES = [
     ("approve: maria", "approve: mara", "SCN009", 19, "did you mean 'maria'"),
     ("approve: maria", "aprove: maria", "SPEC004", 19, "did you mean 'approve'"),
     ("at: 10s", "at: soon", "SPEC010", 19, "is not a length of time"),
+    ("at: 10s", "at: 25h", "SCN005", 19, "later than 1d"),
     ("at: 10s, approve", "at: 10s, before: plan, approve", "SPEC011", 19, "has at and before"),
     ("apply 1", "aply 1", "SCN006", 20, "did you mean 'apply'"),
     ("apply 1", "apply one", "SCN006", 20, "no number of a step"),

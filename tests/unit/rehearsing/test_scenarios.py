@@ -2,11 +2,14 @@
 
 import pathlib
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
 from netsre.app import resources, runbooks
 from netsre.app.rehearsing import running
+from netsre.app.rehearsing.node import VirtualNode
+from netsre.model.effects import Standing
 from tests.unit.rehearsing.written import ASKS, GIVEN, HEAD, HELPS, SERIES, play, seen
 
 READY = running.prepare((), (), ())
@@ -17,6 +20,28 @@ def test_the_shipped_scenarios_pass() -> None:
     failed = {one.name: one.differences for one in running.play(READY, jobs=1) if not one.passed}
 
     assert not failed
+
+
+def test_a_death_at_any_point_changes_nothing_in_the_end() -> None:
+    """Each effect once, the same end, in every scenario of the runbook that does most."""
+    acting = [
+        one for one in READY.scenarios if one.name in ("conntrack-limit-helps", "conntrack-does-not-help")
+    ]
+    played = list(running.play(replace(READY, scenarios=tuple(acting)), jobs=1, crashes=True))
+
+    assert [one.differences for one in played] == [(), ()]
+    assert all(one.deaths == len(one.points) > 40 for one in played)
+
+
+def test_an_effect_that_is_applied_twice_is_found(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An engine that repeated what it does not know the end of would not pass."""
+    monkeypatch.setattr(VirtualNode, "look", lambda _node, _key, _effect: Standing.ABSENT)
+    rest = "  events: [{after: apply 1, kill: controller}]\n  expect: [{runs: [{state: succeeded}]}]\n"
+    played = play(tmp_path, HEAD + GIVEN + HELPS + rest)
+
+    assert [found.seen.partition(",")[0] for found in played.differences] == ["block was applied twice"]
 
 
 def test_every_shipped_runbook_has_scenarios() -> None:
