@@ -244,6 +244,8 @@ class Enforcement:
     """The one before it that is kept."""
     on_trial: bool
     """Whether what decides now ends by itself."""
+    stricter: str = ""
+    """A policy that people loosened and that the earlier one is stricter about; empty where none is."""
 
 
 def setting(effect: Effect) -> Setting | None:

@@ -17,11 +17,12 @@ from netsre.app.effects import orphans
 from netsre.app.policing import modes, node
 from netsre.clock import MINUTE, SECOND, boottime
 from netsre.datapath.policy.modes import Mode, Setting
+from netsre.datapath.policy.programs import MODE
 from netsre.model.effects import EVERYBODY, Effect, PolicyMode, PolicyRevision, Standing
 from netsre.runbook.actions.contract import NodeUnreachable
 from tests.kernel import test_effects
 from tests.kernel.agent_process import running
-from tests.kernel.block_link import COUNT, PORT, SOURCE, TARGET
+from tests.kernel.block_link import COUNT, INTERFACE, PORT, SOURCE, TARGET
 from tests.kernel.policed_node import Node, policed_node, policy
 from tests.kernel.test_effects import refused
 from tests.machine import wait_until
@@ -49,6 +50,11 @@ class Agents(test_effects.Node):
     def places(self) -> node.Places:
         """Where policies are."""
         return node.Places(self.policed.pins, self.policed.home / "state")
+
+    @property
+    def way_in(self) -> tuple[str, ...]:
+        """What starts an agent where interfaces are policed."""
+        return ("nsenter", f"--net=/run/netns/{self.policed.link.receiver}")
 
     def arrived(self, version: int = 4) -> int:
         """Return how many packets of the endpoint arrive."""
@@ -244,8 +250,7 @@ def counted(agents: Agents) -> dict[str, int]:
 @pytest.mark.parametrize("inside", [False, True], ids=["from elsewhere", "where it is policed"])
 def test_a_bad_revision_is_left_for_the_one_before(agents: Agents, *, inside: bool) -> None:
     """Named by number and content: what was denied passes, once; and taken back, it is denied again."""
-    way_in = ("nsenter", f"--net=/run/netns/{agents.policed.link.receiver}") if inside else ()
-    with running(*agents.options, through=way_in), listening(agents):
+    with running(*agents.options, through=agents.way_in if inside else ()), listening(agents):
         way = agents.rollback()
         assert agents.arrived() == 0
         assert counted(agents) == {"denied": COUNT}
@@ -286,6 +291,35 @@ def test_a_rollback_is_for_what_it_was_planned_for(agents: Agents) -> None:
             agents.asked.apply("run/1", way)
         assert agents.rollback().after == way.before
     assert list(agents.ledger.iterdir()) == []
+
+
+def test_a_rollback_makes_no_policy_stricter_that_people_loosened(agents: Agents) -> None:
+    """Off is a revision of its own: the one before would enforce what somebody does not want enforced."""
+    agents.policed.run("mode", "off", "--policy", "x/p")
+    with running(*agents.options):
+        assert agents.arrived() == COUNT
+        assert agents.asked.enforcement(EVERYBODY).stricter == "x/p"
+        with refused("stricter"):
+            agents.asked.apply("run/1", agents.rollback())
+        assert agents.arrived() == COUNT
+        agents.policed.run("mode", "enforce", "--policy", "x/p")
+        agents.policed.run("mode", "monitor", "--policy", "x/p")
+        agents.policed.run("mode", "enforce", "--policy", "x/p")
+        assert agents.asked.enforcement(EVERYBODY).stricter == ""
+
+
+def test_a_rollback_polices_what_the_revision_polices(agents: Agents) -> None:
+    """An interface that the bad one forgot, with the capabilities of an agent; taken back, no more."""
+    endpoints = agents.policed.home / "endpoints.yaml"
+    endpoints.write_text(endpoints.read_text().replace(f", interface: {INTERFACE}", ""))
+    agents.policed.apply(policy(PORT + 2))
+    with running(*agents.options, through=agents.way_in):
+        assert agents.arrived() == COUNT
+        way = agents.rollback()
+        agents.asked.apply("run/1", way)
+        assert agents.arrived() == 0
+        assert agents.asked.undo("run/1", way)["result"] == "put_back"
+        assert agents.arrived() == COUNT
 
 
 def test_who_went_on_meanwhile_is_not_overruled(agents: Agents) -> None:
@@ -331,3 +365,17 @@ def test_who_changes_something_is_waited_for_for_a_moment_only(agents: Agents) -
         assert agents.arrived() == 0
         agents.asked.apply("run/1", way)
         assert agents.arrived() == COUNT
+
+
+def test_what_another_version_made_is_left_to_its_own_end(agents: Agents) -> None:
+    """A sweep goes on, and so does what an agent is asked: it is refused by a word."""
+    with running(*agents.options) as agent:
+        agents.asked.apply("run/1", MONITOR)
+        agent.stop(signal.SIGKILL)
+    (agents.policed.pins / "maps" / MODE).unlink()
+    assert orphans.end_orphans(agents.ledger, boottime(), agents.places) == ()
+    with running(*agents.options):
+        with refused("other_version"):
+            agents.asked.enforcement(EVERYBODY)
+        with refused("other_version"):
+            agents.asked.apply("run/2", EVERYONE)

@@ -202,6 +202,7 @@ def test_the_node_says_what_the_agent_says(tmp_path: pathlib.Path) -> None:
             "revision": {"number": 7, "digest": "a"},
             "earlier": None,
             "on_trial": False,
+            "stricter": "",
         },
         "prefilter": strict,
         "apply": {"until": 5},

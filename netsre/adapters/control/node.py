@@ -214,6 +214,7 @@ def _enforcement(answer: Document) -> Enforcement:
         _revision(_object(answer.get("revision"))),
         None if earlier is None else _revision(_object(earlier)),
         on_trial=_yes(answer, "on_trial"),
+        stricter=_text(answer, "stricter"),
     )
 
 

@@ -8,16 +8,18 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from netsre.adapters.bpf import policy_maps
+from netsre.adapters.bpf.pins import MadeDifferently
 from netsre.adapters.control import ControlRefused
 from netsre.app.effects import loosening
 from netsre.app.policing import applying, modes, node
 from netsre.app.policing.modes import Strictness
 from netsre.app.policing.node import NoDatapath, Places
-from netsre.app.policing.recipes import Recipes
+from netsre.app.policing.recipes import Recipe, Recipes
 from netsre.app.remembering import Locked
 from netsre.clock import boottime
+from netsre.datapath.policy import reading
 from netsre.datapath.policy.layouts import Revision
-from netsre.datapath.policy.modes import Setting
+from netsre.datapath.policy.modes import Mode, Setting
 from netsre.datapath.policy.sync import Held
 from netsre.errors import BadInput
 from netsre.model.documents import Document
@@ -41,12 +43,17 @@ class Enforcing:
             found = modes.of(self._places, datapath, _named(endpoint))
             held = policy_maps.revisions(datapath)
         told = loosening.facts(found.own, found.now(now), now)
+        stricter = ""
         decides, earlier = held.decides(now), _earlier(held, now)
+        # Who asks for a mode needs no earlier one that can be read; who goes to it is refused then.
+        with contextlib.suppress(ControlRefused):
+            stricter = self._stricter(decides.number, earlier.number) if earlier is not None else ""
         return Enforcement(
             told,
             self._told(_whole(decides)),
             self._told(earlier) if earlier is not None else None,
             on_trial=held.trial(now) is not None,
+            stricter=stricter,
         )
 
     def check(self, effect: PolicyMode | PolicyRevision) -> None:
@@ -60,7 +67,7 @@ class Enforcing:
                     found = modes.of(self._places, datapath, _named(effect.endpoint))
                     loosening.begun(effect, found.own, found.now(now), now, now)
                 case PolicyRevision():
-                    self._target(effect, held, now)
+                    self._further(effect, held, now)
 
     def begin(self, effect: PolicyMode | PolicyRevision, deadline: int) -> Document:
         """Make the change and return figures."""
@@ -75,7 +82,7 @@ class Enforcing:
                     modes.exchange(self._places, _named(endpoint), chosen)
                 return {"before": before, "after": mode}
             case PolicyRevision():
-                return {**self._go(lambda held, now: self._target(effect, held, now))}
+                return {**self._go(lambda held, now: self._further(effect, held, now))}
 
     def holds(self, effect: PolicyMode | PolicyRevision, deadline: int) -> bool:
         """Say whether it is as the effect makes it."""
@@ -133,6 +140,32 @@ class Enforcing:
             before, after = applying.go_to(places, chosen)
         return {"before": before.number, "after": after, **({"notes": [*notes]} if notes else {})}
 
+    def _further(self, effect: PolicyRevision, held: Held, now_ns: int) -> int:
+        """Return the number to go to; refuses one that is stricter where people loosened something."""
+        number = self._target(effect, held, now_ns)
+        if name := self._stricter(effect.before, number):
+            raise ControlRefused(
+                "stricter", f"people loosened policy {name}, and revision {number} is stricter"
+            )
+        return number
+
+    def _stricter(self, before: int, after: int) -> str:
+        """Return a policy that one revision has a looser mode for than the other; empty for none."""
+        was, would_be = self._recipe(before), self._recipe(after)
+        if was is None or would_be is None or not was.modes:
+            return ""
+        try:
+            names = {policy.document for policy in reading.of_policies().read(would_be.policies)}
+        except BadInput as error:
+            raise ControlRefused("unknown_revision", f"revision {after} cannot be read: {error}") from error
+        order = tuple(Mode)
+        loosened = (
+            name
+            for name, mode in sorted(was.modes.items())
+            if name in names and order.index(would_be.modes.get(name, Mode.ENFORCE)) < order.index(mode)
+        )
+        return next(loosened, "")
+
     def _target(self, effect: PolicyRevision, held: Held, now_ns: int) -> int:
         """Return the number to go to; refuses what is not as it was planned for."""
         if held.trial(now_ns) is not None:
@@ -149,9 +182,12 @@ class Enforcing:
         return effect.after
 
     def _told(self, revision: Revision) -> RevisionFacts:
-        # What cannot be read is as good as lost: nobody can say what it is.
-        recipe = Recipes(self._places.state, lambda _: None).read(revision.number)
+        recipe = self._recipe(revision.number)
         return RevisionFacts(revision.number, recipe.digest if recipe is not None else "")
+
+    def _recipe(self, number: int) -> Recipe | None:
+        # What cannot be read is as good as lost: nobody can say what it is.
+        return Recipes(self._places.state, lambda _: None).read(number)
 
 
 def _whole(revision: Revision) -> Revision:
@@ -177,6 +213,8 @@ def _refusing() -> Iterator[None]:
         yield
     except Locked as error:
         raise ControlRefused("busy", str(error)) from error
+    except MadeDifferently as error:
+        raise ControlRefused("other_version", str(error)) from error
     except NoDatapath as error:
         raise ControlRefused("no_policies", str(error)) from error
     except BadInput as error:

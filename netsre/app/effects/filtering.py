@@ -8,6 +8,7 @@ import ipaddress
 from collections.abc import Iterator
 from dataclasses import replace
 
+from netsre.adapters.bpf.pins import MadeDifferently
 from netsre.adapters.bpf.prefilter import Refused
 from netsre.adapters.bpf.prefilter_pins import Pins
 from netsre.adapters.control import ControlRefused
@@ -128,6 +129,8 @@ def _refusing() -> Iterator[None]:
         yield
     except Locked as error:
         raise ControlRefused("busy", str(error)) from error
+    except MadeDifferently as error:
+        raise ControlRefused("other_version", str(error)) from error
     except NoPrefilter as error:
         raise ControlRefused("no_prefilter", str(error)) from error
     except (Refused, BadRule) as error:

@@ -20,7 +20,10 @@ class RollBack:
         return {}
 
     def plan(self, subject: Subject, parameters: Document, views: Views) -> Effect:
-        """Return from which revision to which; refuses `on_trial`, `no_earlier` and `unknown_revision`."""
+        """Return from which revision to which.
+
+        Refuses `on_trial`, `no_earlier`, `unknown_revision` and `stricter`.
+        """
         del subject, parameters
         facts = views.node.enforcement(EVERYBODY)
         revision, earlier = facts.revision, facts.earlier
@@ -32,4 +35,9 @@ class RollBack:
             if not one.digest:
                 message = f"nobody remembers what revision {one.number} was made of"
                 raise ActionRefused("unknown_revision", message)
+        if facts.stricter:
+            message = (
+                f"people loosened policy {facts.stricter}, which revision {earlier.number} did not have yet"
+            )
+            raise ActionRefused("stricter", message)
         return PolicyRevision(revision.number, revision.digest, earlier.number, earlier.digest)

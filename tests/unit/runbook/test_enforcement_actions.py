@@ -204,6 +204,7 @@ def test_a_rollback_names_both_revisions_by_their_content() -> None:
     [
         ({"earlier": None}, "no_earlier"),
         ({"on_trial": True}, "on_trial"),
+        ({"stricter": "x/p"}, "stricter"),
         ({"earlier": RevisionFacts(5, "")}, "unknown_revision"),
         ({"revision": RevisionFacts(7, "")}, "unknown_revision"),
     ],
