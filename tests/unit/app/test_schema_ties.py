@@ -161,7 +161,7 @@ def test_both_know_the_same_keys_everywhere(
         asked = copy.deepcopy(document)
         inside(asked, path)[UNKNOWN] = "x"
         known = (
-            re.findall(r"^key .* is unknown; known: (.*)$", message)
+            re.findall(r"^key .* is unknown(?:; known: (.*))?$", message)
             for _, message in both.told(asked, document["kind"], tmp_path)
         )
         (listed,) = itertools.chain(*known)
@@ -170,7 +170,7 @@ def test_both_know_the_same_keys_everywhere(
         )
         written = {*inside(document, path)}
         (part,) = (p for p in strict if {*p["required"]} <= written <= {*p["properties"]})
-        assert set(part["properties"]) == set(listed.split(", ")), (both.title(document), path)
+        assert set(part["properties"]) == set(filter(None, listed.split(", "))), (both.title(document), path)
         seen.setdefault(id(part), set()).update(written)
 
     for schema in schemas.values():

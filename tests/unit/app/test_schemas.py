@@ -148,6 +148,10 @@ spec:
     - {action: datapath.block_source, with: {source: '${evidence.top_source}', ttl: 10m}}
     - {action: conntrack.flush, with: {source: 192.0.2.1}, if: 'labels.severity == "page"'}
     - {action: conntrack.tune, with: {limit: x2, max: 1048576, ttl: 1h}}
+    - {action: policy.mode, with: {mode: monitor, endpoint: shop/web, ttl: 30m}}
+    - {action: policy.rollback, with: {}}
+    - {action: prefilter.mode, with: {mode: monitor, ttl: 30m}}
+    - {action: prefilter.limit_source, with: {source: 192.0.2.1, rate: 100, ttl: 30m}}
   verify: {slo: room, window: 15s, samples: 3, noData: inconclusive, within: 2m}
   onFailure: undo
 ---
