@@ -2,6 +2,7 @@
 
 NetsreError                 something a person can act on; one line: thing, value, next step
 ├── BadInput                what was given is wrong (exit 2)
+│   ├── DoesNotFit          a smaller table would have no room for the connections that are known
 │   ├── NoDatapath          there is none, so no policies are in force
 │   ├── NoPrefilter         there is none, so nothing is filtered
 │   ├── OnTrial             a canary is on trial, and nothing else comes into force until it ends

@@ -1,9 +1,15 @@
-"""Whether our clocks are the kernel's own."""
+"""Whether our clocks are the kernel's own, and which start of the machine they count from."""
 
 from pathlib import Path
 from typing import Final
 
 _OFFSETS: Final = Path("/proc/self/timens_offsets")
+_BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
+
+
+def boot() -> str:
+    """Return what the running start of the machine is known by: another one after every restart."""
+    return _BOOT.read_text(encoding="ascii").strip()
 
 
 def are_the_kernels() -> bool:

@@ -10,6 +10,8 @@ from netsre.errors import SourceUnreachable
 from netsre.model import literals
 
 WIDTH: Final = 80
+_LENGTHS: Final = frozenset({"ttl", "every"})
+"""Of an effect: in milliseconds."""
 _HASH: Final = 12
 """Digits of a plan's hash that tell it apart."""
 
@@ -31,7 +33,7 @@ def effect_text(effect: Mapping[str, object]) -> str:
     for key, value in effect.items():
         if key == "kind":
             continue
-        shown = clock.duration_text(value) if key == "ttl" and isinstance(value, int) else _shown(value)
+        shown = clock.duration_text(value) if key in _LENGTHS and isinstance(value, int) else _shown(value)
         said.append(f"{key}={shown}")
     return " ".join(said)
 

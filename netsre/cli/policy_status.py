@@ -48,6 +48,7 @@ def document(found: "Status") -> dict[str, object]:
         "policyModes": {name: document_of(one) for name, one in found.policies.items()},
         "canary": trial_document(found.trial) if found.trial is not None else None,
         "following": following_document(found.following),
+        "staggered": found.staggered,
         "interfaces": list(found.interfaces),
         "elsewhere": found.elsewhere,
         "unreadable": list(found.unreadable),
@@ -85,7 +86,7 @@ def show(found: "Status") -> None:
         count = "1 order" if found.orders == 1 else f"{found.orders} orders"
         console.print(f"denied before all policies: {count}; netsre policy deny lists them")
     console.print(Text(literals.printable(f"policed: {listed(found.interfaces) or 'no interface'}")))
-    for line in (*([found.elsewhere] if found.elsewhere else []), *found.unreadable):
+    for line in (*filter(None, (found.staggered, found.elsewhere)), *found.unreadable):
         console.print(Text(literals.printable(line), style="yellow"))
     fills = ", ".join(
         f"{name.removeprefix('policy_')} {used} of {most}" for name, (used, most) in found.entries.items()

@@ -97,7 +97,44 @@ class SourceLimit:
     """Milliseconds."""
 
 
-Effect = Block | Flush | Limit | PolicyMode | PolicyRevision | PrefilterMode | SourceLimit
+@dataclass(frozen=True, slots=True)
+class Timeout:
+    """A namespace's entries in one state end sooner without a packet, for a while."""
+
+    netns: str
+    state: str
+    """Such as `syn_sent` or `udp`: a key of `netsre.datapath.conntrack_timeouts.TIMEOUTS`."""
+    before: int
+    """Seconds: what it must be when it is changed, and what it is put back to."""
+    after: int
+    """Seconds."""
+    ttl: int
+    """Milliseconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resize:
+    """The connection table of netsre's own policy datapath has another size, for a while."""
+
+    before: int
+    """What the size must be when it is changed, and what it is put back to if all that is known fits."""
+    after: int
+    ttl: int
+    """Milliseconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stagger:
+    """Who follows files of policies puts at most one change into force in a length of time, for a while."""
+
+    every: int
+    """Milliseconds."""
+    ttl: int
+    """Milliseconds."""
+
+
+_OfPolicies = PolicyMode | PolicyRevision | Resize | Stagger
+Effect = Block | Flush | Limit | Timeout | PrefilterMode | SourceLimit | _OfPolicies
 
 DoneAtOnce = Flush | PolicyRevision
 """Effects without an end of their own."""
@@ -110,6 +147,9 @@ KINDS: Final[Mapping[str, type[Effect]]] = MappingProxyType(
         "policy_revision": PolicyRevision,
         "prefilter_mode": PrefilterMode,
         "source_limit": SourceLimit,
+        "timeout": Timeout,
+        "resize": Resize,
+        "stagger": Stagger,
     }
 )
 """Kinds of effects by the names that documents have for them; their fields are texts and whole numbers."""
@@ -248,11 +288,29 @@ class Enforcement:
     """A policy that people loosened and that the earlier one is stricter about; empty where none is."""
 
 
+@dataclass(frozen=True, slots=True)
+class DatapathFacts:
+    """What is needed to choose another size for the datapath's table, and to stagger changes of policies."""
+
+    capacity: int
+    """How many connections fit."""
+    connections: int
+    """How many are known, ended ones that are not collected yet included."""
+    most: int
+    """What this node's memory allows."""
+    followed: bool
+    """Whether somebody follows files of policies."""
+
+
 def setting(effect: Effect) -> Setting | None:
     """Return which field an effect sets; None for one that sets none, such as a block."""
     match effect:
         case Limit(before, after, _):
             return Setting("conntrack.limit", str(before), str(after))
+        case Timeout(netns, state, before, after, _):
+            return Setting(f"conntrack.timeout/{netns}/{state}", str(before), str(after))
+        case Resize(before, after, _):
+            return Setting("policy.connections", str(before), str(after))
         case PolicyRevision():
             return Setting(REVISION, effect.before_digest, effect.after_digest)
         case _:

@@ -13,7 +13,7 @@ from typing import Literal
 from netsre.model import effects
 from netsre.model.conditions import Condition
 from netsre.model.documents import Document, Json, canonical
-from netsre.model.effects import Effect, Limit
+from netsre.model.effects import Effect
 from netsre.model.runbooks import JournalKind, Limits, Runbook, Step, Verification, Veto
 from netsre.runbook import conditions, definition, references
 from netsre.runbook.actions.contract import (
@@ -62,7 +62,9 @@ class Planned:
     def again(self) -> bool:
         """Tell whether it must be planned once more at its turn: it depends on what comes before it."""
         return self.kind is not Kind.OBSERVE and (
-            self.condition is not None or isinstance(self.effect, Limit) or self.kind is Kind.SKIP
+            self.condition is not None
+            or (self.effect is not None and effects.setting(self.effect) is not None)
+            or self.kind is Kind.SKIP
         )
 
     def document(self) -> Document:

@@ -6,7 +6,7 @@ import queue
 import signal
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from tests.kernel.policed_node import Node
@@ -21,6 +21,7 @@ class Follower:
     def __init__(self, process: "subprocess.Popen[str]") -> None:
         """Read what it says as it comes."""
         self.process = process
+        self.heard: list[dict[str, Any]] = []
         self._lines: queue.Queue[str] = queue.Queue()
         threading.Thread(target=self._listen, name="follower", daemon=True).start()
 
@@ -35,9 +36,16 @@ class Follower:
         while True:
             line = self._lines.get(timeout=PATIENCE)
             assert line != _END, self.complaints()
-            found: dict[str, Any] = json.loads(line)
-            if found["event"] == event:
-                return found
+            self.heard.append(json.loads(line))
+            if self.heard[-1]["event"] == event:
+                return self.heard[-1]
+
+    def so_far(self) -> Sequence[dict[str, Any]]:
+        """Return every event until now, those that were heard already as well."""
+        with contextlib.suppress(queue.Empty):
+            while (line := self._lines.get_nowait()) != _END:
+                self.heard.append(json.loads(line))
+        return self.heard
 
     def complaints(self) -> str:
         """Return what it complained of, after its end."""

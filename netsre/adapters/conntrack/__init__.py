@@ -10,6 +10,7 @@ from netsre.adapters.conntrack.limits import limit, most_entries, set_limit
 from netsre.adapters.conntrack.netlink import NETFILTER, ROUTE, Opening, here
 from netsre.adapters.conntrack.routes import route
 from netsre.adapters.conntrack.table import flush
+from netsre.adapters.conntrack.timeouts import set_timeout, timeouts
 
 __all__ = [
     "NETFILTER",
@@ -23,5 +24,7 @@ __all__ = [
     "most_entries",
     "route",
     "set_limit",
+    "set_timeout",
+    "timeouts",
     "uncounted",
 ]

@@ -42,16 +42,17 @@ def set_limit(value: int) -> None:
         raise EnvironmentUnfit(f"{_LIMIT} is {now} after {value} was written; something else sets it as well")
 
 
-def most_entries() -> int:
+def most_entries(entry_bytes: int | None = None) -> int:
     """Return the largest limit that this node's memory allows.
 
-    One sixteenth of all memory, divided by the bytes of an entry: those of the kernel's own objects where it
-    tells them (/proc/slabinfo), else 320. Never more than 4 million, above which one look at the table takes
-    seconds. The kernel counts each namespace's table by itself: this is the share of one that is full.
+    One sixteenth of all memory, divided by the bytes of an entry; by default those of the kernel's own
+    objects where it tells them (/proc/slabinfo), else 320. Never more than 4 million, above which one look at
+    the table takes seconds. The kernel counts each namespace's table by itself: this is the share of one that
+    is full.
     """
     text = _MEMORY.read_text(encoding="ascii")
     kibibytes = next(int(line.split()[1]) for line in text.splitlines() if line.startswith("MemTotal:"))
-    return min(_MOST, kibibytes * 1024 // _SHARE_OF_MEMORY // _entry_bytes())
+    return min(_MOST, kibibytes * 1024 // _SHARE_OF_MEMORY // (entry_bytes or _entry_bytes()))
 
 
 def _entry_bytes() -> int:

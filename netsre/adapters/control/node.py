@@ -1,6 +1,6 @@
 """The node that automation acts upon, over its agent's control socket."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NoReturn, Protocol, TypeVar
 
@@ -9,6 +9,7 @@ from netsre.clock import Timestamp, boottime
 from netsre.model import effects as model
 from netsre.model.documents import Document, Json
 from netsre.model.effects import (
+    DatapathFacts,
     Effect,
     Enforcement,
     InForce,
@@ -25,7 +26,7 @@ from netsre.runbook.actions.contract import NodeRefused, NodeUnreachable
 
 _SECONDS: Final = 5.0
 _SLOW_SECONDS: Final = 15.0
-"""For what reads or deletes a whole connection table, or polices every interface anew."""
+"""For what reads, deletes or exchanges a whole connection table, or polices every interface anew."""
 _BEGIN_WITHIN: Final = 5 * 10**9
 """Nanoseconds within which an effect is begun or taken back, or not at all: nobody waits any longer for it.
 
@@ -93,6 +94,14 @@ class AgentNode:
         """Return how strictly the rules of the prefilter are taken."""
         return self._ask({"do": "prefilter"}, _mode)
 
+    def timeouts(self, netns: str) -> Mapping[str, int]:
+        """Return the timeouts of a namespace's connection tracking."""
+        return self._ask({"do": "timeouts", "netns": netns}, _timeouts)
+
+    def datapath(self) -> DatapathFacts:
+        """Return what is known of the policy datapath."""
+        return self._ask({"do": "datapath"}, _datapath)
+
     def apply(self, key: str, effect: Effect) -> Document:
         """Apply an effect once per key; return figures for the journal (`deleted`, `until`, …)."""
         return self._ask(self._about("apply", key, effect), dict, _patience(effect))
@@ -158,6 +167,14 @@ class NoNode:
         """Refuse."""
         _refuse("read the mode of the prefilter")
 
+    def timeouts(self, netns: str) -> Mapping[str, int]:
+        """Refuse."""
+        _refuse(f"read the timeouts of {netns}")
+
+    def datapath(self) -> DatapathFacts:
+        """Refuse."""
+        _refuse("read what is known of the policy datapath")
+
     def apply(self, key: str, effect: Effect) -> Document:
         """Refuse."""
         _refuse(f"apply {model.write(effect)['kind']} for {key}")
@@ -177,7 +194,7 @@ class NoNode:
 
 def _patience(effect: Effect) -> float:
     """Return for how many seconds an answer is waited for: what is done at once may be much."""
-    return _SLOW_SECONDS if isinstance(effect, model.DoneAtOnce) else _SECONDS
+    return _SLOW_SECONDS if isinstance(effect, model.DoneAtOnce | model.Resize) else _SECONDS
 
 
 def _refuse(wish: str) -> NoReturn:
@@ -220,6 +237,16 @@ def _enforcement(answer: Document) -> Enforcement:
 
 def _revision(answer: Document) -> RevisionFacts:
     return RevisionFacts(_whole(answer, "number"), _text(answer, "digest"))
+
+
+def _timeouts(answer: Document) -> Mapping[str, int]:
+    found = _object(answer.get("timeouts"))
+    return {state: _whole(found, state) for state in found}
+
+
+def _datapath(answer: Document) -> DatapathFacts:
+    capacity, connections, most = (_whole(answer, key) for key in ("capacity", "connections", "most"))
+    return DatapathFacts(capacity, connections, most, _yes(answer, "followed"))
 
 
 def _in_force(item: Json) -> InForce:

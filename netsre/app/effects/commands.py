@@ -35,6 +35,8 @@ class Commands:
             "limit": self._limit,
             "enforcement": self._enforcement,
             "prefilter": self._prefilter,
+            "timeouts": self._timeouts,
+            "datapath": self._datapath,
             "apply": self._apply,
             "look": self._look,
             "undo": self._undo,
@@ -93,6 +95,13 @@ class Commands:
     def _prefilter(self, command: Document) -> Document:
         del command
         return {**asdict(self._host.prefilter())}
+
+    def _timeouts(self, command: Document) -> Document:
+        return {"timeouts": {**self._host.timeouts(_text(command, "netns"))}}
+
+    def _datapath(self, command: Document) -> Document:
+        del command
+        return {**asdict(self._host.datapath())}
 
     def _apply(self, command: Document) -> Document:
         return _about(command, self._effects.apply)

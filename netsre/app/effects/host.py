@@ -2,7 +2,7 @@
 
 import contextlib
 import ipaddress
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from netsre.adapters import conntrack
@@ -11,6 +11,7 @@ from netsre.adapters.bpf.places import BlockRefused
 from netsre.adapters.control import ControlRefused
 from netsre.adapters.namespaces.entering import NamespaceGone
 from netsre.app import neighbours, prefiltering
+from netsre.app.effects import policed, timed
 from netsre.app.effects.enforcing import Enforcing
 from netsre.app.effects.filtering import Prefiltering
 from netsre.app.inventory.client import Inventory, Site
@@ -19,6 +20,7 @@ from netsre.errors import BadInput
 from netsre.model.documents import Document
 from netsre.model.effects import (
     Block,
+    DatapathFacts,
     Effect,
     Enforcement,
     Flush,
@@ -28,9 +30,12 @@ from netsre.model.effects import (
     PolicyMode,
     PolicyRevision,
     PrefilterMode,
+    Resize,
     Route,
     SourceLimit,
+    Stagger,
     Table,
+    Timeout,
 )
 
 _ALL_SOURCES: Final = 65_536
@@ -51,6 +56,7 @@ class Host:
         self._inventory = inventory
         self._blocks = blocks
         self._absence = absence
+        self._policies = policed.impatient(policies)
         self._enforcing = Enforcing(policies)
         self._prefilter = Prefiltering(prefilter)
 
@@ -78,6 +84,15 @@ class Host:
         """Return how strictly the rules of the prefilter are taken."""
         return self._prefilter.facts()
 
+    def timeouts(self, netns: str) -> Mapping[str, int]:
+        """Return how many seconds a namespace's entries of each state last without a packet."""
+        with self._at(netns) as site:
+            return conntrack.timeouts(site.open_socket)
+
+    def datapath(self) -> DatapathFacts:
+        """Return how many connections the policy datapath knows, and whether files are followed."""
+        return policed.facts(self._policies)
+
     def check(self, effect: Effect) -> None:
         """Refuse what must not, or cannot, be done now; change nothing."""
         match effect:
@@ -88,6 +103,11 @@ class Host:
                 site_of(self._inventory, netns)
             case Limit():
                 _check_limit(effect, self.limit())
+            case Timeout(netns):
+                with self._at(netns) as site:
+                    timed.check(effect, site)
+            case Resize() | Stagger():
+                policed.check(effect, self._policies)
             case PolicyMode() | PolicyRevision():
                 self._enforcing.check(effect)
             case PrefilterMode():
@@ -99,54 +119,80 @@ class Host:
 
     def begin(self, effect: Effect, deadline: int) -> Document:
         """Make the change and return figures."""
+        figures: Document = {}
         match effect:
             case Block(netns, interface, source, _):
                 try:
                     self._required().block(netns, interface, source, deadline)
                 except BlockRefused as refusal:
                     raise ControlRefused(refusal.reason, str(refusal)) from refusal
-                return {}
             case Flush(netns, source):
                 with self._at(netns) as site:
-                    return {"deleted": conntrack.flush(source, site.open_socket)}
+                    figures = {"deleted": conntrack.flush(source, site.open_socket)}
             case Limit(before, after, _):
                 conntrack.set_limit(after)
-                return {"before": before, "after": after}
+                figures = {"before": before, "after": after}
+            case Timeout(netns):
+                with self._at(netns) as site:
+                    figures = timed.begin(effect, site)
+            case Resize() | Stagger():
+                figures = policed.begin(effect, deadline, self._policies)
             case PolicyMode() | PolicyRevision():
-                return self._enforcing.begin(effect, deadline)
+                figures = self._enforcing.begin(effect, deadline)
             case PrefilterMode() | SourceLimit():
-                return self._prefilter.begin(effect, deadline)
+                figures = self._prefilter.begin(effect, deadline)
+        return figures
 
     def holds(self, effect: Effect, deadline: int) -> bool:
         """Say whether the kernel is as the effect makes it that has this deadline."""
         match effect:
             case Block(netns, interface, source, _):
-                return self._blocks is not None and self._blocks.holds(netns, interface, source)
+                found = self._blocks is not None and self._blocks.holds(netns, interface, source)
             case Flush(netns, source):
-                return not self._entries_of(netns, source)
+                found = not self._entries_of(netns, source)
             case Limit(_, after, _):
-                return conntrack.limit() == after
+                found = conntrack.limit() == after
+            case Timeout(netns):
+                with self._at(netns) as site:
+                    found = timed.holds(effect, site)
+            case Resize() | Stagger():
+                found = policed.holds(effect, deadline, self._policies)
             case PolicyMode() | PolicyRevision():
-                return self._enforcing.holds(effect, deadline)
+                found = self._enforcing.holds(effect, deadline)
             case PrefilterMode() | SourceLimit():
-                return self._prefilter.holds(effect, deadline)
+                found = self._prefilter.holds(effect, deadline)
+        return found
 
     def end(self, effect: Effect, deadline: int) -> Document:
         """Take back what is still ours, and say under `result` what was found."""
         match effect:
             case Block(netns, interface, source, _):
-                if self._blocks is None:
-                    return {"result": "unblocked"}
-                drops = self._blocks.unblock(netns, interface, source)
-                return {"result": "unblocked", "packets": drops.packets, "bytes": drops.bytes}
+                found: Document = {"result": "unblocked"}
+                if self._blocks is not None:
+                    drops = self._blocks.unblock(netns, interface, source)
+                    found = {**found, "packets": drops.packets, "bytes": drops.bytes}
             case Flush():
-                return {"result": "nothing_to_take_back"}
+                found = {"result": "nothing_to_take_back"}
             case Limit():
-                return {"result": put_back(effect)}
+                found = {"result": put_back(effect)}
+            case Timeout():
+                found = {"result": self._put_back_timeout(effect)}
+            case Resize() | Stagger():
+                found = {"result": policed.end(effect, deadline, self._policies)}
             case PolicyMode() | PolicyRevision():
-                return self._enforcing.end(effect, deadline)
+                found = self._enforcing.end(effect, deadline)
             case PrefilterMode() | SourceLimit():
-                return self._prefilter.end(effect, deadline)
+                found = self._prefilter.end(effect, deadline)
+        return found
+
+    def _put_back_timeout(self, timeout: Timeout) -> str:
+        try:
+            with self._at(timeout.netns) as site:
+                return timed.put_back(timeout, site)
+        except ControlRefused as refusal:
+            if refusal.reason != "no_such_namespace":
+                raise
+            return "gone"
 
     def _entries_of(self, netns: str, source: str) -> int:
         with self._at(netns) as site:

@@ -19,7 +19,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
-from netsre.adapters import processes
+from netsre.adapters import clocks, processes
 from netsre.app import rundir
 from netsre.clock import Timestamp
 from netsre.errors import EnvironmentUnfit
@@ -37,7 +37,6 @@ KEPT: Final = 3600 * 10**9
 _log: Final = logging.getLogger("netsre.effects")
 
 _VERSION: Final = 1
-_BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
 _KEY: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@+/-]*")
 _LONGEST: Final = 240
 """Bytes of a file's name, without its suffix."""
@@ -109,7 +108,7 @@ class Ledger:
         """Write as `owner` into a directory that `prepare` made."""
         self.directory = directory
         self.owner = owner
-        self._boot = _BOOT.read_text(encoding="ascii").strip()
+        self._boot = clocks.boot()
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:

@@ -16,7 +16,17 @@ from netsre.app.effects.ledger import Entry, Ledger, State, is_key, kept_for, li
 from netsre.clock import DAY, SECOND, Clock, Timestamp, duration_text
 from netsre.errors import NetsreError
 from netsre.model.documents import Document
-from netsre.model.effects import Block, DoneAtOnce, Effect, InForce, Limit, Standing
+from netsre.model.effects import (
+    Block,
+    DoneAtOnce,
+    Effect,
+    InForce,
+    Limit,
+    Resize,
+    Stagger,
+    Standing,
+    Timeout,
+)
 
 MOST_BLOCKS: Final = 64
 """In force at once: what automation has to block more than this of is not one noisy source."""
@@ -344,18 +354,29 @@ def _check_room(effect: Effect, entries: Sequence[Entry]) -> None:
     others = [entry for entry in entries if entry.in_force]
     if len(entries) >= MOST_ENTRIES:
         raise ControlRefused("too_many", f"{len(entries)} effects of the last hour are on file already")
-    if isinstance(effect, Limit):
-        for entry in others:
-            if isinstance(entry.effect, Limit):
-                raise ControlRefused("already_tuned", f"the limit is already changed by {entry.key}")
-    if isinstance(effect, Block):
-        blocks = [(entry, entry.effect) for entry in others if isinstance(entry.effect, Block)]
-        if len(blocks) >= MOST_BLOCKS:
-            raise ControlRefused("too_many", f"{len(blocks)} sources are blocked already")
-        for entry, block in blocks:
-            if (block.netns, block.interface, block.source) == (
-                effect.netns,
-                effect.interface,
-                effect.source,
-            ):
-                raise ControlRefused("already_blocked", f"{effect.source} is already blocked by {entry.key}")
+    for entry in others:
+        if (conflict := _conflict(effect, entry.effect)) is not None:
+            raise ControlRefused(conflict[0], f"{conflict[1]} by {entry.key}")
+    if isinstance(effect, Block) and sum(isinstance(one.effect, Block) for one in others) >= MOST_BLOCKS:
+        raise ControlRefused("too_many", f"{MOST_BLOCKS} sources are blocked already")
+
+
+def _conflict(effect: Effect, other: Effect) -> tuple[str, str] | None:
+    """Return in a word and a sentence why an effect cannot be made beside another; None where it can."""
+    match effect, other:
+        case Limit(), Limit():
+            return "already_tuned", "the limit is already changed"
+        case Timeout(netns, state), Timeout(where, same) if (netns, state) == (where, same):
+            return "already_tuned", f"timeout {state} of {netns} is already changed"
+        case Resize(), Resize():
+            return "already_tuned", "the table of the policy datapath is already resized"
+        case Stagger(), Stagger():
+            return "already_staggered", "changes of policies are already staggered"
+        case Block(netns, interface, source), Block(where, at, same) if (netns, interface, source) == (
+            where,
+            at,
+            same,
+        ):
+            return "already_blocked", f"{source} is already blocked"
+        case _:
+            return None

@@ -7,17 +7,31 @@ from typing import Final
 from netsre.adapters import processes
 from netsre.adapters.control import ControlRefused
 from netsre.app import prefiltering
-from netsre.app.effects.enforcing import Enforcing
-from netsre.app.effects.filtering import Prefiltering
-from netsre.app.effects.host import put_back
+from netsre.app.effects.host import Host
 from netsre.app.effects.ledger import Entry, Ledger, State, kept_for, lives
+from netsre.app.inventory.client import Inventory
 from netsre.app.policing.node import Places
+from netsre.clock import duration_text
+from netsre.errors import EnvironmentUnfit
 from netsre.model import effects as model
-from netsre.model.effects import Block, Flush, Limit, PolicyMode, PolicyRevision, PrefilterMode, SourceLimit
+from netsre.model.effects import (
+    Block,
+    DoneAtOnce,
+    Effect,
+    Limit,
+    PolicyMode,
+    PrefilterMode,
+    Resize,
+    SourceLimit,
+    Stagger,
+    Timeout,
+)
 
 _POLICIES: Final = Places()
 _PREFILTER: Final = prefiltering.Places()
-_TAKEN_BACK: Final = frozenset({"put_back", "removed"})
+_FOUND: Final = frozenset({"put_back", "removed", "still_in_use"})
+"""Words for what was there."""
+_END_BY_THEMSELVES: Final = (PolicyMode, PrefilterMode, SourceLimit, Stagger)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +39,7 @@ class Ended:
     """One effect that nobody kept any more."""
 
     kind: str
-    """`limit`, `block`, `policy_mode`, `prefilter_mode` or `source_limit`."""
+    """That of the effect, such as `limit` or `block`."""
     name: str
     detail: str
 
@@ -39,61 +53,72 @@ def end_orphans(
     """End what agents left that are gone, and return what was in force; `boottime` is CLOCK_BOOTTIME in ns.
 
     What is ended stays on file for an hour, so that an agent started meanwhile knows that it was done. Raises
-    `EnvironmentUnfit` when a limit cannot be put back.
+    `EnvironmentUnfit` when something cannot be put back that does not end by itself.
     """
-    parts = Enforcing(policies), Prefiltering(prefilter)
     if not directory.is_dir():
         return ()
     ledger = Ledger(directory, processes.this_process())
     found = []
     with ledger.locked():
-        for entry in ledger.entries():
-            if lives(entry.owner):
-                continue
-            if entry.over is not None:
-                if boottime - entry.over > kept_for(entry.effect):
-                    ledger.remove(entry)
-            elif (ended := _end(ledger, entry, boottime, *parts)) is not None:
-                found.append(ended)
+        orphaned = [entry for entry in ledger.entries() if not lives(entry.owner)]
+        # Only a timeout is put back in another network namespace.
+        needs_way_in = any(entry.over is None and isinstance(entry.effect, Timeout) for entry in orphaned)
+        inventory = Inventory.start() if needs_way_in else Inventory(None)
+        try:
+            host = Host(None, "", inventory, policies, prefilter)
+            for entry in orphaned:
+                if entry.over is not None:
+                    if boottime - entry.over > kept_for(entry.effect):
+                        ledger.remove(entry)
+                elif (ended := _end(ledger, host, entry, boottime)) is not None:
+                    found.append(ended)
+        finally:
+            inventory.close()
     return tuple(found)
 
 
-def _end(
-    ledger: Ledger, entry: Entry, boottime: int, policies: Enforcing, prefilter: Prefiltering
-) -> Ended | None:
+def _end(ledger: Ledger, host: Host, entry: Entry, boottime: int) -> Ended | None:
     """End one effect; None when there was nothing of it to end."""
-    begun = entry.state is State.BEGUN
-    match entry.effect:
-        case Flush() | PolicyRevision():
-            # An interrupted one left nothing that has an end; an agent looks at what became of it.
+    if isinstance(entry.effect, DoneAtOnce):
+        # An interrupted one left nothing that has an end; an agent looks at what became of it.
+        return None
+    try:
+        result = str(host.end(entry.effect, entry.deadline)["result"])
+    except ControlRefused as refusal:
+        if refusal.reason == "not_ours" or isinstance(entry.effect, _END_BY_THEMSELVES):
+            # Another netsre goes on with it; or somebody is changing something there: it ends at its time.
             return None
-        case PolicyMode() | PrefilterMode() | SourceLimit() as effect:
-            try:
-                found = (
-                    policies.end(effect, entry.deadline)
-                    if isinstance(effect, PolicyMode)
-                    else prefilter.end(effect, entry.deadline)
-                )
-            except ControlRefused:
-                return None  # somebody is changing something there: the kernel ends it at its time
-            result = str(found["result"])
-            ended = Ended(str(model.write(effect)["kind"]), _name(effect), f"{result}; set by {entry.key}")
-        case Block(netns, interface, source, _):
-            result = "unblocked"
-            ended = Ended("block", source, f"ended with its agent, on {interface} in {netns}; by {entry.key}")
-        case Limit(before, after, _) as limit:
-            result = put_back(limit)
-            detail = f"put back from {after}" if result == "put_back" else f"not {after} any more, left alone"
-            ended = Ended("limit", f"nf_conntrack_max={before}", f"{detail}; set by {entry.key}")
-    if begun and result not in _TAKEN_BACK:
+        raise EnvironmentUnfit(f"{entry.key} cannot be put back: {refusal}") from refusal
+    if entry.state is State.BEGUN and result not in _FOUND:
         # Nobody had an answer yet, and there is nothing left of it: it never was.
         ledger.remove(entry)
         return None
     ledger.write(entry.ended("swept", {"result": result}, boottime))
-    return ended
+    name, detail = _told(entry.effect, result)
+    return Ended(str(model.write(entry.effect)["kind"]), name, f"{detail}; set by {entry.key}")
 
 
-def _name(effect: PolicyMode | PrefilterMode | SourceLimit) -> str:
+def _told(effect: Effect, result: str) -> tuple[str, str]:
+    """Return what is put back, and what became of that."""
+    match effect:
+        case Block(netns, interface, source, _):
+            return source, f"ended with its agent, on {interface} in {netns}"
+        case Limit(before, after, _):
+            return f"nf_conntrack_max={before}", _put_back(after, result)
+        case Timeout(netns, state, before, after, _):
+            return f"{state}={before}s in {netns}", _put_back(after, result)
+        case Resize(before, after, _):
+            return f"policy connections={before}", _put_back(after, result)
+        case _:
+            return _name(effect), result
+
+
+def _put_back(after: int, result: str) -> str:
+    found = {"put_back": f"put back from {after}", "still_in_use": f"{after} stays, because it is in use"}
+    return found.get(result, f"not {after} any more, left alone")
+
+
+def _name(effect: Effect) -> str:
     match effect:
         case PolicyMode(endpoint, _, mode, _):
             return f"{mode} for {endpoint}"
@@ -101,3 +126,7 @@ def _name(effect: PolicyMode | PrefilterMode | SourceLimit) -> str:
             return mode
         case SourceLimit(_, source, rate, _):
             return f"{source} to {rate}/s"
+        case Stagger(every):
+            return f"one change every {duration_text(every)}"
+        case _:
+            return ""

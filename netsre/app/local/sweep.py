@@ -6,6 +6,7 @@ down, in the ledger of effects.
 """
 
 import contextlib
+import itertools
 import os
 import shutil
 import stat
@@ -16,6 +17,7 @@ from typing import Final
 from netsre.adapters import namespaces, processes
 from netsre.app import rundir
 from netsre.app.effects import ledger, orphans
+from netsre.app.policing.node import Places
 from netsre.clock import boottime
 from netsre.errors import BadInput
 from netsre.gameday import ownership
@@ -29,20 +31,24 @@ class Removed:
     """One thing that a sweep took away."""
 
     kind: str
-    """`process`, `namespace`, `limit`, `block`, `directory` or `file`."""
+    """`process`, `namespace`, a kind of effect such as `limit`, `directory` or `file`."""
     name: str
     detail: str
 
 
-def sweep(data_dir: Path | None = None, effects: Path = ledger.DIRECTORY) -> tuple[Removed, ...]:
+def sweep(
+    data_dir: Path | None = None, effects: Path = ledger.DIRECTORY, policies: Places | None = None
+) -> tuple[Removed, ...]:
     """Remove every stale thing of ours and return what was removed, in the order of removal.
 
     Needs root. A `data_dir` that is not a directory raises `BadInput`; one that does not exist holds nothing.
-    `effects` is the directory that agents write their changes down in. Raises `EnvironmentUnfit` when the
+    `effects` is the directory that agents write their changes down in, `policies` where a policy datapath is
+    other than usual. Raises `EnvironmentUnfit` when the
     kernel does not let one of them be put back.
     """
     # Agents that outlived their parent end first, and take back what is theirs.
-    removed = [*_sweep_processes(), *_sweep_effects(effects), *_sweep_namespaces(), *_sweep_run_directories()]
+    changed = _sweep_processes(), _sweep_effects(effects, policies or Places())
+    removed = [*itertools.chain(*changed), *_sweep_namespaces(), *_sweep_run_directories()]
     if data_dir is not None:
         removed += _sweep_files(data_dir)
     return tuple(removed)
@@ -65,8 +71,8 @@ def _sweep_processes() -> list[Removed]:
     return [Removed("process", stale[pid], f"pid {pid} ({called[pid]})") for pid in sorted(gone)]
 
 
-def _sweep_effects(directory: Path) -> list[Removed]:
-    ended = orphans.end_orphans(directory, boottime())
+def _sweep_effects(directory: Path, policies: Places) -> list[Removed]:
+    ended = orphans.end_orphans(directory, boottime(), policies)
     return [Removed(effect.kind, effect.name, effect.detail) for effect in ended]
 
 

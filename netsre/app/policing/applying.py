@@ -10,7 +10,7 @@ from netsre.adapters.bpf import policy_maps, policy_reading, policy_refused
 from netsre.adapters.bpf.policy import Datapath
 from netsre.adapters.bpf.policy_pins import Pins
 from netsre.app import policies, resources
-from netsre.app.policing import interfaces, lost, modes, node, orders
+from netsre.app.policing import interfaces, lost, modes, node, orders, staggering
 from netsre.app.policing.changing import Change, Wish, changing, until
 from netsre.app.policing.memory import Memory
 from netsre.app.policing.node import Places
@@ -62,6 +62,8 @@ def apply(places: Places, paths: Sequence[Path], endpoints: Path, said: Callable
     Modes of policies go on, and so do their ends. Raises `SpecErrors` for what cannot be read, `BadInput`
     during a canary, and `EnvironmentUnfit` for what the kernel does not take.
     """
+    if (staggered := staggering.words(places.state)) is not None:
+        places.tells(f"changes are staggered, and this one waits for nothing: {staggered}")
     return put_texts(
         places, policies.texts(paths, endpoints), resources.texts([endpoints], *policies.SUFFIXES), said
     )

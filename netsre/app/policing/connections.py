@@ -6,10 +6,9 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
-from netsre.adapters.bpf import policy_connections, policy_pins
+from netsre.adapters.bpf import pinned, policy_connections, policy_pins
 from netsre.adapters.bpf.policy import Datapath
 from netsre.adapters.bpf.syscalls import MapFull
 from netsre.app.policing import node
@@ -20,6 +19,13 @@ from netsre.datapath.policy.programs import CONNECTIONS, TIMEOUTS
 from netsre.errors import BadInput, EnvironmentUnfit
 
 _STATE: Final = struct.Struct("<I")
+ENTRY_BYTES: Final = 160
+"""What room for a connection takes in the kernel: key and value, what a table adds, its bucket."""
+_COUNT_SECONDS: Final = 10.0
+
+
+class DoesNotFit(BadInput):
+    """There is no room for the connections that are known; the table stays as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,41 +56,61 @@ def read(places: Places) -> Connections:
 def tune(places: Places, limit: int | None, seconds: Mapping[State, float]) -> Connections:
     """Change timeouts, and how many fit; every connection stays. Return what there is then.
 
-    Raises `BadInput` where those that there are would not fit.
+    Raises `DoesNotFit` where those that there are would not fit.
     """
-    maps = policy_pins.map_path(places.pins, CONNECTIONS).parent
     with places.place.locked():
         node.finish_exchange(places)
         with node.opened(places) as datapath:
             with node.kernel("timeouts cannot be set"):
                 for state, each in seconds.items():
                     datapath.maps[TIMEOUTS].put(_STATE.pack(state), TIMEOUT.pack(int(each * 1e9)))
-            if limit is not None and limit != datapath.maps[CONNECTIONS].capacity:
-                _refuse_two(datapath)
-                _resize(maps, datapath, limit)
+            if limit is not None:
+                _resize(places, datapath, limit)
         with node.opened(places) as datapath, node.kernel("connections cannot be read"):
             return _read(datapath)
 
 
-def _refuse_two(datapath: Datapath) -> None:
-    """Raise `BadInput` while an exchange that was killed cannot be finished."""
+def size(places: Places) -> int:
+    """Return how many connections fit, after an exchange that was killed is finished; raises `NoDatapath`."""
+    with places.place.locked():
+        node.finish_exchange(places)
+        with node.opened(places) as datapath:
+            return datapath.maps[CONNECTIONS].capacity
+
+
+def resize(places: Places, before: int, limit: int) -> bool:
+    """Have room for so many if there is room for `before` now; return whether that was so.
+
+    Raises `NoDatapath` and `DoesNotFit`.
+    """
+    with places.place.locked():
+        node.finish_exchange(places)
+        with node.opened(places) as datapath:
+            if datapath.maps[CONNECTIONS].capacity != before:
+                return False
+            _resize(places, datapath, limit)
+    return True
+
+
+def _resize(places: Places, datapath: Datapath, limit: int) -> None:
+    if limit == datapath.maps[CONNECTIONS].capacity:
+        return
     if policy_connections.is_exchanged(datapath):
-        raise BadInput(
+        raise DoesNotFit(
             "two tables are known since an exchange was killed, and neither has room for all of both; "
             "try again when some connections have ended, or end them sooner with --timeout"
         )
-
-
-def _resize(maps: Path, datapath: Datapath, limit: int) -> None:
-    alive = _read(datapath).entries
+    with node.kernel("connections cannot be counted"):
+        alive = pinned.count(datapath.maps[CONNECTIONS], _COUNT_SECONDS)
     if alive > limit:
-        raise BadInput(f"{alive} connections are known, and {limit} would fit; write a larger number")
+        raise DoesNotFit(f"{alive} connections are known, and {limit} would fit; write a larger number")
+    maps = policy_pins.map_path(places.pins, CONNECTIONS).parent
     try:
         with node.kernel("the table of connections cannot be exchanged, and the old one goes on"):
             os.close(policy_connections.exchange(maps, datapath, limit).fd)
     except EnvironmentUnfit as error:
         if isinstance(error.__cause__, MapFull):
-            raise BadInput(f"more connections began than {limit}; the old table goes on") from error
+            raise DoesNotFit(f"more connections began than {limit}; the old table goes on") from error
         raise
 
 

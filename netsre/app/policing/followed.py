@@ -28,6 +28,8 @@ class How(StrEnum):
     """The machine could not put them into force, or police an interface."""
     ON_TRIAL = "on_trial"
     """They come into force when the canary of another command has ended."""
+    STAGGERED = "staggered"
+    """They have changed, and come into force in a moment, because changes are staggered."""
     ELSEWHERE = "elsewhere"
     """Another command has put something else into force, and the files have not changed since."""
 

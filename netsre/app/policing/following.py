@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 from netsre.adapters.bpf import policy_maps, policy_reading
 from netsre.adapters.file_changes import FileChanges
 from netsre.adapters.link_changes import LinkChanges
-from netsre.app.policing import applying, followed, interfaces, node
+from netsre.app.policing import applying, followed, interfaces, node, staggering
 from netsre.app.policing.applying import Applied, Policed
 from netsre.app.policing.changing import OnTrial
 from netsre.app.policing.followed import Following, How
@@ -24,7 +24,7 @@ from netsre.app.policing.memory import Memory
 from netsre.app.policing.node import Places
 from netsre.app.policing.sources import Sources, Texts, matters
 from netsre.app.policing.stopping import Stop, stopped_by_signals
-from netsre.clock import SystemClock, boottime
+from netsre.clock import SECOND, SystemClock, boottime
 from netsre.datapath.policy.following import GLANCE, Outcome, Reason, Situation, Step, next_step
 from netsre.datapath.policy.programs import ACTIVE
 from netsre.errors import BadInput, EnvironmentUnfit, SpecErrors
@@ -100,6 +100,8 @@ class _Follower:
         """What has come to something: into force, or to a complaint."""
         self._refuted: Texts | None = None
         """Those of the tried that made no sense."""
+        self._put_at = float("-inf")
+        """When we have put something into force last, in seconds of the clock that nobody sets."""
         self._put_last: tuple[Texts, tuple[int, int]] | None = None
         """What we have put into force, and as what it lasts."""
         self._in_force: Texts | None = None
@@ -145,8 +147,10 @@ class _Follower:
 
     def turn(self, stop: Stop) -> None:
         """Do what is to be done next, or wait for it."""
-        decision = next_step(time.monotonic(), self._now)
+        decision = next_step(time.monotonic(), replace(self._now, held=self._held()))
         if decision.step is Step.WAIT:
+            if decision.reason is Reason.STAGGERED:
+                self._tell_staggered()
             self._wait(stop, decision.seconds)
         elif decision.step is Step.POLICE:
             self._police()
@@ -154,6 +158,18 @@ class _Follower:
             self._glance()
         else:
             self._read(decision.reason)
+
+    def _held(self) -> float:
+        """Return until when nothing else comes into force."""
+        staggered = staggering.read(self._places.state, boottime())
+        return self._put_at + staggered.every / SECOND if staggered is not None else float("-inf")
+
+    def _tell_staggered(self) -> None:
+        """Say that files have changed and wait, unless there is something worse to say."""
+        if self._now.first is None or self._following.how is not How.FOLLOWING:
+            return
+        if (words := staggering.words(self._places.state)) is not None:
+            self._tell(How.STAGGERED, f"the files have changed, which waits its turn: {words}")
 
     def _wait(self, stop: Stop, seconds: float) -> None:
         numbers = [one.fileno() for one in (stop, self._files, self._links)]
@@ -187,6 +203,8 @@ class _Follower:
         except EnvironmentUnfit as error:
             outcome, self._tried = Outcome.REFUSED, None
             self._tell(How.REFUSED, str(error))
+        if outcome is Outcome.DONE and self._following.how is How.STAGGERED:
+            self._tell(How.FOLLOWING, "")
         self._looked(outcome)
 
     def _take(self, texts: Texts, before: Outcome, reason: Reason) -> Outcome:
@@ -239,7 +257,7 @@ class _Follower:
 
     def _put(self, texts: Texts) -> None:
         done = applying.put_texts(self._places, *texts, self._says.progress, self._memory)
-        self.revision, self._in_force = done.number, texts
+        self.revision, self._in_force, self._put_at = done.number, texts, time.monotonic()
         self._policed = Policed(done.attached, done.missing)
         # What came meanwhile, and whether the kernel goes by the names that were compiled, is seen at once.
         self._there, self._numbers = self._at() if not done.missing else None, None
@@ -270,8 +288,9 @@ class _Follower:
         if come or gone:
             self._says.policed(sorted(come), sorted(gone))
         if policed.unknown and self._in_force is not None:
-            # By what is in force no source is believed there.
+            # By what is in force no source is believed there: that cannot wait.
             self._tried = self._in_force = None
+            self._put_at = float("-inf")
             self._stir()
         self._well()
 

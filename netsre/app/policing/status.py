@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from netsre.adapters.bpf import policy_maps
 from netsre.adapters.bpf.policy import Datapath
 from netsre.adapters.bpf.policy_pins import Pins
-from netsre.app.policing import followed, modes, node, orders, policy_modes, trials
+from netsre.app.policing import followed, modes, node, orders, policy_modes, staggering, trials
 from netsre.app.policing.followed import Following
 from netsre.app.policing.modes import Modes
 from netsre.app.policing.node import Places
@@ -75,6 +75,8 @@ class Status:
     """Of each map: how many entries it has, and how many fit."""
     following: tuple[Following, bool] | None
     """Who follows files of policies, and whether he is still there."""
+    staggered: str | None
+    """In one line, where changes of files that are followed are staggered."""
     elsewhere: str | None
     """In one line, where the interfaces of another network namespace are policed."""
     unreadable: tuple[str, ...]
@@ -103,6 +105,7 @@ def read(places: Places) -> Status:
             _events(datapath),
             {name: _fill(datapath, name) for name in (*Map, CONNECTIONS, COUNTS)},
             followed.read(places.state),
+            staggering.words(places.state),
             node.elsewhere(places),
             tuple(dict.fromkeys(unreadable)),
         )

@@ -6,6 +6,7 @@ from typing import Final
 
 from netsre.app.schemas import parts
 from netsre.app.schemas.parts import Schema
+from netsre.datapath.conntrack_timeouts import TIMEOUTS
 from netsre.datapath.prefilter import MOST_RATE
 from netsre.gameday.parsing import FLOOD, PROFILES
 from netsre.model.alerts import AlertState
@@ -14,7 +15,7 @@ from netsre.model.gamedays import STAGES
 from netsre.runbook import asked as asking
 from netsre.runbook import bounds, people_files, references
 from netsre.runbook import parsing as runbooks
-from netsre.runbook.actions import evidence, evidence_datapath, policy_mode, prefilter_mode, tune
+from netsre.runbook.actions import evidence, evidence_datapath, policy_mode, prefilter_mode, sizes
 from netsre.runbook.actions.catalogue import ACTIONS
 from netsre.runbook.actions.contract import Change
 
@@ -26,12 +27,18 @@ _SOURCE: Final = parts.pattern(
     f"${{evidence.{evidence.TOP_SOURCE}}}",
     f"${{evidence.{evidence_datapath.TOP_CLIENT}}}",
 )
-_LIMIT: Final = parts.pattern(
-    "x2 to x8 of the present limit, or a number of entries.",
-    f"{tune.TIMES.pattern}|{tune.NUMBER.pattern}",
-    "x2 to x8, or a number of entries.",
-    "x2",
-)
+_SIZE: Final = {
+    **parts.pattern(
+        "x2 to x8 of the present one, or a number of entries.",
+        f"{sizes.TIMES.pattern}|{sizes.NUMBER.pattern}",
+        "x2 to x8, or a number of entries.",
+        "x2",
+    ),
+    "type": ["string", "integer"],
+    "minimum": 1,
+    "maximum": 9_999_999_999,
+}
+_MOST: Final = parts.whole("Never above this.", minimum=1)
 _TTL: Final = parts.duration("When the change ends by itself.")
 _TOPIC: Final = parts.choice("A topic.", sorted(evidence.TOPICS))
 _TAKES: Final[Mapping[str, Mapping[str, Schema]]] = MappingProxyType(
@@ -53,9 +60,15 @@ _TAKES: Final[Mapping[str, Mapping[str, Schema]]] = MappingProxyType(
             "rate": parts.whole("Packets a second.", minimum=1, maximum=MOST_RATE),
             "ttl": _TTL,
         },
-        "conntrack.tune": {
-            "limit": {**_LIMIT, "type": ["string", "integer"], "minimum": 1, "maximum": 9_999_999_999},
-            "max": parts.whole("Never above this.", minimum=1),
+        "conntrack.tune": {"limit": _SIZE, "max": _MOST, "ttl": _TTL},
+        "conntrack.timeouts": {
+            "state": parts.choice("Whose entries end sooner.", TIMEOUTS),
+            "to": parts.duration("After so long without a packet: whole seconds."),
+            "ttl": _TTL,
+        },
+        "policy.connections": {"max": _SIZE, "most": _MOST, "ttl": _TTL},
+        "policy.stagger": {
+            "every": parts.duration("At most one change in so long: 1s to 5m."),
             "ttl": _TTL,
         },
     }

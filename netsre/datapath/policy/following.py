@@ -49,6 +49,8 @@ class Reason(StrEnum):
     """What could not be done the last time may be possible now."""
     INTERFACES = "interfaces"
     """Interfaces have come or gone."""
+    STAGGERED = "staggered"
+    """It is too soon after the last change."""
     TURN = "turn"
     """It is time for a look, whatever was told."""
 
@@ -90,6 +92,8 @@ class Situation:
     """Whether it was in directories that nobody had watched before."""
     interfaces: bool = False
     """Whether interfaces have changed since they were policed."""
+    held: float = float("-inf")
+    """Until when nothing else comes into force, because changes are staggered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +110,17 @@ def next_step(now: float, found: Situation) -> Decision:
     """Return what is done next."""
     if found.interfaces:
         return Decision(Step.POLICE, Reason.INTERFACES)
+    decision = _unheld(now, found)
+    if decision.step is not Step.READ or now >= found.held:
+        return decision
+    # What comes until then is read together; what others have put into force is seen meanwhile.
+    glance = found.glanced + GLANCE
+    if now >= glance:
+        return Decision(Step.GLANCE, Reason.TURN)
+    return Decision(Step.WAIT, Reason.STAGGERED, min(found.held, glance) - now)
+
+
+def _unheld(now: float, found: Situation) -> Decision:
     if found.first is not None and found.last is not None:
         return _stirred(now, found, found.first, found.last)
     again = _AGAIN.get(found.outcome)

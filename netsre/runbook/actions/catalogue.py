@@ -12,6 +12,9 @@ from netsre.runbook.actions.limit_source import LimitSource
 from netsre.runbook.actions.policy_mode import SetPolicyMode
 from netsre.runbook.actions.policy_rollback import RollBack
 from netsre.runbook.actions.prefilter_mode import SetPrefilterMode
+from netsre.runbook.actions.resize import Resize
+from netsre.runbook.actions.stagger import Stagger
+from netsre.runbook.actions.timeouts import Timeouts
 from netsre.runbook.actions.tune import Tune
 
 _ALL: Final[tuple[Action, ...]] = (
@@ -23,6 +26,9 @@ _ALL: Final[tuple[Action, ...]] = (
     RollBack(),
     SetPrefilterMode(),
     LimitSource(),
+    Timeouts(),
+    Resize(),
+    Stagger(),
 )
 
 ACTIONS: Final[Mapping[str, Action]] = MappingProxyType({action.name: action for action in _ALL})

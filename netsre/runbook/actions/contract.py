@@ -1,6 +1,6 @@
 """What every action is, and what it may look at."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -10,6 +10,7 @@ from netsre.model import values
 from netsre.model.alerts import Alert
 from netsre.model.documents import Document
 from netsre.model.effects import (
+    DatapathFacts,
     Effect,
     Enforcement,
     InForce,
@@ -71,6 +72,14 @@ class Node(Protocol):
 
     def prefilter(self) -> ModeFacts:
         """Return how strictly the rules of the prefilter are taken."""
+        ...
+
+    def timeouts(self, netns: str) -> Mapping[str, int]:
+        """Return how many seconds a namespace's entries last without a packet, by state."""
+        ...
+
+    def datapath(self) -> DatapathFacts:
+        """Return what is known of the policy datapath; without one it is `NodeRefused` (`no_policies`)."""
         ...
 
     def apply(self, key: str, effect: Effect) -> Document:

@@ -9,7 +9,7 @@ import functools
 import pathlib
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import TypeVar
@@ -30,6 +30,7 @@ from netsre.model.directory import ALONE
 from netsre.model.documents import Document
 from netsre.model.effects import (
     Block,
+    DatapathFacts,
     DoneAtOnce,
     Effect,
     Enforcement,
@@ -167,6 +168,14 @@ class Host:
         """Refuse: nothing is filtered here."""
         raise NodeRefused("no_prefilter", "none")
 
+    def timeouts(self, netns: str) -> Mapping[str, int]:
+        """Is not asked."""
+        raise NotImplementedError(netns)
+
+    def datapath(self) -> DatapathFacts:
+        """Is not asked."""
+        raise NotImplementedError
+
     def apply(self, key: str, effect: Effect) -> Document:
         """Apply once per key."""
         if key in self.standings:
@@ -251,6 +260,14 @@ class Wire:
     def prefilter(self) -> ModeFacts:
         """Ask how strictly rules are taken."""
         return self._call("prefilter", self.host.prefilter)
+
+    def timeouts(self, netns: str) -> Mapping[str, int]:
+        """Ask for timeouts."""
+        return self._call("timeouts", lambda: self.host.timeouts(netns))
+
+    def datapath(self) -> DatapathFacts:
+        """Ask for what is known of the policy datapath."""
+        return self._call("datapath", self.host.datapath)
 
     def apply(self, key: str, effect: Effect) -> Document:
         """Have an effect applied."""

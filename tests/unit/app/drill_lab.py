@@ -1,7 +1,7 @@
 """A lab, a node and an automation that a test moves by the second, and an engine that can die anywhere."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from fractions import Fraction
@@ -22,6 +22,7 @@ from netsre.model.alerts import Alert, AlertSource
 from netsre.model.documents import Document
 from netsre.model.effects import (
     Block,
+    DatapathFacts,
     Effect,
     Enforcement,
     InForce,
@@ -205,6 +206,14 @@ class FakeNode:
         raise NotImplementedError(endpoint)
 
     def prefilter(self) -> ModeFacts:
+        """Is not asked by drills."""
+        raise NotImplementedError
+
+    def timeouts(self, netns: str) -> Mapping[str, int]:
+        """Is not asked by drills."""
+        raise NotImplementedError(netns)
+
+    def datapath(self) -> DatapathFacts:
         """Is not asked by drills."""
         raise NotImplementedError
 

@@ -28,8 +28,11 @@ from netsre.model.effects import (
     PolicyMode,
     PolicyRevision,
     PrefilterMode,
+    Resize,
     SourceLimit,
+    Stagger,
     Standing,
+    Timeout,
 )
 
 GONE: Final = Owner(4194304, 1)
@@ -40,6 +43,12 @@ FLUSH: Final = Flush("srv", "198.18.2.2")
 LIMIT: Final = Limit(1000, 2000, 30 * MINUTE)
 REVISION: Final = PolicyRevision(7, "7777aaaa", 5, "5555aaaa")
 MODE: Final = PolicyMode("shop/web", "inherit", "monitor", 10 * MINUTE)
+TIMEOUT: Final = Timeout("srv", "syn_sent", 120, 20, 20 * MINUTE)
+RESIZE: Final = Resize(65_536, 131_072, 20 * MINUTE)
+STAGGER: Final = Stagger(10_000, 5 * MINUTE)
+Lasting = Block | Limit | Timeout | Resize | Stagger
+LASTING: Final[tuple[Lasting, ...]] = (BLOCK, LIMIT, TIMEOUT, RESIZE, STAGGER)
+ALL: Final[tuple[Effect, ...]] = (*LASTING, FLUSH)
 SECOND_NS: Final = 10**9
 
 
@@ -67,6 +76,8 @@ class Host:
     revision: int = 7
     modes: dict[PolicyMode, int] = dataclasses.field(default_factory=dict)
     """Those that somebody set, and when they end."""
+    others: set[Effect] = dataclasses.field(default_factory=set)
+    """What else is changed, and stays so when a process ends."""
     begun: list[Effect] = dataclasses.field(default_factory=list)
     fails: dict[str, BaseException] = dataclasses.field(default_factory=dict)
 
@@ -92,6 +103,8 @@ class Host:
                 self.revision = effect.after
             case PolicyMode():
                 self.modes[effect] = deadline
+            case Timeout() | Resize() | Stagger():
+                self.others.add(effect)
             case PrefilterMode() | SourceLimit():
                 raise NotImplementedError(effect)
         self._fail("after begin")
@@ -111,6 +124,8 @@ class Host:
                 return self.revision == effect.after
             case PolicyMode():
                 return self.modes.get(effect) == deadline
+            case Timeout() | Resize() | Stagger():
+                return effect in self.others
             case PrefilterMode() | SourceLimit():
                 raise NotImplementedError(effect)
 
@@ -119,6 +134,7 @@ class Host:
         self._fail("end")
         if isinstance(effect, Block):
             self.blocked.pop(effect, None)
+        self.others.discard(effect)
         if isinstance(effect, Limit):
             if self.limit != effect.after:
                 return {"result": "changed_by_other"}
@@ -166,9 +182,10 @@ class Machine:
         return {entry.key: entry for entry in Ledger(self.directory, GONE).entries()}
 
     @property
-    def state(self) -> tuple[int, frozenset[Block], bool]:
+    def state(self) -> tuple[int, frozenset[Effect], bool]:
         """What effects change of the host."""
-        return self.host.limit, frozenset(self.host.blocked), "198.18.2.2" in self.host.entries
+        changed = frozenset[Effect]({*self.host.blocked, *self.host.others})
+        return self.host.limit, changed, "198.18.2.2" in self.host.entries
 
 
 @pytest.fixture
@@ -186,7 +203,7 @@ def refused(reason: str) -> Iterator[None]:
     assert refusal.value.reason == reason
 
 
-@pytest.mark.parametrize("effect", [BLOCK, FLUSH, LIMIT])
+@pytest.mark.parametrize("effect", ALL)
 def test_a_key_twice_is_one_effect(machine: Machine, effect: Effect) -> None:
     """The second time tells the same figures, says that it was done already, and does nothing."""
     agent = machine.agent()
@@ -208,7 +225,7 @@ def test_what_was_never_asked_for_is_absent(machine: Machine) -> None:
     assert agent.undo("run/1", LIMIT) == {"standing": "absent", "undone": False}
 
 
-@pytest.mark.parametrize("effect", [BLOCK, LIMIT])
+@pytest.mark.parametrize("effect", LASTING)
 def test_an_effect_that_was_taken_back_stays_so(machine: Machine, effect: Effect) -> None:
     """Once; asked again, neither the end nor the effect itself happens again."""
     before = machine.state
@@ -251,7 +268,7 @@ def test_an_epoch_that_cannot_be_known_is_a_refusal(machine: Machine, content: s
     assert agent.apply("run/1", LIMIT)["standing"] == "applied"
 
 
-@pytest.mark.parametrize("effect", [BLOCK, FLUSH, LIMIT])
+@pytest.mark.parametrize("effect", ALL)
 @pytest.mark.parametrize("late", [0, 1, SECOND_NS])
 def test_what_is_read_after_its_deadline_is_not_begun(machine: Machine, effect: Effect, late: int) -> None:
     """Nothing is changed and nothing is on file; asked for anew, it is done."""
@@ -296,8 +313,8 @@ def test_a_flush_has_nothing_to_take_back(machine: Machine) -> None:
     assert agent.in_force() == ()
 
 
-@pytest.mark.parametrize("effect", [BLOCK, LIMIT])
-def test_an_effect_ends_when_its_time_is_over(machine: Machine, effect: Block | Limit) -> None:
+@pytest.mark.parametrize("effect", LASTING)
+def test_an_effect_ends_when_its_time_is_over(machine: Machine, effect: Lasting) -> None:
     """Not a moment before; and its file answers for an hour after."""
     before = machine.state
     agent = machine.agent()
@@ -352,7 +369,7 @@ def test_an_agent_that_ends_begins_nothing_any_more(machine: Machine) -> None:
 POINTS: Final = ("before begin", "after begin", "applied")
 
 
-@pytest.mark.parametrize("effect", [BLOCK, FLUSH, LIMIT])
+@pytest.mark.parametrize("effect", ALL)
 @pytest.mark.parametrize("point", POINTS)
 def test_a_killed_agent_changes_nothing_about_the_end_state(
     machine: Machine, effect: Effect, point: str
@@ -370,18 +387,17 @@ def test_a_killed_agent_changes_nothing_about_the_end_state(
         next_agent.apply("run/1", effect)
     assert next_agent.look("run/1", effect) is Standing.APPLIED
 
-    expected = {BLOCK: (1000, frozenset({BLOCK}), True), LIMIT: (2000, frozenset(), True)}
-    assert machine.state == expected.get(effect, (1000, frozenset(), False))
-    if isinstance(effect, Flush | Limit):
+    nothing = frozenset[Effect]()
+    expected: dict[Effect, object] = {FLUSH: (1000, nothing, False), LIMIT: (2000, nothing, True)}
+    assert machine.state == expected.get(effect, (1000, frozenset({effect}), True))
+    if not isinstance(effect, Block):
         assert machine.host.begun == [effect]
     assert machine.on_file()["run/1"].owner == (GONE if (effect, point) == (FLUSH, "applied") else GONE_TOO)
 
 
-@pytest.mark.parametrize("effect", [BLOCK, LIMIT])
+@pytest.mark.parametrize("effect", LASTING)
 @pytest.mark.parametrize("point", POINTS)
-def test_a_killed_agent_does_not_lengthen_an_effect(
-    machine: Machine, effect: Block | Limit, point: str
-) -> None:
+def test_a_killed_agent_does_not_lengthen_an_effect(machine: Machine, effect: Lasting, point: str) -> None:
     """An agent that comes after the deadline puts back; one that comes before keeps to that deadline."""
     before = machine.state
     agent = machine.agent()
@@ -420,7 +436,7 @@ def test_killed_while_it_ends_an_effect(machine: Machine) -> None:
     assert machine.host.limit == 1000
 
 
-@pytest.mark.parametrize("effect", [BLOCK, FLUSH, LIMIT])
+@pytest.mark.parametrize("effect", ALL)
 @pytest.mark.parametrize("error", [OSError(5, "I/O"), ControlRefused("gone", "x"), ZeroDivisionError()])
 def test_a_failure_leaves_nothing_half_done(machine: Machine, effect: Effect, error: Exception) -> None:
     """Before the change: refused, and nothing is in force or on file."""
@@ -435,7 +451,7 @@ def test_a_failure_leaves_nothing_half_done(machine: Machine, effect: Effect, er
     assert agent.apply("run/1", effect)["already"] is False
 
 
-@pytest.mark.parametrize("effect", [BLOCK, FLUSH, LIMIT])
+@pytest.mark.parametrize("effect", ALL)
 def test_an_error_after_the_change_is_looked_into(machine: Machine, effect: Effect) -> None:
     """What the kernel shows to be done counts as done, not as failed."""
     agent = machine.agent()
@@ -486,8 +502,8 @@ def test_one_block_of_a_source_and_not_too_many_of_them(machine: Machine) -> Non
 
 
 @pytest.mark.parametrize("ttl", [1, 999, 24 * HOUR + 1])
-@pytest.mark.parametrize("effect", [BLOCK, LIMIT])
-def test_no_effect_without_a_bounded_time(machine: Machine, effect: Block | Limit, ttl: int) -> None:
+@pytest.mark.parametrize("effect", LASTING)
+def test_no_effect_without_a_bounded_time(machine: Machine, effect: Lasting, ttl: int) -> None:
     """From one second to a day."""
     with refused("bad_ttl"):
         machine.agent().apply("run/1", dataclasses.replace(effect, ttl=ttl))

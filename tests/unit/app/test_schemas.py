@@ -148,6 +148,9 @@ spec:
     - {action: datapath.block_source, with: {source: '${evidence.top_source}', ttl: 10m}}
     - {action: conntrack.flush, with: {source: 192.0.2.1}, if: 'labels.severity == "page"'}
     - {action: conntrack.tune, with: {limit: x2, max: 1048576, ttl: 1h}}
+    - {action: conntrack.timeouts, with: {state: udp_stream, to: 1m, ttl: 1h}}
+    - {action: policy.connections, with: {max: 131072, most: 131072, ttl: 1h}}
+    - {action: policy.stagger, with: {every: 10s, ttl: 30m}}
     - {action: policy.mode, with: {mode: monitor, endpoint: shop/web, ttl: 30m}}
     - {action: policy.rollback, with: {}}
     - {action: prefilter.mode, with: {mode: monitor, ttl: 30m}}

@@ -1,6 +1,6 @@
 """What tests of the engine share: the shipped runbook's shape, its alert, readings, and a node in memory."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from fractions import Fraction
@@ -12,6 +12,7 @@ from netsre.model.alerts import Alert, AlertSource, AlertState, fingerprint
 from netsre.model.documents import Document
 from netsre.model.effects import (
     EVERYBODY,
+    DatapathFacts,
     Effect,
     Enforcement,
     Flush,
@@ -136,6 +137,8 @@ class MemoryNode:
     """Of everybody; in `modes` is what endpoints have."""
     modes: dict[str, ModeFacts] = field(default_factory=dict)
     filtering: ModeFacts = ENFORCED
+    timeouts_now: dict[str, int] = field(default_factory=lambda: {"syn_sent": 120, "established": 432_000})
+    datapath_now: DatapathFacts | None = None
     blocks_help: bool = True
     silent: bool = False
     refuses: str = ""
@@ -179,6 +182,19 @@ class MemoryNode:
         """Return how strictly rules are taken."""
         self._answer()
         return self.filtering
+
+    def timeouts(self, netns: str) -> Mapping[str, int]:
+        """Return the timeouts."""
+        del netns
+        self._answer()
+        return self.timeouts_now
+
+    def datapath(self) -> DatapathFacts:
+        """Return what is known of the policy datapath."""
+        self._answer()
+        if self.datapath_now is None:
+            raise NodeRefused("no_policies", "there is no datapath")
+        return self.datapath_now
 
     def apply(self, key: str, effect: Effect) -> Document:
         """Apply once per key."""

@@ -12,6 +12,7 @@ from netsre.model import linting
 from netsre.model.alerts import AlertState
 from netsre.model.conditions import Still
 from netsre.model.directory import Directory, Person
+from netsre.model.documents import Document
 from netsre.model.runbooks import Approval, Limits, Runbook, Step, Trigger, Verification, Veto
 from netsre.model.samples import labels
 from netsre.runbook import bounds, codes, conditions, definition, parsing
@@ -299,6 +300,49 @@ def test_a_runbook_that_only_looks_needs_neither_approval_nor_verification() -> 
     """It observes unless it says otherwise."""
     assert read(GOOD.replace("  approval: {mode: observe}\n", "")).mode == "observe"
     assert read(GOOD).verify is None
+
+
+TUNE = "{action: conntrack.tune, if: 'still(alert)', with: {limit: x2, max: 1000, ttl: 1h}}"
+
+
+def test_what_makes_room_is_read_completely() -> None:
+    """Times are milliseconds, a number of entries is a number."""
+    wanted: tuple[tuple[str, Document], ...] = (
+        (
+            "conntrack.timeouts, with: {state: udp_stream, to: 1m, ttl: 1h}",
+            {"state": "udp_stream", "to": 60_000, "ttl": 3_600_000},
+        ),
+        (
+            "policy.connections, with: {max: 131072, most: 200000, ttl: 1h}",
+            {"max": 131_072, "most": 200_000, "ttl": 3_600_000},
+        ),
+        ("policy.stagger, with: {every: 10s, ttl: 30m}", {"every": 10_000, "ttl": 1_800_000}),
+    )
+    for written, parameters in wanted:
+        (*_, step) = read(ACTS.replace(TUNE, f"{{action: {written}}}")).steps
+        assert step == Step(written.partition(",")[0], parameters)
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("conntrack.timeouts, with: {state: syn_send, to: 1m, ttl: 1h}", "did you mean 'syn_sent'?"),
+        ("conntrack.timeouts, with: {state: established, to: 1h, ttl: 1h}", "at least 2h4m"),
+        ("conntrack.timeouts, with: {state: udp, to: 10500ms, ttl: 1h}", "write whole seconds"),
+        ("conntrack.timeouts, with: {state: udp, to: 10s, ttl: 25h}", "is outside 1s to 1d"),
+        ("policy.connections, with: {max: x9, most: 5, ttl: 1h}", "write x2 to x8, or a number of entries"),
+        ("policy.connections, with: {max: 6, most: 5, ttl: 1h}", "6 is above most, which is 5"),
+        ("policy.connections, with: {max: x2, most: 0, ttl: 1h}", "0 would allow no entry"),
+        ("policy.stagger, with: {every: 10ms, ttl: 1h}", "is outside 1s to 5m"),
+        ("policy.stagger, with: {every: 2m, ttl: 1m}", "or longer than ttl"),
+        ("policy.stagger, with: {every: 10s, ttl: 2h}", "is outside 1s to 1h"),
+    ],
+)
+def test_what_would_cut_what_lives_or_has_no_end_is_one_finding(written: str, said: str) -> None:
+    """With what to write instead."""
+    (found,) = findings(ACTS.replace(TUNE, f"{{action: {written}}}"))
+
+    assert said in found
 
 
 def test_what_is_left_out_of_a_verification_is_careful() -> None:

@@ -20,8 +20,11 @@ from netsre.model.effects import (
     PolicyMode,
     PolicyRevision,
     PrefilterMode,
+    Resize,
     SourceLimit,
+    Stagger,
     Standing,
+    Timeout,
 )
 from netsre.model.runbooks import JournalEntry, JournalKind
 from netsre.runbook import decide
@@ -159,16 +162,29 @@ def words(effect: Effect) -> str:
             said = f"delete the entries of {source} in {netns}"
         case Limit(before, after, _):
             said = f"raise the limit of the connection tables from {before} to {after}"
-        case PolicyMode(endpoint, before, mode, _):
-            whom = "all endpoints" if endpoint == EVERYBODY else endpoint
-            said = f"set the policy mode of {whom} from {before} to {mode}"
-        case PolicyRevision(before, before_digest, after, after_digest):
-            said = f"go from policy revision {before} ({before_digest}) to {after} ({after_digest})"
+        case Timeout(netns, state, before, after, _):
+            said = f"end entries in state {state} in {netns} after {after} s, not {before} s"
         case PrefilterMode(before, mode, _):
             said = f"set the mode of the prefilter from {before} to {mode}"
         case SourceLimit(_, source, rate, _):
             said = f"limit {source} to {rate} packets a second"
+        case _:
+            said = _of_policies(effect)
     return said if isinstance(effect, DoneAtOnce) else f"{said} for {clock.duration_text(effect.ttl)}"
+
+
+def _of_policies(effect: PolicyMode | PolicyRevision | Resize | Stagger) -> str:
+    match effect:
+        case PolicyMode(endpoint, before, mode, _):
+            whom = "all endpoints" if endpoint == EVERYBODY else endpoint
+            return f"set the policy mode of {whom} from {before} to {mode}"
+        case PolicyRevision(was, was_digest, becomes, digest):
+            return f"go from policy revision {was} ({was_digest}) to {becomes} ({digest})"
+        case Resize(fits, after, _):
+            return f"have room for {after} connections in the policy datapath, not {fits}"
+        case Stagger(every, _):
+            pace = clock.duration_text(every)
+            return f"put at most one change of followed policies into force every {pace}"
 
 
 def _state(told: Told, *, over: bool) -> str:
