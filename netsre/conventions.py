@@ -14,6 +14,9 @@ AGENT_PORT: Final = 8601
 ALERTMANAGER_PORT: Final = 9093
 """Not ours, but where one usually listens."""
 
+FAILED_LOADS: Final = "/bpf/failures"
+"""Path of the agent at which the last words of the verifier are, for this node alone."""
+
 # Everything netsre makes on a host (namespaces, links, tables) starts with this.
 OWNED_PREFIX: Final = "netsre-"
 
@@ -52,6 +55,7 @@ CONNTRACK_GROWTH: Final = "netsre_conntrack_growth_per_second"
 CONNTRACK_FULL_SECONDS: Final = "netsre_conntrack_full_seconds"
 CONNTRACK_STATE_ENTRIES: Final = "netsre_conntrack_state_entries"
 CONNTRACK_TOP_SOURCE: Final = "netsre_conntrack_top_source_entries"
+CONNTRACK_TOP_SOURCE_SHARE: Final = "netsre_conntrack_top_source_ratio"
 CONNTRACK_COUNTED: Final = "netsre_conntrack_counted_ratio"
 CONNTRACK_COUNT_AGE: Final = "netsre_conntrack_count_age_seconds"
 
@@ -75,6 +79,7 @@ POLICY_ORDERS: Final = "netsre_policy_orders"
 POLICY_FOLLOWING: Final = "netsre_policy_following"
 POLICY_COLLECTED: Final = "netsre_policy_connections_collected_total"
 PREFILTER_PACKETS: Final = "netsre_prefilter_packets_total"
+PREFILTER_MISSED: Final = "netsre_prefilter_missed_packets_total"
 PREFILTER_BYTES: Final = "netsre_prefilter_bytes_total"
 PREFILTER_EVENTS: Final = "netsre_prefilter_events_total"
 PREFILTER_RULES: Final = "netsre_prefilter_rules"
@@ -102,6 +107,7 @@ AGENT_COMMANDS: Final = "netsre_agent_commands_total"
 
 # Agent: its own programs and maps.
 BPF_PROGRAM_LOADS: Final = "netsre_bpf_program_loads_total"
+BPF_LOADS_FAILING: Final = "netsre_bpf_program_loads_failing"
 BPF_VERIFIER_SECONDS: Final = "netsre_bpf_verifier_seconds"
 BPF_VERIFIER_INSTRUCTIONS: Final = "netsre_bpf_verifier_instructions"
 BPF_RUNS: Final = "netsre_bpf_runs_total"
@@ -112,6 +118,7 @@ BPF_MAP_ENTRIES: Final = "netsre_bpf_map_entries"
 BPF_MAP_CAPACITY: Final = "netsre_bpf_map_capacity"
 BPF_MAP_MEMORY: Final = "netsre_bpf_map_memory_bytes"
 BPF_MAP_PRESSURE: Final = "netsre_bpf_map_pressure_ratio"
+BPF_MAP_EXHAUSTION: Final = "netsre_bpf_map_exhaustion_ratio"
 BPF_MAPS: Final = "netsre_bpf_maps"
 BPF_MAP_OVERFLOWS: Final = "netsre_bpf_map_overflows_total"
 AGENT_PROBE_UP: Final = "netsre_agent_probe_up"

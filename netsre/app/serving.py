@@ -40,8 +40,6 @@ _log: Final = logging.getLogger("netsre.agent")
 _SCAN_SECONDS: Final = 0.5
 _COLLECTED: Final = 20_000
 """Objects made and not yet freed before the collector looks at them: more than a scan makes."""
-FAILED_LOADS: Final = "/bpf/failures"
-"""The path of what the verifier said to others: for this node alone, whatever address we serve on."""
 
 
 class Agent:
@@ -77,7 +75,7 @@ class Agent:
     def routes(self) -> dict[str, Route]:
         """Return what is served at which path."""
         fixed = {"/metrics": self.metrics, "/healthz": self.healthy, "/readyz": self.ready}
-        return {**fixed, FAILED_LOADS: self.failed_loads}
+        return {**fixed, c.FAILED_LOADS: self.failed_loads}
 
     def scan(self) -> None:
         """Have every sensor do what must not wait for a scrape."""
@@ -196,7 +194,7 @@ def assembled(
 def serve(agent: Agent, server: AgentServer, stop: threading.Event, announce: Callable[[str], None]) -> None:
     """Serve until somebody wants us to end, then put back what was changed."""
     server.routes = agent.routes()
-    server.local_paths = frozenset({FAILED_LOADS})
+    server.local_paths = frozenset({c.FAILED_LOADS})
     agent.changes.start()
     # What others have counted so far is no gain; whoever hears that the agent serves may go on at once.
     agent.scan()

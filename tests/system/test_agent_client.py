@@ -160,3 +160,15 @@ def test_an_agent_that_is_gone_is_one_line() -> None:
 
     with pytest.raises(SourceUnreachable, match=rf"127.0.0.1:{port}/metrics did not answer"):
         read(f"http://127.0.0.1:{port}")
+
+
+def test_the_last_words_of_the_verifier_are_read_as_the_agent_tells_them() -> None:
+    """Anything else is one line that says so."""
+    with server(answers('{"failures": [{"error": "EACCES", "log": "R1 !read_ok"}]}')) as url:
+        client = AgentClient(url, "a", SystemClock(), WHOLE)
+        assert client.refused_loads() == [{"error": "EACCES", "log": "R1 !read_ok"}]
+    for body in ("[]", '{"failures": 3}', "no", '{"failures": ["x"]}'):
+        with server(answers(body)) as url, pytest.raises(SourceUnreachable, match="/bpf/failures answered"):
+            AgentClient(url, "a", SystemClock(), WHOLE).refused_loads()
+    with server(answers("", "404 Not Found")) as url, pytest.raises(SourceUnreachable, match="404"):
+        AgentClient(url, "a", SystemClock(), WHOLE).refused_loads()

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Final, Protocol
 
 from netsre import clock
+from netsre.adapters.agent_client import AgentClient
 from netsre.adapters.alert_log import FILE_NAME as ALERT_LOG
 from netsre.adapters.alert_log import AlertLog
 from netsre.adapters.alertmanager import Alertmanager, Bounds
@@ -27,6 +28,7 @@ from netsre.app.control.intake import Intake
 from netsre.app.control.leading import Office, Term, nobody
 from netsre.app.control.pager import Pager, Telling
 from netsre.app.control.reading import Clients, Turns, begin
+from netsre.app.control.records import Kept
 from netsre.app.control.snapshot import Board, Sight
 from netsre.app.control.switch import SwitchWatch
 from netsre.app.control.tick import Loop
@@ -210,11 +212,13 @@ def _world(house: House, store: Store, board: Board, term: Term | None) -> World
     # Who stands by has a term that never led.
     fence = term or Term(0, boottime)
     node = NoNode() if settings.control is None else AgentNode(settings.control, fence)
+    agent = AgentClient(settings.agent_url, settings.node, SystemClock())
+    records = Kept(store, SystemClock(), settings.node, agent)
     return World(
         store=store,
         runbooks=MappingProxyType({book.name: book for book in loaded.runbooks}),
         actions=ACTIONS,
-        sight=Sight(node, settings.node),
+        sight=Sight(node, settings.node, records),
         slos=MappingProxyType({slo.name: slo for slo in loaded.slos}),
         rules=loaded.alerts,
         switch=watch,

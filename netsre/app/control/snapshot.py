@@ -6,13 +6,14 @@ from types import MappingProxyType
 from typing import Self
 
 from netsre import clock
+from netsre.app.control.records import Nothing
 from netsre.app.kill_switch import Switch
 from netsre.clock import Timestamp
 from netsre.model.levels import SLO, Evaluation
 from netsre.model.runbooks import RunState
 from netsre.model.samples import Labels, Scrape
-from netsre.runbook.actions import evidence
-from netsre.runbook.actions.contract import Node
+from netsre.runbook.actions import evidence_span
+from netsre.runbook.actions.contract import Node, Records
 from netsre.slo.buckets import Bucket
 from netsre.slo.history import History
 
@@ -135,8 +136,9 @@ class Sight:
     WHOLE = clock.MINUTE
     """Readings of so many milliseconds are kept all: a verification looks back at them."""
 
-    def __init__(self, node: Node, name: str | None = None) -> None:
+    def __init__(self, node: Node, name: str | None = None, records: Records | None = None) -> None:
         """Begin blind; with the name of the node its readings are kept and no others."""
+        self._records = records or Nothing()
         self._node = node
         self._name = name
         self._scrapes: tuple[Scrape, ...] = ()
@@ -155,7 +157,7 @@ class Sight:
             # Of a future that the clock was set back from none is kept, or they would pile up until then.
             age = abs(scrape.at - known.at)
             thinned = bool(kept) and abs(known.at - kept[-1].at) < clock.MINUTE
-            if age <= self.WHOLE or (age <= evidence.LOOKBACK and not thinned):
+            if age <= self.WHOLE or (age <= evidence_span.LOOKBACK and not thinned):
                 kept.append(known)
         self._scrapes = (*kept, scrape)
 
@@ -175,3 +177,8 @@ class Sight:
     def node(self) -> Node:
         """Return the node that the readings come from."""
         return self._node
+
+    @property
+    def records(self) -> Records:
+        """Return what is known beside the readings."""
+        return self._records

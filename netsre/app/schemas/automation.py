@@ -14,7 +14,7 @@ from netsre.model.gamedays import STAGES
 from netsre.runbook import asked as asking
 from netsre.runbook import bounds, people_files, references
 from netsre.runbook import parsing as runbooks
-from netsre.runbook.actions import evidence, sizes
+from netsre.runbook.actions import evidence, evidence_datapath, sizes
 from netsre.runbook.actions.catalogue import ACTIONS
 from netsre.runbook.actions.contract import Change
 
@@ -24,6 +24,7 @@ _SOURCE: Final = parts.pattern(
     f"{_ADDRESS}|{references.REFERENCE.pattern}",
     "An address, or ${evidence.top_source}.",
     f"${{evidence.{evidence.TOP_SOURCE}}}",
+    f"${{evidence.{evidence_datapath.TOP_CLIENT}}}",
 )
 _SIZE: Final = {
     **parts.pattern(

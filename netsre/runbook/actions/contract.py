@@ -4,12 +4,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+from netsre.clock import Timestamp
 from netsre.errors import EnvironmentUnfit, NetsreError
 from netsre.model import values
 from netsre.model.alerts import Alert
 from netsre.model.documents import Document
 from netsre.model.effects import Effect, InForce, LimitFacts, PolicyFacts, Route, Standing, Table
+from netsre.model.events import Event
 from netsre.model.levels import Evaluation
+from netsre.model.runbooks import Run
 from netsre.model.samples import Scrape
 
 
@@ -75,6 +78,30 @@ class Node(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """What is on record of a time."""
+
+    events: tuple[Event, ...] = ()
+    """What people, or their deploys, said that they did."""
+    runs: tuple[Run, ...] = ()
+
+
+class Records(Protocol):
+    """What is known beside the readings."""
+
+    def happened(self, since: Timestamp) -> Happened:
+        """Return what was done from a time on."""
+        ...
+
+    def refused_loads(self) -> Sequence[Document]:
+        """Return the programs that the kernel refused last, newest first, with the verifier's `log`.
+
+        May raise `NodeUnreachable` or `NodeRefused`.
+        """
+        ...
+
+
 class Views(Protocol):
     """What is known now; an action looks at nothing else."""
 
@@ -89,6 +116,11 @@ class Views(Protocol):
     @property
     def node(self) -> Node:
         """Return the node that the readings come from."""
+        ...
+
+    @property
+    def records(self) -> Records:
+        """Return what is known beside the readings."""
         ...
 
 

@@ -27,11 +27,12 @@ from netsre.model.effects import (
     Table,
     Timeout,
 )
+from netsre.model.events import Event
 from netsre.model.levels import SLO, Evaluation, Origin, Selector, ThresholdIndicator
-from netsre.model.runbooks import Limits, Runbook, Step, Trigger, Verification
+from netsre.model.runbooks import Limits, Run, Runbook, Step, Trigger, Verification
 from netsre.model.samples import Scrape, Series, labels
 from netsre.runbook import conditions
-from netsre.runbook.actions.contract import NodeRefused, NodeUnreachable, Subject
+from netsre.runbook.actions.contract import Happened, NodeRefused, NodeUnreachable, Subject
 from tests.unit import burning
 
 T0 = burning.T0
@@ -232,11 +233,35 @@ class MemoryNode:
 
 
 @dataclass
+class MemoryRecords:
+    """What is known beside the readings."""
+
+    events: list[Event] = field(default_factory=list)
+    runs: list[Run] = field(default_factory=list)
+    loads: list[Document] = field(default_factory=list)
+    silent: bool = False
+
+    def happened(self, since: Timestamp) -> Happened:
+        """Return what was done from a time on."""
+        return Happened(
+            tuple(event for event in self.events if event.at >= since),
+            tuple(run for run in self.runs if run.started_at >= since),
+        )
+
+    def refused_loads(self) -> Sequence[Document]:
+        """Return what the kernel refused."""
+        if self.silent:
+            raise NodeUnreachable("the agent does not answer")
+        return self.loads
+
+
+@dataclass
 class MemoryViews:
     """What an action may look at."""
 
     node: MemoryNode = field(default_factory=MemoryNode)
     seen: list[Scrape] = field(default_factory=lambda: [reading(0, "0.92")])
+    records: MemoryRecords = field(default_factory=MemoryRecords)
 
     def scrapes(self) -> Sequence[Scrape]:
         """Return the readings."""

@@ -28,8 +28,10 @@ class Seen:
         scrapes: Sequence[Scrape],
         evaluations: Sequence[Evaluation] = (),
         node: given.MemoryNode | None = None,
+        records: given.MemoryRecords | None = None,
     ) -> None:
         """Show these."""
+        self.records = records or given.MemoryRecords()
         self._scrapes, self._evaluations = scrapes, evaluations
         self.node = node or given.MemoryNode()
 

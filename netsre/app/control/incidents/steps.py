@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Final
 
 from netsre import clock
 from netsre.app.control.incidents.shapes import GateView, StepView
@@ -13,8 +14,18 @@ from netsre.model.effects import Block, Effect, Flush, Limit, Resize, Stagger, S
 from netsre.model.runbooks import JournalEntry, JournalKind
 from netsre.runbook import decide
 from netsre.runbook.actions.evidence import TOP_SOURCE
+from netsre.runbook.actions.evidence_datapath import TOP_CLIENT, TOP_MAP, TOP_RULE
 from netsre.runbook.plan import Kind, Plan, Planned
 from netsre.runbook.story import WHOLE
+
+_STANDS_OUT: Final = MappingProxyType(
+    {
+        TOP_SOURCE: "the largest source",
+        TOP_CLIENT: "the noisiest client",
+        TOP_RULE: "the rule with most of the XDP drops",
+        TOP_MAP: "the fullest map",
+    }
+)
 
 
 @dataclass(slots=True)
@@ -175,8 +186,8 @@ def _said(told: Told) -> str:
         return words(told.effect) + _figures(outcome.get("result"))
     evidence = outcome.get("evidence")
     if isinstance(evidence, Mapping):
-        top = evidence.get(TOP_SOURCE)
-        return f"looked; the largest source is {top}" if top else "looked"
+        found = [f"{said} is {evidence[name]}" for name, said in _STANDS_OUT.items() if name in evidence]
+        return "; ".join(["looked", *found])
     planned = told.planned
     if planned is not None and planned.kind in (Kind.SKIP, Kind.REFUSE):
         return _sentence(planned.message, planned.reason)
