@@ -22,6 +22,7 @@ CALENDAR: Final = "RUN016"
 CALENDAR_NAME: Final = "RUN017"
 UNKNOWN_RUNBOOK: Final = "RUN018"
 PERSON: Final = "RUN019"
+MATCH: Final = "RUN050"
 
 SAME_NAME: Final = "PPL001"
 NO_HASH: Final = "PPL002"
@@ -48,6 +49,7 @@ CODES: Final = MappingProxyType(
         CALENDAR_NAME: "Two maintenance calendars have one name.",
         UNKNOWN_RUNBOOK: "The runbook that a maintenance calendar names does not exist.",
         PERSON: "A person or group of the approval does not exist, or there are too few of them.",
+        MATCH: "A trigger asks for a label that no alert has.",
         SAME_NAME: "Two people or groups have one name, or one has a name that netsre gives.",
         NO_HASH: "The hash of a token is none, or somebody else's.",
         MEMBER: "A member of a group is no person.",

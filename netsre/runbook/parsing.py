@@ -109,12 +109,16 @@ class _Reader:
             alert = item.text("alert")
             theirs = item.choice("from", FOREIGN, required=False) is not None
             transition = item.choice("transition", *(state.value for state in AlertState))
+            match = item.mapping("match", required=False)
+            wanted = {} if match is None else match.pairs()
             item.end()
             foreign = foreign or theirs
             if alert is not None:
                 self._check_name(item, alert, theirs=theirs)
             if alert is not None and transition is not None:
-                found.append(Trigger(alert, AlertState(transition)))
+                found.append(Trigger(alert, AlertState(transition), labels(wanted)))
+            if not theirs:
+                _check_labels(item, wanted)
         if not sequence.nodes:
             spec.wrong("on", codes.NO_TRIGGER, "is empty; name an alert and its transition")
         return tuple(found), foreign
@@ -174,6 +178,13 @@ class _Reader:
         if slo is None or window is None or samples is None:
             return None
         return Verification(slo, window, samples, "fail" if no_data == "fail" else "inconclusive", within)
+
+
+def _check_labels(item: values.Mapping, wanted: Collection[str]) -> None:
+    for name in wanted:
+        if name not in ALERT_LABELS:
+            hint = literals.nearest(name, ALERT_LABELS)
+            item.wrong("match", codes.MATCH, f"asks for the label {name!r}, which no alert has{hint}")
 
 
 def _lock(spec: values.Mapping, *, foreign: bool) -> str | None:

@@ -76,7 +76,10 @@ def runbook() -> Schema:
             "alert": parts.text("Its name."),
             "transition": parts.choice("Whether it begins or ends.", (state.value for state in AlertState)),
         },
-        {"from": parts.choice("For an alert of somebody else's.", (runbooks.FOREIGN,))},
+        {
+            "from": parts.choice("For an alert of somebody else's.", (runbooks.FOREIGN,)),
+            "match": _match(),
+        },
     )
     condition = parts.filled_text('A condition about the alert, such as labels.severity == "page".')
     found = parts.mapping(
@@ -223,17 +226,21 @@ def _limits() -> Schema:
     )
 
 
+def _match() -> Schema:
+    return {
+        "description": "Labels that it must have.",
+        "type": "object",
+        "additionalProperties": parts.text("A value."),
+    }
+
+
 def _veto() -> Schema:
     return parts.mapping(
         "An alert beside which nothing is done.",
         {"alert": parts.text("Its name.")},
         {
             "from": parts.choice("For an alert of somebody else's.", (runbooks.FOREIGN,)),
-            "match": {
-                "description": "Labels that it must have.",
-                "type": "object",
-                "additionalProperties": parts.text("A value."),
-            },
+            "match": _match(),
             "equal": parts.sequence(
                 "Labels that it must share with the alert of the run, node by default; [] for anywhere.",
                 parts.listed_text("A label."),

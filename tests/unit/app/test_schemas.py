@@ -127,7 +127,7 @@ kind: Runbook
 metadata: {name: whole}
 spec:
   on:
-    - {alert: Full, transition: firing}
+    - {alert: Full, match: {severity: page}, transition: firing}
     - {alert: NodeDown, transition: firing, from: alertmanager}
   when: 'labels.severity == "page"'
   lock: 'conntrack/{node}'

@@ -409,8 +409,8 @@ def test_every_shipped_alert_starts_the_runbook_that_it_leads_to() -> None:
     assert len(levels) > 5 < len(alerts)
     for name, pairs, book in (*alerts, *levels):
         about = books[book or ""]
-        assert Trigger(name, AlertState.FIRING) in about.triggers, f"{name}: {about.name}"
         fired = dataclasses.replace(given.ALERT, labels=labels(pairs | {"severity": "page"}))
+        assert any(trigger.starts(fired) for trigger in about.triggers), f"{name}: {about.name}"
         assert about.when is None or conditions.holds(about.when, fired), f"{pairs}: {about.name}"
 
 
@@ -419,6 +419,24 @@ def test_codes_are_unique_and_explained() -> None:
     constants = {value for name, value in vars(codes).items() if name.isupper() and name != "CODES"}
 
     assert constants == set(codes.CODES)
+
+
+def test_a_trigger_may_ask_for_labels() -> None:
+    """One name is that of every burn; whoever means one service level says so."""
+    burns = "{alert: ErrorBudgetBurn, match: {slo: drops, severity: page}, transition"
+    (trigger,) = read(GOOD.replace("{alert: ErrorBudgetBurn, transition", burns)).triggers
+    fired = dataclasses.replace(
+        given.ALERT, labels=labels({"alertname": "ErrorBudgetBurn", "slo": "drops", "severity": "page"})
+    )
+    ticket = dataclasses.replace(fired, labels=labels(dict(fired.labels) | {"severity": "ticket"}))
+
+    assert trigger.match == (("severity", "page"), ("slo", "drops"))
+    assert (trigger.starts(fired), trigger.starts(ticket)) == (True, False)
+    assert not trigger.starts(dataclasses.replace(fired, state=AlertState.RESOLVED))
+    (finding,) = findings(GOOD.replace("{alert: ErrorBudgetBurn, transition", burns.replace("slo", "slos")))
+    assert finding.endswith(
+        "RUN050 spec.on[0].match asks for the label 'slos', which no alert has; did you mean 'slo'?"
+    )
 
 
 FOREIGN = GOOD.replace(
