@@ -9,7 +9,7 @@ from typing import Any, Final
 from netsre import clock
 from netsre.app import resources, service_levels
 from netsre.errors import BadInput, Finding, SpecErrors
-from netsre.model import gamedays, linting, literals, maintenance, specs
+from netsre.model import gamedays, linting, literals, maintenance, scenarios, specs
 from netsre.model.directory import ALONE, Directory
 from netsre.model.documents import Json
 from netsre.model.runbooks import Runbook, Trigger, Veto
@@ -54,7 +54,7 @@ def known(paths: Sequence[str | Path]) -> frozenset[str]:
         document
         for file, text in texts.items()
         for document in specs.documents(
-            text, file, {parsing.KIND, gamedays.KIND, maintenance.KIND}, linting.Findings()
+            text, file, {parsing.KIND, gamedays.KIND, maintenance.KIND, scenarios.KIND}, linting.Findings()
         )
         if document.kind == parsing.KIND
     )

@@ -7,7 +7,7 @@ from typing import Final
 from netsre import clock, conventions
 from netsre.alerting import describe
 from netsre.metrics.registry import REGISTRY
-from netsre.model import gamedays, linting, literals, maintenance, specs, values
+from netsre.model import gamedays, linting, literals, maintenance, scenarios, specs, values
 from netsre.model.alerts import AlertState
 from netsre.model.directory import Directory
 from netsre.model.runbooks import Mode, Runbook, Trigger, Verification, Veto
@@ -25,7 +25,7 @@ LONGEST_WITHIN: Final = clock.HOUR
 MOST_SAMPLES: Final = 100
 FOREIGN: Final = "alertmanager"
 """Under `from`: the alert is somebody else's, and comes by Alertmanager's webhook."""
-_BESIDE: Final = frozenset({gamedays.KIND, maintenance.KIND})
+_BESIDE: Final = frozenset({gamedays.KIND, maintenance.KIND, scenarios.KIND})
 """What else may stand in the same files, and is read by others."""
 
 
@@ -45,7 +45,7 @@ def parse(
 ) -> tuple[Runbook, ...]:
     """Read files (name to text) strictly, by name of the runbook; raises `SpecErrors` with all findings.
 
-    Game days and maintenance calendars may stand in the same files.
+    Game days, maintenance calendars and scenarios may stand in the same files.
     """
     findings = linting.Findings()
     documents = [
