@@ -45,7 +45,7 @@ def test(  # noqa: PLR0913 - options of a command
     verbose: bool,
     as_json: bool,
 ) -> None:
-    """Play scenarios of runbooks; exit 1 when one ends otherwise than it must.
+    """Play scenarios of runbooks; exit 1 when one fails.
 
     SCENARIO is a file or a directory of files (kind: Scenario); without any,
     those shipped are played. Offline and in virtual time, by the engine that

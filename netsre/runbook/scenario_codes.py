@@ -23,7 +23,7 @@ CODES: Final = MappingProxyType(
         EVENT: "An event is impossible.",
         POINT: "The point at which something happens is none, or it cannot happen there.",
         LOOK: "What is expected is nothing, or is not in the order of time.",
-        EFFECT: "An effect has no kind, or one that does not exist.",
+        EFFECT: "An effect has no kind, or none is named.",
         PERSON: "A person who says something is nobody who is given.",
         INTERVAL: "The interval between two readings is too long.",
     }
