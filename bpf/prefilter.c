@@ -12,6 +12,7 @@
  */
 #include "source.h"
 #include "prefilter.h"
+#include "waiting.h"
 
 #define ADDRESS_BITS 128
 #define IPV4_BITS 96 /* in front of each IPv4 address; a rule with fewer is about IPv6 */
@@ -210,8 +211,31 @@ ALWAYS_INLINE struct prefilter_rule *first_rule(const struct prefilter_state *st
 	return rule;
 }
 
+/* Says whether it may be asked who waits for this packet. */
+ALWAYS_INLINE int may_ask(void)
+{
+	__u64 tick = bpf_jiffies64();
+	int first = 0;
+	struct prefilter_time *lately = prefilter_times.lookup(&first);
+
+	if (!lately)
+		return 0;
+	if (lately->asked_tick != tick) {
+		lately->asked_tick = tick;
+		lately->asked = 0;
+	}
+	return lately->asked++ < PREFILTER_MOST_ASKED;
+}
+
+/* Counts a packet that a rule drops once more, if a socket of this node waits for it. */
+ALWAYS_INLINE void count_missed(const struct prefilter_rule *rule, struct xdp_md *frame, __u64 bytes)
+{
+	if (rule->action == PREFILTER_DROP && may_ask() && is_waited_for(frame))
+		count_packet(rule, PREFILTER_MISSED, bytes);
+}
+
 /* Asks rules from the longest prefix to the shortest, until one decides. */
-ALWAYS_INLINE int decide(const struct prefilter_state *state, struct source *source, __u64 bytes)
+ALWAYS_INLINE int decide(const struct prefilter_state *state, struct source *source, struct xdp_md *frame, __u64 bytes)
 {
 	struct prefilter_key key = {.bits = ADDRESS_BITS, .source = *source};
 	int is_ipv4 = !source->address[0] && !source->address[1] && source->address[2] == __constant_htonl(0xffff);
@@ -233,8 +257,12 @@ ALWAYS_INLINE int decide(const struct prefilter_state *state, struct source *sou
 			int verdict = verdict_of(rule, source, &now, mode | for_all);
 
 			count_packet(rule, verdict, bytes);
+			if (mode == POLICY_ENFORCE && verdict == PREFILTER_DROPPED) {
+				count_missed(rule, frame, bytes);
+				return XDP_DROP;
+			}
 			if (mode == POLICY_ENFORCE)
-				return verdict == PREFILTER_DROPPED ? XDP_DROP : XDP_PASS;
+				return XDP_PASS;
 		}
 		if (!rule->bits)
 			return XDP_PASS;
@@ -261,5 +289,5 @@ int prefilter_xdp(struct xdp_md *frame)
 	if (reading != READ)
 		return XDP_PASS;
 	state = prefilter_state.lookup(&first);
-	return state ? decide(state, &source, end - data) : XDP_PASS;
+	return state ? decide(state, &source, frame, end - data) : XDP_PASS;
 }

@@ -72,7 +72,8 @@ enum prefilter_verdict {
 	PREFILTER_PASSED = 0,
 	PREFILTER_DROPPED = 1,
 	PREFILTER_AUDITED = 2, /* would be dropped, and is not: the mode is monitor */
-	PREFILTER_VERDICTS = 3,
+	PREFILTER_MISSED = 3,  /* dropped, too, and a socket of this node waits for it */
+	PREFILTER_VERDICTS = 4,
 };
 
 /*
@@ -82,7 +83,12 @@ enum prefilter_verdict {
 struct prefilter_time {
 	__u64 tick;
 	__u64 time_ns;
+	__u64 asked_tick; /* when it was last asked whether somebody waits for what is dropped */
+	__u64 asked;	  /* how often in that tick */
 };
+
+/* So often in a tick, on each CPU: a flood does not pay for it packet by packet. */
+#define PREFILTER_MOST_ASKED 16
 
 /* What is further away than this from the time of the tick is not now. */
 #define PREFILTER_LATELY_NS 1000000000ULL

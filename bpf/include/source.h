@@ -48,27 +48,36 @@ ALWAYS_INLINE enum reading read_ipv6(const struct ipv6hdr *header, const void *e
 	return READ;
 }
 
-/* Reads the source address of an Ethernet frame; a tag that the kernel took out already is not missed. */
-ALWAYS_INLINE enum reading read_source(const void *data, const void *end, struct source *source)
+/* Returns what is behind Ethernet and its tags, and which protocol that is; nothing where the frame is cut. */
+ALWAYS_INLINE const void *skip_tags(const struct ethhdr *ethernet, const void *end, __be16 *protocol)
 {
-	const struct ethhdr *ethernet = data;
 	const void *next = ethernet + 1;
-	__be16 protocol;
 
 	if (next > end)
-		return UNREADABLE;
-	protocol = ethernet->h_proto;
+		return 0;
+	*protocol = ethernet->h_proto;
 #pragma unroll
 	for (int tags = 0; tags < MOST_TAGS; tags++) {
 		const struct vlan_tag *tag = next;
 
-		if (protocol != NETWORK_ORDER(ETH_P_8021Q) && protocol != NETWORK_ORDER(ETH_P_8021AD))
+		if (*protocol != NETWORK_ORDER(ETH_P_8021Q) && *protocol != NETWORK_ORDER(ETH_P_8021AD))
 			break;
 		next = tag + 1;
 		if (next > end)
-			return UNREADABLE;
-		protocol = tag->protocol;
+			return 0;
+		*protocol = tag->protocol;
 	}
+	return next;
+}
+
+/* Reads the source address of an Ethernet frame; a tag that the kernel took out already is not missed. */
+ALWAYS_INLINE enum reading read_source(const void *data, const void *end, struct source *source)
+{
+	__be16 protocol;
+	const void *next = skip_tags(data, end, &protocol);
+
+	if (!next)
+		return UNREADABLE;
 	if (protocol == NETWORK_ORDER(ETH_P_IP))
 		return read_ipv4(next, end, source);
 	if (protocol == NETWORK_ORDER(ETH_P_IPV6))

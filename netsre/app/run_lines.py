@@ -61,7 +61,7 @@ def _lines(run: Mapping[str, object]) -> Iterator[str]:
     for entry in journal if isinstance(journal, list) else ():
         at = clock.rfc3339(clock.parse_rfc3339(str(entry["at"]))).partition("T")[2]
         step = f" {entry['step']} {entry['action']}" if entry["step"] >= 0 else ""
-        yield from _wrapped(f"  {at}  {entry['kind']}{step}: {_said(entry['kind'], entry['data'])}", " " * 4)
+        yield from _wrapped(f"  {at}  {entry['kind']}{step}: {said(entry['kind'], entry['data'])}", " " * 4)
 
 
 def _wrapped(line: str, indent: str) -> Sequence[str]:
@@ -72,7 +72,7 @@ def _wrapped(line: str, indent: str) -> Sequence[str]:
     ) or [shown]
 
 
-def _said(kind: str, data: Mapping[str, object]) -> str:
+def said(kind: str, data: Mapping[str, object]) -> str:
     """Return what a line of the journal says, in words."""
     match kind, data:
         case "gates", {"gates": list(gates), "reason": reason}:

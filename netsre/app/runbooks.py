@@ -8,9 +8,9 @@ from typing import Any, Final
 from netsre import clock
 from netsre.app import resources, service_levels, step_lines
 from netsre.errors import BadInput, Finding, SpecErrors
-from netsre.model import gamedays, linting, literals, maintenance, specs
+from netsre.model import gamedays, linting, literals, maintenance, scenarios, specs
 from netsre.model.directory import ALONE, Directory
-from netsre.model.runbooks import Runbook, Veto
+from netsre.model.runbooks import Runbook, Trigger, Veto
 from netsre.runbook import conditions, parameters, parsing, people_files
 from netsre.runbook.actions.catalogue import ACTIONS
 
@@ -52,7 +52,7 @@ def known(paths: Sequence[str | Path]) -> frozenset[str]:
         document
         for file, text in texts.items()
         for document in specs.documents(
-            text, file, {parsing.KIND, gamedays.KIND, maintenance.KIND}, linting.Findings()
+            text, file, {parsing.KIND, gamedays.KIND, maintenance.KIND, scenarios.KIND}, linting.Findings()
         )
         if document.kind == parsing.KIND
     )
@@ -87,12 +87,17 @@ def page(name: str) -> str | None:
     return resources.runbook_pages().get(name)
 
 
+def _started(trigger: Trigger) -> str:
+    asked = ", ".join(f'{name}="{value}"' for name, value in trigger.match)
+    return f"{trigger.alert}{f'{{{asked}}}' if asked else ''} {trigger.transition.value}"
+
+
 def describe(book: Runbook) -> dict[str, Any]:
     """Return a runbook as JSON; lengths of time are texts such as `15m`."""
     limits, verify = book.limits, book.verify
     return {
         "name": book.name,
-        "on": [f"{trigger.alert} {trigger.transition.value}" for trigger in book.triggers],
+        "on": [_started(trigger) for trigger in book.triggers],
         "when": None if book.when is None else conditions.text(book.when),
         "mode": book.mode,
         "approval": _asked(book),

@@ -326,7 +326,7 @@ def _show(said: "Said") -> None:
     click.echo(f"mode: {words_of(said.state.mode)}")
     click.echo(_filtered(_interfaces(said)))
     rules = _sorted(said)
-    counts = (Column(word, justify="right") for word in ("passed", "dropped", "audited"))
+    counts = (Column(word, justify="right") for word in ("passed", "dropped", "audited", "missed"))
     table = Table(Column("network", overflow="fold"), "action", "in force", *counts, box=None, pad_edge=False)
     for each in rules[:_SHOWN]:
         packets = (str(one.packets) for one in _counted(each).values())

@@ -8,7 +8,7 @@ from urllib.parse import quote, urlencode
 
 import click
 
-from netsre.cli import runbook_words
+from netsre.cli import runbook_scenarios, runbook_words
 
 _RUNBOOKS = click.option(
     "--runbooks", multiple=True, metavar="PATH", help="Runbook files (default: the shipped ones)."
@@ -22,6 +22,7 @@ def runbook() -> None:
 
 
 runbook_words.add(runbook)
+runbook.add_command(runbook_scenarios.test)
 
 
 @runbook.command(name="list")

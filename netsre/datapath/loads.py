@@ -211,6 +211,20 @@ class LoadTotals:
         self._seen[kind.owner] = now
         return kind.owner
 
+    def failing(self) -> list[tuple[LoadKind, bool]]:
+        """Return how each owner has failed, and whether that is how its newest load of all ended.
+
+        Whoever probes what a kernel can do fails on purpose, and goes on to what it can. `~other` is many.
+        """
+        newest: dict[str, int] = {}
+        for kind, amount in self._totals.items():
+            newest[kind.owner] = max(newest.get(kind.owner, 0), amount.last_at_ns)
+        return [
+            (kind, amount.last_at_ns == newest[kind.owner])
+            for kind, amount in self.amounts()
+            if kind.result == "error" and kind.owner != OTHER
+        ]
+
     def amounts(self) -> list[tuple[LoadKind, LoadAmount]]:
         """Return every total, in order."""
         return sorted(self._totals.items(), key=lambda item: item[0])

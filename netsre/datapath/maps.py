@@ -17,6 +17,8 @@ UNNAMED: Final = "~unnamed"
 _ARRAYS: Final = frozenset({2, 6})
 _BATCHED: Final = frozenset({1, 5, 9, 10, 11})
 """Hash tables and the prefix trie: the kernel hands their keys out in batches."""
+_EVICTING: Final = frozenset({9, 10})
+"""LRU hash tables: the newest entry takes the place of one that nobody asked for."""
 _WALKED: Final = frozenset({13, 18, 25})
 """A hash of maps, of sockets, of devices: one key at a time."""
 _PER_CPU: Final = frozenset({5, 6, 10, 21})
@@ -57,6 +59,11 @@ class MapFacts:
         """Whether its entries come and go, and can be counted."""
         return self.capacity is not None and (self.batched or self.kind in _WALKED)
 
+    @property
+    def evicts(self) -> bool:
+        """Whether it makes room by itself, and refuses nothing when it is full."""
+        return self.kind in _EVICTING
+
     def stride(self, cpus: int) -> int:
         """Return the bytes of one value as user space sees it."""
         return (self.value_size + 7) // 8 * 8 * cpus if self.kind in _PER_CPU else self.value_size
@@ -86,6 +93,8 @@ class MapSeries:
     memory_bytes: int
     pressure: float | None
     """Of the fullest one: a sum would hide it behind the empty ones. None where nothing can fill up."""
+    exhaustion: float | None
+    """Of the fullest one that refuses when it is full."""
 
 
 def series(states: Iterable[MapState], most: int = MOST_SERIES) -> list[MapSeries]:
@@ -109,7 +118,7 @@ def _folded(name: str, owner: str, states: list[MapState]) -> MapSeries:
     entries = [_entries(state) for state in states]
     capacities = [state.facts.capacity for state in states]
     pressures = [
-        state.entries / state.facts.max_entries
+        (state.entries / state.facts.max_entries, state.facts.evicts)
         for state in states
         if state.entries is not None and state.facts.countable
     ]
@@ -120,7 +129,8 @@ def _folded(name: str, owner: str, states: list[MapState]) -> MapSeries:
         _sum(entries),
         _sum(capacities),
         _memory(states),
-        max(pressures, default=None),
+        max((pressure for pressure, _ in pressures), default=None),
+        max((pressure for pressure, evicts in pressures if not evicts), default=None),
     )
 
 

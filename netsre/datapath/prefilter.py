@@ -41,7 +41,7 @@ RULE: Final = struct.Struct("<Q16sQIIIIII")
 BUCKET_KEY: Final = struct.Struct("<16sI")
 BUCKET: Final = struct.Struct("<qQ")
 EVENT: Final = struct.Struct("<Q")
-TIME: Final = struct.Struct("<QQ")
+TIME: Final = struct.Struct("<QQQQ")
 FOUND: Final = struct.Struct("<16sI4x56s")
 MOST_LATEST: Final = 1_024
 """Sources whose limit a CPU remembers."""
@@ -68,6 +68,12 @@ class Verdict(IntEnum):
     DROPPED = 1
     AUDITED = 2
     """Would be dropped, and is not: the mode is monitor."""
+    MISSED = 3
+    """Dropped, too, by a rule that drops, and a socket of this node waits for it."""
+
+
+FATES: Final = (Verdict.PASSED, Verdict.DROPPED, Verdict.AUDITED)
+"""What becomes of packets, one of it for each: a missed one is a dropped one."""
 
 
 class Event(IntEnum):

@@ -11,7 +11,7 @@ from netsre.conventions import OTHER
 from netsre.datapath.block import BLOCKED_REASON, Drops
 from netsre.datapath.policy.gains import Counts, Gains
 from netsre.datapath.policy.modes import Mode
-from netsre.datapath.prefilter import Action, Rule, Verdict, Written
+from netsre.datapath.prefilter import FATES, Action, Rule, Verdict, Written
 
 MOST: Final = 1_024
 """Rules kept apart at most, first come, first served; all others are `~other`."""
@@ -23,7 +23,7 @@ _POSSIBLE: Final = MappingProxyType(
     {
         Action.PASS: (Verdict.PASSED,),
         Action.DROP: (Verdict.DROPPED, Verdict.AUDITED),
-        Action.LIMIT: tuple(Verdict),
+        Action.LIMIT: FATES,
     }
 )
 
@@ -82,6 +82,8 @@ class RuleTotals:
     octets: Counter[str] = field(default_factory=Counter)
     """By verdict."""
     drops: Counter[Drop] = field(default_factory=Counter)
+    missed: Counter[str] = field(default_factory=Counter)
+    """By the rule that drops."""
     _gains: Gains[tuple[str, int]] = field(default_factory=Gains)
     """By the counter, too: a rule that was removed and added again has another one."""
     _seen: dict[str, float] = field(default_factory=dict)
@@ -100,7 +102,9 @@ class RuleTotals:
         return name if name in self._seen or len(self._seen) < MOST else OTHER
 
     def _add(self, rule: Rule, name: str, gained: Counts) -> None:
-        for verdict in Verdict:
+        if rule.action is Action.DROP:
+            self.missed[name] += int(gained[2 * Verdict.MISSED])
+        for verdict in FATES:
             packets, octets = map(int, gained[2 * verdict : 2 * verdict + 2])
             word = verdict.name.lower()
             if packets or verdict in _POSSIBLE[rule.action]:
@@ -116,6 +120,8 @@ class RuleTotals:
         if gone:
             for kind in [kind for kind in self.packets if kind.rule in gone]:
                 del self.packets[kind]
+            for name in gone & self.missed.keys():
+                del self.missed[name]
             for drop in [drop for drop in self.drops if drop.rule in gone]:
                 del self.drops[drop]
 

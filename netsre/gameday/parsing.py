@@ -7,7 +7,7 @@ from typing import Final, cast
 
 from netsre import clock
 from netsre.gameday import codes
-from netsre.model import linting, literals, maintenance, specs, values
+from netsre.model import linting, literals, maintenance, scenarios, specs, values
 from netsre.model.gamedays import (
     KIND,
     STAGES,
@@ -22,7 +22,7 @@ from netsre.model.gamedays import (
 FLOOD: Final = "conntrack.flood"
 LONGEST_FAULT: Final = 10 * clock.MINUTE
 PROFILES: Final = ("udp", "tcp")
-_BESIDE: Final = frozenset({"Runbook", maintenance.KIND})
+_BESIDE: Final = frozenset({"Runbook", maintenance.KIND, scenarios.KIND})
 """What else lies in the directories of game days, and is read by others."""
 
 Deadlines = Mapping[Stage, int]

@@ -91,7 +91,10 @@ def put_shares(readings: Readings, table: Table, shares: Shares) -> None:
         )
     for source, seen in shares.sources.items():
         if seen * LEAST_OF_A_HUNDRED >= shares.counted:
-            readings.put(c.CONNTRACK_TOP_SOURCE, (*labels, source), _scaled(seen, shares))
+            entries = _scaled(seen, shares)
+            readings.put(c.CONNTRACK_TOP_SOURCE, (*labels, source), entries)
+            if table.limit:
+                readings.put(c.CONNTRACK_TOP_SOURCE_SHARE, (*labels, source), entries / table.limit)
 
 
 def _scaled(seen: int, shares: Shares) -> int:

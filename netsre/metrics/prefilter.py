@@ -18,6 +18,8 @@ def put_totals(readings: Readings, totals: RuleTotals) -> None:
     """Add what rules have counted, and what was dropped for it."""
     for kind, packets in sorted(totals.packets.items()):
         readings.put(c.PREFILTER_PACKETS, kind, packets)
+    for rule, missed in sorted(totals.missed.items()):
+        readings.put(c.PREFILTER_MISSED, (rule,), missed)
     for verdict, octets in sorted(totals.octets.items()):
         readings.put(c.PREFILTER_BYTES, (verdict,), octets)
     for drop, packets in sorted(totals.drops.items()):

@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 from netsre.clock import Timestamp
 from netsre.model.alert_rules import Comparison
-from netsre.model.alerts import AlertState
+from netsre.model.alerts import Alert, AlertState
 from netsre.model.conditions import Condition
 from netsre.model.documents import Document
 from netsre.model.levels import Origin, Selector
@@ -36,6 +36,13 @@ class Trigger:
 
     alert: str
     transition: AlertState
+    match: Labels = ()
+    """Labels that the alert must have; one name is that of many alerts, such as all burns."""
+
+    def starts(self, alert: Alert) -> bool:
+        """Say whether an alert is meant."""
+        same = dict(alert.labels).get("alertname", "") == self.alert and alert.state is self.transition
+        return same and set(self.match) <= set(alert.labels)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,12 +18,12 @@ from collections.abc import Collection, Mapping
 from typing import Final
 
 from netsre import clock
-from netsre.model import cron, gamedays, linting, literals, specs, values
+from netsre.model import cron, gamedays, linting, literals, scenarios, specs, values
 from netsre.model.maintenance import KIND, Maintenance, Recurring, Span, Window, moment
 from netsre.runbook import codes
 from netsre.slo.calendars import Zones
 
-_BESIDE: Final = frozenset({"Runbook", gamedays.KIND})
+_BESIDE: Final = frozenset({"Runbook", gamedays.KIND, scenarios.KIND})
 LONGEST_RECURRING: Final = clock.DAY
 LONGEST_SPAN: Final = 31 * clock.DAY
 """Who forgets an end must not leave automation away for good."""

@@ -32,6 +32,7 @@ WIDE: Final = "RUN040"
 NEVER_PAGES: Final = "RUN041"
 BOUND: Final = "RUN042"
 ADDRESS: Final = "RUN043"
+MATCH: Final = "RUN050"
 
 SAME_NAME: Final = "PPL001"
 NO_HASH: Final = "PPL002"
@@ -68,6 +69,7 @@ CODES: Final = MappingProxyType(
         NEVER_PAGES: "A silence is meant for pages.",
         BOUND: "A value that is filled in at its turn is none that can be.",
         ADDRESS: "The address of a call is none that can be called.",
+        MATCH: "A trigger asks for a label that no alert has.",
         SAME_NAME: "Two people or groups have one name, or one has a name that netsre gives.",
         NO_HASH: "The hash of a token is none, or somebody else's.",
         MEMBER: "A member of a group is no person.",

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from netsre.model.documents import Document, Json, canonical
-from netsre.model.runbooks import Limits, Runbook, Verification, Veto
+from netsre.model.runbooks import Limits, Runbook, Trigger, Verification, Veto
 from netsre.model.samples import labels
 from netsre.runbook import conditions, manners, parameters, proofs
 
@@ -116,12 +116,17 @@ def _whole(value: Json, key: str) -> int:
     return number
 
 
+def _trigger(trigger: Trigger) -> Json:
+    said = (trigger.alert, trigger.transition.value)
+    return (*said, dict(trigger.match)) if trigger.match else said
+
+
 def _document(runbook: Runbook) -> Document:
     asked = runbook.approval
     words: Document = {} if asked is None else {"by": asked.by, "quorum": asked.quorum, "wait": asked.wait}
     return {
         "name": runbook.name,
-        "on": [[trigger.alert, trigger.transition.value] for trigger in runbook.triggers],
+        "on": [_trigger(trigger) for trigger in runbook.triggers],
         "when": None if runbook.when is None else conditions.text(runbook.when),
         "lock": runbook.lock,
         "limits": limits(runbook.limits),

@@ -7,7 +7,7 @@ from typing import Final
 from netsre import conventions
 from netsre.alerting import describe
 from netsre.metrics.registry import REGISTRY
-from netsre.model import gamedays, linting, literals, maintenance, specs, values
+from netsre.model import gamedays, linting, literals, maintenance, scenarios, specs, values
 from netsre.model.alerts import AlertState
 from netsre.model.directory import Directory
 from netsre.model.runbooks import Mode, Runbook, Trigger, Veto
@@ -22,7 +22,7 @@ ALERT_LABELS: Final = frozenset({"alertname", "severity", "service", "slo", conv
 """Labels that an alert can have: those of every alert, and whatever an SLO or an alert can group by."""
 FOREIGN: Final = "alertmanager"
 """Under `from`: the alert is somebody else's, and comes by Alertmanager's webhook."""
-_BESIDE: Final = frozenset({gamedays.KIND, maintenance.KIND})
+_BESIDE: Final = frozenset({gamedays.KIND, maintenance.KIND, scenarios.KIND})
 """What else may stand in the same files, and is read by others."""
 
 
@@ -42,7 +42,7 @@ def parse(
 ) -> tuple[Runbook, ...]:
     """Read files (name to text) strictly, by name of the runbook; raises `SpecErrors` with all findings.
 
-    Game days and maintenance calendars may stand in the same files.
+    Game days, maintenance calendars and scenarios may stand in the same files.
     """
     findings = linting.Findings()
     documents = [
@@ -108,12 +108,16 @@ class _Reader:
             alert = item.text("alert")
             theirs = item.choice("from", FOREIGN, required=False) is not None
             transition = item.choice("transition", *(state.value for state in AlertState))
+            match = item.mapping("match", required=False)
+            wanted = {} if match is None else match.pairs()
             item.end()
             foreign = foreign or theirs
             if alert is not None:
                 self._check_name(item, alert, theirs=theirs)
             if alert is not None and transition is not None:
-                found.append(Trigger(alert, AlertState(transition)))
+                found.append(Trigger(alert, AlertState(transition), labels(wanted)))
+            if not theirs:
+                _check_labels(item, wanted)
         if not sequence.nodes:
             spec.wrong("on", codes.NO_TRIGGER, "is empty; name an alert and its transition")
         return tuple(found), foreign
@@ -147,6 +151,13 @@ class _Reader:
             hint = literals.nearest(alert, self.known.alerts)
             message = f"{literals.shown(alert)} does not exist{hint}; somebody else's has from: {FOREIGN}"
             item.wrong("alert", codes.UNKNOWN_ALERT, message)
+
+
+def _check_labels(item: values.Mapping, wanted: Collection[str]) -> None:
+    for name in wanted:
+        if name not in ALERT_LABELS:
+            hint = literals.nearest(name, ALERT_LABELS)
+            item.wrong("match", codes.MATCH, f"asks for the label {name!r}, which no alert has{hint}")
 
 
 def _lock(spec: values.Mapping, *, foreign: bool) -> str | None:

@@ -30,6 +30,8 @@ class Runs:
     def __init__(self, connection: Connection) -> None:
         """Work on an open transaction."""
         self._connection = connection
+        self.written: list[tuple[JournalKind, int]] = []
+        """The kind and the step of each line that was written here."""
 
     def find(self, run_id: str) -> Run | None:
         """Return one run."""
@@ -143,6 +145,7 @@ class Runs:
                 run=run_id, seq=seq, at=at, kind=kind.value, step=step, action=action, data=data
             )
         )
+        self.written.append((kind, step))
 
     def last_line(self, run_id: str) -> int:
         """Return the number of the last line of a run's journal; 0 without any."""

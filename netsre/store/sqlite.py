@@ -33,7 +33,7 @@ class SqliteFile:
         if create:
             _make_private(data_dir, path)
         engine = sqlalchemy.create_engine(sqlalchemy.URL.create("sqlite", database=str(path)))
-        self.engine = _prepare(engine, patience)
+        self.engine = prepare(engine, patience)
         self.where = str(path)
         self._identity = _identity(path)
 
@@ -68,7 +68,7 @@ class SqliteFile:
         return f"{text}; check the file, then start netsre again"
 
 
-def _prepare(engine: Engine, patience: int) -> Engine:
+def prepare(engine: Engine, patience: int) -> Engine:
     """Make SQLite durable and strict, and let SQLAlchemy alone begin transactions."""
 
     @event.listens_for(engine, "connect")

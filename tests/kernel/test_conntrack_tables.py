@@ -274,6 +274,8 @@ def test_a_full_table_names_its_sources_and_forgets_them_when_it_is_empty_again(
     assert shown.keys() == {CLIENTS[0], CLIENTS[3]}
     for source, value in shown.items():
         assert value == pytest.approx(exact[source], abs=0.01 * entries)
+    of_limit = watch.by_label(c.CONNTRACK_TOP_SOURCE_SHARE)
+    assert of_limit == {source: value / conntrack.limit() for source, value in shown.items()}
     share = watch.one(c.CONNTRACK_COUNTED)
     assert share is not None
     assert 0 < share < 0.3

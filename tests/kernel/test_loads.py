@@ -93,6 +93,26 @@ def test_every_load_of_another_process_is_counted_once_with_its_errno(sensor: Lo
     assert reasons == by_errno
 
 
+def test_an_owner_fails_until_it_loads_something_well(sensor: LoadSensor) -> None:
+    """Each errno of it is told, and of the newest load alone that it is so now."""
+    owner = _COMMAND.decode()
+    program_loader.run(_COMMAND, "refused:1")
+    assert _failing(sensor, owner) == {("socket_filter", "EACCES"): 1}
+    program_loader.run(_COMMAND, "xdp:1", "cramped:1")
+    assert _failing(sensor, owner) == {("socket_filter", "EACCES"): 0, ("socket_filter", "ENOSPC"): 1}
+    program_loader.run(_COMMAND, "xdp:1")
+
+    assert _failing(sensor, owner) == {("socket_filter", "EACCES"): 0, ("socket_filter", "ENOSPC"): 0}
+
+
+def _failing(sensor: LoadSensor, owner: str) -> dict[tuple[str, str], float]:
+    return {
+        (labels["type"], labels["reason"]): value
+        for labels, value in _read(sensor).numbers[c.BPF_LOADS_FAILING]
+        if labels["owner"] == owner
+    }
+
+
 def test_our_own_loads_are_left_to_who_makes_them(sensor: LoadSensor) -> None:
     """The process that reads loads programs itself, good and bad: none of them is here, a child's is."""
     before = _values(sensor, c.BPF_PROGRAM_LOADS, _own_command())

@@ -69,6 +69,7 @@ def test_every_kind_is_counted_as_far_as_it_can_be() -> None:
         entries = clock.values(c.BPF_MAP_ENTRIES, _OWNER)
         capacity = clock.values(c.BPF_MAP_CAPACITY, _OWNER)
         pressure = clock.values(c.BPF_MAP_PRESSURE, _OWNER)
+        exhaustion = clock.values(c.BPF_MAP_EXHAUSTION, _OWNER)
 
     assert entries == {
         "t_hash": 777,
@@ -93,6 +94,7 @@ def test_every_kind_is_counted_as_far_as_it_can_be() -> None:
     assert pressure == pytest.approx(
         {"t_hash": 0.777, "t_percpu": 0.246, "t_lru": 1000 / 4096, "t_trie": 0.33, "t_empty": 0, "t_full": 1}
     )
+    assert exhaustion == {name: share for name, share in pressure.items() if name != "t_lru"}
 
 
 def test_memory_is_what_procfs_says_of_the_holders_descriptors() -> None:

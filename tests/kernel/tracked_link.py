@@ -24,7 +24,7 @@ table inet netsre {
 """
 
 
-_REMEMBER = 'for each in /proc/sys/net/netfilter/nf_conntrack_*timeout*; do echo 600 >"$each"; done'
+REMEMBER = 'for each in /proc/sys/net/netfilter/nf_conntrack_*timeout*; do echo 600 >"$each"; done'
 """None ends by itself while a test looks at it, however slow the machine is."""
 
 
@@ -100,7 +100,7 @@ def link(name: str) -> Iterator[Link]:
             namespaces.create(each)
         namespaces.connect(End(server, "eth0", here), End(client, "eth0", there))
         namespaces.run(server, ["nft", "-f", "-"], TRACK).check_returncode()
-        namespaces.run(server, ["sh", "-c", _REMEMBER]).check_returncode()
+        namespaces.run(server, ["sh", "-c", REMEMBER]).check_returncode()
         yield Link(server, client)
     finally:
         for each in (server, client):

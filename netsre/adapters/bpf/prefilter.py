@@ -81,6 +81,7 @@ class Counts(NamedTuple):
     passed: Drops
     dropped: Drops
     audited: Drops
+    missed: Drops = NOTHING
 
 
 UNCOUNTED: Final = Counts(NOTHING, NOTHING, NOTHING)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from netsre import conventions
-from netsre.model.alerts import Alert, AlertState
-from netsre.model.runbooks import Runbook, Trigger
+from netsre.model.alerts import Alert
+from netsre.model.runbooks import Runbook
 from netsre.runbook import conditions
 from netsre.store.database import Transaction
 
@@ -51,7 +51,7 @@ def cause(
 
 
 def _starts(runbook: Runbook, alert: Alert) -> bool:
-    return Trigger(dict(alert.labels).get("alertname", ""), AlertState.FIRING) in runbook.triggers
+    return any(trigger.starts(alert) for trigger in runbook.triggers)
 
 
 def _list(alerts: Sequence[Alert]) -> str:

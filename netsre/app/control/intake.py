@@ -21,7 +21,6 @@ from netsre.app.logs import pairs
 from netsre.clock import Clock, Timestamp
 from netsre.errors import EnvironmentUnfit, StoreUnusable
 from netsre.metrics.readings import Readings
-from netsre.model.alerts import Alert
 from netsre.model.incidents import Disposition
 from netsre.model.runbooks import Trigger
 from netsre.store.database import Store, Transaction
@@ -184,13 +183,13 @@ def act_on(
     alerts = {(t.alert.fingerprint, t.alert.fired_at): t.alert for t in transitions}
     transaction.alerts.save_all(list(alerts.values()), firing.values())
     incidents.note(transaction, alerts.values(), now)
-    told = [(t.key, messages.announcement(t)) for t in transitions if _trigger(t.alert) in triggers]
+    told = [
+        (t.key, messages.announcement(t))
+        for t in transitions
+        if any(each.starts(t.alert) for each in triggers)
+    ]
     transaction.outbox.add_all(messages.RUNBOOK, told, now)
     first = [f"{notice.fingerprint}/{notice.starts_at}/{notice.status}" for notice in news[:_AUDITED]]
     details: Document = {"count": len(news), "first": first}
     transaction.audit.append(now, ACTOR, "alerts.received", conventions.OTHER, details)
     return bool(told)
-
-
-def _trigger(alert: Alert) -> Trigger:
-    return Trigger(dict(alert.labels).get("alertname", ""), alert.state)

@@ -158,7 +158,10 @@ def runbook() -> Schema:
             "alert": parts.text("Its name."),
             "transition": parts.choice("Whether it begins or ends.", (state.value for state in AlertState)),
         },
-        {"from": parts.choice("For an alert of somebody else's.", (runbooks.FOREIGN,))},
+        {
+            "from": parts.choice("For an alert of somebody else's.", (runbooks.FOREIGN,)),
+            "match": _labels("Labels that it must have."),
+        },
     )
     step = _step()
     condition = parts.filled_text('A condition about the alert, such as labels.severity == "page".')

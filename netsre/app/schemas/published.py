@@ -8,11 +8,22 @@ from netsre import conventions
 from netsre.alerting import noisy
 from netsre.alerting import parsing as alerts
 from netsre.app import settings
-from netsre.app.schemas import automation, endpoints, levels, maintenance, parts, records, services, set_up
+from netsre.app.schemas import (
+    automation,
+    endpoints,
+    levels,
+    maintenance,
+    parts,
+    records,
+    scenarios,
+    services,
+    set_up,
+)
 from netsre.app.schemas.parts import Schema
 from netsre.datapath import workload_files
 from netsre.model import alert_rules, gamedays
 from netsre.model import maintenance as calendars
+from netsre.model import scenarios as model
 from netsre.runbook import parsing as runbooks
 from netsre.runbook import people_files
 from netsre.slo import parsing as slos
@@ -45,6 +56,7 @@ def schemas() -> Mapping[str, Schema]:
         "alert.json": (alert_rules.KIND, "An alert about a condition.", alerting, levels.alert()),
         "runbook.json": (runbooks.KIND, "What is done about an alert.", plain, automation.runbook()),
         "game-day.json": (gamedays.KIND, "A fault on purpose.", plain, automation.game_day()),
+        "scenario.json": (model.KIND, "What a runbook makes of a world.", plain, scenarios.scenario()),
         "maintenance.json": (calendars.KIND, "When people work.", plain, maintenance.calendar()),
         "noisy-clients.json": (noisy.KIND, "Clients whose tickets wait.", plain, set_up.noisy_clients()),
         "people.json": (people_files.KIND, "Who may decide about runs.", plain, automation.people()),

@@ -42,6 +42,8 @@ class LoadSensor:
             readings.put(c.BPF_VERIFIER_SECONDS, kind, amount.last_ns / 1e9)
             if amount.last_instructions:
                 readings.put(c.BPF_VERIFIER_INSTRUCTIONS, kind, amount.last_instructions)
+        for kind, failing in self._totals.failing():
+            readings.put(c.BPF_LOADS_FAILING, (kind.owner, kind.type, kind.reason), failing)
         overflowed = self._probe.overflowed()
         for kind, count in zip(_WITHOUT_DETAIL, overflowed, strict=True):
             readings.put(c.BPF_PROGRAM_LOADS, kind, count)

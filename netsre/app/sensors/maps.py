@@ -148,3 +148,5 @@ def _put(readings: Readings, one: MapSeries) -> None:
     readings.put(c.BPF_MAP_MEMORY, labels, one.memory_bytes)
     if one.pressure is not None:
         readings.put(c.BPF_MAP_PRESSURE, labels, one.pressure)
+    if one.exhaustion is not None:
+        readings.put(c.BPF_MAP_EXHAUSTION, labels, one.exhaustion)

@@ -5,7 +5,7 @@ from typing import Final
 
 from netsre import clock, conventions
 from netsre.model.alerts import Alert
-from netsre.model.runbooks import Runbook, Trigger
+from netsre.model.runbooks import Runbook
 from netsre.runbook import conditions
 from netsre.runbook.gates.answers import Answer, age_text
 from netsre.runbook.gates.circumstances import Circumstances, KillSwitch
@@ -22,8 +22,8 @@ def about(runbook: Runbook, alert: Alert, target: str | None, here: str) -> Iter
     # One Alertmanager may tell the controllers of many nodes; evidence of another node would mislead.
     ours = node in (None, here)
     said = f"{name or 'no name'} {alert.state}" + ("" if ours else f" on {node}, and this is {here}")
-    trigger = Trigger(name, alert.state)
-    yield Answer(Gate.NOT_MATCHED, trigger in runbook.triggers and ours, said)
+    starts = any(trigger.starts(alert) for trigger in runbook.triggers)
+    yield Answer(Gate.NOT_MATCHED, starts and ours, said)
     holds = runbook.when is None or conditions.holds(runbook.when, alert)
     said = "no condition" if runbook.when is None else conditions.text(runbook.when)
     yield Answer(Gate.CONDITION_FALSE, holds, said)

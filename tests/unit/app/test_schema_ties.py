@@ -114,9 +114,16 @@ def mappings() -> Iterator[tuple[dict[str, Any], Path]]:
     """Yield every place of every whole document where keys stand that a reader knows."""
     for document in both.DOCUMENTS:
         for path in ((), *both.places(document)):
-            chosen = path == LABELS or path[-1:] in CHOSEN
+            chosen = path == LABELS or path[-1:] in CHOSEN or of_people(path)
             if isinstance(inside(document, path), dict) and not chosen:
                 yield document, path
+
+
+def of_people(path: Path) -> bool:
+    """Tell whether keys are what people choose: series, labels, groups, fields of effects and of answers."""
+    chosen = {"series", "groups", "firing", "resolved"}
+    of_effect = path[-2:-1] in (("effects",), ("undone",), ("inForce",))
+    return (path[-1:] and path[-1] in chosen) or "facts" in path or of_effect
 
 
 def strict_parts(schema: object) -> Iterator[dict[str, Any]]:

@@ -23,7 +23,7 @@ from netsre.datapath import workload_files
 from netsre.errors import BadInput, SpecErrors
 from netsre.gameday import parsing as gamedays
 from netsre.model import linting
-from netsre.runbook import calendars, people_files
+from netsre.runbook import calendars, people_files, scenario_files
 from netsre.runbook import parsing as runbooks
 from netsre.runbook.actions.catalogue import ACTIONS
 from netsre.slo import parsing as slos
@@ -127,7 +127,7 @@ kind: Runbook
 metadata: {name: whole}
 spec:
   on:
-    - {alert: Full, transition: firing}
+    - {alert: Full, match: {severity: page}, transition: firing}
     - {alert: NodeDown, transition: firing, from: alertmanager}
   when: 'labels.severity == "page"'
   lock: 'conntrack/{node}'
@@ -300,6 +300,50 @@ spec:
       cidrs: [10.96.0.10/32]
       ports: [53]
       service: true
+---
+apiVersion: netsre.dev/v1
+kind: Scenario
+metadata: {name: all}
+spec:
+  about: Everything that a scenario can have.
+  runbook: whole
+  given:
+    interval: 15s
+    people: [maria, tom]
+    groups: {network: [maria, tom]}
+    series: {'netsre_conntrack_utilization_ratio{table="kernel"}': 0.9, netsre_flows_total: 10/s}
+    facts:
+      table: {entries: 900, limit: 1000, sources: [{source: 10.0.0.9, entries: 900}], states: []}
+      route: {interface: eth0}
+    runs: [{ago: 5m, state: failed, reason: verify_failed, changed: true, target: conntrack/a}]
+  while:
+    - effects: [block, {kind: limit, after: 2000}]
+      series: {netsre_flows_total: gone}
+      facts: {limit: {limit: 2000}}
+  events:
+    - {at: 0s, firing: {alertname: Full, severity: page}}
+    - {at: 10s, resolved: {alertname: Full, severity: page}}
+    - {at: 10s, series: {netsre_flows_total: 0}}
+    - {at: 10s, facts: {route: {interface: eth1}}}
+    - {before: apply 1, node: unreachable}
+    - {after: outcome, kill: controller}
+    - {at: 10s, killSwitch: unreadable}
+    - {at: 11s, approve: maria, answer: recorded}
+    - {at: 11s, deny: maria}
+    - {at: 11s, cancel: maria}
+    - {at: 11s, start: maria}
+    - {at: 11s, pause: maria}
+    - {at: 11s, resume: maria}
+  expect:
+    - at: 0s
+      runs: [{state: executing, reason: accepted}]
+      effects: [block]
+      undone: [{kind: block}]
+      inForce: []
+      samples: [pass, fail]
+      evidence: [conntrack]
+      calls: [approval]
+    - {effects: []}
 """
 
 
@@ -354,22 +398,26 @@ def validator_of(found: Mapping[str, Any]) -> jsonschema.Draft202012Validator:
     return jsonschema.Draft202012Validator(found[published.ANY], registry=registry)
 
 
+READERS: Final[Mapping[str, Callable[[Mapping[str, str]], object]]] = {
+    "Runbook": lambda texts: runbooks.parse(texts, ACTIONS, runbooks.Known(alerts={"Full"}, slos={"room"})),
+    "GameDay": lambda texts: gamedays.parse(
+        texts, schedule.problem, gamedays.Known({"Full"}, {"whole"}, {"room"})
+    ),
+    "Maintenance": lambda texts: calendars.parse(texts, time_zones.find, {"whole"}),
+    "Scenario": lambda texts: scenario_files.parse(texts, {"whole"}),
+    "People": people_files.parse,
+    "NoisyClients": lambda texts: noisy.parse(texts, datetime.date(2026, 12, 1)),
+    "Workloads": workload_files.parse,
+}
+"""What reads a kind; what it may name is there."""
+
+
 def told(document: dict[str, Any], kind: str, scratch: pathlib.Path) -> list[tuple[str, str]]:
-    """Return code and message of all that the reader of such a file finds; what it may name is there."""
+    """Return code and message of all that the reader of such a file finds."""
     texts = {"file.yaml": yaml.safe_dump(document)}
     try:
-        if kind == "Runbook":
-            runbooks.parse(texts, ACTIONS, runbooks.Known(alerts={"Full"}, slos={"room"}))
-        elif kind == "GameDay":
-            gamedays.parse(texts, schedule.problem, gamedays.Known({"Full"}, {"whole"}, {"room"}))
-        elif kind == "Maintenance":
-            calendars.parse(texts, time_zones.find, {"whole"})
-        elif kind == "People":
-            people_files.parse(texts)
-        elif kind == "NoisyClients":
-            noisy.parse(texts, datetime.date(2026, 12, 1))
-        elif kind == "Workloads":
-            workload_files.parse(texts)
+        if kind in READERS:
+            READERS[kind](texts)
         elif kind == "Controller":
             file = scratch / "file.yaml"
             file.write_text(texts[file.name])
@@ -494,7 +542,7 @@ def test_a_schema_is_a_schema(file: str) -> None:
 @pytest.mark.parametrize(
     "file",
     sorted(path for place in ("slos", "runbooks") for path in (CHECKOUT / place).rglob("*.yaml")),
-    ids=lambda path: path.stem,
+    ids=lambda path: path.relative_to(CHECKOUT).as_posix(),
 )
 def test_what_ships_is_valid(file: pathlib.Path, validator: jsonschema.Draft202012Validator) -> None:
     """An editor finds nothing in the files that people copy from."""

@@ -77,3 +77,23 @@ def test_a_failure_that_was_being_written_is_no_failure() -> None:
     assert (failure.log, failure.log_skipped_bytes) == ("a\\x1bb\n", 9)
     assert loads.decode_failure(torn) is None
     assert loads.decode_failure(bytes(loads.FAILURE.size)) is None
+
+
+def test_an_owner_fails_while_its_newest_load_is_a_failed_one() -> None:
+    """What it goes on to load well ends it, and what it loaded well before does not count."""
+    totals = LoadTotals()
+    totals.add([counted("a", 1, at=5), counted("a", 1, ok=False, at=6)], 0.0)
+    failed = LoadKind("a", "xdp", "error", "EPERM")
+    assert totals.failing() == [(failed, True)]
+    totals.add([counted("a", 2, at=7)], 1.0)
+
+    assert totals.failing() == [(failed, False)]
+
+
+def test_of_owners_without_a_name_nobody_says_whose_load_is_the_newest() -> None:
+    """They are many: a good one of one of them says nothing of another's."""
+    totals = LoadTotals()
+    totals.add([counted(f"f{n:03}", 1, ok=False) for n in range(MOST_FAILING + 2)], 0.0)
+
+    assert len(totals.failing()) == MOST_FAILING
+    assert OTHER not in {kind.owner for kind, _ in totals.failing()}

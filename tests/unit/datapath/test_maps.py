@@ -16,7 +16,7 @@ def test_equal_name_and_owner_are_one_series() -> None:
     """What adds up is summed; the pressure is that of the fullest."""
     [one] = series([state(1, entries=9), state(2, entries=1)])
 
-    assert one == MapSeries("m", "o", 2, 10, 20, 3, 0.9)
+    assert one == MapSeries("m", "o", 2, 10, 20, 3, 0.9, 0.9)
 
 
 def test_a_sum_of_which_a_part_is_unknown_is_unknown() -> None:
@@ -33,6 +33,16 @@ def test_an_array_is_full_by_nature_and_under_no_pressure() -> None:
     assert (one.entries, one.capacity, one.pressure) == (10, 10, None)
 
 
+@pytest.mark.parametrize("kind", [9, 10])
+def test_a_table_that_evicts_is_never_exhausted(kind: int) -> None:
+    """A full cache is as it should be; a plain table of the same name still counts."""
+    [cache] = series([state(1, entries=10, kind=kind)])
+    [mixed] = series([state(1, entries=10, kind=kind), state(2, entries=4)])
+
+    assert (cache.pressure, cache.exhaustion) == (1.0, None)
+    assert (mixed.pressure, mixed.exhaustion) == (1.0, 0.4)
+
+
 @pytest.mark.parametrize("kind", [27, 33])
 def test_a_size_in_bytes_is_no_capacity(kind: int) -> None:
     """A ring buffer or an arena has memory, and nothing else that could be told."""
@@ -46,7 +56,7 @@ def test_beyond_the_bound_the_smallest_are_one_series() -> None:
     found = series([state(n, name=f"m{n}", entries=n) for n in range(1, 6)], most=2)
 
     assert [one.name for one in found] == ["m4", "m5", OTHER]
-    assert found[-1] == MapSeries(OTHER, OTHER, 3, 6, 30, 6, 0.3)
+    assert found[-1] == MapSeries(OTHER, OTHER, 3, 6, 30, 6, 0.3, 0.3)
 
 
 @pytest.mark.parametrize(

@@ -53,8 +53,8 @@ int main(void) {
   FIELD(drops, packets); FIELD(drops, bytes); SIZE(drops);
   printf("actions %d %d %d\\n", PREFILTER_PASS, PREFILTER_DROP, PREFILTER_LIMIT);
   printf("words %d %d %d\\n", POLICY_ENFORCE, POLICY_MONITOR, POLICY_OFF);
-  printf("verdicts %d %d %d %d\\n", PREFILTER_PASSED, PREFILTER_DROPPED, PREFILTER_AUDITED,
-    PREFILTER_VERDICTS);
+  printf("verdicts %d %d %d %d %d\\n", PREFILTER_PASSED, PREFILTER_DROPPED, PREFILTER_AUDITED,
+    PREFILTER_MISSED, PREFILTER_VERDICTS);
   printf("events %d %d %d %d %d\\n", PREFILTER_UNREADABLE, PREFILTER_NESTED, PREFILTER_NO_BUCKET,
     PREFILTER_UNCOUNTED, PREFILTER_EVENTS);
   printf("marks %d %u %u\\n", PREFILTER_MARKS, PREFILTER_MARK_SHIFT,
@@ -102,7 +102,7 @@ drops.bytes 8 8
 drops {DROPS.size}
 actions {Action.PASS} {Action.DROP} {Action.LIMIT}
 words {" ".join(str(tuple(Mode).index(each)) for each in (Mode.ENFORCE, Mode.MONITOR, Mode.OFF))}
-verdicts {Verdict.PASSED} {Verdict.DROPPED} {Verdict.AUDITED} {len(Verdict)}
+verdicts {Verdict.PASSED} {Verdict.DROPPED} {Verdict.AUDITED} {Verdict.MISSED} {len(Verdict)}
 events {Event.UNREADABLE} {Event.NESTED} {Event.NO_BUCKET} {Event.UNCOUNTED} {len(Event)}
 marks {prefilter.MARKS} 22 {0x9E3779B1 >> 22}
 most {prefilter.MOST_BURST} {prefilter.MOST_NESTED}

@@ -32,7 +32,7 @@ def rule(
     """Return a rule that has counted packets of a hundred bytes."""
     limit = Limit(1, 1) if action is Action.LIMIT else None
     written = Written(Rule(ipaddress.ip_network(text), action, limit), 1, counter)
-    counts = (passed, 100 * passed, dropped, 100 * dropped, audited, 100 * audited)
+    counts = (passed, 100 * passed, dropped, 100 * dropped, audited, 100 * audited, 0, 0)
     return Counted(text, written, counts)
 
 
@@ -48,6 +48,21 @@ def test_what_was_counted_before_the_first_look_counts_nowhere_and_is_there_at_n
     assert totals.drops == {Drop("blocked_source", "10.0.0.0/8"): 3}
     assert totals.packets[Kind("10.0.0.0/8", "drop", "audited")] == 2
     assert totals.octets == {"passed": 0, "dropped": 300, "audited": 200}
+
+
+def test_what_somebody_waited_for_is_told_by_rule_and_counted_once() -> None:
+    """It is dropped like the rest; a rule that limits drops of connections on purpose."""
+    totals = RuleTotals()
+    totals.take(7, [rule("10.0.0.0/8"), rule("11.0.0.0/8", 0, Action.LIMIT, 1)], 0.0)
+    dropped = rule("10.0.0.0/8", 5)
+    missed = dropped._replace(counts=(*dropped.counts[:-2], 2, 200))
+    totals.take(7, [missed, rule("11.0.0.0/8", 9, Action.LIMIT, 1)], 1.0)
+
+    assert totals.missed == {"10.0.0.0/8": 2}
+    assert totals.packets[Kind("10.0.0.0/8", "drop", "dropped")] == 5
+    assert {kind.verdict for kind in totals.packets} == {"passed", "dropped", "audited"}
+    totals.take(7, [], 1.0 + KEPT_SECONDS + 1)
+    assert totals.missed == {}
 
 
 def test_a_rule_that_becomes_another_one_counts_under_what_it_is_now() -> None:
@@ -129,12 +144,12 @@ def test_a_list_may_have_remarks_and_is_refused_by_the_line() -> None:
 
 
 def test_counts_are_sums_over_cpus_by_counter_and_verdict() -> None:
-    """Two counters of three verdicts on two CPUs, each number another one."""
-    words = list(range(1, 25))
+    """Two counters of four verdicts on two CPUs, each number another one."""
+    words = list(range(1, 33))
     expected = [
         tuple(
-            words[(at * 3 + verdict) * 4 + f] + words[(at * 3 + verdict) * 4 + 2 + f]
-            for verdict in range(3)
+            words[(at * 4 + verdict) * 4 + f] + words[(at * 4 + verdict) * 4 + 2 + f]
+            for verdict in range(4)
             for f in (0, 1)
         )
         for at in range(2)

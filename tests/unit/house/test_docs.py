@@ -20,7 +20,7 @@ from netsre.model.balance import codes as balance_codes
 from netsre.model.holds import Bounds
 from netsre.model.policies import codes as policy_codes
 from netsre.runbook import codes as runbook_codes
-from netsre.runbook import people_files
+from netsre.runbook import people_files, scenario_codes
 from netsre.runbook.actions.catalogue import ACTIONS
 from netsre.runbook.gates.names import Gate
 from netsre.slo import codes as slo_codes
@@ -76,6 +76,7 @@ def test_the_documentation_lists_every_code_with_its_meaning() -> None:
         **slo_codes.CODES,
         **alert_codes.CODES,
         **runbook_codes.CODES,
+        **scenario_codes.CODES,
         **gameday_codes.CODES,
         **workload_codes.CODES,
         **policy_codes.CODES,
@@ -94,6 +95,7 @@ def test_every_file_that_is_shown_can_be_used(
         "kind: SLO": ("slo", "validate"),
         "kind: Runbook": ("runbook", "lint"),
         "kind: Maintenance": ("runbook", "lint"),
+        "kind: Scenario": ("runbook", "test"),
         "kind: NetworkPolicy": ("policy", "lint"),
         "kind: CiliumNetworkPolicy": ("policy", "lint"),
     }

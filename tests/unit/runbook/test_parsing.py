@@ -5,7 +5,8 @@ import dataclasses
 import pytest
 
 from netsre import clock
-from netsre.app import resources, runbooks
+from netsre.alerting import describe
+from netsre.app import resources, runbooks, service_levels
 from netsre.errors import SpecErrors
 from netsre.model import linting
 from netsre.model.alerts import AlertState
@@ -13,7 +14,8 @@ from netsre.model.conditions import Still
 from netsre.model.directory import Directory, Person
 from netsre.model.documents import Document
 from netsre.model.runbooks import Approval, Limits, Runbook, Step, Trigger, Verification, Veto
-from netsre.runbook import bounds, codes, definition, parsing
+from netsre.model.samples import labels
+from netsre.runbook import bounds, codes, conditions, definition, parsing
 from netsre.runbook.actions.catalogue import ACTIONS
 from tests.unit.runbook import given
 
@@ -415,11 +417,48 @@ def test_the_shipped_runbooks_are_right_and_have_a_page() -> None:
     assert shipped == given.BOOK, "the engine's tests are about the runbook that ships"
 
 
+def test_every_shipped_alert_starts_the_runbook_that_it_leads_to() -> None:
+    """Or the page would tell of a run that never was."""
+    books = {book.name: book for book in runbooks.read(())}
+    found = service_levels.load()
+    alerts = [(rule.name, {"alertname": rule.name}, rule.runbook) for rule in found.alerts]
+    levels = [
+        (describe.ALERT_NAME, {"alertname": describe.ALERT_NAME, "slo": slo.name}, slo.runbook)
+        for slo in found.slos
+        if slo.runbook
+    ]
+
+    assert len(levels) > 5 < len(alerts)
+    for name, pairs, book in (*alerts, *levels):
+        about = books[book or ""]
+        fired = dataclasses.replace(given.ALERT, labels=labels(pairs | {"severity": "page"}))
+        assert any(trigger.starts(fired) for trigger in about.triggers), f"{name}: {about.name}"
+        assert about.when is None or conditions.holds(about.when, fired), f"{pairs}: {about.name}"
+
+
 def test_codes_are_unique_and_explained() -> None:
     """A code is stable, short, and has its sentence."""
     constants = {value for name, value in vars(codes).items() if name.isupper() and name != "CODES"}
 
     assert constants == set(codes.CODES)
+
+
+def test_a_trigger_may_ask_for_labels() -> None:
+    """One name is that of every burn; whoever means one service level says so."""
+    burns = "{alert: ErrorBudgetBurn, match: {slo: drops, severity: page}, transition"
+    (trigger,) = read(GOOD.replace("{alert: ErrorBudgetBurn, transition", burns)).triggers
+    fired = dataclasses.replace(
+        given.ALERT, labels=labels({"alertname": "ErrorBudgetBurn", "slo": "drops", "severity": "page"})
+    )
+    ticket = dataclasses.replace(fired, labels=labels(dict(fired.labels) | {"severity": "ticket"}))
+
+    assert trigger.match == (("severity", "page"), ("slo", "drops"))
+    assert (trigger.starts(fired), trigger.starts(ticket)) == (True, False)
+    assert not trigger.starts(dataclasses.replace(fired, state=AlertState.RESOLVED))
+    (finding,) = findings(GOOD.replace("{alert: ErrorBudgetBurn, transition", burns.replace("slo", "slos")))
+    assert finding.endswith(
+        "RUN050 spec.on[0].match asks for the label 'slos', which no alert has; did you mean 'slo'?"
+    )
 
 
 FOREIGN = GOOD.replace(

@@ -94,6 +94,8 @@ def test_the_shipped_files_read_as_designed() -> None:
         ("flow-success", Fraction(999, 1000), 30 * clock.DAY, ("node",)),
         ("policy-compile", Fraction(99, 100), 30 * clock.DAY, ("node",)),
         ("policy-correctness", Fraction(9999, 10_000), 30 * clock.DAY, ("node",)),
+        ("policy-headroom", Fraction(99, 100), 30 * clock.DAY, ("node",)),
+        ("prefilter-drops", Fraction(999, 1000), 30 * clock.DAY, ("node",)),
         ("probes-up", Fraction(999, 1000), 30 * clock.DAY, ("node",)),
         ("udp-answered", Fraction(99, 100), 30 * clock.DAY, ("node",)),
     ]

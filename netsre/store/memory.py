@@ -1,0 +1,50 @@
+"""A database that is nowhere but in the memory of this process, and as it was before within a millisecond."""
+
+import sqlite3
+from typing import Final
+
+import sqlalchemy
+from sqlalchemy.pool import StaticPool
+
+from netsre.store import sqlite
+from netsre.store.database import Store
+from netsre.store.migrations import Migrations
+
+WHERE: Final = "in memory"
+
+
+class MemoryDatabase:
+    """One connection, for one thread: what is written is read at once, and no disk is waited for.
+
+    Its statements stay compiled over every `restore`, which is what makes it worth while.
+    """
+
+    where = WHERE
+
+    def __init__(self) -> None:
+        """Open an empty one, without a schema."""
+        self._connection = sqlite3.connect(":memory:", check_same_thread=False)
+        made = sqlalchemy.create_engine(
+            "sqlite://", creator=lambda: self._connection, poolclass=StaticPool, query_cache_size=2_000
+        )
+        self.engine = sqlite.prepare(made, patience=0)
+        self._kept = b""
+
+    def upgrade(self, migrations: Migrations) -> None:
+        """Make this version's schema."""
+        Store(self, migrations).upgrade()
+
+    def keep(self) -> None:
+        """Remember everything as it is now."""
+        self._kept = self._connection.serialize()
+
+    def restore(self) -> None:
+        """Have everything as it was when it was kept."""
+        self._connection.deserialize(self._kept)
+
+    def refuse_another(self) -> None:
+        """Nobody can take it away."""
+
+    def advice(self, cause: BaseException) -> str:
+        """Return what is wrong: nothing that a person could mend."""
+        return str(cause).splitlines()[0] if str(cause) else type(cause).__name__
