@@ -20,6 +20,27 @@ REOPENS: Final = 5 * clock.MINUTE
 _SHORTEST_NAME: Final = 4
 
 
+_member, _alert, _run = schema.incident_alert, schema.alert, schema.run
+_OF_FIRING: Final = (
+    select(_member.c.incident)
+    .join_from(
+        _alert,
+        _member,
+        and_(_member.c.fingerprint == _alert.c.fingerprint, _member.c.fired_at == _alert.c.fired_at),
+    )
+    .where(_alert.c.state == FIRING)
+    .distinct()
+)
+_OF_RUNS: Final = (
+    select(_member.c.incident)
+    .join_from(
+        _run, _member, and_(_member.c.fingerprint == _run.c.alert, _member.c.fired_at == _run.c.fired_at)
+    )
+    .where(_run.c.state.in_(GOING_ON))
+    .distinct()
+)
+
+
 class Incidents:
     """Incidents, and the alerts that belong to each, inside a transaction of the caller."""
 
@@ -172,20 +193,13 @@ class Incidents:
         return {row.id for row in self._connection.execute(query)}
 
     def _of_firing(self) -> list[str]:
-        member, alert = schema.incident_alert, schema.alert
-        ours = and_(member.c.fingerprint == alert.c.fingerprint, member.c.fired_at == alert.c.fired_at)
-        return self._named(
-            select(member.c.incident).join_from(alert, member, ours).where(alert.c.state == FIRING)
-        )
+        return self._named(_OF_FIRING)
 
     def _of_runs(self) -> list[str]:
-        member, run = schema.incident_alert, schema.run
-        ours = and_(member.c.fingerprint == run.c.alert, member.c.fired_at == run.c.fired_at)
-        going_on = run.c.state.in_(GOING_ON)
-        return self._named(select(member.c.incident).join_from(run, member, ours).where(going_on))
+        return self._named(_OF_RUNS)
 
     def _named(self, query: Select[tuple[str]]) -> list[str]:
-        return [row.incident for row in self._connection.execute(query.distinct())]
+        return [row.incident for row in self._connection.execute(query)]
 
 
 def _name(node: str, at: Timestamp, day: str, taken: Collection[str]) -> str:

@@ -5,7 +5,20 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from sqlalchemy import Connection, Row, Select, Text, and_, func, insert, or_, select, type_coerce, update
+from sqlalchemy import (
+    Connection,
+    Row,
+    Select,
+    Text,
+    and_,
+    bindparam,
+    func,
+    insert,
+    or_,
+    select,
+    type_coerce,
+    update,
+)
 
 from netsre.clock import DAY, Timestamp
 from netsre.model.alerts import Alert
@@ -24,6 +37,18 @@ _LINE: Final = [
 ]
 
 
+# Made once: to put one together takes longer than SQLite takes to answer it.
+_FIND: Final = select(schema.run).where(schema.run.c.id == bindparam("name"))
+_UNENDED: Final = select(schema.run).where(schema.run.c.state.in_(GOING_ON))
+_WRITE: Final = insert(schema.journal)
+_LAST: Final = select(func.max(schema.journal.c.seq)).where(schema.journal.c.run == bindparam("name"))
+_JOURNAL: Final = (
+    select(*_LINE)
+    .where(schema.journal.c.run.in_(bindparam("names", expanding=True)))
+    .order_by(schema.journal.c.run, schema.journal.c.seq)
+)
+
+
 class Runs:
     """Keeps runs and journal inside a transaction of the caller."""
 
@@ -35,7 +60,7 @@ class Runs:
 
     def find(self, run_id: str) -> Run | None:
         """Return one run."""
-        row = self._connection.execute(select(schema.run).where(schema.run.c.id == run_id)).first()
+        row = self._connection.execute(_FIND, {"name": run_id}).first()
         return None if row is None else _run(row)
 
     def add(self, run: Run) -> None:
@@ -65,8 +90,7 @@ class Runs:
 
     def unended(self) -> list[Run]:
         """Return the runs that are not over, oldest first."""
-        table = schema.run
-        return self._oldest_first(select(table).where(table.c.state.in_(GOING_ON)))
+        return self._oldest_first(_UNENDED)
 
     def since(self, start: Timestamp) -> list[Run]:
         """Return what limits are counted from: runs begun since a time, and all that are not over."""
@@ -138,20 +162,17 @@ class Runs:
         self, run_id: str, at: Timestamp, kind: JournalKind, step: int, action: str, data: Document
     ) -> None:
         """Append one line to a run's journal."""
-        table = schema.journal
         seq = self.last_line(run_id) + 1
-        self._connection.execute(
-            insert(table).values(
-                run=run_id, seq=seq, at=at, kind=kind.value, step=step, action=action, data=data
-            )
-        )
+        line = {
+            "run": run_id, "seq": seq, "at": at, "kind": kind.value, "step": step, "action": action,
+            "data": data,
+        }  # fmt: skip
+        self._connection.execute(_WRITE, [line])
         self.written.append((kind, step))
 
     def last_line(self, run_id: str) -> int:
         """Return the number of the last line of a run's journal; 0 without any."""
-        table = schema.journal
-        query = select(func.max(table.c.seq)).where(table.c.run == run_id)
-        return self._connection.execute(query).scalar_one() or 0
+        return self._connection.execute(_LAST, {"name": run_id}).scalar_one() or 0
 
     def journal(self, run_ids: Sequence[str]) -> Mapping[str, tuple[JournalEntry, ...]]:
         """Return the journals of some runs, each in order, without lines that cannot be read."""
@@ -176,9 +197,7 @@ class Runs:
                 self._connection.execute(this.values(kind=JournalKind.NOTE.value, data=data))
 
     def _lines(self, run_ids: Sequence[str]) -> list[Row[tuple[object, ...]]]:
-        table = schema.journal
-        query = select(*_LINE).where(table.c.run.in_(run_ids)).order_by(table.c.run, table.c.seq)
-        return list(self._connection.execute(query))
+        return list(self._connection.execute(_JOURNAL, {"names": list(run_ids)}))
 
     def counts(self) -> Mapping[tuple[str, RunState, str], int]:
         """Return how many runs there were, ever, by runbook, state and reason."""
