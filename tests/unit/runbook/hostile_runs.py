@@ -1,6 +1,7 @@
 """A node, a clock, people and a reaper that do their worst to one run, and a judge who trusts none of it.
 
-A runbook is made by chance: loops, tries, conditions, proofs; so is what happens to it. The judge looks at what the node was asked for, and at the lines that stood in the journal by then.
+A runbook is made by chance: loops, tries, conditions, proofs; so is what happens to it. The judge looks at
+what the node was asked for, and at the lines that stood in the journal by then.
 """
 
 import dataclasses
