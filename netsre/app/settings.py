@@ -16,7 +16,8 @@ from typing import Final
 
 from netsre import clock, conventions
 from netsre.adapters.endpoints import Endpoint
-from netsre.app import automation_bounds, prometheus_options, resources
+from netsre.app import automation_bounds, prometheus_options, resources, slack_settings
+from netsre.app.slack_settings import SlackSettings
 from netsre.errors import BadInput
 from netsre.model import linting, literals, specs
 from netsre.model.holds import USUAL, Bounds
@@ -95,6 +96,8 @@ class Settings:
     parent_pid: int | None
     bounds: Bounds = USUAL
     """What all runbooks share."""
+    slack: SlackSettings | None = None
+    """Where incidents are told in Slack; None: nowhere."""
 
 
 def settings(options: Options, defaults: Options = Options()) -> Settings:
@@ -102,7 +105,7 @@ def settings(options: Options, defaults: Options = Options()) -> Settings:
 
     `defaults` are what is usual for whoever asks, where it is not what is usual for a controller.
     """
-    written, bounds = _file(options.config)
+    written, bounds, slack = _file(options.config)
 
     def first(option: str | None, variable: str, key: str, default: str) -> str:
         return option or os.environ.get(variable) or written.get(key) or default
@@ -136,6 +139,7 @@ def settings(options: Options, defaults: Options = Options()) -> Settings:
         external_url=_url("--external-url", url),
         parent_pid=options.parent_pid,
         bounds=bounds,
+        slack=slack,
     )
 
 
@@ -258,12 +262,12 @@ def _one(text: str | None) -> tuple[str, ...]:
     return (text,) if text else ()
 
 
-def _file(path: str | None) -> tuple[dict[str, str], Bounds]:
-    """Return what a file says: the texts by key, and the bounds of automation."""
+def _file(path: str | None) -> tuple[dict[str, str], Bounds, SlackSettings | None]:
+    """Return what a file says: the texts by key, the bounds of automation, and how Slack is reached."""
     if path is None:
-        return {}, USUAL
+        return {}, USUAL, None
     findings = linting.Findings()
-    found, bounds = dict[str, str](), USUAL
+    found, bounds, slack = dict[str, str](), USUAL, None
     for file, text in resources.texts([Path(path)], ".yaml").items():
         for document in specs.documents(text, file, {KIND}, findings):
             document.metadata.end()
@@ -289,6 +293,7 @@ def _file(path: str | None) -> tuple[dict[str, str], Bounds]:
                 if value is not None:
                     found[key] = value
             bounds = automation_bounds.read(document.spec)
+            slack = slack_settings.read(document.spec)
             document.spec.end()
     findings.raise_if_any()
-    return found, bounds
+    return found, bounds, slack
