@@ -87,7 +87,9 @@ def read(spec: values.Mapping) -> SlackSettings | None:
         part.wrong("channel", NO_CHANNEL, f"{literals.shown(channel)} is no channel id; {advice}")
     if api_url is not None and not _may_have_a_token(api_url):
         advice = "write an https address, or leave it out for Slack itself"
-        part.wrong("apiUrl", NO_API, f"{literals.shown(api_url)} is none that a token may be sent to; {advice}")
+        part.wrong(
+            "apiUrl", NO_API, f"{literals.shown(api_url)} is none that a token may be sent to; {advice}"
+        )
     if channel is None or token_file is None:
         return None
     return SlackSettings(
@@ -96,7 +98,7 @@ def read(spec: values.Mapping) -> SlackSettings | None:
 
 
 def load(settings: SlackSettings | None) -> Slack | None:
-    """Read the secrets; raises `EnvironmentUnfit` for a file that cannot be read, `BadInput` for no secret."""
+    """Read the secrets; raises `EnvironmentUnfit` for a file that cannot be read, `BadInput` for none."""
     if settings is None:
         return None
     return Slack(

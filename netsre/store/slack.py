@@ -1,4 +1,4 @@
-"""What is told of incidents in Slack: each message is noted before it is sent, and known by its name after it."""
+"""What is told of incidents in Slack: each message is noted before it is sent, and then known by its name."""
 
 import secrets
 from collections.abc import Iterable
@@ -45,8 +45,13 @@ class SlackMessages:
         """Note messages that are to be sent; one that is noted already stays as it is."""
         rows = [
             {
-                **{"incident": incident, "key": key, "token": secrets.token_hex(16), "channel": "", "ts": ""},
-                **{"digest": "", "tried_at": None, "noted_at": now, "done_at": None},
+                "incident": incident,
+                "key": key,
+                "token": secrets.token_hex(16),
+                "channel": "",
+                "ts": "",
+                "digest": "",
+                "noted_at": now,
             }
             for key in keys
         ]

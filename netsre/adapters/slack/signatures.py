@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-from slack_sdk.signature import SignatureVerifier
+from slack_sdk.signature import Clock, SignatureVerifier
 
 _WHOLE: Final = re.compile(r"[0-9]{1,15}")
 _HEX: Final = re.compile(r"v0=[0-9a-f]{64}")
@@ -28,7 +28,7 @@ def genuine(secret: str, timestamp: str, signature: str, body: bytes, now: int) 
         return False
 
 
-class _Now:
+class _Now(Clock):
     """The time as the library asks for it."""
 
     def __init__(self, seconds: int) -> None:

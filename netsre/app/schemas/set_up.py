@@ -75,7 +75,10 @@ def _slack() -> Schema:
     )
     return parts.mapping(
         "Where incidents are told in Slack.",
-        {"channel": channel, "tokenFile": parts.text("The file of the bot's token, which begins with xoxb-.")},
+        {
+            "channel": channel,
+            "tokenFile": parts.text("The file of the bot's token, which begins with xoxb-."),
+        },
         {
             "mode": parts.choice("How clicks come in; http by default.", slack_settings.Mode),
             "signingSecretFile": parts.text("The file of the signing secret, for http."),
