@@ -17,7 +17,7 @@ from netsre.adapters.alertmanager import Alertmanager, Bounds
 from netsre.adapters.control.node import AgentNode, NoNode
 from netsre.alerting.describe import Links
 from netsre.alerting.notify import Pace
-from netsre.app import tokens
+from netsre.app import slack_settings, tokens
 from netsre.app.control import api
 from netsre.app.control.automation import Automation, RunbookChannel
 from netsre.app.control.dispatch import BATCH, Dispatcher, LogChannel
@@ -27,6 +27,7 @@ from netsre.app.control.intake import Intake
 from netsre.app.control.leading import Office, Term, nobody
 from netsre.app.control.pager import Pager, Telling
 from netsre.app.control.reading import Clients, Turns, begin
+from netsre.app.control.slack.part import SlackPart
 from netsre.app.control.snapshot import Board, Sight
 from netsre.app.control.switch import SwitchWatch
 from netsre.app.control.tick import Loop
@@ -70,6 +71,8 @@ class House:
     clients: Sequence[Alertmanager]
     recorded: Clients | None
     """Of a Prometheus, where one is read."""
+    slack: slack_settings.Slack | None
+    """With its secrets, where incidents are told there."""
     store: Store
     """Of no term."""
     intake: Intake
@@ -103,6 +106,7 @@ class Shift:
         self._worker = self._make_worker()
         self._drills = DrillPart(house.settings, self._world, house.loaded.gamedays, self._board, self._leads)
         self._pager = self._make_pager()
+        self._slack = self._make_slack()
         self.wake = self._worker.wake
         self.application = self._application()
 
@@ -116,6 +120,8 @@ class Shift:
             turns = None if self._term is None else self._turns()
             stack.enter_context(thread_of(self._pager))
             stack.enter_context(thread_of(self._worker))
+            if self._slack is not None:
+                stack.enter_context(thread_of(self._slack))
             if turns is not None:
                 stack.enter_context(thread_of(self._drills))
                 stack.enter_context(thread_of(turns))
@@ -150,6 +156,12 @@ class Shift:
         telling = Telling(world.store, world.clock, pace, world.links, house.intake.offer, self._leads)
         return Pager(house.clients, telling)
 
+    def _make_slack(self) -> SlackPart | None:
+        found = self._house.slack
+        if found is None:
+            return None
+        return SlackPart(found, self._world, self._leads, self._worker.wake)
+
     def _application(self) -> api.Asgi:
         house, settings = self._house, self._house.settings
         token = tokens.read(settings.data_dir, tokens.WEBHOOK)
@@ -170,6 +182,7 @@ class Shift:
             office=house.office,
             stands_by=self._term is None,
             wake=self._worker.wake,
+            slack=self._slack,
         )
         return api.create(served)
 

@@ -17,6 +17,10 @@ ASK: Final = "ask/"
 APPROVE: Final = "netsre.approve"
 DENY: Final = "netsre.deny"
 OPINIONS: Final = {APPROVE: Opinion.APPROVE, DENY: Opinion.DENY}
+_WITHOUT_A_WORD: Final = {
+    Verdict.UNOPPOSED: "✅ *Nobody denied it* in time, and it acts",
+    Verdict.EXPIRED: "⌛ *Expired*: nobody decided in time, and it changes nothing",
+}
 _DIGITS: Final = 12
 _MOST_WORDS: Final = 20
 
@@ -80,22 +84,17 @@ def _stamp(run: Run, journal: Story, request: Request, now: Timestamp) -> str | 
     """Return what a question came to; None while it waits."""
     decided = approval.decide(request, journal.words, now)
     by = blocks.escape(" and ".join(decided.by), 500)
-    why = f"{run.state.value.replace('_', ' ')} ({blocks.escape(run.reason, 100)})"
-    match decided.verdict:
-        case Verdict.DENIED:
-            return f"⛔ *Denied* by {by}"
-        case Verdict.APPROVED:
-            return f"✅ *Approved* by {by}"
-        case _ if journal.cancelled is not None:
-            return f"⛔ *Cancelled* by {blocks.escape(journal.cancelled.person, 100)}"
-        case _ if run.ended and run.reason != Verdict.EXPIRED.value:
-            return f"It is over: {why}"
-        case Verdict.UNOPPOSED:
-            return "✅ *Nobody denied it* in time, and it acts"
-        case Verdict.EXPIRED:
-            return "⌛ *Expired*: nobody decided in time, and it changes nothing"
-        case Verdict.WAITING:
-            return None if run.waits else "It is behind this question"
+    if decided.verdict is Verdict.DENIED:
+        return f"⛔ *Denied* by {by}"
+    if decided.verdict is Verdict.APPROVED:
+        return f"✅ *Approved* by {by}"
+    if journal.cancelled is not None:
+        return f"⛔ *Cancelled* by {blocks.escape(journal.cancelled.person, 100)}"
+    if run.ended and run.reason != Verdict.EXPIRED.value:
+        return f"It is over: {run.state.value.replace('_', ' ')} ({blocks.escape(run.reason, 100)})"
+    if decided.verdict is Verdict.WAITING:
+        return None if run.waits else "It is behind this question"
+    return _WITHOUT_A_WORD[decided.verdict]
 
 
 def _words(journal: Story, plan: str) -> list[str]:

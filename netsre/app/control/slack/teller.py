@@ -109,18 +109,22 @@ class Teller:
         self.last_success: Timestamp | None = None
         self.results: Counter[Result] = Counter()
 
-    def round(self) -> None:
-        """Say the most urgent of what is to be said; raises `StoreUnusable` where the database is away."""
+    def round(self) -> bool:
+        """Say the most urgent of what is to be said; tell whether more of it can be said at once.
+
+        Raises `StoreUnusable` where the database is away.
+        """
         if not self._leads():
-            return
+            return False
         jobs = sorted(self._jobs(), key=lambda job: (job.urgency, job.row.noted_at, job.row.key))
         self.waiting = len(jobs)
         for job in jobs[:MOST_SENT]:
             if self.held() or not self._leads():
-                return
+                return False
             self._send(job)
             if self._pace.wait():
-                return
+                return False
+        return len(jobs) > MOST_SENT
 
     def held(self) -> bool:
         """Tell whether Slack is to be left alone for now."""
