@@ -199,7 +199,8 @@ def _refusal(error: SlackApiError) -> Answer:
         wait = _wait(headers)
         return Answer(Result.LIMITED, f"Slack asks us to wait {wait // 1000} s", wait=wait)
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR or word in _IN_DOUBT:
-        return Answer(Result.IN_DOUBT, f"Slack answered {status} {_line(word)}".strip())
+        said = word if _WORD.fullmatch(word) else ""
+        return Answer(Result.IN_DOUBT, f"Slack answered {status} {said}".strip())
     if _WORD.fullmatch(word) is None:
         return Answer(Result.IN_DOUBT, f"answered {status}, and not as Slack does")
     details = "; ".join(map(str, data.get("errors", ()))) if isinstance(data.get("errors"), list) else ""

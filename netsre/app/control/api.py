@@ -117,12 +117,14 @@ def create(served: Served) -> Asgi:
     app.include_router(postmortem_api.router(served.store, served.board, served.clock))
     app.include_router(console.router)
 
-    @app.exception_handler(StoreUnusable)
-    def unusable(_request: Request, error: StoreUnusable) -> JSONResponse:
-        return JSONResponse({"detail": str(error)}, HTTPStatus.SERVICE_UNAVAILABLE)
-
+    app.add_exception_handler(StoreUnusable, not_kept)
     app.add_exception_handler(RequestValidationError, access.not_understood)
     return Guard(StandBy(app, served.office) if served.stands_by else app, served.hosts)
+
+
+def not_kept(_request: Request, error: Exception) -> JSONResponse:
+    """Answer a request for which the database was needed and did not answer."""
+    return JSONResponse({"detail": str(error)}, HTTPStatus.SERVICE_UNAVAILABLE)
 
 
 def allowed_hosts(listen: str, external_url: str) -> frozenset[str]:

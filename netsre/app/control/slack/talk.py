@@ -77,7 +77,7 @@ def may_be_taken(facts: Facts) -> bool:
 
 
 def _parent(known: Known, story: IncidentView, token: str) -> Said:
-    state = "OPEN" if story.state == "open" else "closed"
+    state = "🔴 OPEN" if story.state == "open" else "✅ closed"
     head = f"{state}{f' {story.severity}' if story.severity else ''}: {story.title}"
     parts: list[Document] = [
         blocks.header(head),
@@ -215,7 +215,9 @@ def _step(step: StepView) -> str:
     said = f": {blocks.escape(step.said, 300)}" if step.said else ""
     lasts = f", until {_at(step.until)}" if step.in_force and step.until is not None else ""
     mark, state = _MARKS.get(step.state, "·"), step.state.replace("_", " ")
-    return f"{mark} {blocks.code(step.action)} {state}{said}{lasts}"
+    # What was left out says so itself.
+    told = said.removeprefix(":") if step.state == "skipped" and said else f" {state}{said}"
+    return f"{mark} {blocks.code(step.action)}{told}{lasts}"
 
 
 def _looks(run: RunStory) -> Iterator[str]:
