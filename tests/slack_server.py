@@ -168,7 +168,7 @@ def slack() -> Iterator[Slack]:
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
     server.daemon_threads = True
     server.slack = Slack(f"http://127.0.0.1:{server.server_port}/api/")  # type: ignore[attr-defined]
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     try:
         yield server.slack  # type: ignore[attr-defined]

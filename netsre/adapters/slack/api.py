@@ -104,6 +104,10 @@ class Slack:
         """Ask whose token it is: `team_id`, `team`, `user`, and its scopes."""
         return self._call(self._client.auth_test)
 
+    def opened(self) -> Answer:
+        """Ask for a socket, with the token of an app; it is not opened."""
+        return self._call(self._client.apps_connections_open, app_token=self._client.token)
+
     def post(self, channel: str, message: Message, thread: str = "") -> Answer:
         """Say something, in a thread where one is named; the answer has `ts` and `channel`."""
         where: dict[str, Any] = {"thread_ts": thread} if thread else {}
