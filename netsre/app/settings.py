@@ -98,6 +98,8 @@ class Settings:
     """What all runbooks share."""
     slack: SlackSettings | None = None
     """Where incidents are told in Slack; None: nowhere."""
+    config: Path | None = None
+    """The file that says so, where there is one."""
 
 
 def settings(options: Options, defaults: Options = Options()) -> Settings:
@@ -140,6 +142,7 @@ def settings(options: Options, defaults: Options = Options()) -> Settings:
         parent_pid=options.parent_pid,
         bounds=bounds,
         slack=slack,
+        config=None if options.config is None else Path(options.config).absolute(),
     )
 
 

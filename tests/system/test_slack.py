@@ -5,6 +5,7 @@ import json
 import pathlib
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,7 +15,7 @@ from tests import slack_server
 from tests.machine import PATIENCE, wait_until
 from tests.slack_server import Kept, Slack
 from tests.system.test_approvals import RUNBOOK, FullAgent, Node, state
-from tests.system.test_controller import NETSRE, Controller, running
+from tests.system.test_controller import BLIND, NETSRE, Controller, running
 from tests.system.test_controller import home as home  # noqa: PLC0414 - a fixture
 
 pytestmark = pytest.mark.timeout(300)
@@ -75,8 +76,10 @@ class Scene:
             *("--control", str(self.place / "control"), "--people", str(self.place / "people.yaml")),
             *("--runbooks", str(self.place / "books"), "--config", str(self.place / "controller.yaml")),
         )
-        with running(self.place / data, self.agent.url, *options, *more) as found:
+        program = (sys.executable, "-P", "-c", BLIND)
+        with running(self.place / data, self.agent.url, *options, *more, program=program) as found:
             yield found
+        assert "IMPORTED LATE" not in found.log.read_text()
 
     def question(self, at: Controller) -> Kept:
         """Wait for the question."""
