@@ -131,9 +131,7 @@ def settings(options: Options, defaults: Options = Options()) -> Settings:
         slos=tuple(Path(path) for path in slos) or (resources.directory("slos"),),
         runbooks=tuple(Path(path) for path in runbooks) or (resources.directory("runbooks"),),
         people=tuple(Path(path) for path in people),
-        alertmanagers=tuple(
-            _url("--alertmanager", url) for url in options.alertmanagers or _one(written.get("alertmanager"))
-        ),
+        alertmanagers=_alertmanagers(options, written),
         control=_path(first(options.control, "NETSRE_CONTROL", "control", "")),
         lab_control=_path(options.lab_control),
         user=first(options.user, "NETSRE_USER", "user", "") or None,
@@ -144,6 +142,11 @@ def settings(options: Options, defaults: Options = Options()) -> Settings:
         slack=slack,
         config=None if options.config is None else Path(options.config).absolute(),
     )
+
+
+def _alertmanagers(options: Options, written: Mapping[str, str]) -> tuple[str, ...]:
+    named = options.alertmanagers or _one(written.get("alertmanager"))
+    return tuple(_url("--alertmanager", url) for url in named)
 
 
 def _prometheus(

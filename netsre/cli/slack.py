@@ -19,9 +19,9 @@ def slack() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_context
 def check(context: click.Context, *, config: str, people: tuple[str, ...], as_json: bool) -> None:
-    """Try token, scopes, channel and the way in of clicks; nothing is posted.
+    """Say what is missing; nothing is posted.
 
-    Exits 1 where something is missing.
+    Token, scopes, channel and the way in of clicks are tried. Exits 1 where something is missing.
     """
     from netsre.app import runbooks, slack_check  # noqa: PLC0415  --help needs none of it
     from netsre.app.settings import Options, settings  # noqa: PLC0415
