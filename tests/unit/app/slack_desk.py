@@ -86,7 +86,9 @@ class Station:
 
     def send(self, body: bytes, headers: dict[str, str] | None = None) -> httpx.Response:
         """Send a body, signed unless there are other headers."""
-        shown = slack_server.headers(body, self.now) if headers is None else headers
+        told = slack_server.headers(body, self.now) if headers is None else headers
+        # Whoever sends something else than Slack may send bytes that are no ASCII.
+        shown = [(name.encode(), value.encode("latin-1")) for name, value in told.items()]
 
         async def ask() -> httpx.Response:
             transport = httpx.ASGITransport(app=self.app, raise_app_exceptions=False)

@@ -176,7 +176,9 @@ kind: People
 metadata: {name: on-call}
 spec:
   people:
-    - {name: ann, slack: U024BE7LH, tokenSha256: 0a5f4be1b1cb7f2d3a2f6d8f3c1b7a9e0a5f4be1b1cb7f2d3a2f6d8f3c1b7a9e}
+    - name: ann
+      slack: U024BE7LH
+      tokenSha256: 0a5f4be1b1cb7f2d3a2f6d8f3c1b7a9e0a5f4be1b1cb7f2d3a2f6d8f3c1b7a9e
   groups: [{name: sre, members: [ann, operator]}]
 ---
 apiVersion: netsre.dev/v1
