@@ -90,17 +90,17 @@ class SlackMessages:
     def due(self, since: Timestamp, limit: int) -> list[str]:
         """Return the incidents that there is something to say about, or may be.
 
-        They are those of which messages are not as they will stay, the newest that are open, and those that
-        closed since a time and were never told of; up to a number of each.
+        They are the newest that are open, those that closed and whose messages are not as they will stay, and
+        those that closed since a time and were never told of; up to a number of each.
         """
         told, incident = schema.slack_message, schema.incident
-        begun = select(told.c.incident).where(told.c.done_at.is_(None)).distinct().limit(limit)
-        found = {row.incident: None for row in self._connection.execute(begun)}
+        known = select(told.c.incident).where(told.c.incident == incident.c.id)
         newest = select(incident.c.id).order_by(incident.c.opened_at.desc(), incident.c.id).limit(limit)
-        known = select(told.c.incident).where(told.c.incident == incident.c.id).exists()
+        found: dict[str, None] = {}
         for query in (
             newest.where(incident.c.closed_at.is_(None)),
-            newest.where(incident.c.closed_at > since, ~known),
+            newest.where(incident.c.closed_at.is_not(None), known.where(told.c.done_at.is_(None)).exists()),
+            newest.where(incident.c.closed_at > since, ~known.exists()),
         ):
             found |= {row.id: None for row in self._connection.execute(query)}
         return list(found)

@@ -125,13 +125,13 @@ def test_what_slack_never_sent_is_refused_and_leaves_no_trace(tmp_path: pathlib.
     """The run still waits, its journal and the audit are as they were, and the next real click counts."""
     with slack_server.slack() as slack:
         at = station(tmp_path, slack)
-        before = _record(at)
+        before = record(at)
 
         answers = attack(at, random.Random(20261128), COUNT)  # noqa: S311  the same in every run
 
         assert sum(answers.values()) == COUNT
         assert set(answers) == {400, 401}
-        assert _record(at) == before
+        assert record(at) == before
         asked = slack.question()
         assert asked is not None
         assert at.press(asked, "netsre.approve", ANN).status_code == 200
@@ -139,7 +139,8 @@ def test_what_slack_never_sent_is_refused_and_leaves_no_trace(tmp_path: pathlib.
         assert at.lab.host.applied
 
 
-def _record(at: Station) -> tuple[object, ...]:
+def record(at: Station) -> tuple[object, ...]:
+    """Return all that an action leaves a trace in."""
     with at.lab.store.read() as transaction:
         audit = tuple(transaction.audit.rows())
     return (at.lab.runs(), audit, tuple(at.lab.host.applied), at.woken)

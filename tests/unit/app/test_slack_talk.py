@@ -197,6 +197,7 @@ def test_a_question_has_buttons_until_it_is_decided_and_a_stamp_then(store: Stor
     assert question.broadcast
     assert case.expected in shown(question)
     assert f"`{PLAN[:12]}`" in shown(question)
+    assert "• drop packets of 10.77.0.12 at eth0 in netsre-ns-4711-srv-b for 10m" in shown(question)
     assert ("'value': '00000000000000000000000000000000'" in str(question.blocks)) is case.buttons
     assert ("netsre.approve" in str(question.blocks)) is case.buttons
 

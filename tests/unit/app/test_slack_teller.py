@@ -252,3 +252,20 @@ def test_a_question_is_told_before_all_else_and_is_seen_in_the_channel(
 
     assert slack.question() is None
     assert "*Approved* by ann" in question.shown
+
+
+def test_an_incident_that_goes_on_is_told_in_its_old_message(auto: Station, slack: Slack) -> None:
+    """An alert that comes back soon opens no other incident, and no other message."""
+    while not auto.run.ended:
+        auto.turn()
+    auto.lab.resolve()
+    auto.tell()
+    (parent,) = slack.parents()
+    assert "closed page" in parent.shown
+
+    auto.lab.host.held = 0
+    auto.lab.host.others = (990,)
+    auto.turn()
+
+    assert "OPEN page" in parent.shown
+    assert slack.parents() == [parent]

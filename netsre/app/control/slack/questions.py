@@ -2,8 +2,8 @@
 
 from typing import Final
 
+from netsre.app.control.incidents import steps
 from netsre.app.control.incidents.facts import Facts
-from netsre.app.control.incidents.shapes import RunStory
 from netsre.app.control.slack import blocks
 from netsre.app.control.slack.blocks import Button, Said
 from netsre.clock import Timestamp
@@ -41,7 +41,7 @@ def meant(key: str) -> tuple[str, str] | None:
     return (run, plan) if key.startswith(ASK) and slash else None
 
 
-def say(key: str, run: Run, told: RunStory, facts: Facts, token: str) -> Said:
+def say(key: str, run: Run, facts: Facts, token: str) -> Said:
     """Return the question of a key, or what it came to."""
     journal = story.read(facts.journals[run.id])
     request = journal.request
@@ -49,7 +49,7 @@ def say(key: str, run: Run, told: RunStory, facts: Facts, token: str) -> Said:
     if request is None or request.plan != plan:
         return _overtaken(run, plan)
     stamp = _stamp(run, journal, request, facts.now)
-    does = [f"• {blocks.escape(step.said, 300)}" for step in told.steps if step.effect is not None]
+    does = [f"• {blocks.escape(words, 300)}" for words in _effects(journal)]
     verb = "will act" if request.veto else "asks to act"
     head = f"*{blocks.escape(run.runbook, 100)}* {verb} on {blocks.code(run.target)}"
     lines = [head, *does, f"*Plan* {blocks.code(plan[:_DIGITS])} of run {blocks.code(run.id)}"]
@@ -62,6 +62,12 @@ def say(key: str, run: Run, told: RunStory, facts: Facts, token: str) -> Said:
     parts.append(blocks.section([waits, *_words(journal, plan)]))
     parts.append(blocks.actions(_buttons(run, request, token)))
     return Said(f"{head}. {waits}", tuple(parts), broadcast=True)
+
+
+def _effects(journal: Story) -> list[str]:
+    """Return what the plan would do, whatever became of it since."""
+    planned = () if journal.plan is None else journal.plan.steps
+    return [steps.words(step.effect) for step in planned if step.effect is not None]
 
 
 def _overtaken(run: Run, plan: str) -> Said:

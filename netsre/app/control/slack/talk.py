@@ -66,7 +66,7 @@ def say(known: Known, tokens: Mapping[str, str]) -> dict[str, Said]:
     told = {PARENT: _parent(known, story, tokens[PARENT])}
     for run in told_runs(facts):
         for key in questions.keys(run, facts):
-            told[key] = questions.say(key, run, by_id[run.id], facts, tokens[key])
+            told[key] = questions.say(key, run, facts, tokens[key])
         told[RUN + run.id] = _run(by_id[run.id])
     return told
 

@@ -30,7 +30,7 @@ from netsre.store.slack import PARENT, Told
 
 _log: Final = logging.getLogger("netsre.slack")
 
-MOST_INCIDENTS: Final = 50
+MOST_INCIDENTS: Final = 100
 """Incidents of each kind that are looked at in a round: Slack takes about one message a second."""
 MOST_SENT: Final = 5
 """Messages of a round: after so many it is looked anew what is most urgent."""
