@@ -41,6 +41,8 @@ RECENT: Final = 1 * clock.HOUR
 FIRST_PAUSE: Final = 1 * clock.SECOND
 LONGEST_PAUSE: Final = 1 * clock.MINUTE
 _REFUSED_PAUSE: Final = 30 * clock.SECOND
+_RESTS: Final = 4
+"""Times as long as a look takes until the next one: a fifth of a core at most."""
 _MOST_PAGES: Final = 5
 _NO_SCOPE: Final = "missing_scope"
 _EARLY: Final = 60
@@ -100,6 +102,7 @@ class Teller:
         self._client, self._channel, self._world = client, channel, world
         self._leads, self._pace = leads, pace
         self._held_until = 0
+        self._rests_until = 0
         self._failures = 0
         self._hopeless: dict[str, str] = {}
         self.waiting = 0
@@ -114,9 +117,13 @@ class Teller:
 
         Raises `StoreUnusable` where the database is away.
         """
-        if not self._leads():
+        began = self._pace.monotonic()
+        if not self._leads() or began < self._rests_until:
             return False
         jobs = sorted(self._jobs(), key=lambda job: (job.urgency, job.row.noted_at, job.row.key))
+        # In a storm there is much to look through; whatever measures and acts comes first.
+        now = self._pace.monotonic()
+        self._rests_until = now + _RESTS * (now - began)
         self.waiting = len(jobs)
         for job in jobs[:MOST_SENT]:
             if self.held() or not self._leads():
