@@ -39,7 +39,7 @@ def check(settings: Settings, directory: Directory) -> list[Check]:
     found = slack_settings.load(settings.slack)
     if found is None:
         raise BadInput("nothing stands under slack in the settings; name their file with --config")
-    client = Slack(found.token, found.api_url)
+    client = Slack(found.token, found.api_url, found.tls)
     who = client.who()
     checks = [_token(who)]
     if who.result is Result.DONE:
@@ -75,7 +75,7 @@ def _channel(client: Slack, channel: str) -> Check:
 
 
 def _socket(found: slack_settings.Slack) -> Check:
-    opened = Slack(found.app_token, found.api_url).opened()
+    opened = Slack(found.app_token, found.api_url, found.tls).opened()
     if opened.result is Result.DONE:
         return Check("clicks", True, "come over a socket, which can be opened")
     return Check(

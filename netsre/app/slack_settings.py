@@ -4,6 +4,7 @@ slack: {channel: C024BE91L, tokenFile: /etc/netsre/slack.token, signingSecretFil
 """
 
 import re
+import ssl
 import urllib.parse
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -66,6 +67,8 @@ class Slack:
     """Empty where clicks do not come by HTTP."""
     app_token: str = field(repr=False, default="")
     """Empty where clicks do not come over a socket."""
+    tls: ssl.SSLContext | None = field(repr=False, default=None)
+    """Whom to trust; None: whom this machine does, looked up each time."""
 
 
 def read(spec: values.Mapping) -> SlackSettings | None:
@@ -108,6 +111,8 @@ def load(settings: SlackSettings | None) -> Slack | None:
         token=_secret(settings.token_file, "xoxb-"),
         signing_secret=_used(settings.signing_secret_file, "", used=settings.mode is Mode.HTTP),
         app_token=_used(settings.app_token_file, "xapp-", used=settings.mode is Mode.SOCKET),
+        # Read now, as a process that gave up its privileges may not read the trust store any more.
+        tls=ssl.create_default_context() if settings.api_url.startswith("https:") else None,
     )
 
 

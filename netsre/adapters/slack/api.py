@@ -7,6 +7,7 @@ is there: that is an answer of its own, because sending it again could have it t
 import logging
 import re
 import socket
+import ssl
 import urllib.error
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -95,10 +96,12 @@ class Message:
 class Slack:
     """One workspace, as one bot of it."""
 
-    def __init__(self, token: str, api_url: str) -> None:
+    def __init__(self, token: str, api_url: str, tls: ssl.SSLContext | None = None) -> None:
         """Prepare for requests; nothing is sent yet."""
         # Without the library's own repetitions: only we know what may be said twice.
-        self._client = WebClient(token, api_url, timeout=_SECONDS, retry_handlers=[], logger=silent_logger())
+        self._client = WebClient(
+            token, api_url, timeout=_SECONDS, ssl=tls, retry_handlers=[], logger=silent_logger()
+        )
 
     def who(self) -> Answer:
         """Ask whose token it is: `team_id`, `team`, `user`, and its scopes."""

@@ -6,6 +6,7 @@ connection.
 """
 
 import logging
+import ssl
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -31,9 +32,16 @@ Take = Callable[[Mapping[str, Any]], bool]
 class SocketMode:
     """The connection, opened anew whenever it ends."""
 
-    def __init__(self, app_token: str, api_url: str, take: Take, ping_seconds: float = 5.0) -> None:
+    def __init__(
+        self,
+        app_token: str,
+        api_url: str,
+        take: Take,
+        tls: ssl.SSLContext | None = None,
+        ping_seconds: float = 5.0,
+    ) -> None:
         """Prepare; nothing is opened yet."""
-        self._app_token, self._api_url, self._take = app_token, api_url, take
+        self._app_token, self._api_url, self._take, self._tls = app_token, api_url, take, tls
         self._ping_seconds = ping_seconds
         self._app = ""
         self._client: SocketModeClient | None = None
@@ -73,7 +81,9 @@ class SocketMode:
 
     def _made(self) -> SocketModeClient:
         logger = silent_logger()
-        web = WebClient(base_url=self._api_url, timeout=_SECONDS, retry_handlers=[], logger=logger)
+        web = WebClient(
+            base_url=self._api_url, timeout=_SECONDS, ssl=self._tls, retry_handlers=[], logger=logger
+        )
         client = SocketModeClient(
             self._app_token, logger, web, ping_interval=self._ping_seconds, concurrency=2
         )

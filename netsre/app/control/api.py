@@ -36,6 +36,7 @@ from netsre.app.control.incidents import api as incident_api
 from netsre.app.control.leading import Office
 from netsre.app.control.postmortem import api as postmortem_api
 from netsre.app.control.slack import route as slack_route
+from netsre.app.control.slack.desk import Desk
 from netsre.app.control.slack.part import SlackPart
 from netsre.app.control.snapshot import Board
 from netsre.app.control.world import World
@@ -104,8 +105,12 @@ def create(served: Served) -> Asgi:
     _add_status(app, served)
     _add_pages(app, served)
     hook.add(app, served.door)
-    if served.slack is not None and served.slack.signing_secret:
-        slack_route.add(app, served.slack.desk, served.slack.signing_secret, served.clock)
+    slack = served.slack
+    # Where there is none, nothing is signed right.
+    desk, secret = (
+        (Desk(served.world, served.wake), "") if slack is None else (slack.desk, slack.signing_secret)
+    )
+    slack_route.add(app, desk, secret, served.clock)
     app.include_router(plan_api.router(served.world, served.api_token))
     app.include_router(pause_api.router(served.world, served.api_token))
     app.include_router(deploy_api.router(served.world, served.api_token, served.door.pager))

@@ -43,12 +43,16 @@ class SlackPart:
         self._settings, self._world, self._wake = settings, world, wake
         self._spacing = spacing
         self._stopping = threading.Event()
-        self._client = Slack(settings.token, settings.api_url)
+        self._client = Slack(settings.token, settings.api_url, settings.tls)
         pace = Pace(lambda: self._stopping.wait(spacing), lambda: time.monotonic_ns() // 1_000_000)
         self.teller = Teller(self._client, settings.channel, world, leads, pace)
         self.desk = Desk(world, self._clicked)
         over_socket = settings.mode is slack_settings.Mode.SOCKET
-        self._socket = SocketMode(settings.app_token, settings.api_url, self._take) if over_socket else None
+        self._socket = (
+            SocketMode(settings.app_token, settings.api_url, self._take, settings.tls)
+            if over_socket
+            else None
+        )
         # A board of its own: what is wrong in Slack keeps nobody from being ready.
         self._board = Board(world.clock.now())
         self._worker = Worker([Duty("slack", self._round)], self._board, "slack")

@@ -228,6 +228,8 @@ class Teller:
             # On disk before it is sent; a controller that leads no more is refused here.
             with self._world.store.write() as transaction:
                 transaction.slack.tried(row.token, self._world.clock.now())
+        if not self._leads():
+            return  # it was frozen meanwhile: another one looks for the message, and sends it
         answer = self._say(job, job.said)
         self.heard(answer)
         if answer.result is Result.REJECTED and job.said.blocks:
