@@ -68,6 +68,8 @@ class Slack:
     calls: list[str] = field(default_factory=list)
     troubles: list[Trouble] = field(default_factory=list)
     down: bool = False
+    moving: threading.Event = field(default_factory=threading.Event)
+    """While it is not set, requests are taken and wait."""
     sockets: list[Connection] = field(default_factory=list)
     acknowledged: list[str] = field(default_factory=list)
     lock: threading.RLock = field(default_factory=threading.RLock)
@@ -168,11 +170,13 @@ def slack() -> Iterator[Slack]:
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
     server.daemon_threads = True
     server.slack = Slack(f"http://127.0.0.1:{server.server_port}/api/")  # type: ignore[attr-defined]
+    server.slack.moving.set()  # type: ignore[attr-defined]
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     try:
         yield server.slack  # type: ignore[attr-defined]
     finally:
+        server.slack.moving.set()  # type: ignore[attr-defined]
         for socket in server.slack.sockets:  # type: ignore[attr-defined]
             socket.close()
         server.shutdown()
@@ -212,6 +216,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         """Answer a method of the Web API."""
         body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
         method = self.path.rpartition("/")[2]
+        self.slack.moving.wait()
         with self.slack.lock:
             self.slack.calls.append(method)
             trouble = next((one for one in self.slack.troubles if one.method == method), None)

@@ -170,21 +170,29 @@ def test_a_run_is_approved_over_a_socket_that_breaks(place: pathlib.Path, slack:
         scene.close()
 
 
-def test_an_outage_of_slack_keeps_nothing_else_waiting(place: pathlib.Path, slack: Slack) -> None:
-    """The run acts, the controller is ready, and says what is wrong with Slack."""
-    slack.down = True
+@pytest.mark.parametrize("hangs", [False, True], ids=["away", "hangs"])
+def test_an_outage_of_slack_keeps_nothing_else_waiting(
+    place: pathlib.Path, slack: Slack, hangs: bool
+) -> None:
+    """The run acts, the controller is ready, and says what is wrong with Slack; then it is told, once."""
     book = (place / "books" / "asks.yaml").read_text()
-    (place / "books" / "asks.yaml").write_text(
-        book.replace("{mode: propose, by: [sre], timeout: 30m}", "{mode: auto}")
-    )
+    asks = "{mode: propose, by: [sre], timeout: 30m}"
+    (place / "books" / "asks.yaml").write_text(book.replace(asks, "{mode: auto}"))
     scene = Scene(place, slack, "http")
     try:
         with scene.controller() as at:
+            # Slack is there until it has said whose token it is.
+            at.until(lambda _: "auth.test" in slack.calls, 90)
+            slack.down = not hangs
+            if hangs:
+                slack.moving.clear()
             at.until(lambda _: bool(scene.node.done), 90)
             at.until(lambda found: status(found)["problem"] is not None, 90)
             assert at.get("/readyz")["ready"] is True
             slack.down = False
-            at.until(lambda _: bool(slack.parents()), 180)
+            slack.moving.set()
+            at.until(lambda _: bool(slack.replies("verifying")), 180)
+            at.until(lambda found: status(found)["problem"] is None, 90)
             assert len(slack.parents()) == 1
     finally:
         scene.close()
