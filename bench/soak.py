@@ -4,10 +4,10 @@ After every death: the survivors end or recover by themselves, a sweep leaves no
 whole. The result goes to docs/soak.md with its date; the exit code is 1 when any round failed. Rounds and
 seed: `make soak SOAK_ARGS="--starts 200 --drills 84 --seed 7"`. 42 drills are every victim at every stage
 once; nothing else may use the connection tables meanwhile. At the end a million hostile packets run through
-the policy programs.
+the policy programs, and a hundred thousand requests that Slack never sent to the route of its clicks.
 
 Before that, the agent alone runs under full load for ten minutes; its result is a section of
-docs/benchmarks.md. By itself: `make soak SOAK_ARGS="--starts 0 --drills 0 --packets 0"`.
+docs/benchmarks.md. By itself: `make soak SOAK_ARGS="--starts 0 --drills 0 --packets 0 --clicks 0"`.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from bench import agent_soak, agent_soak_page, drill_rounds, policy_hostile
+from bench import agent_soak, agent_soak_page, drill_rounds, policy_hostile, slack_hostile
 from bench.lab_process import (
     END_SECONDS,
     START_SECONDS,
@@ -107,7 +107,7 @@ Written by `make soak`. Do not edit. A soak of the agent is in [benchmarks.md](b
 """
 
 
-def _campaigns(starts: int, drills: int, packets: int) -> list[Campaign]:
+def _campaigns(starts: int, drills: int, packets: int, clicks: int) -> list[Campaign]:
     how = "killed, and how the rest ended"
     first = Campaign("Starts and stops", _ABOUT, how, one_start, starts)
     how = "killed or stopped, and at which stage: how the drill ended"
@@ -117,6 +117,7 @@ def _campaigns(starts: int, drills: int, packets: int) -> list[Campaign]:
         first,
         second,
         Campaign("Hostile packets", about, "answered and counted", policy_hostile.one_round, packets),
+        Campaign("Hostile clicks", slack_hostile.ABOUT, "refused", slack_hostile.one_round, clicks),
     ]
 
 
@@ -126,13 +127,16 @@ def main() -> int:
     parser.add_argument("--starts", type=int, default=100)
     parser.add_argument("--drills", type=int, default=42)
     parser.add_argument("--packets", type=int, default=10, help="hundreds of thousands")
+    parser.add_argument(
+        "--clicks", type=int, default=10, help="tens of thousands of requests to Slack's route"
+    )
     parser.add_argument("--agent-minutes", type=float, default=10.0)
     parser.add_argument("--seed", type=int, default=20261123)
     options = parser.parse_args()
     # A soak that is ended ends its netsre too.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     held = not options.agent_minutes or _agent_holds(options.agent_minutes * 60)
-    campaigns = _campaigns(options.starts, options.drills, options.packets)
+    campaigns = _campaigns(options.starts, options.drills, options.packets, options.clicks)
     titles = [campaign.title for campaign in campaigns]
     when = f"{rfc3339(SystemClock().now())[:10]}, seed {options.seed}"
     for campaign in campaigns:

@@ -16,7 +16,8 @@ from typing import Final
 
 from netsre import clock, conventions
 from netsre.adapters.endpoints import Endpoint
-from netsre.app import automation_bounds, prometheus_options, resources
+from netsre.app import automation_bounds, prometheus_options, resources, slack_settings
+from netsre.app.slack_settings import SlackSettings
 from netsre.errors import BadInput
 from netsre.model import linting, literals, specs
 from netsre.model.holds import USUAL, Bounds
@@ -97,6 +98,10 @@ class Settings:
     """What all runbooks share."""
     secrets: Path | None = None
     """The directory of what runbooks name as `${secret.NAME}`."""
+    slack: SlackSettings | None = None
+    """Where incidents are told in Slack; None: nowhere."""
+    config: Path | None = None
+    """The file that says so, where there is one."""
 
 
 def settings(options: Options, defaults: Options = Options()) -> Settings:
@@ -104,7 +109,7 @@ def settings(options: Options, defaults: Options = Options()) -> Settings:
 
     `defaults` are what is usual for whoever asks, where it is not what is usual for a controller.
     """
-    written, bounds = _file(options.config)
+    written, bounds, slack = _file(options.config)
 
     def first(option: str | None, variable: str, key: str, default: str) -> str:
         return option or os.environ.get(variable) or written.get(key) or default
@@ -127,9 +132,7 @@ def settings(options: Options, defaults: Options = Options()) -> Settings:
         slos=tuple(Path(path) for path in slos) or (resources.directory("slos"),),
         runbooks=tuple(Path(path) for path in runbooks) or (resources.directory("runbooks"),),
         people=tuple(Path(path) for path in options.people or _one(written.get("people"))),
-        alertmanagers=tuple(
-            _url("--alertmanager", url) for url in options.alertmanagers or _one(written.get("alertmanager"))
-        ),
+        alertmanagers=_alertmanagers(options, written),
         control=_path(first(options.control, "NETSRE_CONTROL", "control", "")),
         lab_control=_path(options.lab_control),
         user=first(options.user, "NETSRE_USER", "user", "") or None,
@@ -138,7 +141,14 @@ def settings(options: Options, defaults: Options = Options()) -> Settings:
         parent_pid=options.parent_pid,
         bounds=bounds,
         secrets=_path(first(None, "NETSRE_SECRETS", "secrets", "")),
+        slack=slack,
+        config=None if options.config is None else Path(options.config).absolute(),
     )
+
+
+def _alertmanagers(options: Options, written: Mapping[str, str]) -> tuple[str, ...]:
+    named = options.alertmanagers or _one(written.get("alertmanager"))
+    return tuple(_url("--alertmanager", url) for url in named)
 
 
 def _prometheus(
@@ -260,12 +270,12 @@ def _one(text: str | None) -> tuple[str, ...]:
     return (text,) if text else ()
 
 
-def _file(path: str | None) -> tuple[dict[str, str], Bounds]:
-    """Return what a file says: the texts by key, and the bounds of automation."""
+def _file(path: str | None) -> tuple[dict[str, str], Bounds, SlackSettings | None]:
+    """Return what a file says: the texts by key, the bounds of automation, and how Slack is reached."""
     if path is None:
-        return {}, USUAL
+        return {}, USUAL, None
     findings = linting.Findings()
-    found, bounds = dict[str, str](), USUAL
+    found, bounds, slack = dict[str, str](), USUAL, None
     for file, text in resources.texts([Path(path)], ".yaml").items():
         for document in specs.documents(text, file, {KIND}, findings):
             document.metadata.end()
@@ -292,6 +302,7 @@ def _file(path: str | None) -> tuple[dict[str, str], Bounds]:
                 if value is not None:
                     found[key] = value
             bounds = automation_bounds.read(document.spec)
+            slack = slack_settings.read(document.spec)
             document.spec.end()
     findings.raise_if_any()
-    return found, bounds
+    return found, bounds, slack

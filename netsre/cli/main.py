@@ -65,6 +65,7 @@ COMMANDS: Final[Mapping[str, LazyCommand]] = MappingProxyType(
         "runbook": LazyCommand(
             "netsre.cli.runbook_pauses:runbook", "List, check, follow and pause runbooks."
         ),
+        "slack": LazyCommand("netsre.cli.slack:slack", "Check how incidents are told in Slack."),
         "slo": LazyCommand("netsre.cli.slo:slo", "Check service levels and show where they stand."),
         "top": LazyCommand("netsre.cli.top:top", "Watch an agent's numbers live in this terminal."),
         "up": LazyCommand("netsre.cli.up:up", "Run agent, controller and page on this node."),

@@ -16,6 +16,8 @@ class Person:
     name: str
     token_hash: str | None = None
     """SHA-256 of the person's own token, in hexadecimal digits; None: known by no token."""
+    slack: str | None = None
+    """The id of the person's account in Slack, such as `U024BE7LH`; None: has none that counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,10 @@ class Directory:
     def knows(self, name: str) -> bool:
         """Tell whether this is a person or a group."""
         return name in self.names or name in self.groups
+
+    def in_slack(self, account: str) -> str | None:
+        """Return the name of the person who has an account in Slack, None for a stranger."""
+        return next((person.name for person in self.people if person.slack == account), None)
 
     def meant(self, by: Iterable[str]) -> frozenset[str]:
         """Return the people that names of people and groups stand for; no name stands for everybody."""

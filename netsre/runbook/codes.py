@@ -37,6 +37,7 @@ MATCH: Final = "RUN050"
 SAME_NAME: Final = "PPL001"
 NO_HASH: Final = "PPL002"
 MEMBER: Final = "PPL003"
+NO_ACCOUNT: Final = "PPL004"
 
 CODES: Final = MappingProxyType(
     {
@@ -73,6 +74,7 @@ CODES: Final = MappingProxyType(
         SAME_NAME: "Two people or groups have one name, or one has a name that netsre gives.",
         NO_HASH: "The hash of a token is none, or somebody else's.",
         MEMBER: "A member of a group is no person.",
+        NO_ACCOUNT: "The account in Slack is no member id, or somebody else's.",
     }
 )
 """Every code, with what it says; stable, never reused."""

@@ -12,6 +12,7 @@ from netsre.runbook import codes
 
 KIND: Final = "People"
 TOKEN_HASH: Final = re.compile(r"[0-9a-f]{64}")
+SLACK_ACCOUNT: Final = re.compile(r"[UW][A-Z0-9]{5,30}")
 _OF_NOTHING: Final = hashlib.sha256(b"").hexdigest()
 
 
@@ -49,7 +50,9 @@ class _Found:
 
     def person(self, part: values.Mapping) -> None:
         name, token = part.name("name"), part.text("tokenSha256", required=False)
+        account = part.text("slack", required=False)
         part.end()
+        self._check_account(part, account)
         if token is not None and TOKEN_HASH.fullmatch(token) is None:
             message = "is no SHA-256; write the 64 digits that sha256sum prints for the token"
             part.wrong("tokenSha256", codes.NO_HASH, message)
@@ -60,7 +63,17 @@ class _Found:
             message = "is somebody else's too, so that nobody could tell them apart"
             part.wrong("tokenSha256", codes.NO_HASH, message)
         if name is not None and self._free(part, name):
-            self.people[name] = Person(name, token)
+            self.people[name] = Person(name, token, account)
+
+    def _check_account(self, part: values.Mapping, account: str | None) -> None:
+        if account is None:
+            return
+        if SLACK_ACCOUNT.fullmatch(account) is None:
+            message = f"{literals.shown(account)} is no member id of Slack; copy it from the person's profile"
+            part.wrong("slack", codes.NO_ACCOUNT, message)
+        elif any(one.slack == account for one in self.people.values()):
+            message = "is somebody else's too, so that nobody could tell them apart"
+            part.wrong("slack", codes.NO_ACCOUNT, message)
 
     def group(self, part: values.Mapping) -> None:
         name, listed = part.name("name"), part.sequence("members")

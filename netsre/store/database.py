@@ -27,6 +27,7 @@ from netsre.store.pages import Pages
 from netsre.store.postgresql import PostgresqlServer
 from netsre.store.received import ReceivedAlerts
 from netsre.store.runs import Runs
+from netsre.store.slack import SlackMessages
 from netsre.store.sqlite import READ_ONLY, UNHURRIED, SqliteFile
 
 _BUSY_MILLISECONDS: Final = 10_000
@@ -50,6 +51,7 @@ class Transaction:
         self.audit = Audit(connection)
         self.leases = Leases(connection)
         self.meta = Meta(connection)
+        self.slack = SlackMessages(connection)
 
 
 class Turns:

@@ -347,6 +347,28 @@ lease: Final = Table(
     Column("expires_at", BigInteger, nullable=False),
 )
 
+slack_message: Final = Table(
+    "slack_message",
+    metadata,
+    Column("incident", Text, primary_key=True),
+    # Which of its messages: empty for the first one, else the run or question that it is about.
+    Column("key", Text, primary_key=True),
+    # What its buttons carry, and its metadata in Slack.
+    Column("token", Text, nullable=False),
+    Column("channel", Text, nullable=False),
+    # Its name in Slack; empty until it is known to be there.
+    Column("ts", Text, nullable=False),
+    # Hash of what it says there; empty until then.
+    Column("digest", Text, nullable=False),
+    # When it was sent and no answer came: it may be there or not.
+    Column("tried_at", BigInteger),
+    Column("noted_at", BigInteger, nullable=False),
+    # When nothing was left to say.
+    Column("done_at", BigInteger),
+    UniqueConstraint("token"),
+    Index(None, "done_at"),
+)
+
 meta: Final = Table(
     "meta",
     metadata,

@@ -3,6 +3,7 @@
 import collections
 import contextlib
 import pathlib
+import re
 import secrets
 import shutil
 import signal
@@ -17,7 +18,7 @@ from netsre.app import database, privileges, resources
 from netsre.model.effects import Block, Flush
 from netsre.store.database import Store
 from netsre.store.migrations import Migrations
-from tests import postgresql
+from tests import postgresql, slack_server
 from tests.machine import open_directory
 from tests.postgresql import Server
 from tests.system.commanded_node import CommandedNode, node
@@ -38,13 +39,15 @@ class Site:
         server.run(f"CREATE DATABASE {name}")
         self.address = server.address(name)
         self.controllers: list[Controller] = []
+        self.options: tuple[str, ...] = ()
 
     def start(self, name: str) -> Controller:
         """Start a controller with a data directory of this name."""
         options = ("--database", self.address, "--control", str(self.node.control))
         books = ("--runbooks", str(self.home / "runbooks"))
         program = (sys.executable, "-P", "-c", BLIND)
-        made = Controller(self.home / name / "data", self.node.url, *options, *books, program=program)
+        data = self.home / name / "data"
+        made = Controller(data, self.node.url, *options, *books, *self.options, program=program)
         self.controllers.append(made)
         return made
 
@@ -190,3 +193,54 @@ def test_a_leader_that_was_frozen_does_nothing_twice(site: Site) -> None:
     verify(site, second)
     assert leads(second)
     assert metric(first, "netsre_controller_leader") == 0
+
+
+SLACK = """\
+apiVersion: netsre.dev/v1
+kind: Controller
+metadata: {name: here}
+spec:
+  people: %s/people.yaml
+  slack: {channel: C0NETSRE, apiUrl: '%s', tokenFile: %s/token, signingSecretFile: %s/secret}
+"""
+PEOPLE = """\
+apiVersion: netsre.dev/v1
+kind: People
+metadata: {name: on-call}
+spec: {people: [{name: ann, slack: U0ANN00}]}
+"""
+
+
+def test_one_of_them_speaks_in_slack_and_each_hears_a_click(site: Site) -> None:
+    """Who stands by takes a word for the leader; who takes over says nothing a second time."""
+    with slack_server.slack() as slack:
+        for name, text in (
+            ("people.yaml", PEOPLE),
+            ("token", slack_server.TOKEN),
+            ("secret", slack_server.SECRET),
+        ):
+            (site.home / name).write_text(text)
+        (site.home / "slack.yaml").write_text(SLACK % (site.home, slack.url, site.home, site.home))
+        book = site.home / "runbooks" / "conntrack-exhaustion.yaml"
+        book.write_text(re.sub(r"approval: .*", "approval: {mode: propose, timeout: 30m}", book.read_text()))
+        site.options = ("--config", str(site.home / "slack.yaml"))
+        first, second = site.two()
+        site.node.host.flood()
+        first.until(lambda _: slack.question() is not None, TAKEOVER)
+        first.stop(signal.SIGKILL)
+        second.until(leads, TAKEOVER)
+        third = site.start("a")
+        third.until(stands_by, TAKEOVER)
+
+        asked = slack.question()
+        assert asked is not None
+        payload = slack.payload(asked, "netsre.approve", "U0ANN00")
+        assert slack_server.press(f"http://127.0.0.1:{third.port}", payload).status_code == 200
+        assert slack_server.press(f"http://127.0.0.1:{second.port}", payload).status_code == 200
+        second.until(lambda controller: ended(site, controller), TAKEOVER)
+
+        verify(site, second)
+        second.until(lambda _: "*succeeded*" in slack.parents()[0].shown, TAKEOVER)
+        assert len(slack.parents()) == 1
+        words = [entry for entry in site.run(second)["journal"] if entry["kind"] == "approval"]
+        assert [(one["data"]["person"], one["data"]["via"]) for one in words] == [("ann", "slack")]

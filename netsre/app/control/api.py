@@ -35,6 +35,9 @@ from netsre.app.control.hook import Door
 from netsre.app.control.incidents import api as incident_api
 from netsre.app.control.leading import Office
 from netsre.app.control.postmortem import api as postmortem_api
+from netsre.app.control.slack import route as slack_route
+from netsre.app.control.slack.desk import Desk
+from netsre.app.control.slack.part import SlackPart
 from netsre.app.control.snapshot import Board
 from netsre.app.control.world import World
 from netsre.app.numbers import number
@@ -84,6 +87,8 @@ class Served:
     """Whether this controller only tells, and takes alerts, while another one leads."""
     wake: Callable[[], None]
     """Called when there is something to do about runs; returns at once."""
+    slack: SlackPart | None = None
+    """Where incidents are told in Slack, if they are."""
 
 
 def create(served: Served) -> Asgi:
@@ -100,6 +105,12 @@ def create(served: Served) -> Asgi:
     _add_status(app, served)
     _add_pages(app, served)
     hook.add(app, served.door)
+    slack = served.slack
+    # Where there is none, nothing is signed right.
+    desk, secret = (
+        (Desk(served.world, served.wake), "") if slack is None else (slack.desk, slack.signing_secret)
+    )
+    slack_route.add(app, desk, secret, served.clock)
     app.include_router(plan_api.router(served.world, served.api_token))
     app.include_router(pause_api.router(served.world, served.api_token))
     app.include_router(deploy_api.router(served.world, served.api_token))
@@ -111,12 +122,14 @@ def create(served: Served) -> Asgi:
     app.include_router(postmortem_api.router(served.store, served.board, served.clock))
     app.include_router(console.router)
 
-    @app.exception_handler(StoreUnusable)
-    def unusable(_request: Request, error: StoreUnusable) -> JSONResponse:
-        return JSONResponse({"detail": str(error)}, HTTPStatus.SERVICE_UNAVAILABLE)
-
+    app.add_exception_handler(StoreUnusable, not_kept)
     app.add_exception_handler(RequestValidationError, access.not_understood)
     return Guard(StandBy(app, served.office) if served.stands_by else app, served.hosts)
+
+
+def not_kept(_request: Request, error: Exception) -> JSONResponse:
+    """Answer a request for which the database was needed and did not answer."""
+    return JSONResponse({"detail": str(error)}, HTTPStatus.SERVICE_UNAVAILABLE)
 
 
 def allowed_hosts(listen: str, external_url: str) -> frozenset[str]:
@@ -176,7 +189,7 @@ class Guard:
 
 
 class StandBy:
-    """Refuses what only the leader can do; alerts are taken, because they are on disk for it then."""
+    """Refuses what only the leader can do; alerts and words are taken: they are on disk for it then."""
 
     def __init__(self, app: Asgi, office: Office) -> None:
         """Stand before an application."""
@@ -185,7 +198,7 @@ class StandBy:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or answer it with 503."""
-        if scope.get("method", "GET") == "GET" or scope.get("path") == hook.PATH:
+        if scope.get("method", "GET") == "GET" or scope.get("path") in (hook.PATH, slack_route.PATH):
             await self._app(scope, receive, send)
             return
         detail = f"this controller stands by; ask the one that leads: {self._office.leader() or 'none does'}"
@@ -210,7 +223,8 @@ def _add_operations(app: FastAPI, served: Served) -> None:
         """Return the controller's metrics as text or OpenMetrics."""
         door, gamedays = served.door, served.gamedays
         live = (served.office.readings, door.intake.readings, door.pager.readings, gamedays.readings)
-        body, content_type = metrics.render(served.board.current, accept, *live)
+        slack = () if served.slack is None else (served.slack.readings,)
+        body, content_type = metrics.render(served.board.current, accept, *live, *slack)
         return Response(body, media_type=content_type)
 
     @app.get("/healthz")
@@ -294,6 +308,7 @@ def _add_status(app: FastAPI, served: Served) -> None:
             sources=wire.sources(snapshot),
             past=wire.past(snapshot),
             alertmanagers=wire.peers(served.door.pager.states()),
+            slack=None if served.slack is None else served.slack.status(),
             outbox=dict(snapshot.counts.pending) if snapshot else {},
             specs=wire.Specs(slos=len(snapshot.slos) if snapshot else 0, runbooks=served.runbooks),
         )

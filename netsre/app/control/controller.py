@@ -30,7 +30,17 @@ from netsre.adapters import processes
 from netsre.adapters.alertmanager import Alertmanager
 from netsre.adapters.http_calls import HttpCaller
 from netsre.adapters.http_protocol import BoundedProtocol
-from netsre.app import datadir, gamedays, maintenance, privileges, resources, runbooks, service_levels, tokens
+from netsre.app import (
+    datadir,
+    gamedays,
+    maintenance,
+    privileges,
+    resources,
+    runbooks,
+    service_levels,
+    slack_settings,
+    tokens,
+)
 from netsre.app.control import leading
 from netsre.app.control.intake import Intake
 from netsre.app.control.leading import Office, Only, Shared, Term
@@ -78,6 +88,7 @@ def run(settings: Settings) -> None:
     clients = [Alertmanager(url) for url in dict.fromkeys(settings.alertmanagers)]
     caller = HttpCaller() if settings.bounds.http_allow else None
     recorded = prometheus(settings)
+    slack = slack_settings.load(settings.slack)
     _drop(settings)
     stop = _stop_on_signals()
     with contextlib.ExitStack() as stack:
@@ -95,7 +106,9 @@ def run(settings: Settings) -> None:
         office = stack.enter_context(_office(settings, loaded.migrations))
         name = leading.name_of(settings.data_dir) if settings.database else ""
         started_at = SystemClock().now()
-        house = House(settings, loaded, clients, recorded, store, intake, office, name, started_at, caller)
+        house = House(
+            settings, loaded, clients, recorded, slack, store, intake, office, name, started_at, caller
+        )
         _work(house, front, stop, lambda: stack.enter_context(_serving(listener, front)))
     _log.info("controller stopped")
 

@@ -140,9 +140,9 @@ def _add_word(made: APIRouter, hands: _Hands, opinion: Opinion) -> None:
         if said is None:
             raise _no_run(run_id)
         if not said.heard.counts:
-            return _refuse(_why_not(run_id, said))
+            return _refuse(why_not(run_id, said))
         hands.wake()
-        return _told(run_id, said)
+        return told(run_id, said)
 
 
 def _add_begin(made: APIRouter, hands: _Hands) -> None:
@@ -204,7 +204,8 @@ def _gate(world: World, run: Run) -> str:
     return run.reason
 
 
-def _told(run_id: str, said: Said) -> WordView:
+def told(run_id: str, said: Said) -> WordView:
+    """Return what became of a word that counts."""
     heard = said.heard
     return WordView(
         run=run_id,
@@ -236,7 +237,8 @@ def _next(said: Said) -> str:
             return "the time for a word is over"
 
 
-def _why_not(run_id: str, said: Said) -> RefusedView:
+def why_not(run_id: str, said: Said) -> RefusedView:
+    """Return why a word does not count."""
     heard, run = said.heard, said.situation.run
     detail = _SAID[heard.answer]
     by = [] if heard.decision is None else list(heard.decision.by)

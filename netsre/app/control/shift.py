@@ -20,7 +20,7 @@ from netsre.adapters.http_calls import HttpCaller
 from netsre.adapters.secrets import Secrets
 from netsre.alerting.describe import Links
 from netsre.alerting.notify import Pace
-from netsre.app import tokens
+from netsre.app import slack_settings, tokens
 from netsre.app.control import api
 from netsre.app.control.automation import Automation, RunbookChannel
 from netsre.app.control.calling import Caller, Nobody
@@ -34,6 +34,7 @@ from netsre.app.control.reach import Outside
 from netsre.app.control.reading import Clients, Turns, begin
 from netsre.app.control.records import Kept
 from netsre.app.control.silencing import Silencer
+from netsre.app.control.slack.part import SlackPart
 from netsre.app.control.snapshot import Board, Sight
 from netsre.app.control.switch import SwitchWatch
 from netsre.app.control.tick import Loop
@@ -77,6 +78,8 @@ class House:
     clients: Sequence[Alertmanager]
     recorded: Clients | None
     """Of a Prometheus, where one is read."""
+    slack: slack_settings.Slack | None
+    """With its secrets, where incidents are told there."""
     store: Store
     """Of no term."""
     intake: Intake
@@ -112,6 +115,7 @@ class Shift:
         self._worker = self._make_worker()
         self._drills = DrillPart(house.settings, self._world, house.loaded.gamedays, self._board, self._leads)
         self._pager = self._make_pager()
+        self._slack = self._make_slack()
         self.wake = self._worker.wake
         self.application = self._application()
 
@@ -125,6 +129,8 @@ class Shift:
             turns = None if self._term is None else self._turns()
             stack.enter_context(thread_of(self._pager))
             stack.enter_context(thread_of(self._worker))
+            if self._slack is not None:
+                stack.enter_context(thread_of(self._slack))
             if turns is not None:
                 stack.enter_context(thread_of(self._drills))
                 stack.enter_context(thread_of(turns))
@@ -159,6 +165,12 @@ class Shift:
         telling = Telling(world.store, world.clock, pace, world.links, house.intake.offer, self._leads)
         return Pager(house.clients, telling)
 
+    def _make_slack(self) -> SlackPart | None:
+        found = self._house.slack
+        if found is None:
+            return None
+        return SlackPart(found, self._world, self._leads, self._worker.wake)
+
     def _application(self) -> api.Asgi:
         house, settings = self._house, self._house.settings
         token = tokens.read(settings.data_dir, tokens.WEBHOOK)
@@ -179,6 +191,7 @@ class Shift:
             office=house.office,
             stands_by=self._term is None,
             wake=self._worker.wake,
+            slack=self._slack,
         )
         return api.create(served)
 

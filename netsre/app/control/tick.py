@@ -235,6 +235,7 @@ class Loop:
             transaction.outbox.prune(Timestamp(now - _KEEP_DELIVERED))
             transaction.received.prune(Timestamp(now - _KEEP_DELIVERED))
             transaction.pages.prune(Timestamp(now - _KEEP_PAGES))
+            transaction.slack.prune(Timestamp(now - _KEEP_PAGES))
         self._prune_at = Timestamp(now + _PRUNE_EVERY)
 
     def _count(self) -> None:

@@ -215,6 +215,8 @@ class Status(BaseModel):
     past: PastView | None
     """Null where no past is read."""
     alertmanagers: list[PeerView]
+    slack: dict[str, Any] | None
+    """How Slack fares; null where nothing is told there."""
     outbox: dict[str, int]
     specs: Specs
 

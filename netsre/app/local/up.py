@@ -243,6 +243,8 @@ def _controller_options(options: UpOptions) -> tuple[str, ...]:
         *(word for path in settings.slos for word in ("--slos", str(path))),
         *(word for path in settings.runbooks for word in ("--runbooks", str(path))),
         *(word for path in settings.people for word in ("--people", str(path))),
+        # What no option says.
+        *(("--config", str(settings.config)) if settings.slack is not None else ()),
     )
 
 

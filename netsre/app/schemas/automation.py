@@ -239,8 +239,13 @@ def people() -> Schema:
     token = parts.pattern(
         "SHA-256 of the person's own token.", people_files.TOKEN_HASH.pattern, "The 64 digits of sha256sum."
     )
+    account = parts.pattern(
+        "The person's account in Slack.", people_files.SLACK_ACCOUNT.pattern, "A member id such as U024BE7LH."
+    )
     person = parts.mapping(
-        "A person.", {"name": parts.name("Unique among people and groups.") | free}, {"tokenSha256": token}
+        "A person.",
+        {"name": parts.name("Unique among people and groups.") | free},
+        {"tokenSha256": token, "slack": account},
     )
     members = parts.sequence("Names of people.", parts.text("A name."), least=1)
     group = parts.mapping(

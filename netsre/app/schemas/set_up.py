@@ -4,7 +4,7 @@ from typing import Final
 
 from netsre.adapters import endpoints
 from netsre.alerting import noisy
-from netsre.app import automation_bounds
+from netsre.app import automation_bounds, slack_settings
 from netsre.app.schemas import parts
 from netsre.app.schemas.parts import Schema
 
@@ -41,6 +41,7 @@ def controller() -> Schema:
             "alertmanager": _url("An Alertmanager to tell."),
             "control": parts.text("The agent's control socket; without it automation only looks."),
             "automation": _automation(),
+            "slack": _slack(),
         },
     )
 
@@ -69,6 +70,25 @@ def _automation() -> Schema:
                 {"allow": parts.sequence("What addresses may begin with.", parts.text("An address."))},
             ),
             "quarantine": parts.duration("How long a value that did not help is left alone, at most 30d."),
+        },
+    )
+
+
+def _slack() -> Schema:
+    channel = parts.pattern(
+        "The channel's id.", slack_settings.CHANNEL.pattern, "An id such as C024BE91L.", "C024BE91L"
+    )
+    return parts.mapping(
+        "Where incidents are told in Slack.",
+        {
+            "channel": channel,
+            "tokenFile": parts.text("The file of the bot's token, which begins with xoxb-."),
+        },
+        {
+            "mode": parts.choice("How clicks come in; http by default.", slack_settings.Mode),
+            "signingSecretFile": parts.text("The file of the signing secret, for http."),
+            "appTokenFile": parts.text("The file of the app's token, which begins with xapp-, for socket."),
+            "apiUrl": _url("Slack's API, where it is not the usual one."),
         },
     )
 

@@ -30,6 +30,7 @@ from netsre.clock import Timestamp
 from netsre.gameday.decide import Gate
 from netsre.model.alerts import AlertState
 from netsre.slo.engine import Engine
+from tests import slack_server
 from tests.unit import burning
 from tests.unit.app.fakes import Machine
 from tests.unit.slo import given
@@ -89,12 +90,12 @@ class Client:
 
         return asyncio.run(ask())
 
-    def post(self, path: str, content: str | bytes) -> httpx.Response:
+    def post(self, path: str, content: str | bytes, **more: str) -> httpx.Response:
         """Return the answer to one request of somebody who has the token."""
 
         async def ask() -> httpx.Response:
             transport = httpx.ASGITransport(app=self._application)
-            headers = {"Authorization": f"Bearer {SHOWN}", "Content-Type": "application/json"}
+            headers = {"Authorization": f"Bearer {SHOWN}", "Content-Type": "application/json", **more}
             async with httpx.AsyncClient(transport=transport, base_url="http://localhost:8600") as client:
                 return await client.post(path, content=content, headers=headers)
 
@@ -433,3 +434,16 @@ def test_who_stands_by_tells_what_is_on_record_takes_alerts_and_does_nothing_els
         {"detail": "this controller stands by; ask the one that leads: a"},
     )
     assert client.post("/api/v1/alerts", b"{").status_code == 400
+
+
+@pytest.mark.parametrize("stands_by", [False, True])
+def test_without_a_slack_nothing_is_signed_right(tmp_path: pathlib.Path, stands_by: bool) -> None:
+    """An empty secret is none: its signature is easily made."""
+    store = burning.store(tmp_path)
+    site = Client(Machine(store, tmp_path), stands_by=stands_by)
+    body = slack_server.form({"type": "block_actions"})
+
+    for headers in ({}, slack_server.headers(body, burning.T0 // 1000, secret="")):
+        assert site.post("/api/v1/slack/interactions", body, **headers).status_code == 401
+    assert site.json("/api/v1/status")["slack"] is None
+    store.close()

@@ -7,6 +7,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from netsre import clock
 from netsre.adapters.alertmanager import Alertmanager
+from netsre.adapters.slack.api import Answer, Result
 from netsre.alerting.describe import Links
 from netsre.alerting.notify import Pace
 from netsre.app.control import metrics
@@ -14,6 +15,8 @@ from netsre.app.control.drill_api import Gamedays
 from netsre.app.control.drills import Asked
 from netsre.app.control.leading import Shared
 from netsre.app.control.pager import Pager, Telling
+from netsre.app.control.slack.part import SlackPart
+from netsre.app.slack_settings import Mode, Slack
 from netsre.gameday.decide import Gate
 from netsre.metrics.readings import Readings
 from netsre.metrics.registry import REGISTRY
@@ -42,7 +45,7 @@ def test_every_metric_of_the_controller_is_exposed_with_its_labels(tmp_path: pat
     pager.peers[0].tell()
     office = Shared(store, "a", "a", clock.boottime)
     assert office.seek() is not None
-    live = (office.readings, pager.readings, _refused_gameday(store))
+    live = (office.readings, pager.readings, _refused_gameday(store), _slack(machine))
     body, _ = metrics.render(machine.board.current, "text/plain", *live)
     store.close()
 
@@ -54,6 +57,15 @@ def test_every_metric_of_the_controller_is_exposed_with_its_labels(tmp_path: pat
 
     expected = {name: set(about.labels) for name, about in REGISTRY.items() if about.exporter == "controller"}
     assert {name: labels - GROUP_LABELS for name, labels in found.items()} == expected
+
+
+def _slack(machine: Machine) -> Callable[[Readings], None]:
+    """Have a Slack take a message, and send what is no click."""
+    settings = Slack("C0NETSRE", Mode.SOCKET, "http://127.0.0.1:1/api/", "xoxb-x", "", "xapp-x")
+    part = SlackPart(settings, machine.world, lambda: True, lambda: None)
+    part.teller.heard(Answer(Result.DONE))
+    part.desk.refused("malformed")
+    return part.readings
 
 
 def _refused_gameday(store: Store) -> Callable[[Readings], None]:

@@ -225,7 +225,10 @@ apiVersion: netsre.dev/v1
 kind: People
 metadata: {name: on-call}
 spec:
-  people: [{name: ann, tokenSha256: 0a5f4be1b1cb7f2d3a2f6d8f3c1b7a9e0a5f4be1b1cb7f2d3a2f6d8f3c1b7a9e}]
+  people:
+    - name: ann
+      slack: U024BE7LH
+      tokenSha256: 0a5f4be1b1cb7f2d3a2f6d8f3c1b7a9e0a5f4be1b1cb7f2d3a2f6d8f3c1b7a9e
   groups: [{name: sre, members: [ann, operator]}]
 ---
 apiVersion: netsre.dev/v1
@@ -262,6 +265,8 @@ apiVersion: netsre.dev/v1
 kind: Controller
 metadata: {name: whole}
 spec:
+  slack: {channel: C024BE91L, tokenFile: /t, mode: http, signingSecretFile: /s, appTokenFile: /a,
+          apiUrl: 'https://slack.example/api/'}
   dataDir: /var/lib/netsre
   database: postgresql://netsre@db.example/netsre
   listen: '[::1]:8600'

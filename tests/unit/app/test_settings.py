@@ -7,10 +7,11 @@ import pathlib
 import pytest
 
 from netsre import clock
-from netsre.app import settings
+from netsre.app import settings, slack_settings
 from netsre.app.settings import Options
+from netsre.app.slack_settings import Mode, SlackSettings
 from netsre.cli.controller import controller
-from netsre.errors import BadInput, SpecErrors
+from netsre.errors import BadInput, NetsreError, SpecErrors
 from netsre.model.holds import Bounds
 
 FILE = """\
@@ -51,6 +52,89 @@ def test_bounds_of_automation_are_safe_and_can_be_set(tmp_path: pathlib.Path) ->
     assert settings.settings(Options()).bounds == Bounds()
     found = settings.settings(Options(config=str(file))).bounds
     assert found == Bounds(5, 3, 60, 4, 300_000, 2 * clock.HOUR, 7 * clock.DAY, ALLOWED)
+
+
+def test_slack_is_read_with_its_secrets_which_are_in_no_text(tmp_path: pathlib.Path) -> None:
+    """Of what is not used the file is not opened; nothing shows a secret."""
+    (tmp_path / "token").write_text("xoxb-very-secret\n")
+    (tmp_path / "secret").write_text("also-secret\n")
+    said = f"{{channel: C024BE91L, tokenFile: {tmp_path}/token, signingSecretFile: {tmp_path}/secret"
+    file = tmp_path / "controller.yaml"
+    file.write_text(FILE.replace("30s}", f"30s, slack: {said}, appTokenFile: /nowhere}}}}"))
+
+    found = settings.settings(Options(config=str(file)))
+    slack = slack_settings.load(found.slack)
+
+    assert settings.settings(Options()).slack is None
+    assert slack_settings.load(None) is None
+    assert slack is not None
+    assert (slack.token, slack.signing_secret, slack.app_token) == ("xoxb-very-secret", "also-secret", "")
+    assert (slack.channel, slack.mode, slack.api_url) == ("C024BE91L", "http", "https://slack.com/api/")
+    assert "secret" not in f"{slack} {slack!r}".replace("signing_secret", "")
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        (
+            "channel: '#net', tokenFile: t, signingSecretFile: s",
+            "SLK001 spec.slack.channel '#net' is no channel",
+        ),
+        (
+            "channel: C024BE91L, tokenFile: t",
+            "SLK003 spec.slack.signingSecretFile is missing; clicks by http",
+        ),
+        ("channel: C024BE91L, tokenFile: t, mode: socket", "SLK003 spec.slack.appTokenFile is missing"),
+        ("channel: C024BE91L, tokenFile: t, mode: rtm", "SPEC011 spec.slack.mode"),
+        ("channel: C024BE91L, signingSecretFile: s", "SPEC005 spec.slack.tokenFile is missing"),
+        (
+            "channel: C024BE91L, tokenFile: t, signingSecretFile: s, token: xoxb-1",
+            "SPEC004 key spec.slack.token",
+        ),
+        *(
+            (
+                f"channel: C024BE91L, tokenFile: t, signingSecretFile: s, apiUrl: '{url}'",
+                "SLK002 spec.slack.api",
+            )
+            for url in ("http://slack.com/api/", "ftp://h", "https://u:p@h/", "https://", "https://[::1", "x")
+        ),
+    ],
+)
+def test_what_is_wrong_about_slack_has_its_line_and_its_code(
+    tmp_path: pathlib.Path, said: str, expected: str
+) -> None:
+    """Before anything is started."""
+    file = tmp_path / "controller.yaml"
+    file.write_text(FILE.replace("30s}", f"30s, slack: {{{said}}}}}"))
+
+    with pytest.raises(SpecErrors) as refused:
+        settings.settings(Options(config=str(file)))
+
+    assert expected in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (None, "No such file or directory; make it readable for whoever starts netsre"),
+        ("", "has none in it: one line of at least 8 characters is needed"),
+        ("xoxb-a b c d e", "has none in it"),
+        ("xoxp-of-a-person", "is not of the kind that is needed; it begins with xoxb-"),
+        ("ümlaute-sind-keine", "has more than printable ASCII in it; write it anew"),
+    ],
+)
+def test_a_secret_that_is_none_is_one_line(tmp_path: pathlib.Path, text: str | None, expected: str) -> None:
+    """It names the file, and never what is in it."""
+    file = tmp_path / "token"
+    if text is not None:
+        file.write_text(text)
+    asked = SlackSettings("C024BE91L", file, Mode.HTTP, None, None)
+
+    with pytest.raises(NetsreError) as refused:
+        slack_settings.load(asked)
+
+    assert expected in str(refused.value)
+    assert not text or text not in str(refused.value)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 
 from netsre.alerting import codes as alert_codes
 from netsre.alerting import noisy
-from netsre.app import settings
+from netsre.app import settings, slack_settings
 from netsre.cli import main
 from netsre.datapath import codes as workload_codes
 from netsre.datapath import flows, workload_files
@@ -81,6 +81,7 @@ def test_the_documentation_lists_every_code_with_its_meaning() -> None:
         **workload_codes.CODES,
         **policy_codes.CODES,
         **balance_codes.CODES,
+        **slack_settings.CODES,
     }
 
     assert {code: row[0] for code, row in documented.items()} == known

@@ -1,6 +1,7 @@
 """Files of people: read strictly, each mistake at its line; names stand for people."""
 
 import hashlib
+import re
 
 import pytest
 
@@ -64,6 +65,7 @@ def test_names_stand_for_people(by: tuple[str, ...], meant: set[str]) -> None:
         (HASH, NOTHING, "p.yaml:8: PPL002 spec.people[0].tokenSha256 is the SHA-256 of no token at all"),
         (OTHER, HASH, "p.yaml:9: PPL002 spec.people[1].tokenSha256 is somebody else's too"),
         ("[ann, ben]", "[ann, bem]", "p.yaml:6: PPL003 spec.groups[0].members 'bem' is no person"),
+        ("name: ann", "name: ann, slack: ann", "p.yaml:8: PPL004 spec.people[0].slack 'ann' is no member id"),
         ("[ann, ben]", "[]", "p.yaml:6: PPL003 spec.groups[0].members is empty"),
     ],
 )
@@ -73,6 +75,20 @@ def test_every_mistake_has_its_line_and_its_code(old: str, new: str, expected: s
         people_files.parse({"p.yaml": GOOD.replace(old, new, 1)})
 
     assert any(expected in str(finding) for finding in refused.value.findings), refused.value.findings
+
+
+def test_an_account_in_slack_is_one_persons() -> None:
+    """Whoever presses a button there is that person; an account of two would be nobody's."""
+    known = people_files.parse({"p.yaml": GOOD.replace("name: ann", "name: ann, slack: U024BE7LH", 1)})
+    assert (known.in_slack("U024BE7LH"), known.in_slack("U024BE7L"), known.in_slack("")) == (
+        "ann",
+        None,
+        None,
+    )
+
+    twice = re.sub("name: (ann|ben)", r"name: \1, slack: U024BE7LH", GOOD)
+    with pytest.raises(SpecErrors, match=r"PPL004 .* is somebody else's too"):
+        people_files.parse({"p.yaml": twice})
 
 
 def test_two_files_of_one_name_are_refused() -> None:
