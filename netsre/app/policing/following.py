@@ -11,12 +11,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
-from netsre.adapters.bpf import policy_maps, policy_reading
 from netsre.adapters.file_changes import FileChanges
 from netsre.adapters.link_changes import LinkChanges
-from netsre.app.policing import applying, followed, interfaces, node, staggering
+from netsre.app.policing import applying, followed, interfaces, node, seeing, staggering
 from netsre.app.policing.applying import Applied, Policed
 from netsre.app.policing.changing import OnTrial
 from netsre.app.policing.followed import Following, How
@@ -26,24 +25,9 @@ from netsre.app.policing.sources import Sources, Texts, matters
 from netsre.app.policing.stopping import Stop, stopped_by_signals
 from netsre.clock import SECOND, SystemClock, boottime
 from netsre.datapath.policy.following import GLANCE, Outcome, Reason, Situation, Step, next_step
-from netsre.datapath.policy.programs import ACTIVE
 from netsre.errors import BadInput, EnvironmentUnfit, NetsreError, SpecErrors
 
 _READY: Final = "following {paths}; Ctrl-C ends it, and what is in force stays"
-
-
-class _Seen(NamedTuple):
-    """What is in force; 0 for none."""
-
-    datapath: int
-    """The kernel's number of one of its maps: a datapath that is made anew begins with revision 1."""
-    lasting: int
-    decides: int
-
-    @property
-    def lasts(self) -> tuple[int, int]:
-        """Return what tells the revision that lasts from every other one."""
-        return self.datapath, self.lasting
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +92,7 @@ class _Follower:
         self._policed = Policed()
         self._there: Mapping[str, tuple[int, str]] | None = None
         """What the kernel knew the interfaces of endpoints by when they were policed."""
-        self._numbers: _Seen | None = None
+        self._numbers: seeing.Seen | None = None
         """What was in force when we last looked."""
         self._lasts: tuple[int, int] | None = None
         """What lasts as far as we have told."""
@@ -132,7 +116,7 @@ class _Follower:
                 self._put(texts)
         except OnTrial as error:
             outcome = Outcome.ON_TRIAL
-            self.revision, self._tried = self._seen().lasting or None, None
+            self.revision, self._tried = seeing.seen(self._places).lasting or None, None
             self._tell(How.ON_TRIAL, str(error))
         self._looked(outcome)
         self._write()
@@ -142,7 +126,7 @@ class _Follower:
 
     def _is_elsewhere(self, before: Following, texts: Texts) -> bool:
         """Return whether others have put something else into force since these files were."""
-        if self._seen().lasting in {0, before.revision} or before.files != texts.digest():
+        if seeing.seen(self._places).lasting in {0, before.revision} or before.files != texts.digest():
             return False
         self._following = replace(self._following, revision=before.revision, files=before.files)
         self._glance()
@@ -215,7 +199,11 @@ class _Follower:
         """Put texts into force unless they are, or were tried in vain; raises what becomes of it."""
         if texts == self._tried and self._is_settled(texts, before):
             return before if texts == self._refuted else Outcome.DONE
-        if texts == self._in_force and before is not Outcome.REFUSED and self._seen().lasts == self._lasts:
+        if (
+            texts == self._in_force
+            and before is not Outcome.REFUSED
+            and seeing.seen(self._places).lasts == self._lasts
+        ):
             self._tried = texts
             self._tell(How.FOLLOWING, "")
             return Outcome.DONE
@@ -265,7 +253,7 @@ class _Follower:
         self._policed = Policed(done.attached, done.missing)
         # What came meanwhile, and whether the kernel goes by the names that were compiled, is seen at once.
         self._there, self._numbers = self._at() if not done.missing else None, None
-        self._lasts = self._seen().datapath, done.number
+        self._lasts = seeing.seen(self._places).datapath, done.number
         self._put_last = texts, self._lasts
         self._following = replace(self._following, revision=done.number, files=texts.digest())
         # Before anybody hears of it: who goes back then, and kills us, is understood by the next one.
@@ -309,7 +297,7 @@ class _Follower:
         if not self._is_written:
             self._write()
         try:
-            numbers = self._seen()
+            numbers = seeing.seen(self._places)
         except EnvironmentUnfit as error:
             self._now = replace(self._now, glanced=time.monotonic())
             self._tell(How.REFUSED, str(error))
@@ -342,22 +330,6 @@ class _Follower:
         is_policed = self._there is not None
         if self._following.how is How.REFUSED and self._now.outcome is Outcome.DONE and is_policed:
             self._tell(How.FOLLOWING, "")
-
-    def _seen(self) -> _Seen:
-        """Return what is in force; raises `EnvironmentUnfit`."""
-        place = self._places.place
-        with (
-            place.locked(),
-            node.there(self._places) as datapath,
-            node.kernel("what is in force cannot be read"),
-        ):
-            if datapath is None:
-                return _Seen(0, 0, 0)
-            held = policy_maps.revisions(datapath)
-            number = policy_reading.number_of(datapath.maps[ACTIVE])
-        each = held.slots[held.lasting], held.decides(boottime())
-        lasting, decides = (one.number if one.is_whole else 0 for one in each)
-        return _Seen(number, lasting, decides)
 
     def _tell(self, how: How, detail: str) -> None:
         known = self._following

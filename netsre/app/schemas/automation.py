@@ -1,149 +1,19 @@
 """Schemas of runbooks and game days."""
 
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Final
 
-from netsre.app.schemas import levels, parts
+from netsre.app.schemas import actions, levels, parts
 from netsre.app.schemas.parts import Schema
-from netsre.datapath.conntrack_timeouts import TIMEOUTS
-from netsre.datapath.prefilter import MOST_RATE
 from netsre.gameday.parsing import FLOOD, PROFILES
-from netsre.model import urls
 from netsre.model.alerts import AlertState
 from netsre.model.directory import OPERATOR
 from netsre.model.gamedays import STAGES
 from netsre.runbook import asked as asking
-from netsre.runbook import bounds, loops, manner_specs, parameters, people_files, proofs, references
+from netsre.runbook import bounds, loops, manner_specs, parameters, people_files, proofs
 from netsre.runbook import parsing as runbooks
-from netsre.runbook.actions import (
-    evidence,
-    evidence_datapath,
-    http_call,
-    policy_mode,
-    prefilter_mode,
-    silence,
-    sizes,
-)
 from netsre.runbook.actions.catalogue import ACTIONS
 from netsre.runbook.actions.contract import Change, Notice, Observation
 
-_ADDRESS: Final = r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}|[0-9A-Fa-f]*:[0-9A-Fa-f:.]*(?:%\S+)?"
-_SOURCE: Final = parts.pattern(
-    "An address, or ${evidence.top_source}.",
-    f"{_ADDRESS}|{references.REFERENCE.pattern}",
-    "An address, or ${evidence.top_source}.",
-    f"${{evidence.{evidence.TOP_SOURCE}}}",
-    f"${{evidence.{evidence_datapath.TOP_CLIENT}}}",
-)
-
-
-def _labels(about: str) -> Schema:
-    return {"description": about, "type": "object", "additionalProperties": parts.text("A value.")}
-
-
-_SOMETHING: Final[Schema] = {"type": ["object", "array", *parts.SCALARS]}
-
-
-def _request(*, asks: bool = False) -> dict[str, Schema]:
-    """Return what a request may have beside its address; one that only asks has neither method nor body."""
-    either = {
-        "headers": _labels("Headers."),
-        "expect": parts.sequence(
-            "Statuses of success; any 2xx by default.", parts.whole("A status."), least=1
-        ),
-    }
-    told = {
-        "method": parts.choice("POST by default.", http_call.METHODS),
-        "body": {**_SOMETHING, "additionalProperties": _SOMETHING, "items": _SOMETHING}
-        | {"description": "What is sent as JSON; ${labels.node} and evidence are whole values."},
-    }
-    return either if asks else {**either, **told}
-
-
-_URL: Final = parts.pattern(
-    "An address below one of automation.http.allow.",
-    urls.URL.pattern,
-    "A plain address such as https://tools.example/drain.",
-)
-_SIZE: Final = {
-    **parts.pattern(
-        "x2 to x8 of the present one, or a number of entries.",
-        f"{sizes.TIMES.pattern}|{sizes.NUMBER.pattern}",
-        "x2 to x8, or a number of entries.",
-        "x2",
-    ),
-    "type": ["string", "integer"],
-    "minimum": 1,
-    "maximum": 9_999_999_999,
-}
-_MOST: Final = parts.whole("Never above this.", minimum=1)
-_TTL: Final = parts.duration("When the change ends by itself.")
-_TOPIC: Final = parts.choice("A topic.", sorted(evidence.TOPICS))
-_TAKES: Final[Mapping[str, Mapping[str, Schema]]] = MappingProxyType(
-    {
-        "evidence.collect": {
-            "what": parts.sequence(
-                "What to look at.", parts.or_reference(_TOPIC, parameters.REFERENCE.pattern), least=1
-            )
-        },
-        "datapath.block_source": {"source": _SOURCE, "ttl": _TTL},
-        "conntrack.flush": {"source": _SOURCE},
-        "policy.mode": {
-            "mode": parts.choice("How what no policy allows is treated.", policy_mode.MODES),
-            "ttl": _TTL,
-        },
-        "policy.rollback": {},
-        "prefilter.mode": {
-            "mode": parts.choice("How all rules are taken.", prefilter_mode.MODES),
-            "ttl": _TTL,
-        },
-        "prefilter.limit_source": {
-            "source": _SOURCE,
-            "rate": parts.whole("Packets a second.", minimum=1, maximum=MOST_RATE),
-            "ttl": _TTL,
-        },
-        "conntrack.tune": {"limit": _SIZE, "max": _MOST, "ttl": _TTL},
-        "conntrack.timeouts": {
-            "state": parts.choice("Whose entries end sooner.", TIMEOUTS),
-            "to": parts.duration("After so long without a packet: whole seconds."),
-            "ttl": _TTL,
-        },
-        "policy.connections": {"max": _SIZE, "most": _MOST, "ttl": _TTL},
-        "policy.stagger": {
-            "every": parts.duration("At most one change in so long: 1s to 5m."),
-            "ttl": _TTL,
-        },
-        "alertmanager.silence": {
-            "matchers": _labels("Labels that an alert must have, with exactly these values.")
-            | {"anyOf": [{"required": [kind]} for kind in silence.KINDS]},
-            "ttl": _TTL,
-        },
-        "http.call": {"url": _URL},
-        "notify": {"text": parts.filled_text("What people read; {node} is a label of the alert.")},
-    }
-)
-_MAY_TAKE: Final[Mapping[str, Mapping[str, Schema]]] = MappingProxyType(
-    {
-        "policy.mode": {
-            "endpoint": parts.pattern(
-                "One endpoint, namespace/name; all that have no mode of their own without it.",
-                f"{policy_mode.ENDPOINT.pattern}|{references.REFERENCE.pattern}",
-                "namespace/name, also with {label} of the alert, or a reference.",
-            )
-        },
-        "alertmanager.silence": {"comment": parts.text("Why, for whoever finds the silence.")},
-        "http.call": {
-            **_request(),
-            "timeout": parts.duration("How long an answer is waited for, 1s to 15s."),
-            "look": parts.mapping(
-                "A GET that tells whether it was done.", {"url": _URL}, _request(asks=True)
-            ),
-            "undo": parts.mapping("The call that takes it back.", {"url": _URL}, _request()),
-        },
-        "notify": {"values": _labels("What is told beside it, such as ${evidence.top_source}.")},
-    }
-)
 # In a list, what looks like nothing is a text as well.
 _IN_LIST: Final = {**parts.name("Its name."), "type": [*parts.SCALARS, "null"]}
 _NO_TIMEOUT: Final = parts.along("veto", {"properties": {"timeout": False}})
@@ -160,7 +30,7 @@ def runbook() -> Schema:
         },
         {
             "from": parts.choice("For an alert of somebody else's.", (runbooks.FOREIGN,)),
-            "match": _labels("Labels that it must have."),
+            "match": actions.labels("Labels that it must have."),
         },
     )
     step = _step()
@@ -325,7 +195,7 @@ def _veto() -> Schema:
         {"alert": parts.text("Its name.")},
         {
             "from": parts.choice("For an alert of somebody else's.", (runbooks.FOREIGN,)),
-            "match": _labels("Labels that it must have."),
+            "match": actions.labels("Labels that it must have."),
             "equal": parts.sequence(
                 "Labels that it must share with the alert of the run, node by default; [] for anywhere.",
                 parts.listed_text("A label."),
@@ -414,7 +284,7 @@ def _parameters(action: str) -> Schema:
     named = parameters.REFERENCE.pattern
     takes, may = (
         {key: parts.or_reference(value, named) for key, value in keys.items()}
-        for keys in (_TAKES[action], _MAY_TAKE.get(action, {}))
+        for keys in (actions.TAKES[action], actions.MAY_TAKE.get(action, {}))
     )
     keys: Schema = {"with": parts.mapping("The parameters of the action.", takes, may)}
     if action not in _CHANGES:
