@@ -1,13 +1,13 @@
 """What a runbook would do about an alert now: every gate, the evidence, the exact effects."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from netsre.app.control.carry_out import careful
 from netsre.app.control.world import World
 from netsre.model.alerts import Alert
 from netsre.model.documents import Document, Json
-from netsre.model.runbooks import Runbook
+from netsre.model.runbooks import Runbook, Step
 from netsre.runbook import decide, plan, references
 from netsre.runbook.actions.contract import (
     ActionFailed,
@@ -70,17 +70,25 @@ def _look(world: World, runbook: Runbook, subject: Subject) -> dict[int, Documen
             break
         if not isinstance(action, Observation):
             return _Stopped("unknown_action", f"action {step.action} does not exist in this version")
-        try:
-            parameters = references.resolved(step.parameters, known)
-            seen[index] = action.observe(subject, parameters, world.sight)
-            known.update(seen[index])
-        except NodeUnreachable as error:
-            return _Stopped("node_unreachable", str(error))
-        except (ActionRefused, NodeRefused) as error:
-            return _Stopped(error.reason, str(error))
-        except ActionFailed as error:
-            return _Stopped("step_failed", str(error))
+        bound = replace(step, parameters=references.resolved(step.parameters, known))
+        found = _observe(world, action, bound, subject)
+        if not isinstance(found, _Stopped):
+            seen[index] = found
+            known.update(found)
+        elif step.manner.on_failure != "continue":
+            return found
     return seen
+
+
+def _observe(world: World, action: Observation, step: Step, subject: Subject) -> Document | _Stopped:
+    try:
+        return action.observe(subject, step.parameters, world.sight)
+    except NodeUnreachable as error:
+        return _Stopped("node_unreachable", str(error))
+    except (ActionRefused, NodeRefused) as error:
+        return _Stopped(error.reason, str(error))
+    except ActionFailed as error:
+        return _Stopped("step_failed", str(error))
 
 
 def _plan(

@@ -12,12 +12,13 @@ from dataclasses import dataclass, replace
 import pytest
 
 from netsre import clock
+from netsre.app.control.incidents import steps
 from netsre.clock import Timestamp
 from netsre.model.alerts import AlertState
 from netsre.model.documents import Document
 from netsre.model.effects import Block, Effect, Flush, SourceCount, Table
 from netsre.model.runbooks import JournalKind, Runbook
-from netsre.runbook import parsing
+from netsre.runbook import parsing, story
 from netsre.runbook.actions.catalogue import ACTIONS
 from tests.unit.app.crashing import BOOK, FAULTS, End, Fate, Host, Lab
 from tests.unit.app.fakes import SetClock
@@ -183,7 +184,12 @@ def test_undisturbed_a_run_ends_as_it_should(bench: Bench, name: str) -> None:
 
 def test_each_round_has_keys_of_its_own(bench: Bench) -> None:
     """Two sources are blocked and freed, in two rounds; the third one is not needed."""
-    assert bench.live(bench.lab("succeeds in the second round")).applied == ("1", "2", "4", "5")
+    lab = bench.lab("succeeds in the second round")
+
+    assert bench.live(lab).applied == ("1", "2", "4", "5")
+    ((_, journal),) = lab.runs()
+    told = steps.read(journal, story.read(journal).plan)
+    assert [step.number for step in told] == [0, 1, 2, 3, 4, 5, 6], "an incident shows the rounds that came"
 
 
 @every_scenario

@@ -4,6 +4,7 @@ import asyncio
 import json
 import pathlib
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -17,7 +18,9 @@ from netsre.cli import runbook_plan
 from netsre.cli.main import run
 from netsre.clock import Timestamp
 from netsre.errors import BadInput
+from netsre.model.runbooks import Manner, Step
 from tests.unit.app.crashing import Lab, begun_lab
+from tests.unit.app.test_crash_harness import LOOP
 
 SHOWN = "what-the-tests-show"
 LABELS = {
@@ -237,3 +240,28 @@ def test_without_a_controller_the_command_ends_with_3(
 
     assert code == 3
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_plan_tells_the_rounds_of_a_loop_and_goes_on_without_what_may_fail(
+    lab: Lab, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the first round does, exactly, and that others may follow; in 80 columns."""
+    monkeypatch.setenv("COLUMNS", "80")
+    assert lab.current is not None
+    fails = Step("evidence.collect", {"what": ("slo",)}, manner=Manner(on_failure="continue"))
+    book = replace(LOOP, steps=(*LOOP.steps, fails))
+    world = lab.current.world
+    lab.current.world = replace(world, runbooks={LOOP.name: book})
+    _, plan = ask(lab)
+    lab.current.world = replace(world, runbooks={LOOP.name: replace(book, steps=(fails,))})
+    _, goes_on = ask(lab)
+
+    assert (plan["accepted"], goes_on["problem"], goes_on["evidence"]) == (True, None, {})
+    assert [step["kind"] for step in plan["plan"]["steps"]] == [
+        "observe", "apply", "apply", *["observe", "later", "later"] * 2, "observe",
+    ]  # fmt: skip
+    runbook_plan.show(plan)
+    said = capsys.readouterr().out
+    assert said.count("by what is seen then") == 4
+    assert "round 2 of 3" in said
+    assert max(map(len, said.splitlines())) <= 80
