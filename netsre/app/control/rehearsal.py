@@ -1,7 +1,7 @@
 """What a runbook would do about an alert now: every gate, the evidence, the exact effects."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from netsre.app.control.carry_out import careful
 from netsre.app.control.world import World
@@ -70,7 +70,8 @@ def _look(world: World, runbook: Runbook, subject: Subject) -> dict[int, Documen
             break
         if not isinstance(action, Observation):
             return _Stopped("unknown_action", f"action {step.action} does not exist in this version")
-        found = _observe(world, action, step, subject, known)
+        bound = replace(step, parameters=references.resolved(step.parameters, known))
+        found = _observe(world, action, bound, subject)
         if not isinstance(found, _Stopped):
             seen[index] = found
             known.update(found)
@@ -79,11 +80,9 @@ def _look(world: World, runbook: Runbook, subject: Subject) -> dict[int, Documen
     return seen
 
 
-def _observe(
-    world: World, action: Observation, step: Step, subject: Subject, known: Document
-) -> Document | _Stopped:
+def _observe(world: World, action: Observation, step: Step, subject: Subject) -> Document | _Stopped:
     try:
-        return action.observe(subject, references.resolved(step.parameters, known), world.sight)
+        return action.observe(subject, step.parameters, world.sight)
     except NodeUnreachable as error:
         return _Stopped("node_unreachable", str(error))
     except (ActionRefused, NodeRefused) as error:

@@ -166,7 +166,7 @@ class ActionRefused(ActionFailed):
 
 
 class NothingToDo(ActionRefused):
-    """A change is as far as it may go already: the step is skipped by its word, and the run goes on."""
+    """A change is as far as it may go: the step is skipped by its word, and the run goes on."""
 
 
 class Action(Protocol):

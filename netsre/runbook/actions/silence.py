@@ -17,7 +17,7 @@ from netsre.model.documents import Document
 from netsre.model.samples import labels
 from netsre.runbook import codes
 from netsre.runbook.actions import sources
-from netsre.runbook.actions.contract import ActionRefused, Subject, Views
+from netsre.runbook.actions.contract import ActionRefused, NothingToDo, Subject, Views
 from netsre.runbook.actions.labels import bound
 
 LONGEST: Final = 4 * clock.HOUR
@@ -49,20 +49,27 @@ class SilenceAlerts:
         return {"matchers": matchers, "ttl": ttl, "comment": comment or "silenced by a runbook"}
 
     def plan(self, subject: Subject, parameters: Document, views: Views) -> Deed:
-        """Return the silence; refuses `no_label`, `own_alert` and `proof_alert`."""
+        """Return the silence.
+
+        Raises `NothingToDo` with `no_label`, `no_matchers`, `own_alert` or `proof_alert`: no mitigation is
+        given up because the noise around it may not be kept down.
+        """
         del views
-        wanted, ttl = bound(parameters["matchers"], subject), parameters["ttl"]
+        try:
+            wanted, ttl = bound(parameters["matchers"], subject), parameters["ttl"]
+        except ActionRefused as refusal:
+            raise NothingToDo(refusal.reason, str(refusal)) from refusal
         if not isinstance(wanted, Mapping) or not isinstance(ttl, int) or not all(wanted.values()):
-            raise ActionRefused(
+            raise NothingToDo(
                 "no_matchers", "a matcher has no value, and nothing is never read as everything"
             )
         pairs = {name: str(value) for name, value in wanted.items()}
         silence = Silence(labels(pairs), ttl, str(parameters["comment"]))
         if silence.matches(subject.alert.labels):
-            raise ActionRefused("own_alert", "it would silence the alert that this run is for")
+            raise NothingToDo("own_alert", "it would silence the alert that this run is for")
         if subject.proof is not None and _may_be_of(pairs, subject):
             message = f"it could silence alerts of {subject.proof.name}, which says whether this run helped"
-            raise ActionRefused("proof_alert", message)
+            raise NothingToDo("proof_alert", message)
         return silence
 
 

@@ -163,6 +163,16 @@ def test_an_answer_of_an_alertmanager_that_is_lost_stops_nothing(
         assert {"active"} != set(states) or helps, "it was left in force"
 
 
+def test_a_silence_that_must_not_be_made_stops_no_mitigation(bench: Bench) -> None:
+    """It would be of the alert that the run is for, or of the level that judges it."""
+    own = replace(SILENCE, parameters={**SILENCE.parameters, "matchers": {"service": "node-conntrack"}})
+    proof = replace(SILENCE, parameters={**SILENCE.parameters, "matchers": {"slo": "conntrack-headroom"}})
+    made = bench.ground(book(own, proof))
+    end, states, *_ = made.live()
+
+    assert (end.runs, states, made.alertmanager.line.calls) == ((HELPS,), (), [])
+
+
 @pytest.mark.parametrize("trouble", ["silent", "refuses", "absent"])
 def test_without_an_alertmanager_the_run_says_so_and_goes_on(bench: Bench, trouble: str) -> None:
     """It is left out by a word, at once."""

@@ -10,7 +10,7 @@ from netsre.model import deeds
 from netsre.model.deeds import Silence
 from netsre.model.documents import Document
 from netsre.model.samples import labels
-from netsre.runbook.actions.contract import ActionRefused, Subject
+from netsre.runbook.actions.contract import NothingToDo, Subject
 from netsre.runbook.actions.notify import Notify
 from netsre.runbook.actions.silence import SilenceAlerts
 from tests.unit.runbook import given
@@ -95,7 +95,7 @@ def test_what_labels_and_evidence_give_is_in_the_plan() -> None:
 )
 def test_whoever_is_called_is_still_told_whether_it_helped(matchers: Document, word: str) -> None:
     """Neither the alert of the run nor those of the level that judges it."""
-    with pytest.raises(ActionRefused) as refused:
+    with pytest.raises(NothingToDo) as refused:
         planned(matchers)
 
     assert refused.value.reason == word
