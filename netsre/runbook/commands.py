@@ -136,7 +136,7 @@ class Wait:
 
     until: Timestamp
     what: str
-    """A word: `node`, `reading`, `approval`."""
+    """A word: `node`, `reading`, `approval`, `retry`, `round`."""
 
 
 @dataclass(frozen=True, slots=True)

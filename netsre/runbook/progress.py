@@ -6,6 +6,7 @@ again. Nothing else is kept anywhere.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Final
 
 from netsre.clock import Timestamp
 from netsre.errors import BadInput
@@ -53,6 +54,10 @@ __all__ = [
     "next_command",
     "state_of",
 ]
+
+
+_MOST_PLANS: Final = 3
+"""Plans that cannot be read, after which no further one is made."""
 
 
 def next_command(
@@ -147,6 +152,8 @@ def _look(index: int, step: Step, turn: Turn, now: Timestamp) -> Command | None:
 def _make_plan(told: Story, now: Timestamp, present: Present) -> Command:
     if present.alert.state is not AlertState.FIRING:
         return Finish(RunState.FAILED, "alert_resolved")
+    if told.plans >= _MOST_PLANS:
+        return Finish(RunState.FAILED, "plan_lost")
     silent = told.turn(story.WHOLE).silent
     if given_up(silent, USUAL):
         return Finish(RunState.FAILED, tries.SILENT)

@@ -69,7 +69,9 @@ def read_query(value: Json) -> Query:
         raise ValueError("the query compares nothing")
     number, labels = str(value.get("value")), value.get("groupBy")
     literals.parse_exact(number)
-    selector = Selector(str(value.get("metric")), selectors.parse_matchers(str(value.get("match", ""))))
+    match = value.get("match")
+    matchers = selectors.parse_matchers(match) if isinstance(match, str) and match else ()
+    selector = Selector(str(value.get("metric")), matchers)
     group_by = tuple(map(str, labels)) if isinstance(labels, list | tuple) else _BY_DEFAULT
     return Query(selector, cast("Comparison", value["op"]), Decimal(number), group_by)
 

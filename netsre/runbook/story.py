@@ -85,6 +85,8 @@ class Story:
     """Hash of the runbook that the gates judged; empty where they did not say."""
     plan: Plan | None = None
     planned_at: Timestamp = _NEVER
+    plans: int = 0
+    """How many were written, those that cannot be read counted."""
     turns: dict[int, Turn] = field(default_factory=dict)
     samples: list[Looked] = field(default_factory=list)
     owner: str = ""
@@ -210,6 +212,7 @@ def _word(entry: JournalEntry, opinion: object) -> Sequence[Word]:
 def _take_plan(story: Story, turn: Turn, entry: JournalEntry) -> None:
     try:
         if entry.step == WHOLE:
+            story.plans += 1
             story.plan, story.planned_at = plan.read(entry.data), entry.at
         else:
             turn.planned = plan.read_step(entry.data)

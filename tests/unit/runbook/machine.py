@@ -1,5 +1,6 @@
 """Carries out the commands of a run on a node in memory, and dies wherever a test wants it to."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -160,8 +161,10 @@ class Machine:
 
     def _append(self, line: Line) -> None:
         number = len(self.entries) + 1
+        # A store gives back what JSON has of it: a list where there was a tuple.
+        data = json.loads(json.dumps(line.data))
         self.entries.append(
-            JournalEntry(self.run.id, number, self.now, line.kind, line.step, line.action, line.data)
+            JournalEntry(self.run.id, number, self.now, line.kind, line.step, line.action, data)
         )
 
     def _read(self) -> None:

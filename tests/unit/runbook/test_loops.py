@@ -1,6 +1,7 @@
 """A loop is planned by what each round sees, ends, and is taken back whole, whatever dies in between."""
 
 import dataclasses
+import json
 from collections.abc import Callable, Mapping, Sequence
 
 import hypothesis
@@ -134,7 +135,7 @@ def test_the_plan_has_the_first_round_and_the_bound() -> None:
         *[Kind.OBSERVE, Kind.LATER, Kind.LATER] * 2,
         Kind.APPLY,
     ]  # fmt: skip
-    assert plan.read(made.document()) == made
+    assert plan.read(json.loads(json.dumps(made.document()))).hash == made.hash
     longer = dataclasses.replace(made, steps=made.steps[:6] + made.steps[9:])
     assert longer.hash != made.hash
 

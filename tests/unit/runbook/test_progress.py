@@ -630,3 +630,11 @@ def test_every_command_has_its_state() -> None:
         RunState.UNDOING,
         RunState.UNDONE,
     ]
+
+
+def test_a_plan_that_nobody_can_read_is_not_made_for_ever() -> None:
+    """Three times; nothing was changed, so that the run may end."""
+    broken = Line(JournalKind.PLAN, -1, "", {"steps": "?"})
+
+    assert isinstance(ask([OBSERVED, broken, broken]), progress.MakePlan)
+    assert ask([OBSERVED, broken, broken, broken]) == Finish(RunState.FAILED, "plan_lost")

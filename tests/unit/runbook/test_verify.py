@@ -1,6 +1,7 @@
 """Verification counts readings made after the last effect, in the alert's own group, and guesses nothing."""
 
 import dataclasses
+import json
 from decimal import Decimal
 
 import hypothesis
@@ -161,7 +162,8 @@ def ask(text: str, *scrapes: Scrape, group: Labels = GROUP) -> tuple[Outcome, st
     wanted = proofs.read(root, None)
     findings.raise_if_any()
     assert wanted is not None
-    assert definition.read_verification(definition.verification(wanted)) == wanted
+    written = json.loads(json.dumps(definition.verification(wanted)))
+    assert definition.read_verification(written) == wanted
     found = verify.sample(wanted, None, scrapes, group, SINCE)
     return found.verdict, found.reason, int(found.bad), int(found.total)
 
@@ -186,6 +188,16 @@ def test_a_query_of_a_gauge_is_met_while_every_reading_is() -> None:
         0,
     )
     assert ask(RATIO_BELOW, group=labels({"node": "a"})) == (Outcome.ERROR, "group_unknown", 0, 0)
+
+
+def test_a_query_without_matchers_is_read_as_it_was_written() -> None:
+    """Out of the plan on disk; what is no query is refused there."""
+    asked = "{metric: netsre_conntrack_utilization_ratio, op: '<', value: 0.5, groupBy: [netns, node]}"
+
+    assert ask(asked, reading(10_000, "0.49"))[0] is Outcome.PASS
+    for bad in ({}, {"op": "="}, {"op": "<", "value": "x"}, {"op": "<", "value": "1", "match": "{"}, None):
+        with pytest.raises(ValueError, match=r".+"):
+            proofs.read_query(bad)
 
 
 FAILED = "{metric: netsre_flows_total, match: 'outcome=\"failed\"', op: '<=', value: 10}"
