@@ -21,15 +21,15 @@ _SHORTEST_NAME: Final = 4
 
 
 _member, _alert, _run = schema.incident_alert, schema.alert, schema.run
+_same: Final = and_(_member.c.fingerprint == _alert.c.fingerprint, _member.c.fired_at == _alert.c.fired_at)
+_OPEN: Final = select(schema.incident.c.id).where(schema.incident.c.closed_at.is_(None))
+_HOMELESS: Final = (
+    select(_alert.c.fingerprint, _alert.c.fired_at)
+    .outerjoin_from(_alert, _member, _same)
+    .where(_alert.c.state == FIRING, _member.c.incident.is_(None))
+)
 _OF_FIRING: Final = (
-    select(_member.c.incident)
-    .join_from(
-        _alert,
-        _member,
-        and_(_member.c.fingerprint == _alert.c.fingerprint, _member.c.fired_at == _alert.c.fired_at),
-    )
-    .where(_alert.c.state == FIRING)
-    .distinct()
+    select(_member.c.incident).join_from(_alert, _member, _same).where(_alert.c.state == FIRING).distinct()
 )
 _OF_RUNS: Final = (
     select(_member.c.incident)
@@ -77,17 +77,14 @@ class Incidents:
 
     def homeless(self) -> list[Alert]:
         """Return the firing alerts that belong to no incident: those of before there were any."""
-        member, alert = schema.incident_alert, schema.alert
-        ours = and_(member.c.fingerprint == alert.c.fingerprint, member.c.fired_at == alert.c.fired_at)
-        query = select(alert.c.fingerprint, alert.c.fired_at).outerjoin_from(alert, member, ours)
-        rows = self._connection.execute(query.where(alert.c.state == FIRING, member.c.incident.is_(None)))
+        rows = self._connection.execute(_HOMELESS)
         return self._alerts((row.fingerprint, row.fired_at) for row in rows)
 
     def close(self, now: Timestamp) -> list[str]:
         """Close every incident of which no alert fires and no run goes on; return their names."""
         still = {*self._of_firing(), *self._of_runs()}
         table = schema.incident
-        open_ones = self._connection.execute(select(table.c.id).where(table.c.closed_at.is_(None)))
+        open_ones = self._connection.execute(_OPEN)
         over = [name for (name,) in open_ones if name not in still]
         if over:
             this = update(table).where(table.c.id == bindparam("name"))

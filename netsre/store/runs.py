@@ -40,6 +40,27 @@ _LINE: Final = [
 # Made once: to put one together takes longer than SQLite takes to answer it.
 _FIND: Final = select(schema.run).where(schema.run.c.id == bindparam("name"))
 _UNENDED: Final = select(schema.run).where(schema.run.c.state.in_(GOING_ON))
+_CHANGED: Final = select(schema.run).where(schema.run.c.changed_at >= bindparam("start"))
+_SAID_NO: Final = schema.run.c.reason.in_(SAID_NO)
+# One after the other: all in one, SQLite reads every run.
+_COUNTED: Final = (
+    select(schema.run).where(
+        or_(
+            and_(
+                schema.run.c.started_at >= bindparam("start"),
+                or_(schema.run.c.state != RunState.REFUSED.value, _SAID_NO),
+            ),
+            schema.run.c.state.in_(GOING_ON),
+        )
+    ),
+    _CHANGED,
+    # A question stands for a day at most; the beginning has an index, the end has none.
+    select(schema.run).where(
+        schema.run.c.started_at >= bindparam("day_before"),
+        schema.run.c.ended_at >= bindparam("start"),
+        _SAID_NO,
+    ),
+)
 _WRITE: Final = insert(schema.journal)
 _LAST: Final = select(func.max(schema.journal.c.seq)).where(schema.journal.c.run == bindparam("name"))
 _JOURNAL: Final = (
@@ -104,21 +125,14 @@ class Runs:
 
         With them come those that waited for people, and changed something or were ended by them since then.
         """
-        table = schema.run
-        said_no = table.c.reason.in_(SAID_NO)
-        counts = or_(table.c.state != RunState.REFUSED.value, said_no)
-        begun = and_(table.c.started_at >= start, counts)
-        # A question stands for a day at most; the beginning has an index, the end has none.
-        ended = and_(table.c.started_at >= start - DAY, table.c.ended_at >= start, said_no)
-        # One after the other: all in one, SQLite reads every run.
-        wanted = (or_(begun, table.c.state.in_(GOING_ON)), table.c.changed_at >= start, ended)
-        found = {run.id: run for one in wanted for run in self._oldest_first(select(table).where(one))}
+        asked = {"start": start, "day_before": start - DAY}
+        found = {run.id: run for one in _COUNTED for run in self._oldest_first(one, asked)}
         return sorted(found.values(), key=lambda run: (run.started_at, run.id))
 
     def changed(self, start: Timestamp, runbooks: Iterable[str], latest: int) -> list[Run]:
         """Return the runs that changed something since a time, and the latest of each of some runbooks."""
         table = schema.run
-        found = {run.id: run for run in self._oldest_first(select(table).where(table.c.changed_at >= start))}
+        found = {run.id: run for run in self._oldest_first(_CHANGED, {"start": start})}
         for name in runbooks:
             newest = select(table).where(table.c.runbook == name, table.c.changed_at.is_not(None))
             rows = self._connection.execute(newest.order_by(table.c.changed_at.desc()).limit(latest))
@@ -206,9 +220,11 @@ class Runs:
             counts[tally.name, RunState(tally.state), tally.reason] += tally.count
         return counts
 
-    def _oldest_first(self, query: Select[tuple[object, ...]]) -> list[Run]:
+    def _oldest_first(
+        self, query: Select[tuple[object, ...]], asked: Mapping[str, int] | None = None
+    ) -> list[Run]:
         # Sorted here: asked for an order, SQLite reads all runs in that order instead of finding these.
-        found = [_run(row) for row in self._connection.execute(query)]
+        found = [_run(row) for row in self._connection.execute(query, asked)]
         return sorted(found, key=lambda run: (run.started_at, run.id))
 
     def _count(self, run: Run) -> None:
