@@ -21,11 +21,11 @@ from netsre.app.policing.changing import OnTrial
 from netsre.app.policing.followed import Following, How
 from netsre.app.policing.memory import Memory
 from netsre.app.policing.node import Places
-from netsre.app.policing.sources import Sources, Texts, matters
+from netsre.app.policing.sources import Sources, Texts, is_of_files, matters, one_line
 from netsre.app.policing.stopping import Stop, stopped_by_signals
 from netsre.clock import SECOND, SystemClock, boottime
 from netsre.datapath.policy.following import GLANCE, Outcome, Reason, Situation, Step, next_step
-from netsre.errors import BadInput, EnvironmentUnfit, NetsreError, SpecErrors
+from netsre.errors import BadInput, EnvironmentUnfit
 
 _READY: Final = "following {paths}; Ctrl-C ends it, and what is in force stays"
 
@@ -182,12 +182,12 @@ class _Follower:
             outcome, self._tried = Outcome.ON_TRIAL, None
             self._tell(How.ON_TRIAL, str(error))
         except (BadInput, EnvironmentUnfit) as error:
-            if _is_of_files(error, texts):
+            if is_of_files(error, texts):
                 # Somebody may be about to write more of it.
                 outcome = Outcome.UNREADABLE if reason is Reason.CHANGED else Outcome.WRONG
                 self._refute(texts)
                 if outcome is Outcome.WRONG:
-                    self._tell(How.WRONG, _one_line(error))
+                    self._tell(How.WRONG, one_line(error))
             else:
                 outcome, self._tried = Outcome.REFUSED, None
                 self._tell(How.REFUSED, str(error))
@@ -369,14 +369,3 @@ def _told() -> Iterator[None]:
         raise EnvironmentUnfit(
             f"changes{what} cannot be watched: {error.strerror}; sysctl fs.inotify says how many may be"
         ) from error
-
-
-def _is_of_files(error: BadInput | EnvironmentUnfit, texts: Texts | None) -> bool:
-    """Return whether other files would do: what else the node cannot do may be possible in a moment."""
-    return isinstance(error, SpecErrors) or (texts is None and isinstance(error, BadInput))
-
-
-def _one_line(error: NetsreError) -> str:
-    if isinstance(error, SpecErrors) and len(error.findings) > 1:
-        return f"{error.findings[0]} (and {len(error.findings) - 1} more: netsre policy lint)"
-    return str(error)

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from netsre.adapters.file_changes import Names
 from netsre.app import policies, resources
-from netsre.errors import BadInput, EnvironmentUnfit
+from netsre.errors import BadInput, EnvironmentUnfit, NetsreError, SpecErrors
 
 _MOST_LINKS: Final = 40
 """As many as the kernel follows one after the other."""
@@ -157,3 +157,15 @@ def _below(path: Path) -> Iterator[tuple[Path, Iterable[Path]]]:
         below[:] = [name for name in below if not name.startswith(".")]
         files = (Path(here) / name for name in names if matters(name))
         yield Path(here), [file for file in files if file.is_symlink()]
+
+
+def is_of_files(error: BadInput | EnvironmentUnfit, texts: Texts | None) -> bool:
+    """Return whether other files would do: what else the node cannot do may be possible in a moment."""
+    return isinstance(error, SpecErrors) or (texts is None and isinstance(error, BadInput))
+
+
+def one_line(error: NetsreError) -> str:
+    """Return what is wrong in one line: the first of several findings, and how many there are."""
+    if isinstance(error, SpecErrors) and len(error.findings) > 1:
+        return f"{error.findings[0]} (and {len(error.findings) - 1} more: netsre policy lint)"
+    return str(error)
