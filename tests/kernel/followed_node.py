@@ -23,7 +23,8 @@ class Follower:
         self.process = process
         self.heard: list[dict[str, Any]] = []
         self._lines: queue.Queue[str] = queue.Queue()
-        threading.Thread(target=self._listen, name="follower", daemon=True).start()
+        self._listener = threading.Thread(target=self._listen, name="follower", daemon=True)
+        self._listener.start()
 
     def _listen(self) -> None:
         assert self.process.stdout is not None
@@ -52,6 +53,11 @@ class Follower:
         assert self.process.stderr is not None
         return self.process.stderr.read()
 
+    def kill(self) -> None:
+        """End it in any case, and hear it out: what it says into is closed next."""
+        self.process.kill()
+        self._listener.join()
+
     def end(self, number: int = signal.SIGTERM) -> int:
         """Ask it to end; return its exit code."""
         self.process.send_signal(number)
@@ -67,4 +73,4 @@ def followed(node: Node, *options: str) -> Iterator[Follower]:
             follower.hears("following")
             yield follower
         finally:
-            process.kill()
+            follower.kill()
