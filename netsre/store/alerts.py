@@ -48,6 +48,17 @@ _TOLD: Final = select(*_COLUMNS).where(
 )
 
 
+# Made once: to put one together takes longer than SQLite takes to answer it.
+_FIND: Final = select(*_COLUMNS).where(
+    schema.alert.c.fingerprint == bindparam("name"), schema.alert.c.fired_at == bindparam("at")
+)
+_FIRING: Final = select(*_COLUMNS).where(schema.alert.c.state == FIRING)
+_FIRING_OURS: Final = _FIRING.where(OURS)
+_FIRING_OF: Final = MappingProxyType(
+    {source: _FIRING.where(schema.alert.c.source == source.value) for source in AlertSource}
+)
+
+
 class Alerts:
     """Keeps alerts inside a transaction of the caller."""
 
@@ -76,7 +87,7 @@ class Alerts:
 
     def active(self, source: AlertSource | None = None) -> dict[str, Alert]:
         """Return the firing alerts by fingerprint, of one source or of all, without those unreadable."""
-        rows = self._firing() if source is None else self._firing(schema.alert.c.source == source.value)
+        rows = self._connection.execute(_FIRING if source is None else _FIRING_OF[source])
         return {alert.fingerprint: alert for row in rows if (alert := _alert(row)) is not None}
 
     def firing_as(self, names: Iterable[str]) -> list[Alert]:
@@ -86,7 +97,8 @@ class Alerts:
         written = [labels_text.contains(canonical({"alertname": n})[1:-1], autoescape=True) for n in names]
         if not written:
             return []
-        return [alert for row in self._firing(or_(*written)) if (alert := _alert(row)) is not None]
+        rows = self._connection.execute(_FIRING.where(or_(*written)))
+        return [alert for row in rows if (alert := _alert(row)) is not None]
 
     def told(self, fingerprints: Iterable[str]) -> dict[str, Alert]:
         """Return those of these alerts that fire because somebody else told of them, by fingerprint.
@@ -105,7 +117,7 @@ class Alerts:
 
         Their alerts are decided anew: without that the row would forbid the same alert to fire.
         """
-        return self._set_aside(self._firing(OURS))
+        return self._set_aside(self._firing())
 
     def _set_aside(self, rows: Iterable[Row[tuple[object, ...]]]) -> list[str]:
         broken = [row for row in rows if _alert(row) is None]
@@ -120,9 +132,7 @@ class Alerts:
 
     def find(self, fingerprint: str, fired_at: Timestamp) -> Alert | None:
         """Return one firing of an alert."""
-        table = schema.alert
-        query = select(*_COLUMNS).where(table.c.fingerprint == fingerprint, table.c.fired_at == fired_at)
-        row = self._connection.execute(query).first()
+        row = self._connection.execute(_FIND, {"name": fingerprint, "at": fired_at}).first()
         return None if row is None else _alert(row)
 
     def newest(self, limit: int) -> list[Alert]:
@@ -131,7 +141,7 @@ class Alerts:
         Up to `limit` in all, unless more of ours fire: of somebody else's there may be any number.
         """
         table = schema.alert
-        ours = (alert for row in self._firing(OURS) if (alert := _alert(row)) is not None)
+        ours = (alert for row in self._firing() if (alert := _alert(row)) is not None)
         firing = sorted(ours, key=lambda alert: (-alert.fired_at, alert.fingerprint))
         told = select(*_COLUMNS).where(table.c.state == FIRING, ~OURS)
         told = told.order_by(table.c.fired_at.desc(), table.c.fingerprint).limit(max(0, limit - len(firing)))
@@ -144,12 +154,12 @@ class Alerts:
     def since(self, ended: Timestamp) -> list[Alert]:
         """Return every alert of ours that fires, and those that ended at a time or later."""
         late = select(*_COLUMNS).where(schema.alert.c.resolved_at >= ended, OURS)
-        rows = (*self._firing(OURS), *self._connection.execute(late))
+        rows = (*self._firing(), *self._connection.execute(late))
         return [alert for row in rows if (alert := _alert(row)) is not None]
 
     def severities(self) -> list[str]:
         """Return the severity of every alert of ours that fires."""
-        found = (_alert(row) for row in self._firing(OURS))
+        found = (_alert(row) for row in self._firing())
         return [dict(alert.labels).get("severity", "") for alert in found if alert is not None]
 
     def transitions(self) -> Mapping[tuple[str, str], int]:
@@ -157,9 +167,8 @@ class Alerts:
         found = tallies.read(self._connection, tallies.ALERT)
         return MappingProxyType({(tally.name, tally.state): tally.count for tally in found})
 
-    def _firing(self, *those: ColumnElement[bool]) -> list[Row[tuple[object, ...]]]:
-        query = select(*_COLUMNS).where(schema.alert.c.state == FIRING, *those)
-        return list(self._connection.execute(query))
+    def _firing(self) -> list[Row[tuple[object, ...]]]:
+        return list(self._connection.execute(_FIRING_OURS))
 
     def _write(self, alerts: Iterable[Alert]) -> None:
         rows = [

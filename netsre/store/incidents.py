@@ -20,6 +20,27 @@ REOPENS: Final = 5 * clock.MINUTE
 _SHORTEST_NAME: Final = 4
 
 
+_member, _alert, _run = schema.incident_alert, schema.alert, schema.run
+_same: Final = and_(_member.c.fingerprint == _alert.c.fingerprint, _member.c.fired_at == _alert.c.fired_at)
+_OPEN: Final = select(schema.incident.c.id).where(schema.incident.c.closed_at.is_(None))
+_HOMELESS: Final = (
+    select(_alert.c.fingerprint, _alert.c.fired_at)
+    .outerjoin_from(_alert, _member, _same)
+    .where(_alert.c.state == FIRING, _member.c.incident.is_(None))
+)
+_OF_FIRING: Final = (
+    select(_member.c.incident).join_from(_alert, _member, _same).where(_alert.c.state == FIRING).distinct()
+)
+_OF_RUNS: Final = (
+    select(_member.c.incident)
+    .join_from(
+        _run, _member, and_(_member.c.fingerprint == _run.c.alert, _member.c.fired_at == _run.c.fired_at)
+    )
+    .where(_run.c.state.in_(GOING_ON))
+    .distinct()
+)
+
+
 class Incidents:
     """Incidents, and the alerts that belong to each, inside a transaction of the caller."""
 
@@ -56,17 +77,14 @@ class Incidents:
 
     def homeless(self) -> list[Alert]:
         """Return the firing alerts that belong to no incident: those of before there were any."""
-        member, alert = schema.incident_alert, schema.alert
-        ours = and_(member.c.fingerprint == alert.c.fingerprint, member.c.fired_at == alert.c.fired_at)
-        query = select(alert.c.fingerprint, alert.c.fired_at).outerjoin_from(alert, member, ours)
-        rows = self._connection.execute(query.where(alert.c.state == FIRING, member.c.incident.is_(None)))
+        rows = self._connection.execute(_HOMELESS)
         return self._alerts((row.fingerprint, row.fired_at) for row in rows)
 
     def close(self, now: Timestamp) -> list[str]:
         """Close every incident of which no alert fires and no run goes on; return their names."""
         still = {*self._of_firing(), *self._of_runs()}
         table = schema.incident
-        open_ones = self._connection.execute(select(table.c.id).where(table.c.closed_at.is_(None)))
+        open_ones = self._connection.execute(_OPEN)
         over = [name for (name,) in open_ones if name not in still]
         if over:
             this = update(table).where(table.c.id == bindparam("name"))
@@ -172,20 +190,13 @@ class Incidents:
         return {row.id for row in self._connection.execute(query)}
 
     def _of_firing(self) -> list[str]:
-        member, alert = schema.incident_alert, schema.alert
-        ours = and_(member.c.fingerprint == alert.c.fingerprint, member.c.fired_at == alert.c.fired_at)
-        return self._named(
-            select(member.c.incident).join_from(alert, member, ours).where(alert.c.state == FIRING)
-        )
+        return self._named(_OF_FIRING)
 
     def _of_runs(self) -> list[str]:
-        member, run = schema.incident_alert, schema.run
-        ours = and_(member.c.fingerprint == run.c.alert, member.c.fired_at == run.c.fired_at)
-        going_on = run.c.state.in_(GOING_ON)
-        return self._named(select(member.c.incident).join_from(run, member, ours).where(going_on))
+        return self._named(_OF_RUNS)
 
     def _named(self, query: Select[tuple[str]]) -> list[str]:
-        return [row.incident for row in self._connection.execute(query.distinct())]
+        return [row.incident for row in self._connection.execute(query)]
 
 
 def _name(node: str, at: Timestamp, day: str, taken: Collection[str]) -> str:

@@ -1,11 +1,14 @@
 """Single facts about a data directory that outlive the process."""
 
 from collections.abc import Mapping
+from typing import Final
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 
 from netsre.store import schema
 from netsre.store.statements import upsert
+
+_GET: Final = select(schema.meta.c.value).where(schema.meta.c.key == bindparam("name"))
 
 
 class Meta:
@@ -17,8 +20,7 @@ class Meta:
 
     def get(self, key: str) -> str | None:
         """Return a fact, None when it was never kept."""
-        query = select(schema.meta.c.value).where(schema.meta.c.key == key)
-        return self._connection.execute(query).scalar_one_or_none()
+        return self._connection.execute(_GET, {"name": key}).scalar_one_or_none()
 
     def put(self, key: str, value: str) -> None:
         """Keep a fact in place of what it was."""

@@ -3,8 +3,9 @@
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
-from sqlalchemy import Connection, Text, delete, func, or_, select, type_coerce, update
+from sqlalchemy import Connection, Text, bindparam, delete, func, or_, select, type_coerce, update
 
 from netsre.clock import Timestamp
 from netsre.model.documents import Document
@@ -36,6 +37,17 @@ class Message:
             message = "message is no JSON object; it was written by another version, or by hand"
             raise ValueError(message)
         return payload
+
+
+_box: Final = schema.outbox.c
+_DUE: Final = (
+    select(_box.id, _box.channel, _box.key, type_coerce(_box.payload, Text), _box.created_at, _box.attempts)
+    .where(_box.channel == bindparam("to"), _box.delivered_at.is_(None))
+    .where(or_(_box.next_attempt_at <= bindparam("now"), _box.next_attempt_at > bindparam("late")))
+    .order_by(_box.id)
+    .limit(bindparam("most"))
+)
+_PENDING: Final = select(_box.channel, func.count()).where(_box.delivered_at.is_(None)).group_by(_box.channel)
 
 
 class Outbox:
@@ -72,16 +84,8 @@ class Outbox:
         No message is made to wait more than `longest` milliseconds: one that waits longer was put off under a
         clock that ran ahead, and is due.
         """
-        t = schema.outbox
-        text = type_coerce(t.c.payload, Text)
-        query = (
-            select(t.c.id, t.c.channel, t.c.key, text, t.c.created_at, t.c.attempts)
-            .where(t.c.channel == channel, t.c.delivered_at.is_(None))
-            .where(or_(t.c.next_attempt_at <= now, t.c.next_attempt_at > now + longest))
-            .order_by(t.c.id)
-            .limit(limit)
-        )
-        return [Message(*row) for row in self._connection.execute(query)]
+        asked = {"to": channel, "now": now, "late": now + longest, "most": limit}
+        return [Message(*row) for row in self._connection.execute(_DUE, asked)]
 
     def delivered(self, message: Message, at: Timestamp) -> None:
         """Mark a message as delivered."""
@@ -99,9 +103,7 @@ class Outbox:
 
     def pending(self) -> Mapping[str, int]:
         """Return how many messages wait, by channel."""
-        t = schema.outbox
-        query = select(t.c.channel, func.count()).where(t.c.delivered_at.is_(None)).group_by(t.c.channel)
-        return {row[0]: row[1] for row in self._connection.execute(query)}
+        return {row[0]: row[1] for row in self._connection.execute(_PENDING)}
 
     def delivered_at(self, channel: str, key: str) -> Timestamp | None:
         """Return when a channel took a message; None when it has not, or when that was long ago."""

@@ -5,7 +5,20 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from sqlalchemy import Connection, Row, Select, Text, and_, func, insert, or_, select, type_coerce, update
+from sqlalchemy import (
+    Connection,
+    Row,
+    Select,
+    Text,
+    and_,
+    bindparam,
+    func,
+    insert,
+    or_,
+    select,
+    type_coerce,
+    update,
+)
 
 from netsre.clock import DAY, Timestamp
 from netsre.model.alerts import Alert
@@ -24,6 +37,39 @@ _LINE: Final = [
 ]
 
 
+# Made once: to put one together takes longer than SQLite takes to answer it.
+_FIND: Final = select(schema.run).where(schema.run.c.id == bindparam("name"))
+_UNENDED: Final = select(schema.run).where(schema.run.c.state.in_(GOING_ON))
+_CHANGED: Final = select(schema.run).where(schema.run.c.changed_at >= bindparam("start"))
+_SAID_NO: Final = schema.run.c.reason.in_(SAID_NO)
+# One after the other: all in one, SQLite reads every run.
+_COUNTED: Final = (
+    select(schema.run).where(
+        or_(
+            and_(
+                schema.run.c.started_at >= bindparam("start"),
+                or_(schema.run.c.state != RunState.REFUSED.value, _SAID_NO),
+            ),
+            schema.run.c.state.in_(GOING_ON),
+        )
+    ),
+    _CHANGED,
+    # A question stands for a day at most; the beginning has an index, the end has none.
+    select(schema.run).where(
+        schema.run.c.started_at >= bindparam("day_before"),
+        schema.run.c.ended_at >= bindparam("start"),
+        _SAID_NO,
+    ),
+)
+_WRITE: Final = insert(schema.journal)
+_LAST: Final = select(func.max(schema.journal.c.seq)).where(schema.journal.c.run == bindparam("name"))
+_JOURNAL: Final = (
+    select(*_LINE)
+    .where(schema.journal.c.run.in_(bindparam("names", expanding=True)))
+    .order_by(schema.journal.c.run, schema.journal.c.seq)
+)
+
+
 class Runs:
     """Keeps runs and journal inside a transaction of the caller."""
 
@@ -35,7 +81,7 @@ class Runs:
 
     def find(self, run_id: str) -> Run | None:
         """Return one run."""
-        row = self._connection.execute(select(schema.run).where(schema.run.c.id == run_id)).first()
+        row = self._connection.execute(_FIND, {"name": run_id}).first()
         return None if row is None else _run(row)
 
     def add(self, run: Run) -> None:
@@ -65,8 +111,7 @@ class Runs:
 
     def unended(self) -> list[Run]:
         """Return the runs that are not over, oldest first."""
-        table = schema.run
-        return self._oldest_first(select(table).where(table.c.state.in_(GOING_ON)))
+        return self._oldest_first(_UNENDED)
 
     def since(self, start: Timestamp) -> list[Run]:
         """Return what limits are counted from: runs begun since a time, and all that are not over."""
@@ -80,21 +125,14 @@ class Runs:
 
         With them come those that waited for people, and changed something or were ended by them since then.
         """
-        table = schema.run
-        said_no = table.c.reason.in_(SAID_NO)
-        counts = or_(table.c.state != RunState.REFUSED.value, said_no)
-        begun = and_(table.c.started_at >= start, counts)
-        # A question stands for a day at most; the beginning has an index, the end has none.
-        ended = and_(table.c.started_at >= start - DAY, table.c.ended_at >= start, said_no)
-        # One after the other: all in one, SQLite reads every run.
-        wanted = (or_(begun, table.c.state.in_(GOING_ON)), table.c.changed_at >= start, ended)
-        found = {run.id: run for one in wanted for run in self._oldest_first(select(table).where(one))}
+        asked = {"start": start, "day_before": start - DAY}
+        found = {run.id: run for one in _COUNTED for run in self._oldest_first(one, asked)}
         return sorted(found.values(), key=lambda run: (run.started_at, run.id))
 
     def changed(self, start: Timestamp, runbooks: Iterable[str], latest: int) -> list[Run]:
         """Return the runs that changed something since a time, and the latest of each of some runbooks."""
         table = schema.run
-        found = {run.id: run for run in self._oldest_first(select(table).where(table.c.changed_at >= start))}
+        found = {run.id: run for run in self._oldest_first(_CHANGED, {"start": start})}
         for name in runbooks:
             newest = select(table).where(table.c.runbook == name, table.c.changed_at.is_not(None))
             rows = self._connection.execute(newest.order_by(table.c.changed_at.desc()).limit(latest))
@@ -138,20 +176,17 @@ class Runs:
         self, run_id: str, at: Timestamp, kind: JournalKind, step: int, action: str, data: Document
     ) -> None:
         """Append one line to a run's journal."""
-        table = schema.journal
         seq = self.last_line(run_id) + 1
-        self._connection.execute(
-            insert(table).values(
-                run=run_id, seq=seq, at=at, kind=kind.value, step=step, action=action, data=data
-            )
-        )
+        line = {
+            "run": run_id, "seq": seq, "at": at, "kind": kind.value, "step": step, "action": action,
+            "data": data,
+        }  # fmt: skip
+        self._connection.execute(_WRITE, [line])
         self.written.append((kind, step))
 
     def last_line(self, run_id: str) -> int:
         """Return the number of the last line of a run's journal; 0 without any."""
-        table = schema.journal
-        query = select(func.max(table.c.seq)).where(table.c.run == run_id)
-        return self._connection.execute(query).scalar_one() or 0
+        return self._connection.execute(_LAST, {"name": run_id}).scalar_one() or 0
 
     def journal(self, run_ids: Sequence[str]) -> Mapping[str, tuple[JournalEntry, ...]]:
         """Return the journals of some runs, each in order, without lines that cannot be read."""
@@ -176,9 +211,7 @@ class Runs:
                 self._connection.execute(this.values(kind=JournalKind.NOTE.value, data=data))
 
     def _lines(self, run_ids: Sequence[str]) -> list[Row[tuple[object, ...]]]:
-        table = schema.journal
-        query = select(*_LINE).where(table.c.run.in_(run_ids)).order_by(table.c.run, table.c.seq)
-        return list(self._connection.execute(query))
+        return list(self._connection.execute(_JOURNAL, {"names": list(run_ids)}))
 
     def counts(self) -> Mapping[tuple[str, RunState, str], int]:
         """Return how many runs there were, ever, by runbook, state and reason."""
@@ -187,9 +220,11 @@ class Runs:
             counts[tally.name, RunState(tally.state), tally.reason] += tally.count
         return counts
 
-    def _oldest_first(self, query: Select[tuple[object, ...]]) -> list[Run]:
+    def _oldest_first(
+        self, query: Select[tuple[object, ...]], asked: Mapping[str, int] | None = None
+    ) -> list[Run]:
         # Sorted here: asked for an order, SQLite reads all runs in that order instead of finding these.
-        found = [_run(row) for row in self._connection.execute(query)]
+        found = [_run(row) for row in self._connection.execute(query, asked)]
         return sorted(found, key=lambda run: (run.started_at, run.id))
 
     def _count(self, run: Run) -> None:

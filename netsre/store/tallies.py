@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 
 from netsre.store import schema
 from netsre.store.statements import increase
@@ -13,6 +13,11 @@ ALERT: Final[Kind] = "alert"
 RUN: Final[Kind] = "run"
 RECEIVED: Final[Kind] = "received"
 DRILL: Final[Kind] = "drill"
+
+
+_READ: Final = select(
+    schema.tally.c.name, schema.tally.c.state, schema.tally.c.reason, schema.tally.c.count
+).where(schema.tally.c.kind == bindparam("of"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +43,4 @@ def count(
 
 def read(connection: Connection, kind: Kind) -> list[Tally]:
     """Return every tally of a kind."""
-    table = schema.tally
-    query = select(table.c.name, table.c.state, table.c.reason, table.c.count).where(table.c.kind == kind)
-    return [Tally(*row) for row in connection.execute(query)]
+    return [Tally(*row) for row in connection.execute(_READ, {"of": kind})]

@@ -18,6 +18,8 @@ from netsre.model.levels import Origin
 from netsre.model.runbooks import Run
 from netsre.model.scenarios import LONGEST, NODE, Event, Look, Moment, Scenario
 
+PATIENCE: Final = 5 * clock.MINUTE
+"""How long after the last event a first run may still begin."""
 _QUIET: Final = 1
 """Turns without anything to do; in one more, nothing happens either."""
 _RETRY: Final = clock.SECOND
@@ -84,6 +86,7 @@ class Play:
             (event for event in scenario.events if isinstance(event.when, Moment)),
             key=lambda event: event.when.at if isinstance(event.when, Moment) else 0,
         )
+        self._last_event = max((_at(event) for event in self._timed), default=self.clock.at)
         self._looks = list(scenario.looks)
         self._watched = self.stage.watched(scenario)
         self._next_turn = self.clock.at
@@ -157,8 +160,13 @@ class Play:
             self.deeds.happen(event, self._life.world)
 
     def _going_on(self) -> bool:
+        """Tell whether a run goes on, or the first one may still begin: alerts can hold before they fire."""
         with self.store.read() as transaction:
-            return bool(transaction.runs.unended())
+            if transaction.runs.unended():
+                return True
+            newest = next(iter(transaction.runs.newest(1)), None)
+        began = newest is not None and newest.started_at >= BEGIN
+        return not began and self.clock.at < self._last_event + PATIENCE
 
     def _state(self) -> State:
         return judging.state(self.store, self.node)

@@ -241,3 +241,18 @@ def test_a_word_of_the_node_is_that_of_the_run(tmp_path: pathlib.Path) -> None:
     played = play(tmp_path, HEAD + given + "  expect: [{runs: [{state: refused, reason: no_route}]}]\n")
 
     assert played.passed, (played.differences, played.story)
+
+
+def test_an_alert_that_holds_before_it_fires_is_waited_for(tmp_path: pathlib.Path) -> None:
+    """And where none fires, the play ends all the same."""
+    head = HEAD.replace("conntrack-exhaustion", "service-without-backend")
+    given = """
+  given:
+    series:
+      netsre_balance_backends{service="shop",state="serving"}: VALUE
+"""
+    fires = given.replace("VALUE", "0") + "  expect: [{runs: [{state: succeeded, reason: steps_done}]}]\n"
+    calm = given.replace("VALUE", "2") + "  expect: [{runs: [], calls: []}]\n"
+
+    assert play(tmp_path, head + fires).passed
+    assert play(tmp_path, head + calm).passed
