@@ -151,7 +151,9 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         time.sleep(0.1)
     session.config.stash[_LEFT] = left
     if left:
+        # The second is for who runs tests again: it is no failure of one of them.
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        session.shouldfail = "tests left network namespaces behind"
 
 
 def _namespaces() -> set[str]:

@@ -53,9 +53,10 @@ def gone(pids: Iterable[int]) -> bool:
 def alone_with_limit() -> Iterator[pathlib.Path]:
     """Yield the file with the limit of connection tables, which no other run of tests raises meanwhile.
 
-    What another one has raised would be taken for the host's own.
+    What another one has raised would be taken for the host's own. Needs root.
     """
-    with (pathlib.Path(tempfile.gettempdir()) / "netsre-test-limit.lock").open("w") as lock:
+    # Not among temporary files: runs of CI have a directory of their own for those.
+    with pathlib.Path("/run/netsre-test-limit.lock").open("w", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield LIMIT
 

@@ -86,11 +86,17 @@ class Child:
         return self._process.stdout.fileno()
 
 
-def stop(children: Iterable[Child], grace: Callable[[], float], listen: Callable[[Child], None]) -> None:
+def stop(
+    children: Iterable[Child],
+    grace: Callable[[], float],
+    listen: Callable[[Child], None],
+    before_killing: Callable[[Sequence[Child]], None] = lambda _: None,
+) -> None:
     """End children, all at once: ask, then insist when `grace()` seconds have passed since.
 
     `grace` is asked again and again, so that an impatient user can shorten it meanwhile. `listen` must read
-    what a child says: one whose pipe is full could not end.
+    what a child says: one whose pipe is full could not end. `before_killing` is told of those that did not
+    end when they were asked, and must not raise.
     """
     left = [child for child in children if child.exit_code is None]
     for child in left:
@@ -100,6 +106,7 @@ def stop(children: Iterable[Child], grace: Callable[[], float], listen: Callable
     while left := _running(left, listen):
         if not insisted and time.monotonic() - began >= grace():
             insisted = True
+            before_killing(left)
             for child in left:
                 child.signal(signal.SIGKILL)
         time.sleep(0.02)

@@ -32,14 +32,20 @@ def start_time(pid: int) -> int | None:
     return None if state in _DEAD else int(fields[18])
 
 
+def owner(pid: int) -> Owner | None:
+    """Return a process as an owner of things; None when it is gone."""
+    started = start_time(pid)
+    return None if started is None else Owner(pid, started)
+
+
 def this_process() -> Owner:
     """Return the calling process as an owner of things."""
     pid = os.getpid()
-    started = start_time(pid)
-    if started is None:
+    found = owner(pid)
+    if found is None:
         message = f"/proc/{pid}/stat cannot be read: is /proc mounted for this process id namespace?"
         raise RuntimeError(message)
-    return Owner(pid, started)
+    return found
 
 
 def lineage(pid: int) -> frozenset[int]:

@@ -78,10 +78,13 @@ def start(
 ) -> Running:
     """Start an agent by way of another program, and wait until it says where it serves.
 
-    On a free port if none is given.
+    On a free port if none is given. Unless it is told where, it looks after no effects: it would go on with
+    what an agent that another test kills has left.
     """
     address = address or f"127.0.0.1:{free_port()}"
-    command = [*through, sys.executable, "-m", "netsre", "agent", "--listen", address, *options]
+    effects = () if "--effects" in options else ("--effects", "/nonexistent")
+    listen = ("--listen", address)
+    command = [*through, sys.executable, "-m", "netsre", "agent", *listen, *effects, *options]
     process = subprocess.Popen(
         command, stderr=subprocess.PIPE, text=True, env={**os.environ, **(environment or {})}
     )

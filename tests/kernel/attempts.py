@@ -64,15 +64,18 @@ def place() -> Iterator[Place]:
         namespaces.remove(name)
 
 
-def accepted(family: socket.AddressFamily, count: int = COUNT) -> None:
+def accepted(family: socket.AddressFamily, count: int = COUNT, *, address: str = "") -> None:
     """Connect to a listener, one after the other, and close."""
-    with socket.create_server((LOOPBACK[family], 0), family=family, backlog=count) as server:
+    here = (address or LOOPBACK[family], 0)
+    with socket.create_server(here, family=family, backlog=count) as server:
         for _ in range(count):
             with socket.create_connection(server.getsockname()[:2]):
                 server.accept()[0].close()
 
 
-def failing(family: socket.AddressFamily, port: int, count: int = COUNT, milliseconds: int = 0) -> list[int]:
+def failing(
+    family: socket.AddressFamily, port: int, count: int = COUNT, milliseconds: int = 0, *, address: str = ""
+) -> list[int]:
     """Connect to a port that says no or nothing, all at once; return the errno of each attempt.
 
     The calls block: one that polls learns of an unreachable host before the kernel has ended the attempt,
@@ -84,7 +87,7 @@ def failing(family: socket.AddressFamily, port: int, count: int = COUNT, millise
     def attempt() -> None:
         with socket.socket(family) as client:
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
-            results.append(client.connect_ex((LOOPBACK[family], port)))
+            results.append(client.connect_ex((address or LOOPBACK[family], port)))
 
     threads = [threading.Thread(target=attempt, name=f"attempt-{index}") for index in range(count)]
     for thread in threads:

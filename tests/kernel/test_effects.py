@@ -17,8 +17,10 @@ import pytest
 from netsre import conventions as c
 from netsre.adapters import namespaces, processes
 from netsre.adapters.control.node import AgentNode
+from netsre.app.effects.ledger import Ledger
+from netsre.app.effects.orphans import end_orphans
 from netsre.app.local.sweep import sweep
-from netsre.clock import MINUTE, SECOND
+from netsre.clock import MINUTE, SECOND, boottime
 from netsre.datapath.probes import FLOWS, PROBES
 from netsre.model.effects import Block, Effect, Flush, Limit, Standing
 from netsre.runbook.actions.contract import NodeRefused, NodeUnreachable
@@ -402,6 +404,24 @@ def test_a_sweep_leaves_a_living_agents_effects_alone(node: Node, limit: Limit) 
     LIMIT.write_text(str(limit.before), encoding="ascii")
     (left,) = [thing for thing in sweep(effects=node.ledger) if thing.kind == "limit"]
     assert "left alone" in left.detail
+
+
+def test_the_effects_of_an_agent_that_is_about_to_be_killed_are_ended_before(
+    node: Node, limit: Limit
+) -> None:
+    """It still lives, and finds nothing to put back; a ledger that it holds is not waited for without end."""
+    with running(*node.options) as agent:
+        node.asked.apply("run/1", limit)
+        doomed = processes.owner(agent.process.pid)
+        assert doomed is not None
+        with Ledger(node.ledger, doomed).locked(), pytest.raises(TimeoutError):
+            end_orphans(node.ledger, boottime(), doomed=frozenset({doomed}))
+        assert host_limit() == limit.after
+        (ended,) = end_orphans(node.ledger, boottime(), doomed=frozenset({doomed}))
+        assert ended.name == f"nf_conntrack_max={limit.before}"
+        assert host_limit() == limit.before
+        agent.stop(signal.SIGTERM)
+    assert host_limit() == limit.before
 
 
 def test_two_agents_on_one_ledger_do_not_fight(node: Node, limit: Limit) -> None:

@@ -1,6 +1,10 @@
 """Files of policies that are followed: what arrives on a real link is what they say, a moment later."""
 
+import contextlib
+import pathlib
+import shutil
 import signal
+import subprocess
 from collections.abc import Iterator
 from typing import Final
 
@@ -255,6 +259,83 @@ def test_a_mounted_volume_is_followed_and_half_of_a_file_is_not_read(node: Node)
 
     assert (allowed, denied, half) == (True, False, False)
     assert (whole["policies"], complaints) == (3, "")
+
+
+def test_what_the_node_cannot_do_is_tried_again_though_no_file_changes(node: Node) -> None:
+    """Nobody remembers whose a mode is: that is no mistake in a file, and is over when it is taken back."""
+    with followed(node) as follower:
+        node.run("mode", "monitor", "--endpoint", "x/own")
+        state = node.home / "state"
+        (state / "state.json").unlink()
+        shutil.rmtree(state / "revisions")
+        write(node, _ALLOWS)
+        told = follower.hears("state")
+        node.run("mode", "inherit", "--endpoint", "endpoint 1")
+        follower.hears("applied")
+        allowed = passes(node)
+        follower.end()
+
+    assert (told["state"], allowed) == ("refused", True)
+    assert "endpoint 1" in told["detail"]
+
+
+def test_what_was_left_and_nobody_can_read_is_named_once_and_set_aside(node: Node) -> None:
+    """It is followed all the same, and told how it goes."""
+    state = node.home / "state"
+    state.mkdir(mode=0o700)
+    (state / "following.json").write_text("{", encoding="utf-8")
+    with followed(node) as follower:
+        there = node.status()["following"]
+        write(node, _ALLOWS)
+        follower.hears("applied")
+        allowed = passes(node)
+        follower.end()
+        (complaint,) = follower.complaints().splitlines()
+
+    assert f"{state}/following.json cannot be read (" in complaint
+    assert complaint.endswith("; set aside as following.json.damaged")
+    assert (state / "following.json.damaged").read_text(encoding="utf-8") == "{"
+    assert (there["state"], allowed) == ("following", True)
+
+
+@contextlib.contextmanager
+def small_disk(directory: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Have a directory be a disk of its own; yield a file that has all room there as soon as it is filled."""
+    directory.mkdir(mode=0o700)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k,mode=700", "none", directory], check=True)
+    try:
+        yield directory / "ballast"
+    finally:
+        subprocess.run(["umount", "--lazy", directory], check=True)
+
+
+def fill(file: pathlib.Path) -> None:
+    """Take all room that is left."""
+    with file.open("wb", buffering=0) as ballast, contextlib.suppress(OSError):
+        while True:
+            ballast.write(bytes(512))
+
+
+def test_what_cannot_be_written_down_for_want_of_room_is_told_as_unknown(node: Node) -> None:
+    """The status says so, and no longer what was true before; with room again everything goes on."""
+    with small_disk(node.home / "state") as ballast, followed(node) as follower:
+        before = node.status()["following"]
+        fill(ballast)
+        write(node, _ALLOWS)
+        told = [follower.hears("state") for _ in range(2)]
+        full = node.status()["following"]
+        shown = node.run("status")
+        ballast.unlink()
+        follower.hears("applied")
+        assert wait_until(lambda: node.status()["following"]["state"] == "following")
+        after = node.status()["following"]
+        follower.end()
+
+    assert (before["state"], full["state"]) == ("following", "unknown")
+    assert {one["state"] for one in told} == {"refused"}
+    assert all("No space left" in one["detail"] for one in told)
+    assert full["process"] == after["process"] == follower.process.pid
+    assert f"there is no room in {node.home / 'state'}" in " ".join(shown.split())
 
 
 def test_there_is_one_who_follows_and_after_a_kill_the_next_one_goes_on(node: Node) -> None:

@@ -23,12 +23,12 @@ shares = pytest.mark.parametrize("options", [(), SHARED], ids=["alone", "shared"
 def run_tests(
     directory: pathlib.Path, source: str, *options: str, ci: bool
 ) -> "subprocess.CompletedProcess[str]":
-    """Run one test module of its own, under the rules of this project."""
+    """Run one test module of its own as `make test` does, under the rules of this project."""
     module = directory / "test_inner.py"
     module.write_text(source)
     rules = ["-p", "tests.conftest", "-p", "no:cacheprovider", "-c", str(CHECKOUT / "pyproject.toml")]
     return subprocess.run(
-        [sys.executable, "-m", "pytest", *rules, "--rootdir", str(directory), *options, str(module)],
+        [sys.executable, "-m", "tools.run_tests", *rules, "--rootdir", str(directory), *options, str(module)],
         cwd=CHECKOUT,
         env={**os.environ, "CI": "true" if ci else "", "PATH": "/nowhere"},
         capture_output=True,
@@ -114,6 +114,7 @@ def test_a_namespace_that_a_test_leaves_behind_fails_the_run(
 
     assert done.returncode == 1
     assert done.stdout.count(f"tests left network namespaces behind: {ORPHAN}") == 1
+    assert "no second try: tests left network namespaces behind" in done.stdout
 
 
 SEEN = """

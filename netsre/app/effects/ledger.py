@@ -12,6 +12,7 @@ import logging
 import os
 import re
 import stat
+import time
 import urllib.parse
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -44,6 +45,8 @@ _SUFFIX: Final = ".json"
 _EPOCH: Final = "epoch"
 """The file that names the newest controller that commanded this host; no effect has this name."""
 _PRIVATE: Final = 0o700
+_LOCK_TURN: Final = 0.001
+"""Seconds between two tries: who holds it does so for a moment only, unless it hangs."""
 _OTHERS: Final = stat.S_IWGRP | stat.S_IWOTH
 
 
@@ -111,11 +114,17 @@ class Ledger:
         self._boot = clocks.boot()
 
     @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
-        """Keep every other process from changing anything, for as long as one change takes."""
+    def locked(self, patience: float | None = None) -> Iterator[None]:
+        """Keep every other process from changing anything, for as long as one change takes.
+
+        Waits for who does so already; with `patience` for that many seconds, then raises `TimeoutError`.
+        """
         descriptor = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if patience is None:
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            else:
+                _lock(descriptor, patience)
             yield
         finally:
             os.close(descriptor)
@@ -221,6 +230,19 @@ def kept_for(effect: Effect) -> int:
 def lives(owner: Owner) -> bool:
     """Say whether a process still runs."""
     return processes.start_time(owner.pid) == owner.started
+
+
+def _lock(descriptor: int, patience: float) -> None:
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                raise TimeoutError(f"another process has held it for {patience} s") from None
+            time.sleep(_LOCK_TURN)
+        else:
+            return
 
 
 def _name(key: str) -> str:

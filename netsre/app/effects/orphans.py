@@ -13,6 +13,7 @@ from netsre.app.inventory.client import Inventory
 from netsre.app.policing.node import Places
 from netsre.clock import duration_text
 from netsre.errors import EnvironmentUnfit
+from netsre.gameday.ownership import Owner
 from netsre.model import effects as model
 from netsre.model.effects import (
     Block,
@@ -33,6 +34,9 @@ _FOUND: Final = frozenset({"put_back", "removed", "still_in_use"})
 """Words for what was there."""
 _END_BY_THEMSELVES: Final = (PolicyMode, PrefilterMode, SourceLimit, Stagger)
 
+_PATIENCE: Final = 1.0
+"""Seconds to wait for a ledger that a process may hold that hangs."""
+
 
 @dataclass(frozen=True, slots=True)
 class Ended:
@@ -49,18 +53,24 @@ def end_orphans(
     boottime: int,
     policies: Places = _POLICIES,
     prefilter: prefiltering.Places = _PREFILTER,
+    *,
+    doomed: frozenset[Owner] = frozenset(),
 ) -> tuple[Ended, ...]:
     """End what agents left that are gone, and return what was in force; `boottime` is CLOCK_BOOTTIME in ns.
 
-    What is ended stays on file for an hour, so that an agent started meanwhile knows that it was done. Raises
-    `EnvironmentUnfit` when something cannot be put back that does not end by itself.
+    What is ended stays on file for an hour, so that an agent started meanwhile knows that it was done. Agents
+    that are `doomed` count as gone: who ends theirs before it kills them leaves no moment in which another
+    agent would take it over, to go on with it. As one that hangs may hold the ledger, that is not waited for
+    any longer than a second. Raises `EnvironmentUnfit` when something cannot be put back that does not end by
+    itself, `TimeoutError`, and other `OSError` when the ledger cannot be used.
     """
     if not directory.is_dir():
         return ()
     ledger = Ledger(directory, processes.this_process())
     found = []
-    with ledger.locked():
-        orphaned = [entry for entry in ledger.entries() if not lives(entry.owner)]
+    with ledger.locked(_PATIENCE if doomed else None):
+        entries = ledger.entries()
+        orphaned = [entry for entry in entries if entry.owner in doomed or not lives(entry.owner)]
         # Only a timeout is put back in another network namespace.
         needs_way_in = any(entry.over is None and isinstance(entry.effect, Timeout) for entry in orphaned)
         inventory = Inventory.start() if needs_way_in else Inventory(None)

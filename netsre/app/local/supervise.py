@@ -104,12 +104,22 @@ class Supervisor:
                 if not kept.keeps_ending:
                     self._say(f"{kept.program.name}: started again, pid {kept.child.pid}")
 
-    def stop(self, impatient: Callable[[], bool]) -> None:
-        """End all children, and wait for it; a second wish to stop, meanwhile, shortens their grace."""
+    def stop(
+        self,
+        impatient: Callable[[], bool],
+        before_killing: Callable[[Sequence[Child]], None] = lambda _: None,
+    ) -> None:
+        """End all children, and wait for it; a second wish to stop, meanwhile, shortens their grace.
+
+        `before_killing` is told of those that do not end by themselves; it must not raise.
+        """
         # The latest first: a client without its server would count its last attempts as failures.
         latest_first = list(reversed(list(self)))
         children.stop(
-            latest_first, lambda: GRACE_WHEN_IMPATIENT if impatient() else GRACE_SECONDS, self._listen
+            latest_first,
+            lambda: GRACE_WHEN_IMPATIENT if impatient() else GRACE_SECONDS,
+            self._listen,
+            before_killing,
         )
         for child in latest_first:
             self._listen(child)

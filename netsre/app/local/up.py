@@ -6,13 +6,14 @@ import signal
 import sys
 import time
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 from typing import Final, Protocol
 
 from netsre.adapters import endpoints, processes
+from netsre.adapters.children import Child
 from netsre.adapters.endpoints import Answer, Endpoint
 from netsre.app import datadir, gamedays, runbooks, rundir, service_levels, tokens
 from netsre.app.effects import ledger, orphans
@@ -148,7 +149,7 @@ def run(options: UpOptions, screen: Screen) -> None:
         network = (
             stack.enter_context(_network(options, owner, lab_socket, screen)) if options.with_lab else None
         )
-        # When all children are gone: an agent that hung, or was killed, has put nothing back itself.
+        # When all children are gone: an agent that was killed has put nothing back itself.
         stack.callback(_end_effects, screen)
         supervisor = Supervisor(owner, _KIND, screen.say)
         stack.callback(_stop, supervisor, wishes, screen)
@@ -170,8 +171,8 @@ def _remove_leftovers(screen: Screen, data_dir: Path | None = None) -> None:
         screen.say(f"left by an earlier run and removed: {thing.kind} {thing.name} ({thing.detail})")
 
 
-def _end_effects(screen: Screen) -> None:
-    for effect in orphans.end_orphans(ledger.DIRECTORY, boottime()):
+def _end_effects(screen: Screen, doomed: frozenset[Owner] = frozenset()) -> None:
+    for effect in orphans.end_orphans(ledger.DIRECTORY, boottime(), doomed=doomed):
         screen.say(f"ended: {effect.kind} {effect.name} ({effect.detail})")
 
 
@@ -376,4 +377,14 @@ def _stop(supervisor: Supervisor, wishes: Wishes, screen: Screen) -> None:
     names = ", ".join(f"{child.name} (pid {child.pid})" for child in supervisor)
     screen.say(f"stopping {names}")
     screen.waiting("their end", 0.0)
-    supervisor.stop(wishes.impatient)
+
+    def before_killing(hanging: Sequence[Child]) -> None:
+        # Once it is dead, any other agent of this host may find what it kept in force, and go on with it.
+        owners = frozenset(filter(None, (processes.owner(child.pid) for child in hanging)))
+        # What cannot be ended now is looked at again when all of them are gone.
+        try:
+            _end_effects(screen, owners)
+        except (NetsreError, OSError) as error:
+            screen.say(f"what is in force cannot be ended yet: {error}")
+
+    supervisor.stop(wishes.impatient, before_killing)

@@ -4,17 +4,23 @@ import contextlib
 import fcntl
 import json
 import os
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final, Self
 
+from netsre.adapters import file_locks
 from netsre.app import remembering
 from netsre.errors import EnvironmentUnfit
 
 _FILE: Final = "following.json"
 _LOCK: Final = "following.lock"
+"""Its times tell what takes no room on a disk that is full: that of access when somebody began, that of
+change whether what he says of himself is up to date. Then it is that of the file."""
+_ASIDE: Final = "following.json.damaged"
+_MS: Final = 1_000_000
+"""Nanoseconds."""
 
 
 class How(StrEnum):
@@ -32,6 +38,8 @@ class How(StrEnum):
     """They have changed, and come into force in a moment, because changes are staggered."""
     ELSEWHERE = "elsewhere"
     """Another command has put something else into force, and the files have not changed since."""
+    UNKNOWN = "unknown"
+    """Somebody follows, and could not write down how it goes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +68,24 @@ class Following:
 
 
 def write(directory: Path, following: Following) -> None:
-    """Put it on disk; raises `EnvironmentUnfit`."""
-    remembering.write(directory / _FILE, json.dumps(asdict(following)))
+    """Put it on disk; raises `EnvironmentUnfit`, and whoever reads then is told that it is not up to date."""
+    file, lock = directory / _FILE, directory / _LOCK
+    try:
+        remembering.write(file, json.dumps(asdict(following)))
+        changed = file.stat().st_mtime_ns
+    except EnvironmentUnfit:
+        with contextlib.suppress(OSError):
+            _stamp(lock, 0)
+        raise
+    with contextlib.suppress(OSError):
+        _stamp(lock, changed)
+
+
+def _stamp(lock: Path, changed: int) -> None:
+    there = lock.stat()
+    # The kernel notes when this was done, and that is since when it is so.
+    if there.st_mtime_ns != changed:
+        os.utime(lock, ns=(there.st_atime_ns, changed))
 
 
 def read(directory: Path) -> tuple[Following, bool] | None:
@@ -70,7 +94,50 @@ def read(directory: Path) -> tuple[Following, bool] | None:
     None where nobody does.
     """
     found = remembering.read(directory / _FILE, Following.of, "what is in force does not rest on it")
-    return (found, _is_held(directory / _LOCK)) if found is not None else None
+    try:
+        descriptor = os.open(directory / _LOCK, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return (found, False) if found is not None else None
+    try:
+        if _is_held(descriptor):
+            return _up_to_date(directory, found, descriptor), True
+    finally:
+        os.close(descriptor)
+    return (found, False) if found is not None else None
+
+
+def _up_to_date(directory: Path, found: Following | None, lock: int) -> Following:
+    """Return what is known of who follows now, be it that he could not write it down."""
+    there = os.fstat(lock)
+    with contextlib.suppress(OSError):
+        if found is not None and (directory / _FILE).stat().st_mtime_ns == there.st_mtime_ns:
+            return found
+    holder = file_locks.holder(lock)
+    known = found or Following(0, 0, How.UNKNOWN, 0)
+    return replace(
+        known,
+        process=holder.pid if holder is not None else 0,
+        began=there.st_atime_ns // _MS,
+        how=How.UNKNOWN,
+        since=there.st_ctime_ns // _MS,
+        detail=f"it has not written down how it goes; it has just begun, or there is no room in {directory}",
+    )
+
+
+def left(directory: Path, tells: Callable[[str], None]) -> Following | None:
+    """Return what one who followed before and was killed has said of himself, None where nobody was.
+
+    What nobody can read is told once and set aside: nothing rests on it but what others took back since.
+    """
+    try:
+        found = read(directory)
+    except EnvironmentUnfit as error:
+        aside = directory / _ASIDE
+        with contextlib.suppress(OSError):
+            (directory / _FILE).rename(aside)
+        tells(f"{directory / _FILE} cannot be read ({error.__cause__}); set aside as {aside.name}")
+        return None
+    return found[0] if found is not None else None
 
 
 def state(found: Following, is_there: bool) -> str:  # noqa: FBT001  as `read` has them
@@ -92,6 +159,7 @@ def alone(directory: Path) -> Iterator[None]:
                 f"{holder} follows files for {directory} already; "
                 "end it first, or let it follow these as well"
             )
+        os.utime(descriptor)
         yield
         # Nobody follows any more; of whoever is killed this stays, and says so.
         (directory / _FILE).unlink(missing_ok=True)
@@ -99,16 +167,10 @@ def alone(directory: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _is_held(path: Path) -> bool:
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return False
+def _is_held(descriptor: int) -> bool:
     try:
         # Shared, and for a moment alone: whoever wants to follow waits for as long.
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
-    finally:
-        os.close(descriptor)
     return False

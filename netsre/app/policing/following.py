@@ -22,12 +22,12 @@ from netsre.app.policing.changing import OnTrial
 from netsre.app.policing.followed import Following, How
 from netsre.app.policing.memory import Memory
 from netsre.app.policing.node import Places
-from netsre.app.policing.sources import Sources, Texts, matters
+from netsre.app.policing.sources import Sources, Texts, is_of_files, matters, one_line
 from netsre.app.policing.stopping import Stop, stopped_by_signals
 from netsre.clock import SECOND, SystemClock, boottime
 from netsre.datapath.policy.following import GLANCE, Outcome, Reason, Situation, Step, next_step
 from netsre.datapath.policy.programs import ACTIVE
-from netsre.errors import BadInput, EnvironmentUnfit, SpecErrors
+from netsre.errors import BadInput, EnvironmentUnfit
 
 _READY: Final = "following {paths}; Ctrl-C ends it, and what is in force stays"
 
@@ -115,6 +115,8 @@ class _Follower:
         self._now = Situation(time.monotonic(), time.monotonic())
         moment = SystemClock().now()
         self._following = Following(os.getpid(), moment, How.FOLLOWING, moment)
+        self._is_written = True
+        """Whether others can know how it goes."""
 
     def begin(self) -> None:
         """Put into force what the files say; raises as `apply` does, but waits for the end of a canary.
@@ -123,9 +125,10 @@ class _Follower:
         """
         self._watch()
         self._tried = texts = self._sources.read()
-        outcome, killed = Outcome.DONE, followed.read(self._places.state)
+        outcome = Outcome.DONE
+        killed = followed.left(self._places.state, lambda line: self._says.how(How.FOLLOWING, line))
         try:
-            if killed is None or not self._is_elsewhere(killed[0], texts):
+            if killed is None or not self._is_elsewhere(killed, texts):
                 self._put(texts)
         except OnTrial as error:
             outcome = Outcome.ON_TRIAL
@@ -194,15 +197,16 @@ class _Follower:
         except OnTrial as error:
             outcome, self._tried = Outcome.ON_TRIAL, None
             self._tell(How.ON_TRIAL, str(error))
-        except BadInput as error:
-            # Somebody may be about to write more of it.
-            outcome = Outcome.UNREADABLE if reason is Reason.CHANGED else Outcome.WRONG
-            self._refute(texts)
-            if outcome is Outcome.WRONG:
-                self._tell(How.WRONG, _one_line(error))
-        except EnvironmentUnfit as error:
-            outcome, self._tried = Outcome.REFUSED, None
-            self._tell(How.REFUSED, str(error))
+        except (BadInput, EnvironmentUnfit) as error:
+            if is_of_files(error, texts):
+                # Somebody may be about to write more of it.
+                outcome = Outcome.UNREADABLE if reason is Reason.CHANGED else Outcome.WRONG
+                self._refute(texts)
+                if outcome is Outcome.WRONG:
+                    self._tell(How.WRONG, one_line(error))
+            else:
+                outcome, self._tried = Outcome.REFUSED, None
+                self._tell(How.REFUSED, str(error))
         if outcome is Outcome.DONE and self._following.how is How.STAGGERED:
             self._tell(How.FOLLOWING, "")
         self._looked(outcome)
@@ -302,6 +306,8 @@ class _Follower:
 
     def _glance(self) -> None:
         """Say so where another command has put something else into force; it stays until the files change."""
+        if not self._is_written:
+            self._write()
         try:
             numbers = self._seen()
         except EnvironmentUnfit as error:
@@ -363,8 +369,14 @@ class _Follower:
 
     def _write(self) -> None:
         # Who cannot write it down goes on: what is in force does not rest on it.
-        with contextlib.suppress(EnvironmentUnfit):
+        try:
             followed.write(self._places.state, self._following)
+        except EnvironmentUnfit as error:
+            if self._is_written:
+                self._says.how(self._following.how, str(error))
+            self._is_written = False
+        else:
+            self._is_written = True
 
 
 def _programs(places: Places) -> str | None:
@@ -385,9 +397,3 @@ def _told() -> Iterator[None]:
         raise EnvironmentUnfit(
             f"changes{what} cannot be watched: {error.strerror}; sysctl fs.inotify says how many may be"
         ) from error
-
-
-def _one_line(error: BadInput) -> str:
-    if isinstance(error, SpecErrors) and len(error.findings) > 1:
-        return f"{error.findings[0]} (and {len(error.findings) - 1} more: netsre policy lint)"
-    return str(error)

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from netsre.adapters.file_changes import Names
 from netsre.app import policies, resources
-from netsre.errors import BadInput
+from netsre.errors import BadInput, EnvironmentUnfit, NetsreError, SpecErrors
 
 _MOST_LINKS: Final = 40
 """As many as the kernel follows one after the other."""
@@ -34,13 +34,26 @@ class Sources:
     """The files and directories that somebody named."""
 
     def __init__(self, paths: Sequence[Path], endpoints: Path) -> None:
-        """Read nothing yet."""
+        """Read nothing yet; raises `EnvironmentUnfit` where a relative path leads nowhere."""
         self._paths = paths
         self._endpoints = endpoints
+        self._whole = {path: _whole(path) for path in (*paths, endpoints)}
+        """Where they are, as long as that can be told."""
         self._known: dict[str, tuple[tuple[int, ...], str]] = {}
 
     def read(self) -> Texts:
-        """Return what they say now; raises `BadInput` for what cannot be read."""
+        """Return what they say now; raises `BadInput` for what cannot be read.
+
+        Raises `EnvironmentUnfit` where the directory is gone that relative paths begin in.
+        """
+        try:
+            return self._read()
+        except BadInput:
+            for path in self._whole:
+                _whole(path)
+            raise
+
+    def _read(self) -> Texts:
         found: dict[str, tuple[tuple[int, ...], str]] = {}
 
         def text(path: Path) -> str:
@@ -62,7 +75,7 @@ class Sources:
     def directories(self) -> Mapping[Path, Names]:
         """Return where to look for a change of any of them, with the names that matter there."""
         found: dict[Path, Names] = {}
-        for path in {*self._paths, self._endpoints}:
+        for path in {*self._whole.values()}:
             for directory, name in _on_the_way(path):
                 _include(found, directory, name)
             for directory, links in _below(path):
@@ -76,6 +89,17 @@ class Sources:
 def matters(name: str) -> bool:
     """Return whether a file of this name is read where a directory was named."""
     return not name.startswith(".") and name.lower().endswith(policies.SUFFIXES)
+
+
+def _whole(path: Path) -> Path:
+    """Return a path from the root on; raises `EnvironmentUnfit` where nothing leads there any more."""
+    try:
+        return Path(os.path.abspath(path))  # noqa: PTH100  links are not to be followed here
+    except FileNotFoundError as error:
+        raise EnvironmentUnfit(
+            f"{path}: the directory in which this was started is gone; start it again in one that is there, "
+            "or write paths from / on"
+        ) from error
 
 
 def _stamp(path: str) -> tuple[int, ...]:
@@ -100,7 +124,7 @@ def _include(found: dict[Path, Names], directory: Path, name: str) -> None:
 
 def _on_the_way(path: Path) -> Iterator[tuple[Path, str]]:
     """Yield the directory and the name of a path, and those of all links that lead to it."""
-    parts = [*Path(os.path.abspath(path)).parts]  # noqa: PTH100  links are not to be followed here
+    parts = [*path.parts]
     here, links = Path(parts.pop(0)), 0
     while parts:
         name = parts.pop(0)
@@ -133,3 +157,15 @@ def _below(path: Path) -> Iterator[tuple[Path, Iterable[Path]]]:
         below[:] = [name for name in below if not name.startswith(".")]
         files = (Path(here) / name for name in names if matters(name))
         yield Path(here), [file for file in files if file.is_symlink()]
+
+
+def is_of_files(error: BadInput | EnvironmentUnfit, texts: Texts | None) -> bool:
+    """Return whether other files would do: what else the node cannot do may be possible in a moment."""
+    return isinstance(error, SpecErrors) or (texts is None and isinstance(error, BadInput))
+
+
+def one_line(error: NetsreError) -> str:
+    """Return what is wrong in one line: the first of several findings, and how many there are."""
+    if isinstance(error, SpecErrors) and len(error.findings) > 1:
+        return f"{error.findings[0]} (and {len(error.findings) - 1} more: netsre policy lint)"
+    return str(error)

@@ -31,7 +31,10 @@ class Places:
         workloads: tuple[Workload, ...] = (),
         look: Callable[[], Mapping[int, inventory.Namespace]] = inventory.namespaces,
     ) -> None:
-        """Begin without having looked; `workloads` are names that people gave, `look` lists namespaces."""
+        """Begin without having looked; `workloads` are names that people gave, `look` lists namespaces.
+
+        Where it has no answer now, it returns what it returned last.
+        """
         self._look = look
         self.namespaces: Mapping[int, inventory.Namespace] = {}
         self.names = Names({}, {}, workloads)
@@ -47,11 +50,14 @@ class Places:
             self._rename()
             return False
         began = time.monotonic()
-        self.namespaces = self._look()
+        before, self.namespaces = self.namespaces, self._look()
         self._looked_at = now
         if unknown or now - self._walked_at >= _CGROUPS_SECONDS:
             self._cgroups, self._walked_at = cgroups.paths(), now
-        names = {inode: namespace.name for inode, namespace in self.namespaces.items()}
+        # The very same is no news: nobody answered, and what was renamed meanwhile stays so.
+        names = self.names.namespaces
+        if self.namespaces is not before:
+            names = {inode: namespace.name for inode, namespace in self.namespaces.items()}
         self.names = Names(names, self._cgroups, self.names.workloads)
         self._took = time.monotonic() - began
         return True

@@ -1,13 +1,14 @@
 """Files that are read again and again: what has not changed is not read, and no change is missed."""
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from netsre.app.policing.sources import Sources
-from netsre.errors import BadInput
+from netsre.errors import BadInput, EnvironmentUnfit
 
 
 @pytest.fixture
@@ -36,6 +37,31 @@ def test_only_what_has_changed_is_read_again(home: Path) -> None:
     assert [second.policies[name] for name in names] == ["a..1", "B"]
     assert second.policies[names[0]] is first.policies[names[0]]
     assert second.endpoints == {str(home / "endpoints.yaml"): "e"}
+
+
+def test_relative_paths_of_a_directory_that_is_gone_say_so(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the beginning, and later, when what was watched is still known; whole paths need it not."""
+    here = home / "here"
+    here.mkdir()
+    (home / "policies").rename(here / "policies")
+    (home / "endpoints.yaml").rename(here / "endpoints.yaml")
+    monkeypatch.chdir(here)
+    sources = Sources([Path("policies")], Path("endpoints.yaml"))
+    before = {*sources.read().policies}, sources.directories()
+    shutil.move(here / "policies", home)
+    shutil.move(here / "endpoints.yaml", home)
+    here.rmdir()
+
+    assert before[0] == {"policies/a.yaml", "policies/b.yaml"}
+    assert here / "policies" in before[1]
+    with pytest.raises(EnvironmentUnfit, match=r"policies: the directory in which this was started is gone"):
+        sources.read()
+    assert here in sources.directories()
+    with pytest.raises(EnvironmentUnfit, match="write paths from / on"):
+        Sources([Path("policies")], home / "endpoints.yaml")
+    assert Sources([home / "policies"], home / "endpoints.yaml").read().policies
 
 
 def test_a_volume_that_is_switched_has_other_files(home: Path) -> None:
