@@ -21,7 +21,7 @@ class Points:
 
     def passing(self, word: str, step: int, *, after: bool) -> None:
         """Pass a point, and have happen what waits for it."""
-        self.passed.append(f"{'after' if after else 'before'} {word} {step}")
+        self.passed.append(f"{'after' if after else 'before'} {word}{f' {step}' if step >= 0 else ''}")
         for event in [event for event in self.waiting if _is_at(event, word, step, after=after)]:
             self.waiting.remove(event)
             self.happen(event)
