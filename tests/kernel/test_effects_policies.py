@@ -303,6 +303,16 @@ def test_staggering_ends_by_its_time_with_its_agent_dead(there: Policed) -> None
         assert there.node.status()["staggered"] is None
 
 
+def test_staggering_that_is_over_leaves_nothing_behind(there: Policed) -> None:
+    """The agent takes the file away."""
+    pace = Stagger(5 * MINUTE, SECOND)
+    with followed(there.node), there.agent():
+        there.asked.apply("run/1", pace)
+        assert wait_until(lambda: there.asked.look("run/1", pace) is Standing.ENDED)
+        assert there.asked.undo("run/1", pace)["result"] == "put_back"
+        assert not (there.node.home / "state" / "staggered.json").exists()
+
+
 def test_staggering_is_swept_up_and_goes_on_with_the_next_agent(there: Policed) -> None:
     """Killed before or after it was noted: the file is the same."""
     with followed(there.node):

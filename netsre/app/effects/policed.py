@@ -103,8 +103,10 @@ def end(effect: Resize | Stagger, deadline: int, where: Places) -> str:
                 return "gone"
             except DoesNotFit:
                 return "still_in_use"
-        case Stagger():
-            if not holds(effect, deadline, where):
+        case Stagger(every):
+            # Also where its time is over: nothing is left lying about.
+            found = staggering.read(where.state, 0)
+            if found is None or (found.every, found.deadline) != (every, deadline):
                 return "changed_by_other"
             staggering.end(where.state)
             return "put_back"

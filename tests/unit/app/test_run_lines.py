@@ -1,6 +1,11 @@
 """The lines of a run, as a terminal shows them."""
 
+import pytest
+
 from netsre.app import run_lines
+from netsre.app.control.incidents import steps
+from netsre.model import effects
+from netsre.model.effects import Effect, Resize, Stagger, Timeout
 
 HOSTILE = "\x1b]0;title\x07\x9b31m\u202egnp\r\nforged"
 
@@ -20,3 +25,29 @@ def test_nothing_in_a_run_commands_a_terminal_or_begins_a_line() -> None:
 
     assert all(line.isprintable() for line in lines)
     assert r"\x1b]0;title\x07\x9b31m\u202egnp\r\nforged" in " ".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("effect", "exact", "said"),
+    [
+        (
+            Timeout("lab", "syn_sent", 120, 20, 600_000),
+            "timeout netns=lab state=syn_sent before=120 after=20 ttl=10m",
+            "end entries in state syn_sent in lab after 20 s instead of 120 s for 10m",
+        ),
+        (
+            Resize(65_536, 131_072, 600_000),
+            "resize before=65536 after=131072 ttl=10m",
+            "have room for 131072 connections in the policy datapath instead of 65536 for 10m",
+        ),
+        (
+            Stagger(10_000, 600_000),
+            "stagger every=10s ttl=10m",
+            "put at most one change of followed policies into force every 10s for 10m",
+        ),
+    ],
+)
+def test_a_plan_has_what_is_changed_and_what_it_was(effect: Effect, exact: str, said: str) -> None:
+    """In the plan by its names, in an incident in words."""
+    assert run_lines.effect_text(effects.write(effect)) == exact
+    assert steps.words(effect) == said

@@ -184,7 +184,7 @@ def words(effect: Deed) -> str:
         case Limit(before, after, _):
             said = f"raise the limit of the connection tables from {before} to {after}"
         case Timeout(netns, state, before, after, _):
-            said = f"end entries in state {state} in {netns} after {after} s, not {before} s"
+            said = f"end entries in state {state} in {netns} after {after} s instead of {before} s"
         case PrefilterMode(before, mode, _):
             said = f"set the mode of the prefilter from {before} to {mode}"
         case SourceLimit(_, source, rate, _):
@@ -203,7 +203,7 @@ def _of_policies(effect: PolicyMode | PolicyRevision | Resize | Stagger) -> str:
         case PolicyRevision(was, was_digest, becomes, digest):
             return f"go from policy revision {was} ({was_digest}) to {becomes} ({digest})"
         case Resize(fits, after, _):
-            return f"have room for {after} connections in the policy datapath, not {fits}"
+            return f"have room for {after} connections in the policy datapath instead of {fits}"
         case Stagger(every, _):
             pace = clock.duration_text(every)
             return f"put at most one change of followed policies into force every {pace}"
