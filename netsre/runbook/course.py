@@ -360,11 +360,17 @@ def _passes(samples: Sequence[story.Looked], since: Timestamp, most: int) -> int
 
 
 def _unverified(samples: Sequence[story.Looked]) -> str:
-    """Return the word of a verification whose time is over: what the last sample said."""
-    match samples[-1].verdict if samples else Outcome.INCONCLUSIVE:
-        case Outcome.INCONCLUSIVE:
-            return "verify_inconclusive"
+    """Return the word of a verification whose time is over: what the last sample said that said anything.
+
+    One that could not see, as right after a start, makes no failure of before undone.
+    """
+    verdicts = [looked.verdict for looked in samples]
+    if not verdicts or verdicts[-1] is Outcome.PASS:
+        return "verify_failed" if verdicts else "verify_inconclusive"
+    match next((said for said in reversed(verdicts) if said is not Outcome.INCONCLUSIVE), None):
+        case Outcome.FAIL:
+            return "verify_failed"
         case Outcome.ERROR:
             return "verify_error"
-        case Outcome.PASS | Outcome.FAIL:
-            return "verify_failed"
+        case _:
+            return "verify_inconclusive"
