@@ -8,6 +8,7 @@ from typing import Any, Final
 import click
 
 from netsre import clock, conventions
+from netsre.alerting import deploys
 from netsre.cli import options
 from netsre.cli.generate import answer, generate
 from netsre.model import literals
@@ -86,7 +87,7 @@ _WISHES: Final = (
     ),
     click.option(
         "--batch-label",
-        default="deploy",
+        default=deploys.LABEL,
         show_default=True,
         metavar="LABEL",
         callback=options.parsed(_label),

@@ -35,6 +35,15 @@ class Events:
         query = select(table).where(table.c.at.between(begin, end), table.c.node.in_(("", node)))
         return _events(self._connection.execute(query.order_by(table.c.at, table.c.id).limit(limit)))
 
+    def latest(self, kind: str, begin: Timestamp, end: Timestamp, node: str) -> Event | None:
+        """Return the last event of a kind and a time about a node, or about all."""
+        table = schema.event
+        query = select(table).where(
+            table.c.kind == kind, table.c.at.between(begin, end), table.c.node.in_(("", node))
+        )
+        found = self._connection.execute(query.order_by(table.c.at.desc(), table.c.id).limit(1)).first()
+        return None if found is None else _event(found)
+
     def newest(self, limit: int) -> list[Event]:
         """Return the latest events, newest first."""
         table = schema.event

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from netsre import clock
-from netsre.alerting import absence, conditions, decide
+from netsre import clock, conventions
+from netsre.alerting import absence, conditions, decide, deploys
 from netsre.alerting.describe import Links
 from netsre.alerting.transitions import Transition
 from netsre.app.control import ACTOR, backfill, incidents, messages, sources
@@ -22,7 +22,7 @@ from netsre.app.logs import pairs
 from netsre.clock import Clock, Timestamp
 from netsre.errors import NetsreError, SourceUnreachable, StoreUnusable
 from netsre.model.alert_rules import AlertRule
-from netsre.model.alerts import AlertSource
+from netsre.model.alerts import Alert, AlertSource
 from netsre.model.levels import Evaluation
 from netsre.slo.buckets import Bucket, Slot, by_slot
 from netsre.slo.engine import Engine, Note
@@ -308,8 +308,16 @@ def _set_aside(transaction: Transaction, now: Timestamp) -> None:
         _log.error("alerts in the database cannot be read, set aside and decided anew %s", said)
 
 
+def _in_batch(transaction: Transaction, alert: Alert, now: Timestamp) -> Alert:
+    """Return an alert that begins now as one of the deploy that was said last."""
+    node, since = dict(alert.labels).get(conventions.NODE, ""), Timestamp(now - deploys.OPEN)
+    return deploys.join(alert, transaction.events.latest(deploys.KIND, since, now, node))
+
+
 def record(transaction: Transaction, transition: Transition, now: Timestamp) -> None:
     """Keep an alert as it is now and, when it began or ended, what is to be told and the audit of it."""
+    if transition.begins:
+        transition = replace(transition, alert=_in_batch(transaction, transition.alert, now))
     alert = transition.alert
     transaction.alerts.save(alert)
     if not transition.announced:
