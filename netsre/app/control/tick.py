@@ -14,9 +14,10 @@ from netsre import clock, conventions
 from netsre.alerting import absence, conditions, decide, deploys
 from netsre.alerting.describe import Links
 from netsre.alerting.transitions import Transition
-from netsre.app.control import ACTOR, backfill, incidents, messages, sources
+from netsre.app.control import ACTOR, backfill, incidents, messages, revisions, sources
 from netsre.app.control.backfill import Backfill
 from netsre.app.control.expressions import Expressions
+from netsre.app.control.revisions import Revisions
 from netsre.app.control.snapshot import Board, Counts, Past, Recent, Sight, Snapshot, Source
 from netsre.app.logs import pairs
 from netsre.clock import Clock, Timestamp
@@ -80,6 +81,7 @@ class Loop:
         self._problem: str | None = None
         self._unsaved: dict[Slot, Bucket] = {}
         self._cursors: dict[str, Cursor] = {}
+        self._revisions = Revisions()
         self._memory = conditions.Memory()
         self._past = parts.past
         self._whole = False
@@ -128,6 +130,7 @@ class Loop:
             return None
         for reading in look.readings:
             self._parts.sight.read(reading.scrape)
+            self._revisions.see(reading.scrape)
             self._observe(reading)
         self._ask()
         doubts = look.doubts + (() if self._parts.expressions is None else self._parts.expressions.doubts)
@@ -201,6 +204,7 @@ class Loop:
         parts = self._parts
         with parts.store.write() as transaction:
             transaction.history.save(self._unsaved.values(), self._cursors.values())
+            self._revisions.keep(transaction, now)
             if self._whole:
                 backfill.end(transaction)
             active = transaction.alerts.active(AlertSource.SLO)
@@ -218,6 +222,7 @@ class Loop:
             for transition in (*gone, *judged):
                 record(transaction, transition, now)
         self._unsaved.clear()
+        self._revisions.kept()
         self._whole = False
         self._cursors.clear()
 
@@ -232,6 +237,7 @@ class Loop:
         before = self._parts.engine.prune(now)
         with self._parts.store.write() as transaction:
             transaction.history.prune(before)
+            revisions.prune(transaction, now)
             transaction.outbox.prune(Timestamp(now - _KEEP_DELIVERED))
             transaction.received.prune(Timestamp(now - _KEEP_DELIVERED))
             transaction.pages.prune(Timestamp(now - _KEEP_PAGES))
