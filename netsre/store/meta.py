@@ -22,6 +22,15 @@ class Meta:
         """Return a fact, None when it was never kept."""
         return self._connection.execute(_GET, {"name": key}).scalar_one_or_none()
 
+    def find(self, keys: Iterable[str]) -> Mapping[str, str]:
+        """Return the facts that there are of some."""
+        table = schema.meta.c
+        return {
+            row.key: row.value
+            for some in portions(keys)
+            for row in self._connection.execute(select(table.key, table.value).where(table.key.in_(some)))
+        }
+
     def put(self, key: str, value: str) -> None:
         """Keep a fact in place of what it was."""
         row = {"key": key, "value": value}

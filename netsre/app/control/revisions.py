@@ -75,7 +75,7 @@ class Revisions:
         self._left = ()
         if not self._waiting:
             return
-        found = transaction.meta.named(_PREFIX)
+        found = transaction.meta.find({_PREFIX + seen.node for seen in self._waiting})
         known = {name.removeprefix(_PREFIX): _Last.of(text) for name, text in found.items()}
         left: dict[str, _Seen] = {}
         for seen in self._waiting:

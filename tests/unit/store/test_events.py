@@ -64,4 +64,4 @@ def test_facts_are_dropped_by_name(store: Store) -> None:
             transaction.meta.put(name, "v")
         transaction.meta.drop(["x:1", "absent"])
         assert list(transaction.meta.named("x:")) == ["x:2"]
-        assert transaction.meta.get("y") == "v"
+        assert transaction.meta.find(["x:1", "x:2", "y"]) == {"x:2": "v", "y": "v"}
