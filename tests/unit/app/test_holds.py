@@ -46,12 +46,12 @@ def world(lab: Lab) -> World:
     return lab.current.world
 
 
-def changed(lab: Lab, state: RunState, ago: int, runbook: str = BOOK.name) -> None:
+def changed(lab: Lab, state: RunState, ago: int, runbook: str = BOOK.name, reason: str = "word") -> None:
     """Put a run on record that changed something and ended so many milliseconds ago."""
     at = Timestamp(lab.clock.at - ago)
     with lab.store.write() as transaction:
         transaction.runs.add(
-            Run(f"{runbook}{ago}", runbook, f"a{ago}", at, "conntrack/z", state, "word", at, at, at)
+            Run(f"{runbook}{ago}", runbook, f"a{ago}", at, "conntrack/z", state, reason, at, at, at)
         )
 
 
@@ -91,6 +91,16 @@ def test_a_pause_in_the_middle_of_a_run_stops_the_next_change(lab: Lab) -> None:
     assert reasons(lab) == [("undone", "paused")]
     assert [key.rpartition("/")[2] for key in lab.host.applied] == ["1"]
     assert lab.host.effects() == ()
+
+
+def test_what_people_stopped_hides_no_failure_before_it(lab: Lab) -> None:
+    """However often: the row of failures goes on behind it."""
+    for age in (9, 8, 7):
+        changed(lab, RunState.UNDONE, age * 10 * HOUR)
+    for age in range(30):
+        changed(lab, RunState.UNDONE, 30 * HOUR + age, reason="cancelled")
+
+    assert [one.failures for one in pausing.held(world(lab)).circuits] == [3]
 
 
 @pytest.mark.parametrize("table", ["pause", "release", "run"])
