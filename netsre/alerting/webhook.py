@@ -211,11 +211,14 @@ def _texts(alert: Mapping[str, object], key: str, place: str) -> Mapping[str, st
         if not isinstance(text, str):
             raise BadInput(f"{place}.{key}.{name[:100]!a} is no text")
         if not (_writable(name) and _writable(text)):
-            raise BadInput(f"{place}.{key}.{name[:100]!a} has half a character in it")
+            raise BadInput(f"{place}.{key}.{name[:100]!a} has a NUL or half a character in it")
     return found
 
 
 def _writable(text: str) -> bool:
+    """Tell whether every database can keep a text."""
+    if "\0" in text:
+        return False
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -160,7 +160,7 @@ class Guard:
         self._hosts = hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, or answer it with 421."""
+        """Pass a request on, or answer it with 421; one for a name that no database can keep with 400."""
 
         async def guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -174,6 +174,10 @@ class Guard:
             detail = "this server is not called that; use its address, or set --external-url"
             await JSONResponse({"detail": detail}, HTTPStatus.MISDIRECTED_REQUEST)(scope, receive, guarded)
             return
+        if scope["type"] == "http" and _has_nul(scope):
+            detail = "the address has a NUL in it, which is in no name; leave it out"
+            await JSONResponse({"detail": detail}, HTTPStatus.BAD_REQUEST)(scope, receive, guarded)
+            return
         if scope.get("method") == "HEAD":
             # Load balancers ask like that; the server leaves the body out by itself.
             scope = {**scope, "method": "GET"}
@@ -186,6 +190,10 @@ class Guard:
         if all(_is_loopback(name) for name in self._hosts):
             return False
         return _is_address(host)
+
+
+def _has_nul(scope: Scope) -> bool:
+    return "\0" in scope["path"] or b"%00" in scope.get("query_string", b"")
 
 
 class StandBy:
