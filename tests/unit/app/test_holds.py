@@ -300,6 +300,26 @@ def test_the_api_pauses_shows_and_resumes(lab: Lab) -> None:
     assert send(lab, "GET", "/api/v1/pauses")[1]["pauses"] == []
 
 
+@pytest.mark.parametrize(
+    ("target", "status"),
+    [
+        ("conntrack/other-node", 201),
+        ("conntrack/", 404),
+        ("conntrak/a", 404),
+        ("a", 404),
+        ("conntrack/a\n", 404),
+    ],
+)
+def test_a_target_that_no_runbook_has_is_not_paused(lab: Lab, target: str, status: int) -> None:
+    """Whoever asked would believe that it is left alone; the answer says which targets there are."""
+    wish = {"target": target, "for": "2h", "reason": "switches", "by": "ada"}
+    answer = send(lab, "POST", "/api/v1/pauses", wish)
+
+    assert answer[0] == status
+    assert status == 201 or "conntrack/{node}" in answer[1]["detail"]
+    assert len(send(lab, "GET", "/api/v1/pauses")[1]["pauses"]) == (status == 201)
+
+
 def test_a_key_pauses_nothing_but_what_it_paused_first(lab: Lab) -> None:
     """Who is told 201 has a pause that stands, and for what was asked; a new key is another request."""
     send(lab, "POST", "/api/v1/pauses", {**WISH, "id": "k1"})
