@@ -7,6 +7,7 @@ import ipaddress
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -26,6 +27,7 @@ from netsre.app.control import (
     hook,
     metrics,
     pause_api,
+    pausing,
     plan_api,
     run_api,
     wire,
@@ -232,7 +234,8 @@ def _add_operations(app: FastAPI, served: Served) -> None:
         door, gamedays = served.door, served.gamedays
         live = (served.office.readings, door.intake.readings, door.pager.readings, gamedays.readings)
         slack = () if served.slack is None else (served.slack.readings,)
-        body, content_type = metrics.render(served.board.current, accept, *live, *slack)
+        held = partial(pausing.readings, served.world)
+        body, content_type = metrics.render(served.board.current, accept, *live, held, *slack)
         return Response(body, media_type=content_type)
 
     @app.get("/healthz")

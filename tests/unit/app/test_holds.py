@@ -17,6 +17,7 @@ from netsre.app.control.rehearsal import rehearse
 from netsre.app.control.world import World
 from netsre.clock import HOUR, MINUTE, Timestamp
 from netsre.errors import BadInput, StoreUnusable
+from netsre.metrics.readings import Readings
 from netsre.model.alerts import Alert, AlertSource, fingerprint
 from netsre.model.effects import Effect, Limit, PolicyRevision
 from netsre.model.holds import Bounds, Pause, Released, Scope
@@ -116,6 +117,35 @@ def test_who_cannot_read_what_holds_him_does_not_act(lab: Lab, table: str) -> No
     with pytest.raises(StoreUnusable):
         lab.live()
     assert [key.rpartition("/")[2] for key in lab.host.applied] == ["1"]
+
+
+def measured(lab: Lab) -> dict[tuple[str, str], float]:
+    """Return what the metrics say of pauses and circuits, by name and label."""
+    found = Readings()
+    pausing.readings(world(lab), found)
+    return {
+        (name, next(iter(labels.values()))): value
+        for name, rows in found.numbers.items()
+        for labels, value in rows
+    }
+
+
+def test_open_circuits_and_pauses_are_metrics(lab: Lab) -> None:
+    """Those that stand now; of a database that does not answer nothing is known."""
+    for age in (5, 4, 3):
+        changed(lab, RunState.UNDONE, age * HOUR)
+    pausing.pause(world(lab), PAUSE)
+    standing = measured(lab)
+    pausing.resume(world(lab), Scope.ALL, "", "bob")
+    pausing.release(world(lab), Released.BREAKER, BOOK.name, "ada", "mended")
+    free = measured(lab)
+    with lab.store._engine.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE pause RENAME TO lost")
+
+    pauses, circuit = "netsre_automation_pauses", "netsre_runbook_circuit_open"
+    assert [standing[pauses, scope] for scope in Scope] == [1.0, 0.0, 0.0]
+    assert (standing[circuit, BOOK.name], free[circuit, BOOK.name], free[pauses, "all"]) == (1.0, 0.0, 0.0)
+    assert measured(lab) == {}
 
 
 def test_a_circuit_that_failures_opened_stays_open_until_a_person_closes_it(lab: Lab) -> None:
