@@ -36,11 +36,7 @@ class NoisyClient:
 def parse(texts: Mapping[str, str], today: datetime.date) -> tuple[NoisyClient, ...]:
     """Read files (name to text) strictly; raises `SpecErrors`, also for an end in the past."""
     findings = linting.Findings()
-    documents = [
-        document
-        for file, text in sorted(texts.items())
-        for document in specs.documents(text, file, {KIND}, findings)
-    ]
+    documents = specs.of_files(texts, {KIND}, findings)
     specs.refuse_duplicates(documents, codes.SAME_CLIENT, "file of noisy clients", findings)
     found: dict[str, NoisyClient] = {}
     for document in documents:

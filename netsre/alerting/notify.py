@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from netsre import clock
+from netsre.alerting import deploys
 from netsre.clock import Timestamp
 from netsre.model.alerts import Alert, AlertSource, AlertState
 from netsre.model.documents import Document
@@ -87,7 +88,7 @@ def batches(alerts: Sequence[Alert]) -> Iterator[Sequence[Alert]]:
 def body(alert: Alert, now: Timestamp, pace: Pace, page: str) -> Document:
     """Return an alert as Alertmanager's API v2 takes it; `page` is where people look at it here.
 
-    It begins when it fired, however often it is told. A label without a value is none to Alertmanager.
+    It begins when it fired, however often it is told.
     """
     if alert.resolved_at is None:
         # Beside a clock that was set back the beginning may lie ahead, and an end before it is refused.
@@ -96,7 +97,7 @@ def body(alert: Alert, now: Timestamp, pace: Pace, page: str) -> Document:
         ends = min(alert.resolved_at, now)
         starts = min(alert.fired_at, ends)
     return {
-        "labels": {name: value for name, value in alert.labels if value},
+        "labels": deploys.labels(alert),
         "annotations": {name: value for name, value in alert.annotations.items() if value},
         "startsAt": clock.rfc3339(Timestamp(starts)),
         "endsAt": clock.rfc3339(Timestamp(ends)),
@@ -105,12 +106,16 @@ def body(alert: Alert, now: Timestamp, pace: Pace, page: str) -> Document:
 
 
 def _relevant(alerts: Iterable[Alert], now: Timestamp) -> Iterator[Alert]:
-    """Yield of every alert of ours its newest firing, unless that ended long ago."""
-    newest: dict[str, Alert] = {}
+    """Yield of every alert of ours its newest firing, unless that ended long ago.
+
+    In another batch it is another alert to Alertmanager, which has to hear that the former one ended.
+    """
+    newest: dict[tuple[str, str | None], Alert] = {}
     for alert in alerts:
-        known = newest.get(alert.fingerprint)
+        key = (alert.fingerprint, alert.annotations.get(deploys.LABEL))
+        known = newest.get(key)
         if alert.source in OWN and (known is None or known.fired_at <= alert.fired_at):
-            newest[alert.fingerprint] = alert
+            newest[key] = alert
     for alert in newest.values():
         if alert.resolved_at is None or now - alert.resolved_at < RESOLVED_FOR:
             yield alert

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
+from netsre.alerting import deploys
 from netsre.clock import Timestamp
 from netsre.model import alerts
 from netsre.model.alerts import Alert, AlertSource, AlertState
@@ -81,6 +82,11 @@ class Transition:
         return self.reason in ANNOUNCED
 
     @property
+    def begins(self) -> bool:
+        """Tell whether the alert began with this decision."""
+        return self.announced and self.alert.state is AlertState.FIRING
+
+    @property
     def key(self) -> str:
         """Return the identity of the announcement: the same one is never told twice."""
         return f"{self.alert.fingerprint}/{self.alert.fired_at}/{self.alert.state}"
@@ -105,7 +111,8 @@ def begin(
 
 def go_on(known: Alert, told: Mapping[str, str], now: Timestamp, reason: Reason) -> Transition:
     """Keep an alert that is measured to be true, in today's words; a hold that had begun is void."""
-    return Transition(replace(known, annotations=told, updated_at=now, clearing_since=None), reason)
+    kept = deploys.keep(known.annotations, told)
+    return Transition(replace(known, annotations=kept, updated_at=now, clearing_since=None), reason)
 
 
 def keep(known: Alert, now: Timestamp, reason: Reason = Reason.NO_OPINION_KEPT) -> Transition:

@@ -6,10 +6,11 @@ firing of it is named by its beginning; and every state of a firing is news once
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from netsre import clock
+from netsre.alerting import deploys
 from netsre.clock import Timestamp
 from netsre.errors import BadInput
 from netsre.model import literals
@@ -95,6 +96,19 @@ def fetched(alerts: Sequence[object]) -> tuple[Notice, ...]:
     if len(alerts) > MOST_ALERTS:
         raise BadInput(f"{len(alerts)} alerts are more than {MOST_ALERTS}")
     return tuple(_fires(alert, f"[{number}]") for number, alert in enumerate(alerts))
+
+
+def without_batch(notice: Notice) -> Notice | None:
+    """Return a notice about an alert that we told of in a batch as we know it; None where it cannot be one.
+
+    What we tell has its batch twice: as a label, and as an annotation.
+    """
+    found = dict(notice.labels)
+    batch = found.pop(deploys.LABEL, None)
+    if batch is None or notice.annotations.get(deploys.LABEL) != batch:
+        return None
+    identity = labels(found)
+    return replace(notice, labels=identity, fingerprint=fingerprint(identity))
 
 
 def dispose(notice: Notice, known: Known, at: Timestamp) -> Disposition:
@@ -197,11 +211,14 @@ def _texts(alert: Mapping[str, object], key: str, place: str) -> Mapping[str, st
         if not isinstance(text, str):
             raise BadInput(f"{place}.{key}.{name[:100]!a} is no text")
         if not (_writable(name) and _writable(text)):
-            raise BadInput(f"{place}.{key}.{name[:100]!a} has half a character in it")
+            raise BadInput(f"{place}.{key}.{name[:100]!a} has a NUL or half a character in it")
     return found
 
 
 def _writable(text: str) -> bool:
+    """Tell whether every database can keep a text."""
+    if "\0" in text:
+        return False
     try:
         text.encode()
     except UnicodeEncodeError:

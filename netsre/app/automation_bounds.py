@@ -7,6 +7,7 @@ from netsre.model import linting, urls, values
 from netsre.model.holds import USUAL, Bounds
 
 MOST_STORM: Final = 100
+_SHORTEST: Final = clock.MINUTE
 _LONGEST: Final = clock.DAY
 _LONGEST_QUARANTINE: Final = 30 * clock.DAY
 
@@ -56,4 +57,7 @@ def _length(part: values.Mapping | None, key: str, usual: int, longest: int) -> 
     length = None if part is None else part.duration(key, required=False)
     if part is not None and length is not None and length > longest:
         part.wrong(key, linting.DURATION, f"is longer than {clock.duration_text(longest)}")
+    if part is not None and length is not None and length < _SHORTEST:
+        least = clock.duration_text(_SHORTEST)
+        part.wrong(key, linting.DURATION, f"is shorter than {least}, as good as off; write at least {least}")
     return usual if length is None else length

@@ -66,7 +66,8 @@ def write(files: Mapping[str, bytes], out: Path) -> Report:
     Raises `EnvironmentUnfit` when the directory cannot be made or written; the files in it are then whole.
     """
     try:
-        out.mkdir(parents=True, exist_ok=True)
+        for directory in {out, *((out / name).parent for name in files)}:
+            directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise _unfit(out, error) from error
     before = compare(files, out)

@@ -8,7 +8,7 @@ from typing import Any, Final
 from netsre import clock
 from netsre.app import resources, service_levels, step_lines
 from netsre.errors import BadInput, Finding, SpecErrors
-from netsre.model import gamedays, linting, literals, maintenance, scenarios, specs
+from netsre.model import linting, literals, specs
 from netsre.model.directory import ALONE, Directory
 from netsre.model.runbooks import Runbook, Trigger, Veto
 from netsre.runbook import conditions, parameters, parsing, people_files
@@ -48,14 +48,7 @@ def known(paths: Sequence[str | Path]) -> frozenset[str]:
     What is wrong with a file is for `read` to say, which needs the alerts first.
     """
     texts = resources.texts(_chosen(paths), *_SUFFIXES)
-    documents = (
-        document
-        for file, text in texts.items()
-        for document in specs.documents(
-            text, file, {parsing.KIND, gamedays.KIND, maintenance.KIND, scenarios.KIND}, linting.Findings()
-        )
-        if document.kind == parsing.KIND
-    )
+    documents = specs.of_files(texts, {parsing.KIND}, linting.Findings(), parsing.BESIDE)
     return frozenset(document.name for document in documents) | resources.runbook_pages().keys()
 
 

@@ -42,12 +42,7 @@ class Known:
 def parse(texts: Mapping[str, str], check: CheckSchedule, known: Known = Known()) -> tuple[GameDay, ...]:
     """Read files (name to text) strictly, by name; raises `SpecErrors` with all findings."""
     findings = linting.Findings()
-    documents = [
-        document
-        for file, text in sorted(texts.items())
-        for document in specs.documents(text, file, {KIND, *_BESIDE}, findings)
-        if document.kind == KIND
-    ]
+    documents = specs.of_files(texts, {KIND}, findings, _BESIDE)
     specs.refuse_duplicates(documents, codes.DUPLICATE, "game day", findings)
     read = [_gameday(document, check, known) for document in documents]
     findings.raise_if_any()

@@ -11,7 +11,7 @@ Ask `Findings.raise_if_any` before using what was read.
     findings.raise_if_any()
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from netsre import conventions
@@ -37,6 +37,21 @@ def documents(text: str, file: str, kinds: Collection[str], findings: linting.Fi
     instead = f"write one of {', '.join(sorted(kinds))}"
     found = [_document(root, kinds) for root in roots(text, file, instead, findings)]
     return [document for document in found if document is not None]
+
+
+def of_files(
+    texts: Mapping[str, str],
+    kinds: Collection[str],
+    findings: linting.Findings,
+    beside: Collection[str] = (),
+) -> list[Document]:
+    """Read the documents of some kinds out of files (name to text), in the order of the files' names.
+
+    Those of the kinds `beside` may stand in the same files, and are for somebody else to read.
+    """
+    known = {*kinds, *beside}
+    found = (one for file, text in sorted(texts.items()) for one in documents(text, file, known, findings))
+    return [document for document in found if document.kind in kinds]
 
 
 def roots(text: str, file: str, instead: str, findings: linting.Findings) -> list[values.Value]:

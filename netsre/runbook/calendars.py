@@ -34,12 +34,7 @@ _ADVICE: Final = "write a local time such as '2026-12-01T22:00'"
 def parse(texts: Mapping[str, str], zones: Zones, runbooks: Collection[str]) -> tuple[Maintenance, ...]:
     """Read files (name to text) strictly, by name; raises `SpecErrors` with all findings."""
     findings = linting.Findings()
-    documents = [
-        document
-        for file, text in sorted(texts.items())
-        for document in specs.documents(text, file, {KIND, *_BESIDE}, findings)
-        if document.kind == KIND
-    ]
+    documents = specs.of_files(texts, {KIND}, findings, _BESIDE)
     specs.refuse_duplicates(documents, codes.CALENDAR_NAME, "maintenance calendar", findings)
     read = [_calendar(document, zones, runbooks) for document in documents]
     findings.raise_if_any()

@@ -22,7 +22,7 @@ ALERT_LABELS: Final = frozenset({"alertname", "severity", "service", "slo", conv
 """Labels that an alert can have: those of every alert, and whatever an SLO or an alert can group by."""
 FOREIGN: Final = "alertmanager"
 """Under `from`: the alert is somebody else's, and comes by Alertmanager's webhook."""
-_BESIDE: Final = frozenset({gamedays.KIND, maintenance.KIND, scenarios.KIND})
+BESIDE: Final = frozenset({gamedays.KIND, maintenance.KIND, scenarios.KIND})
 """What else may stand in the same files, and is read by others."""
 
 
@@ -45,12 +45,7 @@ def parse(
     Game days, maintenance calendars and scenarios may stand in the same files.
     """
     findings = linting.Findings()
-    documents = [
-        document
-        for file, text in sorted(texts.items())
-        for document in specs.documents(text, file, {KIND, *_BESIDE}, findings)
-        if document.kind == KIND
-    ]
+    documents = specs.of_files(texts, {KIND}, findings, BESIDE)
     specs.refuse_duplicates(documents, codes.DUPLICATE, "runbook", findings)
     reader = _Reader(actions, known or Known())
     read = [reader.runbook(document) for document in documents]

@@ -19,11 +19,7 @@ _OF_NOTHING: Final = hashlib.sha256(b"").hexdigest()
 def parse(texts: Mapping[str, str]) -> Directory:
     """Read files (name to text) strictly; raises `SpecErrors` with all findings."""
     findings = linting.Findings()
-    documents = [
-        document
-        for file, text in sorted(texts.items())
-        for document in specs.documents(text, file, {KIND}, findings)
-    ]
+    documents = specs.of_files(texts, {KIND}, findings)
     specs.refuse_duplicates(documents, codes.SAME_NAME, "file of people", findings)
     found = _Found()
     groups: list[values.Mapping] = []

@@ -43,11 +43,7 @@ def parse(texts: Mapping[str, str], runbooks: Collection[str]) -> tuple[Scenario
     `runbooks` are the names of those that may be tested.
     """
     findings = linting.Findings()
-    documents = [
-        document
-        for file, text in sorted(texts.items())
-        for document in specs.documents(text, file, {scenarios.KIND}, findings)
-    ]
+    documents = specs.of_files(texts, {scenarios.KIND}, findings)
     specs.refuse_duplicates(documents, codes.DUPLICATE, "scenario", findings)
     read = [_scenario(document, runbooks) for document in documents]
     findings.raise_if_any()

@@ -23,6 +23,12 @@ def places(template: str) -> tuple[str, ...]:
     return tuple(_PLACE.findall(template))
 
 
+def fits(template: str, target: str) -> bool:
+    """Tell whether a target could be that of some alert."""
+    literal = map(re.escape, _PLACE.split(template)[::2])
+    return re.fullmatch("[^\n]+".join(literal), target) is not None
+
+
 def resolve(template: str, labels: Labels) -> str | None:
     """Return the target for an alert; None when the alert lacks a label that the target needs.
 

@@ -56,11 +56,7 @@ def parse(
 
 def documents(texts: Mapping[str, str], findings: linting.Findings) -> list[specs.Document]:
     """Return the documents of some files, each of a kind that may stand in them."""
-    return [
-        document
-        for file, text in sorted(texts.items())
-        for document in specs.documents(text, file, KINDS, findings)
-    ]
+    return specs.of_files(texts, KINDS, findings)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import asdict
 
-from sqlalchemy import Connection, Row, insert, select
+from sqlalchemy import Connection, Row, delete, insert, select
 
 from netsre.clock import Timestamp
 from netsre.model.events import Event
@@ -34,6 +34,21 @@ class Events:
         table = schema.event
         query = select(table).where(table.c.at.between(begin, end), table.c.node.in_(("", node)))
         return _events(self._connection.execute(query.order_by(table.c.at, table.c.id).limit(limit)))
+
+    def latest(self, kind: str, begin: Timestamp, end: Timestamp, node: str) -> Event | None:
+        """Return the last event of a kind and a time about a node, or about all."""
+        table = schema.event
+        query = select(table).where(
+            table.c.kind == kind, table.c.at.between(begin, end), table.c.node.in_(("", node))
+        )
+        found = self._connection.execute(query.order_by(table.c.at.desc(), table.c.id).limit(1)).first()
+        return None if found is None else _event(found)
+
+    def prune(self, kind: str, person: str, before: Timestamp) -> int:
+        """Drop the events of a kind before a time that one person said; return how many."""
+        table = schema.event.c
+        old = delete(schema.event).where(table.at < before, table.kind == kind, table.person == person)
+        return self._connection.execute(old).rowcount
 
     def newest(self, limit: int) -> list[Event]:
         """Return the latest events, newest first."""

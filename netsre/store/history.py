@@ -84,6 +84,10 @@ class History:
             for row in self._connection.execute(query.order_by(table.c.begin))
         ]
 
+    def nodes(self) -> frozenset[str]:
+        """Return the node of every source."""
+        return frozenset(self._connection.execute(select(schema.slo_cursor.c.node)).scalars())
+
     def cursors(self) -> list[Cursor]:
         """Return the cursor of every source."""
         return [

@@ -1,12 +1,12 @@
 """Single facts about a data directory that outlive the process."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, bindparam, delete, select
 
 from netsre.store import schema
-from netsre.store.statements import upsert
+from netsre.store.statements import portions, upsert
 
 _GET: Final = select(schema.meta.c.value).where(schema.meta.c.key == bindparam("name"))
 
@@ -22,10 +22,24 @@ class Meta:
         """Return a fact, None when it was never kept."""
         return self._connection.execute(_GET, {"name": key}).scalar_one_or_none()
 
+    def find(self, keys: Iterable[str]) -> Mapping[str, str]:
+        """Return the facts that there are of some."""
+        table = schema.meta.c
+        return {
+            row.key: row.value
+            for some in portions(keys)
+            for row in self._connection.execute(select(table.key, table.value).where(table.key.in_(some)))
+        }
+
     def put(self, key: str, value: str) -> None:
         """Keep a fact in place of what it was."""
         row = {"key": key, "value": value}
         self._connection.execute(upsert(self._connection.dialect, schema.meta), [row])
+
+    def drop(self, keys: Iterable[str]) -> None:
+        """Forget facts."""
+        for some in portions(keys):
+            self._connection.execute(delete(schema.meta).where(schema.meta.c.key.in_(some)))
 
     def named(self, prefix: str) -> Mapping[str, str]:
         """Return the facts whose names begin like this."""

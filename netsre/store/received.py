@@ -65,6 +65,7 @@ class ReceivedAlerts:
 
     def keep(self, notices: Sequence[Notice], at: Timestamp) -> list[Disposition]:
         """Keep what was sent, count it, and return what each of it is to us, in the same order."""
+        notices = self._as_ours(notices)
         known = self._known(notices, at)
         found = [webhook.dispose(notice, known[notice.fingerprint], at) for notice in notices]
         self._insert(
@@ -102,6 +103,19 @@ class ReceivedAlerts:
         table, alert = schema.received, schema.alert
         fires = exists().where(alert.c.fingerprint == table.c.fingerprint, alert.c.state == FIRING)
         return self._connection.execute(delete(table).where(table.c.received_at < before, ~fires)).rowcount
+
+    def _as_ours(self, notices: Sequence[Notice]) -> Sequence[Notice]:
+        """Return the notices, those of alerts of ours in a batch under the names that they have here."""
+        plain = [webhook.without_batch(notice) for notice in notices]
+        ours = {
+            name
+            for names in portions(one.fingerprint for one in plain if one is not None)
+            for (name,) in self._connection.execute(_OWN, {"names": names})
+        }
+        return [
+            notice if one is None or one.fingerprint not in ours else one
+            for notice, one in zip(notices, plain, strict=True)
+        ]
 
     def _known(self, notices: Sequence[Notice], at: Timestamp) -> dict[str, Known]:
         known = {notice.fingerprint: Known() for notice in notices}

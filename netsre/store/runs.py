@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 from sqlalchemy import (
@@ -129,12 +129,19 @@ class Runs:
         found = {run.id: run for one in _COUNTED for run in self._oldest_first(one, asked)}
         return sorted(found.values(), key=lambda run: (run.started_at, run.id))
 
-    def changed(self, start: Timestamp, runbooks: Iterable[str], latest: int) -> list[Run]:
-        """Return the runs that changed something since a time, and the latest of each of some runbooks."""
+    def changed(
+        self, start: Timestamp, runbooks: Iterable[str], latest: int, besides: Collection[str] = ()
+    ) -> list[Run]:
+        """Return the runs that changed something since a time, and the latest of each of some runbooks.
+
+        Among the latter none counts that ended with one of the words `besides`.
+        """
         table = schema.run
         found = {run.id: run for run in self._oldest_first(_CHANGED, {"start": start})}
         for name in runbooks:
-            newest = select(table).where(table.c.runbook == name, table.c.changed_at.is_not(None))
+            newest = select(table).where(
+                table.c.runbook == name, table.c.changed_at.is_not(None), table.c.reason.not_in(besides)
+            )
             rows = self._connection.execute(newest.order_by(table.c.changed_at.desc()).limit(latest))
             found.update((row.id, _run(row)) for row in rows)
         return sorted(found.values(), key=lambda run: (run.started_at, run.id))

@@ -14,10 +14,21 @@ from typing import Any, Final
 import httpx
 import pytest
 
+from netsre import clock
+from netsre.alerting import notify, transitions, webhook
+from netsre.alerting.notify import Pace
+from netsre.alerting.transitions import Reason
+from netsre.app.control import tick
 from netsre.app.local.alertmanager import PROGRAM
 from netsre.cli import main
+from netsre.model.alerts import AlertSource
+from netsre.model.events import Event
+from netsre.model.incidents import Disposition
+from netsre.model.samples import labels as named
+from netsre.store.database import Store
 from tests.alertmanager import TOKEN, Alertmanager
 from tests.machine import free_port, wait_until
+from tests.unit import burning
 
 pytestmark = pytest.mark.requires("prometheus-alertmanager")
 
@@ -43,11 +54,16 @@ class Inbox:
         """Listen."""
         self.told: dict[str, list[list[dict[str, str]]]] = {"netsre": [], "pages": [], "tickets": []}
         """The labels of the alerts of each notification."""
+        self.webhooks: list[bytes] = []
+        """What the controller was told, as it came."""
         inbox = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                content = self.rfile.read(int(self.headers["content-length"]))
+                body = json.loads(content)
+                if body["receiver"] == "netsre":
+                    inbox.webhooks.append(content)
                 firing = [alert["labels"] for alert in body["alerts"] if alert["status"] == "firing"]
                 inbox.told[body["receiver"]].append(firing)
                 self.send_response(200)
@@ -279,3 +295,59 @@ def unheard() -> list[dict[str, str]]:
         burn("ticket", "announced"),
         denied("n1", src=NOISE, deploy="one"),
     ]
+
+
+def test_alerts_of_netsre_are_grouped_by_the_deploy_before_them(tmp_path: pathlib.Path) -> None:
+    """Two rollouts are two tickets, also when both fire at once; and each alert comes back as one of ours."""
+    inbox, store = Inbox(), burning.store(tmp_path)
+    try:
+        configuration = generate(tmp_path, inbox.url, "--ticket-wait", "2s")
+        with pair(configuration) as peers:
+            _roll_out(store, "one", ("n0", "n1", "n2"))
+            _roll_out(store, "two", ("n3", "n4"))
+            # What was told before the second deploy is told again after it, in today's words.
+            _tell(store, peers)
+            _go_on(store)
+            _tell(store, peers)
+            assert wait_until(lambda: len(inbox.told["tickets"]) >= 2 and len(inbox.webhooks) >= 5)
+    finally:
+        inbox.close()
+
+    assert inbox.groups("tickets") == [
+        ["node-policy/n0", "node-policy/n1", "node-policy/n2"],
+        ["node-policy/n3", "node-policy/n4"],
+    ]
+    with store.write() as transaction:
+        for body in inbox.webhooks:
+            found = transaction.received.keep(webhook.read(body).notices, clock.SystemClock().now())
+            assert set(found) == {Disposition.OWN}
+    store.close()
+
+
+def _roll_out(store: Store, deploy: str, nodes: tuple[str, ...]) -> None:
+    """Say that something is deployed; then a policy denies on some nodes what nobody expected."""
+    with store.write() as transaction:
+        now = clock.SystemClock().now()
+        transaction.events.add(Event(deploy, "deploy", "", "rollout", now, now, "ann"))
+        for node in nodes:
+            identity = named(denied(node, src="x"))
+            reason, source = Reason.CONDITION_STARTED, AlertSource.CONDITION
+            tick.record(transaction, transitions.begin(identity, {"summary": "x"}, now, reason, source), now)
+
+
+def _go_on(store: Store) -> None:
+    with store.write() as transaction:
+        now = clock.SystemClock().now()
+        for alert in transaction.alerts.active().values():
+            goes_on = transitions.go_on(alert, {"summary": "y"}, now, Reason.STILL_TRUE)
+            tick.record(transaction, goes_on, now)
+
+
+def _tell(store: Store, peers: tuple[Alertmanager, Alertmanager]) -> None:
+    now, pace = clock.SystemClock().now(), Pace(15 * clock.SECOND)
+    with store.read() as transaction:
+        bodies = [
+            dict(notify.body(alert, now, pace, "http://a")) for alert in transaction.alerts.active().values()
+        ]
+    for peer in peers:
+        peer.post(*bodies)

@@ -8,7 +8,7 @@ from typing import Final
 
 import pytest
 
-from netsre import clock
+from netsre import clock, conventions
 from netsre.adapters.prometheus.client import PrometheusClient
 from netsre.app import recorded_levels, resources, service_levels
 from netsre.app.control import wire
@@ -16,6 +16,7 @@ from netsre.app.control.prometheus import Asked, PrometheusSource
 from netsre.app.control.sources import Look
 from netsre.clock import Timestamp
 from netsre.model.levels import SLO
+from netsre.model.samples import Series
 from netsre.slo.buckets import Bucket, Slot, by_slot
 from netsre.slo.engine import Engine
 from netsre.slo.increments import Cursor
@@ -37,6 +38,7 @@ from tests.unit.app.fakes import SetClock
 
 pytestmark = [pytest.mark.system, pytest.mark.requires("prometheus", "promtool")]
 
+REVISION: Final = Series(conventions.POLICY_REVISION, ())
 WAITS: Final = (60, 47, 901, 15, 3_230, 600, 90)
 """Seconds from one look to the next, again and again."""
 
@@ -136,6 +138,32 @@ def test_one_query_for_each_name_and_look(source: str, tmp_path: pathlib.Path) -
 
     # flows, utilisation, latency as count, bucket and native histogram; up and the start of the process
     assert follower.client.queries - before == 5 + 2
+
+
+def test_what_is_watched_is_read_beside_also_of_the_time_away(tmp_path: pathlib.Path) -> None:
+    """As the scrapes showed it, one query more; and no service level counts otherwise for it."""
+    node = Node("a")
+    for index, at in moments():
+        node.show(at, {DELIVERED: index, **({REVISION: 41 + index // 600} if index >= 300 else {})})
+    asked = slos(tmp_path, {"25h": "none"})
+    with prometheus.serve(tmp_path, node.stored) as url:
+        plain, watching = (Follower(url, asked, END - 20 * clock.HOUR) for _ in range(2))
+        watching.asked = replace(watching.asked, watched=(REVISION.name,))
+        for follower in (plain, watching):
+            follower.begin()
+            follower.look()
+            follower.clock.at = END
+        before = watching.client.queries, plain.client.queries
+        found = [
+            reading.scrape.values.get(REVISION) for _ in range(20) for reading in watching.look().readings
+        ]
+        for _ in range(20):
+            plain.look()
+        more = (watching.client.queries - before[0]) - (plain.client.queries - before[1])
+
+    assert list(dict.fromkeys(found)) == [Decimal(41), Decimal(42), Decimal(43)]
+    assert more > 0
+    assert watching.levels() == plain.levels()
 
 
 def test_the_present_is_the_last_scrape_unless_the_target_is_down(tmp_path: pathlib.Path) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import re
 from collections.abc import Awaitable, Callable, Coroutine
 from http import HTTPStatus
 from typing import Any, Final
@@ -15,6 +16,8 @@ from netsre.model import literals
 from netsre.model.directory import OPERATOR, Directory
 
 _SCHEME: Final = "bearer"
+_NUL: Final = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+"""As JSON writes it; a backslash before a `u` may be one of a pair."""
 
 MOST_BYTES: Final = 1024 * 1024
 """Of what a person's command sends."""
@@ -99,8 +102,10 @@ class _Bounded(Request):
     """A request that is read up to a bound."""
 
     async def body(self) -> bytes:
-        """Return the body; raises `HTTPException` when it is too large."""
+        """Return the body; raises `HTTPException` when it is too large, or has what no database can keep."""
         self._body = await whole_body(self, MOST_BYTES)
+        if _NUL.search(self._body):
+            raise HTTPException(HTTPStatus.BAD_REQUEST, "the body has a NUL in a text; leave it out")
         return self._body
 
 

@@ -7,6 +7,7 @@ import ipaddress
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -26,6 +27,7 @@ from netsre.app.control import (
     hook,
     metrics,
     pause_api,
+    pausing,
     plan_api,
     run_api,
     wire,
@@ -160,7 +162,7 @@ class Guard:
         self._hosts = hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, or answer it with 421."""
+        """Pass a request on, or answer it with 421; one for a name that no database can keep with 400."""
 
         async def guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -174,6 +176,10 @@ class Guard:
             detail = "this server is not called that; use its address, or set --external-url"
             await JSONResponse({"detail": detail}, HTTPStatus.MISDIRECTED_REQUEST)(scope, receive, guarded)
             return
+        if scope["type"] == "http" and _has_nul(scope):
+            detail = "the address has a NUL in it, which is in no name; leave it out"
+            await JSONResponse({"detail": detail}, HTTPStatus.BAD_REQUEST)(scope, receive, guarded)
+            return
         if scope.get("method") == "HEAD":
             # Load balancers ask like that; the server leaves the body out by itself.
             scope = {**scope, "method": "GET"}
@@ -186,6 +192,10 @@ class Guard:
         if all(_is_loopback(name) for name in self._hosts):
             return False
         return _is_address(host)
+
+
+def _has_nul(scope: Scope) -> bool:
+    return "\0" in scope["path"] or b"%00" in scope.get("query_string", b"")
 
 
 class StandBy:
@@ -224,7 +234,8 @@ def _add_operations(app: FastAPI, served: Served) -> None:
         door, gamedays = served.door, served.gamedays
         live = (served.office.readings, door.intake.readings, door.pager.readings, gamedays.readings)
         slack = () if served.slack is None else (served.slack.readings,)
-        body, content_type = metrics.render(served.board.current, accept, *live, *slack)
+        held = partial(pausing.readings, served.world)
+        body, content_type = metrics.render(served.board.current, accept, *live, held, *slack)
         return Response(body, media_type=content_type)
 
     @app.get("/healthz")

@@ -9,7 +9,7 @@ from netsre.model.holds import Bounds, Quarantined
 from netsre.model.runbooks import JournalEntry, Run, Runbook, RunState
 from netsre.runbook.bounds import MOST_FAILURES
 from netsre.runbook.decide import Holds, Past
-from netsre.runbook.gates import storm, values
+from netsre.runbook.gates import breaker, storm, values
 from netsre.runbook.plan import Plan
 from netsre.store.database import Transaction
 
@@ -35,7 +35,9 @@ def holds(
         vetoes.extend(plan.unless)
     return Holds(
         bounds=bounds,
-        changed=tuple(transaction.runs.changed(Timestamp(now - DAY), sorted(changing), MOST_FAILURES)),
+        changed=tuple(
+            transaction.runs.changed(Timestamp(now - DAY), sorted(changing), MOST_FAILURES, breaker.BY_PEOPLE)
+        ),
         asked=tuple(transaction.runs.asked(Timestamp(now - storm.lookback(bounds)), looking, _MOST_ASKED)),
         pauses=tuple(transaction.holds.pauses(now)),
         closed=transaction.holds.closed(),

@@ -1,7 +1,7 @@
 """The API: what automation is kept from, by whom and until when; with the token it is asked for and ended."""
 
 import secrets
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from http import HTTPStatus
 from typing import Annotated, Any, Final, Self
 
@@ -15,6 +15,8 @@ from netsre.clock import Timestamp
 from netsre.errors import BadInput
 from netsre.model import literals
 from netsre.model.holds import LONGEST_PAUSE, Pause, Released, Scope
+from netsre.model.runbooks import Runbook
+from netsre.runbook import targets
 
 PATH: Final = "/api/v1/pauses"
 
@@ -173,6 +175,7 @@ def _add_pauses(made: APIRouter, world: World) -> None:
     ) -> PauseView:
         """Keep automation from acting, for a while and for a reason."""
         _known(wish.runbook, world.runbooks)
+        _known_target(wish.target, world.runbooks)
         now = world.clock.now()
         asked = Pause(
             id=wish.id or idempotency_key or secrets.token_hex(8),
@@ -234,6 +237,14 @@ def _known(name: str | None, runbooks: Collection[str]) -> None:
     if name is not None and name not in runbooks:
         hint = literals.nearest(name, runbooks)
         raise HTTPException(HTTPStatus.NOT_FOUND, f"runbook {literals.shown(name)} does not exist{hint}")
+
+
+def _known_target(target: str | None, runbooks: Mapping[str, Runbook]) -> None:
+    # Of which node or service is not asked: other controllers may have the same database.
+    locks = {book.lock for book in runbooks.values()}
+    if target is not None and not any(targets.fits(lock, target) for lock in locks):
+        hint = literals.nearest(target, locks)
+        raise HTTPException(HTTPStatus.NOT_FOUND, f"no runbook has a target {literals.shown(target)}{hint}")
 
 
 def view(pause: Pause) -> PauseView:

@@ -4,11 +4,13 @@ import logging
 from dataclasses import dataclass
 from typing import Final
 
+from netsre import conventions
 from netsre.app.control import holding
 from netsre.app.control.world import World
 from netsre.app.logs import pairs
 from netsre.clock import Timestamp
-from netsre.errors import BadInput
+from netsre.errors import BadInput, StoreUnusable
+from netsre.metrics.readings import Readings
 from netsre.model import literals
 from netsre.model.documents import Document
 from netsre.model.holds import Pause, Quarantined, Released, Scope
@@ -55,6 +57,21 @@ def held(world: World) -> Held:
         quarantined=tuple(quarantined),
         maintenance=tuple((one, end) for one in world.calendars if (end := one.until(now)) is not None),
     )
+
+
+def readings(world: World, into: Readings) -> None:
+    """Add pauses and circuits; without a database they are not known, and absent."""
+    try:
+        found = held(world)
+    except StoreUnusable:
+        return
+    for scope in Scope:
+        count = sum(one.scope is scope for one in found.pauses)
+        into.put(conventions.AUTOMATION_PAUSES, (scope.value,), float(count))
+    opened = {one.runbook for one in found.circuits}
+    for book in world.runbooks.values():
+        if book.changes:
+            into.put(conventions.CIRCUIT_OPEN, (book.name,), float(book.name in opened))
 
 
 def pause(world: World, asked: Pause) -> Pause:

@@ -16,6 +16,7 @@ from netsre.clock import Timestamp
 from netsre.model.alerts import Alert, AlertSource, AlertState
 from netsre.model.runbooks import CANCELLED, DENIED, Run, RunState
 from netsre.model.samples import Labels, labels
+from netsre.runbook import story
 from netsre.runbook.approval import Verdict
 from netsre.runbook.commands import Ask
 from netsre.runbook.consent import NO_APPROVER
@@ -25,7 +26,7 @@ from netsre.store.database import Transaction
 _QUIET: Final = frozenset(
     {
         *(Gate.NOT_MATCHED, Gate.CONDITION_FALSE, Gate.ALREADY_RUNNING, Gate.ALERT_NOT_FIRING),
-        *(Gate.MAINTENANCE, "alert_resolved", DENIED, CANCELLED),
+        *("alert_resolved", DENIED, CANCELLED),
     }
 )
 """Ends after which nobody is called: nothing is wrong, another run is at it, or people are there."""
@@ -53,6 +54,7 @@ _DO: Final = {
     Gate.STORM.value: "Many alerts at once have one cause; find it. Nothing is changed meanwhile.",
     Gate.CIRCUIT_OPEN.value: "It did not help several times; find out why, then run netsre runbook close.",
     Gate.PAUSED.value: "Somebody paused it: see netsre runbook pauses. Act by hand, or resume it.",
+    Gate.MAINTENANCE.value: "A window of maintenance is open (netsre runbook pauses). Act by hand, or wait.",
     Gate.VETOED.value: "An alert fires beside which it must not act; see to that one first.",
     Gate.OSCILLATION.value: "The value was left a short while ago: decide by hand which one it is to be.",
     Gate.QUARANTINED.value: "The value did not help before: act by hand, or run netsre runbook release.",
@@ -104,6 +106,8 @@ class People:
         runbook = self.world.runbooks.get(run.runbook)
         if run.state is RunState.SUCCEEDED or run.reason in _QUIET:
             return False
+        if run.reason == Gate.MAINTENANCE and not _asked(transaction, run):
+            return False
         # The file of a runbook that is gone cannot say that it only looked.
         if runbook is not None and not runbook.changes:
             return False
@@ -133,6 +137,11 @@ class People:
             "reason": run.reason,
             asking.RUNS: " ".join(names),
         }
+
+
+def _asked(transaction: Transaction, run: Run) -> bool:
+    """Tell whether people were asked about a run: they count on it."""
+    return story.read(transaction.runs.journal([run.id])[run.id]).request is not None
 
 
 def _identity(run: Run, alert: Alert | None) -> Labels:

@@ -21,7 +21,7 @@ from netsre.app.prometheus_chunks import ChunkReader, not_whole
 from netsre.clock import Clock, Timestamp
 from netsre.errors import SourceUnreachable
 from netsre.model.alert_rules import AlertRule
-from netsre.model.levels import SLO
+from netsre.model.levels import SLO, Selector
 from netsre.model.samples import Scrape
 from netsre.slo import indicators, questions
 from netsre.slo.increments import Cursor
@@ -56,6 +56,8 @@ class Asked:
     node_label: str
     others: Sequence[SLO] = ()
     """SLOs that are not counted here; what they are about is a source all the same."""
+    watched: Sequence[str] = ()
+    """Names of samples that are read beside."""
 
 
 class PrometheusSource:
@@ -75,8 +77,13 @@ class PrometheusSource:
         slos, rules, label = asked.slos, asked.rules, asked.node_label
         self._client = client
         self._remarked: set[Remark] = set()
+        wanted = questions.selectors(slos, label, rules)
+        beside = set(asked.watched) - {selector.metric for selector in wanted}
         self._reader = ChunkReader(
-            client, questions.selectors(slos, label, rules), label, questions.selectors(asked.others, label)
+            client,
+            (*wanted, *map(Selector, sorted(beside))),
+            label,
+            questions.selectors(asked.others, label),
         )
         self._present_reader = ChunkReader(client, questions.selectors((), label, rules), label)
         self._rules = rules

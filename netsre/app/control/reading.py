@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
+from netsre import conventions
 from netsre.adapters.agent_client import AgentClient
 from netsre.adapters.prometheus.client import PrometheusClient
 from netsre.alerting.decide import HOLD
@@ -116,5 +117,5 @@ def _source(
 ) -> Source:
     if clients is None:
         return AgentSource(AgentClient(settings.agent_url, settings.node, world.clock))
-    asked = Asked(slos, world.rules, clients.node_label)
+    asked = Asked(slos, world.rules, clients.node_label, watched=(conventions.POLICY_REVISION,))
     return PrometheusSource(clients.present, asked, cursors, world.clock)

@@ -10,19 +10,20 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from netsre import clock
-from netsre.alerting import absence, conditions, decide
+from netsre import clock, conventions
+from netsre.alerting import absence, conditions, decide, deploys
 from netsre.alerting.describe import Links
 from netsre.alerting.transitions import Transition
-from netsre.app.control import ACTOR, backfill, incidents, messages, sources
+from netsre.app.control import ACTOR, backfill, incidents, messages, revisions, sources
 from netsre.app.control.backfill import Backfill
 from netsre.app.control.expressions import Expressions
+from netsre.app.control.revisions import Revisions
 from netsre.app.control.snapshot import Board, Counts, Past, Recent, Sight, Snapshot, Source
 from netsre.app.logs import pairs
 from netsre.clock import Clock, Timestamp
 from netsre.errors import NetsreError, SourceUnreachable, StoreUnusable
 from netsre.model.alert_rules import AlertRule
-from netsre.model.alerts import AlertSource
+from netsre.model.alerts import Alert, AlertSource
 from netsre.model.levels import Evaluation
 from netsre.slo.buckets import Bucket, Slot, by_slot
 from netsre.slo.engine import Engine, Note
@@ -80,6 +81,7 @@ class Loop:
         self._problem: str | None = None
         self._unsaved: dict[Slot, Bucket] = {}
         self._cursors: dict[str, Cursor] = {}
+        self._revisions = Revisions()
         self._memory = conditions.Memory()
         self._past = parts.past
         self._whole = False
@@ -128,6 +130,7 @@ class Loop:
             return None
         for reading in look.readings:
             self._parts.sight.read(reading.scrape)
+            self._revisions.see(reading.scrape)
             self._observe(reading)
         self._ask()
         doubts = look.doubts + (() if self._parts.expressions is None else self._parts.expressions.doubts)
@@ -201,6 +204,7 @@ class Loop:
         parts = self._parts
         with parts.store.write() as transaction:
             transaction.history.save(self._unsaved.values(), self._cursors.values())
+            self._revisions.keep(transaction, now)
             if self._whole:
                 backfill.end(transaction)
             active = transaction.alerts.active(AlertSource.SLO)
@@ -218,6 +222,7 @@ class Loop:
             for transition in (*gone, *judged):
                 record(transaction, transition, now)
         self._unsaved.clear()
+        self._revisions.kept()
         self._whole = False
         self._cursors.clear()
 
@@ -232,6 +237,7 @@ class Loop:
         before = self._parts.engine.prune(now)
         with self._parts.store.write() as transaction:
             transaction.history.prune(before)
+            revisions.prune(transaction, now)
             transaction.outbox.prune(Timestamp(now - _KEEP_DELIVERED))
             transaction.received.prune(Timestamp(now - _KEEP_DELIVERED))
             transaction.pages.prune(Timestamp(now - _KEEP_PAGES))
@@ -308,8 +314,16 @@ def _set_aside(transaction: Transaction, now: Timestamp) -> None:
         _log.error("alerts in the database cannot be read, set aside and decided anew %s", said)
 
 
+def _in_batch(transaction: Transaction, alert: Alert, now: Timestamp) -> Alert:
+    """Return an alert that begins now as one of the deploy that was said last."""
+    node, since = dict(alert.labels).get(conventions.NODE, ""), Timestamp(now - deploys.OPEN)
+    return deploys.join(alert, transaction.events.latest(deploys.KIND, since, now, node))
+
+
 def record(transaction: Transaction, transition: Transition, now: Timestamp) -> None:
     """Keep an alert as it is now and, when it began or ended, what is to be told and the audit of it."""
+    if transition.begins:
+        transition = replace(transition, alert=_in_batch(transaction, transition.alert, now))
     alert = transition.alert
     transaction.alerts.save(alert)
     if not transition.announced:

@@ -66,7 +66,8 @@ def say(world: World, run_id: str, saying: Saying) -> Said | None:
 def situation_of(transaction: Transaction, run: Run) -> Situation:
     """Return what a word about a run meets now."""
     told = story.read(transaction.runs.journal([run.id])[run.id])
-    return Situation(run, told.request, told.words, told.cancelled, told.owner, told.touched)
+    keeps = told.plan is not None and told.plan.on_failure == "stop"
+    return Situation(run, told.request, told.words, told.cancelled, told.owner, told.touched, keeps)
 
 
 def begin(world: World, runbook: Runbook, alert: Alert, asker: Asker) -> Run | None:

@@ -56,7 +56,7 @@ def _automation() -> Schema:
         "alerts": parts.whole(
             "More than these within a minute are one.", minimum=1, maximum=automation_bounds.MOST_STORM
         ),
-        "hold": parts.duration("How long nothing is changed after it, at most 1d."),
+        "hold": parts.duration("How long nothing is changed after it, 1m to 1d."),
     }
     return parts.mapping(
         "What all runbooks share.",
@@ -64,12 +64,12 @@ def _automation() -> Schema:
         {
             "changes": parts.mapping("Runs of all runbooks that change something.", {}, changes),
             "storm": parts.mapping("Alerts that want a change at once.", {}, storm),
-            "oscillation": parts.duration("How long a field does not go back to a value, at most 1d."),
+            "oscillation": parts.duration("How long a field does not go back to a value, 1m to 1d."),
             "http": parts.mapping(
                 "HTTP calls of runbooks.",
                 {"allow": parts.sequence("What addresses may begin with.", parts.text("An address."))},
             ),
-            "quarantine": parts.duration("How long a value that did not help is left alone, at most 30d."),
+            "quarantine": parts.duration("How long a value that did not help is left alone, 1m to 30d."),
         },
     )
 

@@ -3,12 +3,19 @@
 Nothing is kept but when a person closed it: whether it is open is counted from the runs on record.
 """
 
+from typing import Final
+
 from netsre import clock
 from netsre.clock import Timestamp
-from netsre.model.runbooks import Limits, Run, RunState
+from netsre.model.runbooks import CANCELLED, DENIED, Limits, Run, RunState
 from netsre.runbook.gates.answers import Answer, age_text
 from netsre.runbook.gates.circumstances import Act, Circumstances, Holds
 from netsre.runbook.gates.names import Gate
+
+BY_PEOPLE: Final = frozenset(
+    {CANCELLED, DENIED, Gate.PAUSED.value, Gate.MAINTENANCE.value, Gate.KILL_SWITCH_ON.value}
+)
+"""Ends of a run that people chose: they say nothing of whether the runbook helps."""
 
 
 def answer(act: Act, limits: Limits, circumstances: Circumstances) -> Answer:
@@ -30,10 +37,17 @@ def answer(act: Act, limits: Limits, circumstances: Circumstances) -> Answer:
 
 
 def failures(runbook: str, holds: Holds) -> list[Run]:
-    """Return the runs in a row, up to the latest, that changed something and did not succeed."""
+    """Return the runs in a row, up to the latest, that changed something and did not succeed.
+
+    Those that people stopped are not in it, and do not end it.
+    """
     closed = holds.closed.get(runbook)
     ended = sorted(
-        (run for run in holds.changed if run.runbook == runbook and run.ended),
+        (
+            run
+            for run in holds.changed
+            if run.runbook == runbook and run.ended and run.reason not in BY_PEOPLE
+        ),
         # Of two that ended in one millisecond the order is not known: a success forgives none of them.
         key=lambda run: (_end(run), run.state is not RunState.SUCCEEDED),
     )

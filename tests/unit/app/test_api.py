@@ -447,3 +447,30 @@ def test_without_a_slack_nothing_is_signed_right(tmp_path: pathlib.Path, stands_
         assert site.post("/api/v1/slack/interactions", body, **headers).status_code == 401
     assert site.json("/api/v1/status")["slack"] is None
     store.close()
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/v1/runs/a%00b",
+        "/api/v1/incidents/%00",
+        "/incidents/%00",
+        "/runbooks/%00",
+        "/api/v1/runs?limit=%00",
+    ],
+)
+def test_no_name_has_a_nul(machine: Machine, path: str) -> None:
+    """No database is asked for it: one of them could not even be."""
+    answer = Client(machine).get(path)
+
+    assert answer.status_code == 400
+    assert "NUL" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("text", "status"), [("a\\u0000b", 400), ("a\\\\u0000b", 201), ("a\\\\\\u0000", 400)]
+)
+def test_no_text_of_a_person_has_a_nul(machine: Machine, text: str, status: int) -> None:
+    """Whoever writes one is told so; a backslash that stands for itself is none."""
+    body = f'{{"kind": "deploy", "text": "{text}"}}'
+    assert Client(machine).post("/api/v1/events", body).status_code == status

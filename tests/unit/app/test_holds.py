@@ -17,6 +17,7 @@ from netsre.app.control.rehearsal import rehearse
 from netsre.app.control.world import World
 from netsre.clock import HOUR, MINUTE, Timestamp
 from netsre.errors import BadInput, StoreUnusable
+from netsre.metrics.readings import Readings
 from netsre.model.alerts import Alert, AlertSource, fingerprint
 from netsre.model.effects import Effect, Limit, PolicyRevision
 from netsre.model.holds import Bounds, Pause, Released, Scope
@@ -46,12 +47,12 @@ def world(lab: Lab) -> World:
     return lab.current.world
 
 
-def changed(lab: Lab, state: RunState, ago: int, runbook: str = BOOK.name) -> None:
+def changed(lab: Lab, state: RunState, ago: int, runbook: str = BOOK.name, reason: str = "word") -> None:
     """Put a run on record that changed something and ended so many milliseconds ago."""
     at = Timestamp(lab.clock.at - ago)
     with lab.store.write() as transaction:
         transaction.runs.add(
-            Run(f"{runbook}{ago}", runbook, f"a{ago}", at, "conntrack/z", state, "word", at, at, at)
+            Run(f"{runbook}{ago}", runbook, f"a{ago}", at, "conntrack/z", state, reason, at, at, at)
         )
 
 
@@ -93,6 +94,16 @@ def test_a_pause_in_the_middle_of_a_run_stops_the_next_change(lab: Lab) -> None:
     assert lab.host.effects() == ()
 
 
+def test_what_people_stopped_hides_no_failure_before_it(lab: Lab) -> None:
+    """However often: the row of failures goes on behind it."""
+    for age in (9, 8, 7):
+        changed(lab, RunState.UNDONE, age * 10 * HOUR)
+    for age in range(30):
+        changed(lab, RunState.UNDONE, 30 * HOUR + age, reason="cancelled")
+
+    assert [one.failures for one in pausing.held(world(lab)).circuits] == [3]
+
+
 @pytest.mark.parametrize("table", ["pause", "release", "run"])
 def test_who_cannot_read_what_holds_him_does_not_act(lab: Lab, table: str) -> None:
     """A store that cannot be read means no, when the alert comes and before each change."""
@@ -106,6 +117,35 @@ def test_who_cannot_read_what_holds_him_does_not_act(lab: Lab, table: str) -> No
     with pytest.raises(StoreUnusable):
         lab.live()
     assert [key.rpartition("/")[2] for key in lab.host.applied] == ["1"]
+
+
+def measured(lab: Lab) -> dict[tuple[str, str], float]:
+    """Return what the metrics say of pauses and circuits, by name and label."""
+    found = Readings()
+    pausing.readings(world(lab), found)
+    return {
+        (name, next(iter(labels.values()))): value
+        for name, rows in found.numbers.items()
+        for labels, value in rows
+    }
+
+
+def test_open_circuits_and_pauses_are_metrics(lab: Lab) -> None:
+    """Those that stand now; of a database that does not answer nothing is known."""
+    for age in (5, 4, 3):
+        changed(lab, RunState.UNDONE, age * HOUR)
+    pausing.pause(world(lab), PAUSE)
+    standing = measured(lab)
+    pausing.resume(world(lab), Scope.ALL, "", "bob")
+    pausing.release(world(lab), Released.BREAKER, BOOK.name, "ada", "mended")
+    free = measured(lab)
+    with lab.store._engine.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE pause RENAME TO lost")
+
+    pauses, circuit = "netsre_automation_pauses", "netsre_runbook_circuit_open"
+    assert [standing[pauses, scope] for scope in Scope] == [1.0, 0.0, 0.0]
+    assert (standing[circuit, BOOK.name], free[circuit, BOOK.name], free[pauses, "all"]) == (1.0, 0.0, 0.0)
+    assert measured(lab) == {}
 
 
 def test_a_circuit_that_failures_opened_stays_open_until_a_person_closes_it(lab: Lab) -> None:
@@ -288,6 +328,26 @@ def test_the_api_pauses_shows_and_resumes(lab: Lab) -> None:
     assert held == (200, {"pauses": [made], "circuits": [], "quarantined": [], "maintenance": []})
     assert ended == (200, {"resumed": [made]})
     assert send(lab, "GET", "/api/v1/pauses")[1]["pauses"] == []
+
+
+@pytest.mark.parametrize(
+    ("target", "status"),
+    [
+        ("conntrack/other-node", 201),
+        ("conntrack/", 404),
+        ("conntrak/a", 404),
+        ("a", 404),
+        ("conntrack/a\n", 404),
+    ],
+)
+def test_a_target_that_no_runbook_has_is_not_paused(lab: Lab, target: str, status: int) -> None:
+    """Whoever asked would believe that it is left alone; the answer says which targets there are."""
+    wish = {"target": target, "for": "2h", "reason": "switches", "by": "ada"}
+    answer = send(lab, "POST", "/api/v1/pauses", wish)
+
+    assert answer[0] == status
+    assert status == 201 or "conntrack/{node}" in answer[1]["detail"]
+    assert len(send(lab, "GET", "/api/v1/pauses")[1]["pauses"]) == (status == 201)
 
 
 def test_a_key_pauses_nothing_but_what_it_paused_first(lab: Lab) -> None:

@@ -2,6 +2,7 @@
 
 import pathlib
 from collections.abc import Callable
+from functools import partial
 
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -10,7 +11,7 @@ from netsre.adapters.alertmanager import Alertmanager
 from netsre.adapters.slack.api import Answer, Result
 from netsre.alerting.describe import Links
 from netsre.alerting.notify import Pace
-from netsre.app.control import metrics
+from netsre.app.control import metrics, pausing
 from netsre.app.control.drill_api import Gamedays
 from netsre.app.control.drills import Asked
 from netsre.app.control.leading import Shared
@@ -45,7 +46,8 @@ def test_every_metric_of_the_controller_is_exposed_with_its_labels(tmp_path: pat
     pager.peers[0].tell()
     office = Shared(store, "a", "a", clock.boottime)
     assert office.seek() is not None
-    live = (office.readings, pager.readings, _refused_gameday(store), _slack(machine))
+    held = partial(pausing.readings, machine.world)
+    live = (office.readings, pager.readings, held, _refused_gameday(store), _slack(machine))
     body, _ = metrics.render(machine.board.current, "text/plain", *live)
     store.close()
 

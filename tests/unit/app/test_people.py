@@ -1,14 +1,14 @@
 """People are called for a run that did not help, once for each trouble, and not for one that only looked."""
 
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import pytest
 
 from netsre import clock
 from netsre.alerting import transitions
-from netsre.app.control import tick
+from netsre.app.control import runs, tick
 from netsre.app.control.automation import RunbookChannel
 from netsre.app.control.dispatch import Dispatcher
 from netsre.app.control.people import People
@@ -17,6 +17,9 @@ from netsre.clock import Timestamp
 from netsre.model.alerts import Alert, AlertSource, AlertState
 from netsre.model.runbooks import Run, RunState, Trigger
 from netsre.model.samples import labels
+from netsre.runbook import journal
+from netsre.runbook.approval import Request
+from netsre.runbook.journal import Line
 from netsre.store.database import Store
 from tests.unit import burning
 from tests.unit.app.crashing import BOOK
@@ -60,7 +63,13 @@ class Desk:
             tick.record(transaction, transitions.end(alert, burning.T0, reason), burning.T0)
 
     def end(
-        self, state: RunState, reason: str, *, runbook: str = BOOK.name, cause: Alert | None = None
+        self,
+        state: RunState,
+        reason: str,
+        *,
+        runbook: str = BOOK.name,
+        cause: Alert | None = None,
+        lines: Iterable[Line] = (),
     ) -> Run:
         """End a run."""
         self._number += 1
@@ -71,6 +80,8 @@ class Desk:
         )
         with self.store.write() as transaction:
             transaction.runs.add(run)
+            for line in lines:
+                runs.write(transaction, run, line, at)
             self.people.ended(transaction, run, about, at)
         return run
 
@@ -137,6 +148,16 @@ def test_nobody_is_called_where_nothing_is_to_be_done(
     desk.end(state, reason, runbook=runbook)
 
     assert desk.calls() == []
+
+
+def test_who_was_asked_is_told_that_maintenance_stopped_it(desk: "Desk") -> None:
+    """Somebody said yes, or let the time for a no go by, and counts on it."""
+    asked = journal.asked(Request("ab" * 32, (), 1, False, burning.T0, clock.MINUTE))
+    run = desk.end(RunState.REFUSED, "maintenance", lines=[asked])
+
+    (call,) = desk.calls()
+    assert (call.annotations["reason"], call.annotations["runs"]) == ("maintenance", run.id)
+    assert "netsre runbook pauses" in call.annotations["description"]
 
 
 def test_a_cooldown_is_told_only_when_the_trouble_came_back(desk: "Desk") -> None:

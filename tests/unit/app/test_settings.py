@@ -143,6 +143,9 @@ def test_a_secret_that_is_none_is_one_line(tmp_path: pathlib.Path, text: str | N
         ("{changes: {perDay: 0}}", "SPEC009 spec.automation.changes.perDay 0 is no bound; write at least 1"),
         ("{storm: {alerts: 101}}", "SPEC009 spec.automation.storm.alerts 101 is no bound; write 1 to 100"),
         ("{storm: {hold: 2d}}", "SPEC010 spec.automation.storm.hold is longer than 1d"),
+        ("{storm: {hold: 1ms}}", "SPEC010 spec.automation.storm.hold is shorter than 1m"),
+        ("{oscillation: 59s}", "SPEC010 spec.automation.oscillation is shorter than 1m, as good as off"),
+        ("{quarantine: 1s}", "SPEC010 spec.automation.quarantine is shorter than 1m, as good as off"),
         ("{quarantine: 31d}", "SPEC010 spec.automation.quarantine is longer than 30d"),
         (
             "{http: {allow: ['https://x/../y']}}",

@@ -116,3 +116,58 @@ def test_links_lead_where_they_are_told() -> None:
     assert plain == app.dashboards((), "https://netsre.example/")
     assert b"https://netsre.example/runbooks" in plain["on-call.json"]
     assert b"127.0.0.1" not in plain["on-call.json"]
+
+
+def everything(*arguments: str | pathlib.Path) -> int:
+    """Run `netsre generate all` and return its exit code."""
+    return main.run(["generate", "all", *map(str, arguments)])
+
+
+def test_all_writes_what_each_command_writes(tmp_path: pathlib.Path) -> None:
+    """The same bytes, each part in a directory of its own, and nothing else."""
+    assert everything("--out", tmp_path / "all", "--console-url", "https://netsre.example") == 0
+    each = {"alertmanager": "alertmanager", "dashboards": "dashboards", "schemas": "schema"}
+    for command, part in each.items():
+        url = () if command == "schemas" else ("--console-url", "https://netsre.example")
+        assert main.run(["generate", command, "--out", str(tmp_path / "one" / part), *url]) == 0
+    assert _tree(tmp_path / "all") == _tree(tmp_path / "one")
+
+
+def _tree(root: pathlib.Path) -> dict[str, bytes]:
+    return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+def test_all_checks_every_part_at_once(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One answer: a stale file of one part, a lost one of another, and the rest; nothing is written."""
+    assert everything("--out", tmp_path, "--check") == 1
+    assert list(tmp_path.iterdir()) == []
+    assert everything("--out", tmp_path) == 0
+    assert everything("--out", tmp_path, "--check") == 0
+    (tmp_path / "alertmanager" / "alertmanager.yml").write_text("route: {}")
+    (tmp_path / "dashboards" / "on-call.json").unlink()
+    capsys.readouterr()
+    assert everything("--out", tmp_path, "--check", "--json") == 1
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["stale"] == ["alertmanager/alertmanager.yml"]
+    assert answer["missing"] == ["dashboards/on-call.json"]
+    assert "schema/netsre.json" in answer["current"]
+
+
+def test_nothing_of_all_is_written_when_one_part_is_refused(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Receivers that Alertmanager would not take, and no board is written either."""
+    (tmp_path / "receivers.yaml").write_text("receivers: [{name: pages}]")
+    assert everything("--out", tmp_path / "out", "--receivers", tmp_path / "receivers.yaml") == 2
+    assert "pages and tickets, once each" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_file_where_a_part_should_be_is_the_machines_fault(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One line, and what is there stays."""
+    (tmp_path / "schema").write_text("mine")
+    assert everything("--out", tmp_path) == 3
+    assert capsys.readouterr().err.count("error: output directory") == 1
+    assert (tmp_path / "schema").read_text() == "mine"

@@ -191,6 +191,19 @@ def test_an_open_circuit_lets_one_run_try_after_a_time() -> None:
     assert decide.recheck(trying, change, around).accepted
 
 
+@pytest.mark.parametrize("reason", ["cancelled", "paused", "maintenance", "kill_switch_on"])
+def test_what_people_stopped_opens_no_circuit_and_closes_none(reason: str) -> None:
+    """It says nothing of whether the runbook helps, unless the way back failed."""
+    stopped = [dataclasses.replace(ran(age * HOUR, RunState.UNDONE), reason=reason) for age in (7, 5, 3)]
+    failed = [ran(age * HOUR, RunState.UNDONE) for age in (6, 4, 2)]
+    lost = dataclasses.replace(ran(HOUR, RunState.NEEDS_HUMAN), reason="undo_failed")
+
+    assert said(Gate.CIRCUIT_OPEN, changed=tuple(stopped))[0]
+    assert said(Gate.CIRCUIT_OPEN, changed=(*stopped, *failed[:2]))[0]
+    assert not said(Gate.CIRCUIT_OPEN, changed=(*stopped, *failed))[0]
+    assert not said(Gate.CIRCUIT_OPEN, changed=(*stopped, *failed[:2], lost))[0]
+
+
 def asked(*moments: tuple[int, int]) -> tuple[Asked, ...]:
     """Return so many different alerts that wanted a change so many milliseconds ago, for each pair."""
     return tuple(Asked(f"{ago}-{n}", Timestamp(NOW - ago)) for count, ago in moments for n in range(count))

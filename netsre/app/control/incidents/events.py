@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from netsre.app.control import ACTOR
 from netsre.app.control.incidents import steps
 from netsre.app.control.incidents.facts import Facts
 from netsre.app.control.incidents.steps import Told
 from netsre.clock import Timestamp
+from netsre.model.events import Event
 from netsre.model.runbooks import JournalKind, Run
 
 Happened = tuple[Timestamp, str, str]
@@ -15,7 +17,7 @@ Happened = tuple[Timestamp, str, str]
 def events(facts: Facts, told: Mapping[str, Sequence[Told]]) -> list[Happened]:
     """Return what happened; things of one moment stand in the order of cause and effect."""
     found = [
-        *((one.at, one.kind, f"{one.person}: {one.text}") for one in facts.said),
+        *((one.at, one.kind, _said(one)) for one in facts.said),
         *_faults(facts),
         *_alerts(facts),
         *_told(facts),
@@ -24,6 +26,10 @@ def events(facts: Facts, told: Mapping[str, Sequence[Told]]) -> list[Happened]:
     if facts.incident.closed_at is not None:
         found.append((facts.incident.closed_at, "incident", "incident closed"))
     return sorted(found, key=lambda event: event[0])
+
+
+def _said(event: Event) -> str:
+    return event.text if event.person == ACTOR else f"{event.person}: {event.text}"
 
 
 def _faults(facts: Facts) -> Iterator[Happened]:

@@ -17,7 +17,7 @@ from netsre.store.database import Transaction
 
 MOST_ALERTS: Final = 200
 """Alerts of one incident that are shown; a storm has more than anybody reads."""
-MOST_EVENTS: Final = 200
+MOST_EVENTS: Final = 500
 _BEFORE: Final = clock.HOUR
 """From how long before it on what people did may have to do with an incident."""
 _DELIVERY: Final = clock.MINUTE
@@ -60,7 +60,7 @@ class Facts:
     journals: Mapping[str, tuple[JournalEntry, ...]]
     faults: tuple[Fault, ...]
     said: tuple[Event, ...]
-    """What people said that they did, from a while before on, oldest first."""
+    """What people said that they did, and changes of policies; from a while before on, oldest first."""
     now: Timestamp
 
     def released_at(self, key: str) -> Timestamp | None:

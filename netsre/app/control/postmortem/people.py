@@ -9,7 +9,7 @@ from netsre.model.audit import Row
 
 _OWN = ("kill_switch.", "slo.redefined", "controller.started", "value.quarantined")
 """What the controller writes and no incident tells."""
-_TOLD = ("run.", "alert.", "incident.", "effect.", "event.", "deploy.announced")
+_TOLD = ("run.", "alert.", "incident.", "effect.", "event.", "deploy.announced", "policy.changed")
 """What the runs and alerts of an incident tell themselves; those of others do not belong to it."""
 
 

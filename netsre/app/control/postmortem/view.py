@@ -118,7 +118,7 @@ def _gaps(story: IncidentView, found: Sequence[Level], counted: Period) -> list[
     return [
         *gaps,
         "The controller keeps no values of metrics beside service levels: see the dashboards.",
-        "Deploys and changes are those that were said with netsre event add; policies: netsre policy status.",
+        "Deploys and changes are those that were said with netsre event add; of policies the revision.",
     ]
 
 
