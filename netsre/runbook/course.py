@@ -32,7 +32,7 @@ from netsre.runbook.journal import NOT_UNDONE, UNREACHABLE
 from netsre.runbook.plan import Kind, Plan, Planned
 from netsre.runbook.story import Story, Turn
 from netsre.runbook.tries import MOST_BEGUN, given_up, pause, reason_of
-from netsre.runbook.verify import Outcome
+from netsre.runbook.verify import NO_READING, Outcome
 
 MOST_SAMPLES: Final = 1_000
 READING_WAIT: Final = clock.MINUTE
@@ -360,8 +360,13 @@ def _passes(samples: Sequence[story.Looked], since: Timestamp, most: int) -> int
 
 
 def _unverified(samples: Sequence[story.Looked]) -> str:
-    """Return the word of a verification whose time is over: what the last sample said."""
-    match samples[-1].verdict if samples else Outcome.INCONCLUSIVE:
+    """Return the word of a verification whose time is over: what the last sample said that had a reading.
+
+    Who was just started has none of before, and nothing to compare its first one with: that unsays nothing.
+    """
+    nothing = (Outcome.INCONCLUSIVE, NO_READING)
+    said = (looked.verdict for looked in reversed(samples) if (looked.verdict, looked.reason) != nothing)
+    match next(said, Outcome.INCONCLUSIVE):
         case Outcome.INCONCLUSIVE:
             return "verify_inconclusive"
         case Outcome.ERROR:
