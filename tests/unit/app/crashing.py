@@ -347,7 +347,7 @@ class Lab:
         store.fate = self.fate
         self.store = store
         # A process that dies loses nothing that it committed; only a machine that loses power would.
-        sqlalchemy.event.listen(store._engine, "connect", _do_not_wait_for_the_disk)
+        sqlalchemy.event.listen(store._engine, "connect", do_not_wait_for_the_disk)
         store.close()
 
     def begin(self) -> None:
@@ -483,7 +483,8 @@ def _empty_database(directory: pathlib.Path) -> pathlib.Path:
     return made / FILE_NAME
 
 
-def _do_not_wait_for_the_disk(connection: sqlite3.Connection, _record: object) -> None:
+def do_not_wait_for_the_disk(connection: sqlite3.Connection, _record: object) -> None:
+    """Have a connection keep what it commits from the death of its process, and no more."""
     connection.execute("PRAGMA synchronous=OFF")
 
 
