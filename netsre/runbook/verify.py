@@ -19,7 +19,6 @@ from netsre.slo import exact, increments, indicators
 from netsre.slo.increments import Cursor, Reason
 from netsre.slo.indicators import Measure
 
-
 NO_READING: Final = "no_reading"
 """The word of a sample that nothing was read for, or nothing to compare with."""
 

@@ -101,8 +101,8 @@ def _played(ready: Ready, scenarios: Sequence[Scenario], *, crashes: bool) -> It
 def can_be_killed(scenario: Scenario) -> bool:
     """Tell whether a scenario means the same wherever a controller dies.
 
-    What people say after a line of a journal they say all the same; everything else that happens at a point would
-    happen elsewhere.
+    What people say after a line of a journal they say all the same; everything else that happens at a point
+    would happen elsewhere.
     """
     return all(
         isinstance(event.when, Moment) or (event.when.after and isinstance(event.deed, Says))

@@ -1,12 +1,12 @@
 """Every runbook that ships, killed before and after each line of a journal and each command for its node.
 
-The database is a file on disk, which every life of a controller opens anew. At how many points one dies is not
-told by the harness: it follows from the journal of a run that nobody killed.
+The database is a file on disk, which every life of a controller opens anew. At how many points one dies is
+not told by the harness: it follows from the journal of a run that nobody killed.
 """
 
 import pathlib
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Final
 
 import pytest
@@ -18,7 +18,7 @@ from netsre.app.rehearsing.play import Play, Played
 from netsre.app.rehearsing.points import WatchedStore
 from netsre.app.rehearsing.running import Ready
 from netsre.app.rehearsing.stage import Stage
-from netsre.model.runbooks import JournalEntry, JournalKind, Runbook
+from netsre.model.runbooks import JournalEntry, JournalKind
 from netsre.model.scenarios import Scenario
 from netsre.store.sqlite import FILE_NAME, SqliteFile
 from tests.unit import burning
