@@ -155,7 +155,7 @@ def main() -> int:
     held = not options.agent_minutes or _agent_holds(options.agent_minutes * 60)
     campaigns = _campaigns(options)
     titles = [campaign.title for campaign in campaigns]
-    when = f"{rfc3339(SystemClock().now())[:10]}, seed {options.seed}"
+    when = f"{rfc3339(SystemClock().now())[:10]}, seed {options.seed}, machine: {machine()}"
     for campaign in campaigns:
         dice = random.Random(options.seed)  # noqa: S311  # repeatable, not secret
         directory = Path(tempfile.mkdtemp(prefix="netsre-soak-"))

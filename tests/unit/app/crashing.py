@@ -78,10 +78,13 @@ class Fate:
     dies_at: frozenset[int] = frozenset()
     points: list[str] = field(default_factory=list)
     died_at: set[int] = field(default_factory=set)
+    reached: Callable[[], None] = lambda: None
+    """Called at every point."""
 
     def point(self, what: str) -> None:
         """Pass a point, or die there."""
         self.points.append(what)
+        self.reached()
         if len(self.points) in self.dies_at:
             self.died_at.add(len(self.points))
             raise Killed(what)
