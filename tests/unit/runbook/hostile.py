@@ -177,7 +177,12 @@ class World:
 
     def _around(self) -> Circumstances:
         back = decide.lookback(book.limits for book in BOOKS)
-        known = [run for run in self.runs.values() if not run.ended or run.started_at >= self.now - back]
+        start = self.now - back
+        known = [
+            run
+            for run in self.runs.values()
+            if not run.ended or run.started_at >= start or (run.changed_at or 0) >= start
+        ]
         changed = [run for run in self.runs.values() if run.changed_at is not None]
         since = self.now - storm.lookback(self.bounds)
         holds = Holds(
