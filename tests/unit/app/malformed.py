@@ -30,7 +30,7 @@ from tests.unit.app.fakes import SetClock
 from tests.unit.app.test_run_api import PEOPLE, TWO
 from tests.unit.app.test_schemas import DOCUMENTS, INSTEAD, places, told
 
-WORDS: Final = (None, [], {}, -1, 1.5, True, [[]], {"zzz": 1})
+WORDS: Final[tuple[object, ...]] = (None, [], {}, -1, 1.5, True, [[]], {"zzz": 1})
 """In the place of a text: none is one."""
 _BYTES: Final = (b"\x00", b"\x80", b"\xff", b"\xc3", b"\xed\xa0\x80")
 """None of these may stand anywhere in JSON."""
@@ -45,6 +45,7 @@ _TOKENS: Final = (
 )
 VERBS: Final = ("approve", "deny", "cancel")
 Place = tuple[str | int, ...]
+Spoils = Mapping[Place, Sequence[object]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ class Door:
 
     path: str
     document: dict[str, Any]
-    spoils: Mapping[Place, Sequence[object]]
+    spoils: Spoils
     """What is wrong in which place."""
     loose: bool = False
     """Whether other keys may stand there."""
@@ -73,7 +74,7 @@ def _doors(run: str) -> tuple[Door, ...]:
     alert = test_hook.alert("ConntrackUtilization", severity="page", node="a", netns="lab")
     ended = test_hook.alert("ConntrackUtilization", ends=test_hook.END, node="a")
     body = json.loads(test_hook.body(alert, ended))
-    hooked: dict[Place, Sequence[object]] = {
+    hooked: Spoils = {
         ("version",): (None, 4, "3", "", [], "٤"),
         ("alerts",): (None, {}, "x", 1),
         ("receiver",): (1, [], "\ud800"),
@@ -85,9 +86,12 @@ def _doors(run: str) -> tuple[Door, ...]:
         ("alerts", 1, "endsAt"): (None, "", "9" * 5000, test_hook.ZERO),
         ("alerts", 1, "annotations"): ("x", {"a": []}),
     }
-    by, times = {("by",): WORDS}, {("for",): (*WORDS, "", "1", "-1h", "1e9h", "9" * 4000 + "h", "٣m")}
-    said, begun = {("plan",): (-1, [], {}, 1.5, True)}, {("node",): (1, [], {}), ("set",): (1, [])}
-    event, book = {("kind",): (*WORDS, "", "A b"), ("text",): WORDS}, "/api/v1/runbooks/conntrack-exhaustion"
+    by: Spoils = {("by",): WORDS}
+    times: Spoils = {("for",): (*WORDS, "", "1", "-1h", "1e9h", "9" * 4000 + "h", "٣m")}
+    said: Spoils = {("plan",): (-1, [], {}, 1.5, True)}
+    begun: Spoils = {("node",): (1, [], {}), ("set",): (1, [])}
+    event: Spoils = {("kind",): (*WORDS, "", "A b"), ("text",): WORDS}
+    book = "/api/v1/runbooks/conntrack-exhaustion"
     return (
         Door(hook.PATH, body, hooked, loose=True),
         *(Door(f"/api/v1/runs/{run}/{verb}", {"plan": "0" * 12}, said) for verb in VERBS),
