@@ -4,10 +4,13 @@ After every death: the survivors end or recover by themselves, a sweep leaves no
 whole. The result goes to docs/soak.md with its date; the exit code is 1 when any round failed. Rounds and
 seed: `make soak SOAK_ARGS="--starts 200 --drills 84 --seed 7"`. 42 drills are every victim at every stage
 once; nothing else may use the connection tables meanwhile. At the end a million hostile packets run through
-the policy programs, and a hundred thousand requests that Slack never sent to the route of its clicks.
+the policy programs, a hundred thousand requests that Slack never sent go to the route of its clicks, a
+hundred thousand malformed requests and files to the other routes and to the readers, and ten thousand
+hostile scenarios are played against the rules of automation.
 
 Before that, the agent alone runs under full load for ten minutes; its result is a section of
-docs/benchmarks.md. By itself: `make soak SOAK_ARGS="--starts 0 --drills 0 --packets 0 --clicks 0"`.
+docs/benchmarks.md. By itself: `make soak SOAK_ARGS="--starts 0 --drills 0 --packets 0 --clicks 0 --inputs 0
+--scenarios 0"`.
 """
 
 import argparse
@@ -26,7 +29,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from bench import agent_soak, agent_soak_page, drill_rounds, policy_hostile, slack_hostile
+from bench import (
+    agent_soak,
+    agent_soak_page,
+    drill_rounds,
+    input_hostile,
+    policy_hostile,
+    rules_hostile,
+    slack_hostile,
+)
 from bench.lab_process import (
     END_SECONDS,
     START_SECONDS,
@@ -107,17 +118,21 @@ Written by `make soak`. Do not edit. A soak of the agent is in [benchmarks.md](b
 """
 
 
-def _campaigns(starts: int, drills: int, packets: int, clicks: int) -> list[Campaign]:
+def _campaigns(options: argparse.Namespace) -> list[Campaign]:
     how = "killed, and how the rest ended"
-    first = Campaign("Starts and stops", _ABOUT, how, one_start, starts)
+    first = Campaign("Starts and stops", _ABOUT, how, one_start, options.starts)
     how = "killed or stopped, and at which stage: how the drill ended"
-    second = Campaign("Drills", drill_rounds.ABOUT, how, drill_rounds.Drills(), drills)
-    about = policy_hostile.ABOUT
+    second = Campaign("Drills", drill_rounds.ABOUT, how, drill_rounds.Drills(), options.drills)
+    hostile = (
+        ("Hostile packets", "answered and counted", policy_hostile, options.packets),
+        ("Hostile clicks", "refused", slack_hostile, options.clicks),
+        ("Hostile inputs", "refused, or read", input_hostile, options.inputs),
+        ("Hostile scenarios", "judged", rules_hostile, options.scenarios),
+    )
     return [
         first,
         second,
-        Campaign("Hostile packets", about, "answered and counted", policy_hostile.one_round, packets),
-        Campaign("Hostile clicks", slack_hostile.ABOUT, "refused", slack_hostile.one_round, clicks),
+        *(Campaign(title, of.ABOUT, column, of.one_round, rounds) for title, column, of, rounds in hostile),
     ]
 
 
@@ -130,15 +145,17 @@ def main() -> int:
     parser.add_argument(
         "--clicks", type=int, default=10, help="tens of thousands of requests to Slack's route"
     )
+    parser.add_argument("--inputs", type=int, default=10, help="tens of thousands of requests and files")
+    parser.add_argument("--scenarios", type=int, default=10, help="thousands of hostile scenarios")
     parser.add_argument("--agent-minutes", type=float, default=10.0)
     parser.add_argument("--seed", type=int, default=20261123)
     options = parser.parse_args()
     # A soak that is ended ends its netsre too.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     held = not options.agent_minutes or _agent_holds(options.agent_minutes * 60)
-    campaigns = _campaigns(options.starts, options.drills, options.packets, options.clicks)
+    campaigns = _campaigns(options)
     titles = [campaign.title for campaign in campaigns]
-    when = f"{rfc3339(SystemClock().now())[:10]}, seed {options.seed}"
+    when = f"{rfc3339(SystemClock().now())[:10]}, seed {options.seed}, machine: {machine()}"
     for campaign in campaigns:
         dice = random.Random(options.seed)  # noqa: S311  # repeatable, not secret
         directory = Path(tempfile.mkdtemp(prefix="netsre-soak-"))

@@ -32,7 +32,7 @@ from netsre.runbook.journal import NOT_UNDONE, UNREACHABLE
 from netsre.runbook.plan import Kind, Plan, Planned
 from netsre.runbook.story import Story, Turn
 from netsre.runbook.tries import MOST_BEGUN, given_up, pause, reason_of
-from netsre.runbook.verify import Outcome
+from netsre.runbook.verify import NO_READING, Outcome
 
 MOST_SAMPLES: Final = 1_000
 READING_WAIT: Final = clock.MINUTE
@@ -360,17 +360,16 @@ def _passes(samples: Sequence[story.Looked], since: Timestamp, most: int) -> int
 
 
 def _unverified(samples: Sequence[story.Looked]) -> str:
-    """Return the word of a verification whose time is over: what the last sample said that said anything.
+    """Return the word of a verification whose time is over: what the last sample said that had a reading.
 
-    One that could not see, as right after a start, makes no failure of before undone.
+    Who was just started has none of before, and nothing to compare its first one with: that unsays nothing.
     """
-    verdicts = [looked.verdict for looked in samples]
-    if not verdicts or verdicts[-1] is Outcome.PASS:
-        return "verify_failed" if verdicts else "verify_inconclusive"
-    match next((said for said in reversed(verdicts) if said is not Outcome.INCONCLUSIVE), None):
-        case Outcome.FAIL:
-            return "verify_failed"
+    nothing = (Outcome.INCONCLUSIVE, NO_READING)
+    said = (looked.verdict for looked in reversed(samples) if (looked.verdict, looked.reason) != nothing)
+    match next(said, Outcome.INCONCLUSIVE):
+        case Outcome.INCONCLUSIVE:
+            return "verify_inconclusive"
         case Outcome.ERROR:
             return "verify_error"
-        case _:
-            return "verify_inconclusive"
+        case Outcome.PASS | Outcome.FAIL:
+            return "verify_failed"

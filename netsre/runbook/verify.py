@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 from fractions import Fraction
+from typing import Final
 
 from netsre import conventions
 from netsre.clock import Timestamp
@@ -17,6 +18,9 @@ from netsre.runbook.journal import Line
 from netsre.slo import exact, increments, indicators
 from netsre.slo.increments import Cursor, Reason
 from netsre.slo.indicators import Measure
+
+NO_READING: Final = "no_reading"
+"""The word of a sample that nothing was read for, or nothing to compare with."""
 
 
 class Outcome(StrEnum):
@@ -79,7 +83,7 @@ def sample(
         counted = None
     if counted is None or (not counted.total and not rose):
         verdict = Outcome.FAIL if verification.no_data == "fail" else Outcome.INCONCLUSIVE
-        return _nothing(verdict, "no_reading" if counted is None else "no_events", read_at)
+        return _nothing(verdict, NO_READING if counted is None else "no_events", read_at)
     if counted.anomalies:
         return Sample(Outcome.ERROR, counted.bad, counted.total, min(counted.anomalies).value, read_at)
     if query is not None and rose:

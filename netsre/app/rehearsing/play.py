@@ -1,7 +1,7 @@
 """Plays one scenario: time goes from one moment at which something happens to the next, and never waits."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from netsre import clock
@@ -16,7 +16,7 @@ from netsre.app.rehearsing.stage import BEGIN, Stage, VirtualClock
 from netsre.clock import Timestamp
 from netsre.model.levels import Origin
 from netsre.model.runbooks import Run
-from netsre.model.scenarios import LONGEST, NODE, Event, Look, Moment, Scenario
+from netsre.model.scenarios import LONGEST, NODE, Event, Look, Moment, Says, Scenario
 
 PATIENCE: Final = 5 * clock.MINUTE
 """How long after the last event a first run may still begin."""
@@ -77,8 +77,7 @@ class Play:
         self.points = Points([event for event in scenario.events if not isinstance(event.when, Moment)])
         self.points.happen = self._happen
         self.points.seen = self._die
-        self.store = self.stage.store()
-        self.store.points = self.points
+        self._open()
         tracks = Tracks(self.clock.at, dict(scenario.given.series))
         self.node = VirtualNode(scenario, self.points, tracks)
         self.deeds = Deeds(self.stage, self.node, self.told)
@@ -91,6 +90,8 @@ class Play:
         self._watched = self.stage.watched(scenario)
         self._next_turn = self.clock.at
         self._quiet = 0
+        self._unheard: list[Event] = []
+        """What people said to a controller that was killed by then: they say it again."""
         self._differences: tuple[Difference, ...] = ()
         self._remember_runs()
         self._life: Life | None = None
@@ -102,12 +103,18 @@ class Play:
                 self._moment()
             except Dead:
                 self._life = None
+                self._open()
                 self._next_turn = Timestamp(self.clock.at + AWAY)
             if self.clock.at - BEGIN > LONGEST + self.scenario.given.interval:
                 self.node.mistakes.append(f"a run has not ended after {clock.duration_text(LONGEST)}")
                 break
             self._pass_time()
         return self._end()
+
+    def _open(self) -> None:
+        """Open the database, as every life of a controller does."""
+        self.store = self.stage.store()
+        self.store.points = self.points
 
     def _die(self) -> None:
         if len(self.points.passed) == self.dies_at:
@@ -121,6 +128,8 @@ class Play:
         if self._life is None and self.clock.at < self._next_turn:
             return  # nobody is there; the world alone goes on
         life = self._life = self._life or self._new_life()
+        while self._unheard:
+            self._happen(self._unheard.pop(0))
         while self._timed and _at(self._timed[0]) <= self.clock.at:
             # Taken before it happens: the controller may be killed by it.
             self._happen(self._timed.pop(0))
@@ -156,8 +165,15 @@ class Play:
         return Life(world, self.node, self._watched)
 
     def _happen(self, event: Event) -> None:
-        if self._life is not None:
+        if self._life is None:
+            return
+        try:
             self.deeds.happen(event, self._life.world)
+        except Dead:
+            if isinstance(event.deed, Says):
+                # It may have been heard: whatever is answered then is right.
+                self._unheard.append(replace(event, deed=replace(event.deed, answer=None)))
+            raise
 
     def _going_on(self) -> bool:
         """Tell whether a run goes on, or the first one may still begin: alerts can hold before they fire."""

@@ -19,7 +19,7 @@ from netsre.app.rehearsing.play import Play, Played
 from netsre.app.rehearsing.stage import Stage
 from netsre.app.service_levels import ServiceLevels
 from netsre.model.runbooks import Runbook
-from netsre.model.scenarios import Look, Point, Scenario
+from netsre.model.scenarios import Look, Moment, Says, Scenario
 from netsre.runbook import scenario_files
 
 Fields = Mapping[str, object]
@@ -95,13 +95,25 @@ def _played(ready: Ready, scenarios: Sequence[Scenario], *, crashes: bool) -> It
         stage = Stage(ready.books, ready.levels, Path(directory))
         for scenario in scenarios:
             played = Play(stage, scenario).run()
-            yield _killed(stage, scenario, played) if crashes and played.passed else played
+            yield killed(stage, scenario, played) if crashes and played.passed else played
 
 
-def _killed(stage: Stage, scenario: Scenario, whole: Played) -> Played:
+def can_be_killed(scenario: Scenario) -> bool:
+    """Tell whether a scenario means the same wherever a controller dies.
+
+    What people say after a line of a journal they say all the same; everything else that happens at a point
+    would happen elsewhere.
+    """
+    return all(
+        isinstance(event.when, Moment) or (event.when.after and isinstance(event.deed, Says))
+        for event in scenario.events
+    )
+
+
+def killed(stage: Stage, scenario: Scenario, whole: Played) -> Played:
     """Play a scenario with a death at every point; return the first play that ends otherwise, or `whole`."""
-    if any(isinstance(event.when, Point) for event in scenario.events):
-        return whole  # what happens there would happen elsewhere
+    if not can_be_killed(scenario):
+        return whole
     # What stands in between comes later after a death; only the end is the same.
     quiet = replace(scenario, looks=tuple(map(_unheeded, scenario.looks)))
     for number in range(1, len(whole.points) + 1):

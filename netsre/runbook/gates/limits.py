@@ -51,10 +51,13 @@ def cooldown(own: Iterable[Run], target: str | None, limits: Limits, now: Timest
 
 
 def rates(own: Iterable[Run], target: str | None, limits: Limits, now: Timestamp) -> Iterator[Answer]:
-    """Yield whether the runbook has runs left, on all targets and on this one."""
-    times = [run.started_at for run in own]
+    """Yield whether the runbook has runs left, on all targets and on this one.
+
+    However long one waited for people: once it changed something, it counts from then.
+    """
+    times = [run.changed_at or run.started_at for run in own]
     yield _counted(Gate.RATE_LIMITED, times, ((HOUR, limits.per_hour), (DAY, limits.per_day)), now)
-    here = [run.started_at for run in own if run.target == target]
+    here = [run.changed_at or run.started_at for run in own if run.target == target]
     windows = ((HOUR, limits.target_per_hour), (DAY, limits.target_per_day))
     yield _counted(Gate.TARGET_LIMITED, here, windows, now)
 

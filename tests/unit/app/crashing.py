@@ -78,10 +78,13 @@ class Fate:
     dies_at: frozenset[int] = frozenset()
     points: list[str] = field(default_factory=list)
     died_at: set[int] = field(default_factory=set)
+    reached: Callable[[], None] = lambda: None
+    """Called at every point."""
 
     def point(self, what: str) -> None:
         """Pass a point, or die there."""
         self.points.append(what)
+        self.reached()
         if len(self.points) in self.dies_at:
             self.died_at.add(len(self.points))
             raise Killed(what)
@@ -347,7 +350,7 @@ class Lab:
         store.fate = self.fate
         self.store = store
         # A process that dies loses nothing that it committed; only a machine that loses power would.
-        sqlalchemy.event.listen(store._engine, "connect", _do_not_wait_for_the_disk)
+        sqlalchemy.event.listen(store._engine, "connect", do_not_wait_for_the_disk)
         store.close()
 
     def begin(self) -> None:
@@ -483,7 +486,8 @@ def _empty_database(directory: pathlib.Path) -> pathlib.Path:
     return made / FILE_NAME
 
 
-def _do_not_wait_for_the_disk(connection: sqlite3.Connection, _record: object) -> None:
+def do_not_wait_for_the_disk(connection: sqlite3.Connection, _record: object) -> None:
+    """Have a connection keep what it commits from the death of its process, and no more."""
     connection.execute("PRAGMA synchronous=OFF")
 
 

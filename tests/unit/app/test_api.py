@@ -25,6 +25,7 @@ from netsre.app.control.intake import Intake
 from netsre.app.control.leading import Only
 from netsre.app.control.pager import Pager, Telling
 from netsre.app.control.snapshot import Counts, Snapshot
+from netsre.app.control.world import World
 from netsre.app.numbers import number
 from netsre.clock import Timestamp
 from netsre.gameday.decide import Gate
@@ -38,19 +39,19 @@ from tests.unit.slo import given
 SHOWN = "what-the-tests-show"
 
 
-def door(machine: Machine) -> Door:
+def door(world: World) -> Door:
     """Return a door for alerts behind which nobody waits."""
-    intake = Intake(machine.store, machine.clock, (), lambda: None)
-    telling = Telling(machine.store, machine.clock, Pace(15 * clock.SECOND), Links("http://a"), intake.offer)
+    intake = Intake(world.store, world.clock, (), lambda: None)
+    telling = Telling(world.store, world.clock, Pace(15 * clock.SECOND), Links("http://a"), intake.offer)
     return Door(SHOWN, intake, Pager((), telling))
 
 
-def gamedays(machine: Machine) -> Gamedays:
+def gamedays(world: World) -> Gamedays:
     """Return what is told of game days where there are none."""
     ground = Ground(
-        store=machine.store, gamedays={}, lab=None, sight=machine.sight, slos={}, rules={},
+        store=world.store, gamedays={}, lab=None, sight=world.sight, slos={}, rules={},
         switch=lambda: Gate.ACCEPTED, refusal=lambda *_: "", alertmanagers=False, interval=15 * clock.SECOND,
-        clock=machine.clock,
+        clock=world.clock,
     )  # fmt: skip
     return Gamedays(Drills(ground, lambda: None), ground, dict)
 
@@ -72,8 +73,8 @@ class Client:
             data_dir=pathlib.Path("/var/lib/netsre"),
             api_token=SHOWN,
             world=machine.world,
-            door=door(machine),
-            gamedays=gamedays(machine),
+            door=door(machine.world),
+            gamedays=gamedays(machine.world),
             office=Only("a", clock.boottime),
             stands_by=stands_by,
             wake=lambda: None,

@@ -164,7 +164,7 @@ def test_both_know_the_same_keys_everywhere(
         inside(asked, path)[UNKNOWN] = "x"
         known = (
             re.findall(r"^key .* is unknown(?:; known: (.*))?$", message)
-            for _, message in both.told(asked, document["kind"], tmp_path)
+            for _, message in both.told(yaml.safe_dump(asked), document["kind"], tmp_path)
         )
         (listed,) = itertools.chain(*known)
         strict = (
@@ -197,7 +197,7 @@ def test_both_know_the_same_words(validator: jsonschema.Draft202012Validator, tm
             lists = {str(word).lower() for word in itertools.chain(*enums)}
             if not lists:
                 continue
-            found = both.told(spoilt, document["kind"], tmp_path)
+            found = both.told(yaml.safe_dump(spoilt), document["kind"], tmp_path)
             about = (message for _, message in found if message.startswith(f"{dotted(path)} "))
             said = (re.findall(r"(?:is not one of|known:|write) ([^;]+)(?:;|$)", line) for line in about)
             words = {word.lower() for word in re.split(", | or ", next(itertools.chain(*said)))}

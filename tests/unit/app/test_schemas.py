@@ -417,9 +417,9 @@ READERS: Final[Mapping[str, Callable[[Mapping[str, str]], object]]] = {
 """What reads a kind; what it may name is there."""
 
 
-def told(document: dict[str, Any], kind: str, scratch: pathlib.Path) -> list[tuple[str, str]]:
+def told(text: str, kind: str, scratch: pathlib.Path) -> list[tuple[str, str]]:
     """Return code and message of all that the reader of such a file finds."""
-    texts = {"file.yaml": yaml.safe_dump(document)}
+    texts = {"file.yaml": text}
     try:
         if kind in READERS:
             READERS[kind](texts)
@@ -439,7 +439,7 @@ def told(document: dict[str, Any], kind: str, scratch: pathlib.Path) -> list[tup
 
 def findings(document: dict[str, Any], kind: str, scratch: pathlib.Path) -> set[str]:
     """Return the codes of all that the reader of such a file finds."""
-    return {code for code, _ in told(document, kind, scratch)}
+    return {code for code, _ in told(yaml.safe_dump(document), kind, scratch)}
 
 
 def places(value: Node, path: Path = ()) -> Iterator[Path]:

@@ -34,6 +34,7 @@ BOOKS = tuple(
     for number, retry in enumerate((None, 2 * HOUR))
 )
 TARGETS = 6
+RESTS = (SECOND, MINUTE, 2 * MINUTE, 5 * MINUTE, 11 * MINUTE, 40 * MINUTE, 3 * HOUR, 20 * HOUR)
 VALUES = tuple(str(number) for number in range(1000, 1008))
 START = Timestamp(given.T0 + 30 * DAY)
 
@@ -52,6 +53,8 @@ class World:
 
     chance: random.Random
     bounds: Bounds
+    targets: int = TARGETS
+    rests: tuple[int, ...] = RESTS
     now: Timestamp = START
     switch: KillSwitch = KillSwitch.OFF
     runs: dict[str, Run] = field(default_factory=dict)
@@ -80,7 +83,7 @@ class World:
     def alert(self) -> None:
         """Let an alert come, or several at once."""
         for _ in range(self.chance.choice((1, 1, 1, 1, 1, 2, 9))):
-            netns = f"n{self.chance.randrange(TARGETS)}"
+            netns = f"n{self.chance.randrange(self.targets)}"
             pairs = {"alertname": "ConntrackUtilization", "node": "a", "netns": netns}
             if self.chance.random() < 0.2:
                 del pairs["netns"]  # no target: nothing is never everything
@@ -151,8 +154,7 @@ class World:
 
     def rest(self) -> None:
         """Let time pass."""
-        lengths = (SECOND, MINUTE, 2 * MINUTE, 5 * MINUTE, 11 * MINUTE, 40 * MINUTE, 3 * HOUR, 20 * HOUR)
-        self.now = Timestamp(self.now + self.chance.choice(lengths))
+        self.now = Timestamp(self.now + self.chance.choice(self.rests))
 
     def meddle(self) -> None:
         """Let a person do something."""
@@ -175,7 +177,12 @@ class World:
 
     def _around(self) -> Circumstances:
         back = decide.lookback(book.limits for book in BOOKS)
-        known = [run for run in self.runs.values() if not run.ended or run.started_at >= self.now - back]
+        start = self.now - back
+        known = [
+            run
+            for run in self.runs.values()
+            if not run.ended or run.started_at >= start or (run.changed_at or 0) >= start
+        ]
         changed = [run for run in self.runs.values() if run.changed_at is not None]
         since = self.now - storm.lookback(self.bounds)
         holds = Holds(
@@ -259,6 +266,8 @@ class World:
 def played(seed: int, events: int = 70) -> World:
     """Return a world after so many events, made of a seed."""
     chance = random.Random(seed)  # noqa: S311 - chance, not secrecy
-    world = World(chance, STRICT if seed % 2 else WIDE)
+    # In every third, all happens to one target, without much rest.
+    targets, rests = (1, RESTS[:5]) if seed % 3 == 0 else (TARGETS, RESTS)
+    world = World(chance, STRICT if seed % 2 else WIDE, targets, rests)
     world.play(events)
     return world

@@ -6,14 +6,18 @@ what the node was asked for, and at the lines that stood in the journal by then.
 
 import dataclasses
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from netsre import clock
+from netsre.app.control.calling import Caller
+from netsre.app.control.reach import Outside
+from netsre.app.control.silencing import Silencer
 from netsre.model import effects
 from netsre.model.alerts import AlertState
 from netsre.model.documents import Document
-from netsre.model.effects import Effect, Limit
+from netsre.model.effects import Block, Effect, Limit
 from netsre.model.runbooks import (
     Approval,
     JournalEntry,
@@ -26,18 +30,52 @@ from netsre.model.runbooks import (
     Step,
     Verification,
 )
-from netsre.runbook import conditions, loops, progress
+from netsre.runbook import conditions, loops, parsing, progress
+from netsre.runbook.actions.catalogue import ACTIONS, allowing
 from netsre.runbook.actions.contract import NodeRefused, NodeUnreachable
 from netsre.runbook.decide import KillSwitch
+from tests.unit.app.crashing import Fate
+from tests.unit.app.fakes import SetClock
+from tests.unit.app.outsiders import LOST_BEFORE, Line, MemoryAlertmanager, MemoryServer
 from tests.unit.runbook import given
 from tests.unit.runbook.machine import Died, Machine
 
 COLLECT = Step("evidence.collect", {"what": ("top-sources",)})
-BLOCK = Step("datapath.block_source", {"source": given.SOURCE, "ttl": 600_000})
 FLUSH = Step("conntrack.flush", {"source": given.SOURCE})
 TUNE = Step("conntrack.tune", {"limit": "x2", "max": 8_000, "ttl": 3_600_000})
+NOTICE = Step("notify", {"text": "full on {node}", "values": {"source": given.SOURCE}})
+SILENCE = Step(
+    "alertmanager.silence",
+    {"matchers": {"alertname": "Slow", "node": "a"}, "ttl": 1_800_000, "comment": "c"},
+)
+URL = "https://tools.example/drain"
+BLIND = Step("http.call", {"url": URL, "method": "POST", "timeout": 5_000})
+CALL = Step(
+    "http.call",
+    {**BLIND.parameters, "look": {"url": URL, "method": "GET"}, "undo": {"url": URL, "method": "DELETE"}},
+)
+TYPED = """\
+apiVersion: netsre.dev/v1
+kind: Runbook
+metadata: {name: typed}
+spec:
+  on: [{alert: ConntrackUtilization, transition: firing}]
+  lock: 'conntrack/{node}'
+  parameters: [{name: ttl, type: duration, default: 10m, min: 1m, max: 30m}]
+  approval: {mode: auto}
+  steps:
+    - {action: evidence.collect, with: {what: [top-sources]}}
+    - {action: datapath.block_source, with: {source: '${evidence.top_source}', ttl: '${param.ttl}'}}
+  verify: {slo: conntrack-headroom, window: 15s, samples: 3}
+"""
+(TYPED_BOOK,) = parsing.parse({"t.yaml": TYPED}, ACTIONS, parsing.Known({"ConntrackUtilization"}))
+BLOCK = TYPED_BOOK.steps[1]
+LENGTHS = {"1m": 60_000, "7m": 420_000, "30m": 1_800_000}
+"""What people choose for it."""
 LONGEST = 4 * clock.HOUR
 """No runbook made here has the time to last so long: a run that does would never end."""
+
+Said = TypeVar("Said")
 
 
 @dataclass
@@ -77,6 +115,25 @@ class Trouble(given.MemoryNode):
 
 
 @dataclass
+class Way(Line):
+    """The way to somebody outside, on which requests and answers get lost."""
+
+    trouble: Trouble | None = None
+
+    def call(self, name: str, do: Callable[[], Said], lost: Said) -> Said:
+        """Have something done, or not, and tell, or not."""
+        trouble = self.trouble
+        assert trouble is not None
+        assert trouble.machine is not None
+        if name in ("silence", "post"):
+            trouble.machine.judge_outside()
+        before = trouble.chance.random() < trouble.deaf
+        self.faults = {len(self.calls) + 1: LOST_BEFORE} if before else {}
+        answer = super().call(name, do, lost)
+        return lost if trouble.chance.random() < trouble.deaf else answer
+
+
+@dataclass
 class Watched(Machine):
     """A run whose every step is judged while it is made."""
 
@@ -84,6 +141,13 @@ class Watched(Machine):
     spite: float = 0.0
     """How often something happens between two commands."""
     broken: list[str] = field(default_factory=list)
+    hands: SetClock = field(default_factory=lambda: SetClock(given.T0))
+    """The clock of whoever is outside."""
+
+    def pass_time(self, length: int) -> None:
+        """Let time pass for everybody."""
+        super().pass_time(length)
+        self.hands.at = self.now
 
     def judge_apply(self, key: str, effect: Effect) -> None:
         """Check what must be so at the moment in which a node is asked for a change."""
@@ -97,10 +161,22 @@ class Watched(Machine):
             self.broken.append(f"{key} without the word of the gates")
         if getattr(effect, "source", "x") == "":
             self.broken.append(f"{key} for an empty target")
+        if isinstance(effect, Block) and effect.ttl != LENGTHS.get(self.chosen.get("ttl", ""), 600_000):
+            self.broken.append(f"{key} for another time than was chosen")
         if any(entry.kind in (JournalKind.CANCEL, JournalKind.UNDO_INTENT) for entry in self.entries):
             self.broken.append(f"{key} after the way back had begun")
         if self.book is not None and self.book.mode == "veto" and not self._planned(effect):
             self.broken.append(f"{key} does what nobody was asked about")
+
+    def judge_outside(self) -> None:
+        """Check what must be so at the moment in which somebody outside is asked for something."""
+        last = self.entries[-1]
+        if last.kind is not JournalKind.INTENT or last.action not in (SILENCE.action, CALL.action):
+            self.broken.append("somebody outside was asked without an intent on disk")
+        if self.kill_switch is not KillSwitch.OFF:
+            self.broken.append(f"somebody outside was asked while the kill switch is {self.kill_switch}")
+        if any(entry.kind in (JournalKind.CANCEL, JournalKind.UNDO_INTENT) for entry in self.entries):
+            self.broken.append("somebody outside was asked after the way back had begun")
 
     def judge_undo(self, key: str) -> None:
         """Check that a way back is on disk before it begins."""
@@ -154,6 +230,10 @@ def runbook(chance: random.Random) -> Runbook:
     steps: list[Step] = [_manner(chance, COLLECT, looks=True)]
     before = {"top_source": 0}
     for _ in range(chance.randint(1, 3)):
+        if chance.random() < 0.3:
+            steps.append(_manner(chance, NOTICE, looks=True))
+        if chance.random() < 0.3:
+            steps.append(_manner(chance, chance.choice((SILENCE, CALL, CALL, BLIND))))
         if chance.random() < 0.6:
             steps.extend(_loop(chance, len(steps), before))
         else:
@@ -166,6 +246,7 @@ def runbook(chance: random.Random) -> Runbook:
     return dataclasses.replace(
         given.BOOK,
         steps=tuple(steps),
+        parameters=TYPED_BOOK.parameters,
         verify=verify,
         mode=mode,
         on_failure=chance.choice(("undo", "undo", "stop")),
@@ -199,11 +280,40 @@ def played(seed: int) -> Watched:
     }
     node = Trouble(sources=sources, blocks_help=chance.random() < 0.7, most=chance.choice((1_010, 100_000)))
     node.chance, node.deaf = chance, chance.choice((0.0, 0.05, 0.3))
-    made = Watched(node, runbook(chance), down=chance.choice((1_000, clock.MINUTE)))
+    way = Way(Fate(), trouble=node)
+    hands = SetClock(given.T0)
+    there, server = MemoryAlertmanager(hands, way), MemoryServer(way)
+    outside = Outside(Silencer((there,), hands), Caller(server, allow=(URL,)))
+    chosen = chance.choice(({}, {}, {"ttl": chance.choice(list(LENGTHS))}))
+    made = Watched(
+        node, runbook(chance), down=chance.choice((1_000, clock.MINUTE)), chosen=chosen,
+        actions=allowing((URL,)), outside=outside, hands=hands,
+    )  # fmt: skip
     made.chance, made.spite, node.machine = chance, chance.choice((0.0, 0.05, 0.2)), made
+    way.fate.reached = made.point
     finish = made.live()
     _judge(made, finish)
+    _judge_outside(made, finish, there, server)
     return made
+
+
+def _judge_outside(
+    made: Watched, finish: progress.Finish, there: MemoryAlertmanager, server: MemoryServer
+) -> None:
+    """Check what others were asked for."""
+    makers = [one["createdBy"] for one in there.kept]
+    for what, keys in (("made", makers), ("called", server.done), ("taken back", server.undone)):
+        if len(keys) != len(set(keys)):
+            made.broken.append(f"{what} twice")
+    if finish.state in (RunState.REFUSED, RunState.EXPIRED) and (makers or server.done):
+        made.broken.append(f"{finish.state}, and somebody outside was asked")
+    # Of which nobody says whether it was made, no run waits for: it has its own end.
+    unknown = {
+        f"netsre/run1/{line.step}" for line in made.entries if line.data.get("skipped") == "unreachable"
+    }
+    lasting = [one for one in there.kept if there.state(one) == "active" and one["createdBy"] not in unknown]
+    if finish.state is RunState.UNDONE and lasting:
+        made.broken.append("undone, and silent")
 
 
 def _judge(made: Watched, finish: progress.Finish) -> None:

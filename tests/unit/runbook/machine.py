@@ -5,16 +5,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from netsre import clock
-from netsre.app.control.reach import NOTHING, Reach
+from netsre.app.control.reach import NOTHING, Outside, Reach
 from netsre.clock import Timestamp
 from netsre.model.alerts import Alert
 from netsre.model.deeds import Deed
-from netsre.model.documents import Document
 from netsre.model.effects import Standing
 from netsre.model.runbooks import JournalEntry, Run, Runbook, RunState
-from netsre.runbook import decide, journal, plan, progress, standing, verify
+from netsre.runbook import decide, journal, parameters, plan, progress, standing, verify
 from netsre.runbook.actions.catalogue import ACTIONS
-from netsre.runbook.actions.contract import ActionFailed, NodeRefused, NodeUnreachable, Observation
+from netsre.runbook.actions.contract import (
+    Action,
+    ActionFailed,
+    LeftOut,
+    NodeRefused,
+    NodeUnreachable,
+    Observation,
+)
 from netsre.runbook.decide import Circumstances, KillSwitch
 from netsre.runbook.journal import Line
 from tests.unit.runbook import given
@@ -43,6 +49,10 @@ class Machine:
     commands: list[progress.Command] = field(default_factory=list)
     points: int = 0
     readings: bool = True
+    chosen: Mapping[str, str] = field(default_factory=dict)
+    """Parameters that somebody chose who began the run by hand; empty: an alert began it."""
+    actions: Mapping[str, Action] = field(default_factory=lambda: ACTIONS)
+    outside: Outside = NOTHING
 
     def __post_init__(self) -> None:
         """Begin with one reading, and with what the gates said when the alert was announced."""
@@ -52,8 +62,11 @@ class Machine:
             RunState.GATED, "accepted", given.T0, None,
         )  # fmt: skip
         self._read()
+        if self.chosen:
+            self._append(journal.requested("ann", "api", "k", self.chosen))
         if self.book is not None:
-            self._append(decide.decide(self.book, self.alert, self.circumstances()).line())
+            book = parameters.bound(self.book, self.chosen, self.actions)
+            self._append(decide.decide(book, self.alert, self.circumstances()).line())
 
     def live(self) -> progress.Finish:
         """Run to the end, over every death."""
@@ -88,7 +101,7 @@ class Machine:
 
     def next(self) -> progress.Command:
         """Return the next command."""
-        return progress.next_command(self.book, ACTIONS, self.entries, self.now, self.present())
+        return progress.next_command(self.book, self.actions, self.entries, self.now, self.present())
 
     def present(self) -> progress.Present:
         """Return what a step is judged by."""
@@ -101,8 +114,8 @@ class Machine:
         match command:
             case progress.Observe():
                 self._observe(command)
-            case progress.MakePlan(evidence):
-                self._plan(evidence)
+            case progress.MakePlan():
+                self._plan(command)
             case progress.Ask(request, _):
                 self.write(journal.asked(request))
             case progress.Replan(planned):
@@ -175,7 +188,7 @@ class Machine:
         step, action = command.step, command.action
         begun = journal.observing(step, action, command.parameters)
         self.write(journal.recovered(step, action) if command.again else begun)
-        done = ACTIONS[action]
+        done = self.actions[action]
         assert isinstance(done, Observation)
         try:
             self.write(
@@ -186,16 +199,17 @@ class Machine:
         except ActionFailed as error:
             self.write(journal.failed(step, action, "step_failed", str(error)))
 
-    def _plan(self, evidence: Mapping[int, Document]) -> None:
+    def _plan(self, command: progress.MakePlan) -> None:
         assert self.book is not None
+        book = parameters.bound(self.book, command.given, self.actions)
         try:
-            self.write(plan.make(self.book, given.SUBJECT, evidence, self.views, ACTIONS).line())
+            self.write(plan.make(book, given.SUBJECT, command.evidence, self.views, self.actions).line())
         except NodeUnreachable:
             self.write(journal.unanswered(-1, "", "silent"))
 
     def _replan(self, planned: plan.Planned) -> None:
         try:
-            self.write(plan.again(planned, given.SUBJECT, self.views, ACTIONS).line())
+            self.write(plan.again(planned, given.SUBJECT, self.views, self.actions).line())
         except NodeUnreachable:
             self.write(journal.unanswered(planned.step, planned.action, "silent"))
 
@@ -209,8 +223,10 @@ class Machine:
         self.write(verdict.line(step, action), journal.applying(step, action, key, command.effect))
         try:
             self.point()
-            figures = Reach(self.node, NOTHING).apply(key, command.effect)
+            figures = Reach(self.node, self.outside).apply(key, command.effect)
             self.point()
+        except LeftOut as refusal:
+            self.write(journal.left_out(step, action, refusal.reason, str(refusal)))
         except NodeRefused as refusal:
             self.write(journal.failed(step, action, refusal.reason, str(refusal)))
         except NodeUnreachable:
@@ -227,7 +243,7 @@ class Machine:
         self.write(journal.undoing(step, action, key, command.effect))
         try:
             self.point()
-            figures = Reach(self.node, NOTHING).undo(key, command.effect)
+            figures = Reach(self.node, self.outside).undo(key, command.effect)
             self.point()
         except NodeRefused as refusal:
             self.write(journal.undo_failed(step, action, refusal.reason, str(refusal)))
@@ -238,6 +254,6 @@ class Machine:
 
     def _look(self, key: str, effect: Deed) -> Standing | None:
         try:
-            return Reach(self.node, NOTHING).look(key, effect)
+            return Reach(self.node, self.outside).look(key, effect)
         except NodeUnreachable:
             return None

@@ -57,6 +57,14 @@ def said(gate: Gate, book: Runbook = BOOK, *history: Run, **holds: Any) -> tuple
     return answer.passed, answer.detail
 
 
+def test_a_run_that_waited_counts_from_its_change() -> None:
+    """Two hours ago it began to wait for people: what it did a minute ago is what a limit is about."""
+    waited = dataclasses.replace(ran(MINUTE, target="conntrack/a"), started_at=Timestamp(NOW - 2 * HOUR))
+
+    assert said(Gate.TARGET_LIMITED, limited(target_per_hour=1), waited)[0] is False
+    assert said(Gate.RATE_LIMITED, limited(per_hour=1), waited)[0] is False
+
+
 def limited(**limits: Any) -> Runbook:
     """Return the runbook with other limits."""
     return dataclasses.replace(BOOK, limits=dataclasses.replace(BOOK.limits, **limits))

@@ -17,7 +17,7 @@ from netsre.runbook.actions.catalogue import ACTIONS
 from netsre.runbook.decide import Gate, KillSwitch
 from netsre.runbook.journal import Line
 from netsre.runbook.progress import Finish, Observe, Wait
-from netsre.runbook.verify import Outcome, Sample
+from netsre.runbook.verify import NO_READING, Outcome, Sample
 from tests.unit.runbook import given
 from tests.unit.runbook.given import BOOK, T0, MemoryNode
 from tests.unit.runbook.machine import Machine
@@ -78,10 +78,10 @@ def gates(reason: Gate, step: int) -> Line:
     return decide.Verdict(reason, "t", answers).line(step, "x")
 
 
-def sampled(verdict: Outcome, read_at: int) -> Line:
+def sampled(verdict: Outcome, read_at: int, reason: str = "met") -> Line:
     """Return a sample by a reading so many milliseconds after the beginning."""
     zero = given.HEADROOM.indicator.value  # type: ignore[union-attr]
-    return Sample(verdict, zero, zero, "met", Timestamp(T0 + read_at)).line()
+    return Sample(verdict, zero, zero, reason, Timestamp(T0 + read_at)).line()
 
 
 APPLIED = [
@@ -478,6 +478,28 @@ def test_what_does_not_help_is_taken_back_or_left_to_its_end(
     told += [journal.undoing(1, BLOCK, undo.key, undo.effect), journal.undone(1, BLOCK, {})]
     # The clock was set back meanwhile: taking back is not reconsidered.
     assert ask(told, book, now=T0) == Finish(RunState.UNDONE, reason)
+
+
+@pytest.mark.parametrize(
+    ("last", "why", "word"),
+    [
+        (Outcome.INCONCLUSIVE, NO_READING, "verify_failed"),
+        (Outcome.INCONCLUSIVE, "no_events", "verify_inconclusive"),
+        (Outcome.ERROR, "slo_unknown", "verify_error"),
+    ],
+)
+def test_who_has_just_started_does_not_unsay_what_samples_said(last: Outcome, why: str, word: str) -> None:
+    """Its first reading has nothing to be compared with; whatever else a last sample says decides."""
+    book = dataclasses.replace(BOOK, on_failure="stop")
+    skipped = journal.skipped(3, TUNE, "condition_false")
+    samples = [sampled(Outcome.FAIL, 1000, "missed"), sampled(last, 2000, why)]
+    told = [*planned(book), *done(1, BLOCK), *done(2, FLUSH), skipped, *samples]
+    late = Timestamp(T0 + given.VERIFY.within)
+
+    assert ask(told, book, now=late) == Finish(RunState.FAILED, word)
+    # Where no data is a failure, it is one.
+    told[-1] = sampled(Outcome.FAIL, 2000, NO_READING)
+    assert ask(told, book, now=late) == Finish(RunState.FAILED, "verify_failed")
 
 
 def undoing(*after: Line) -> progress.Command:

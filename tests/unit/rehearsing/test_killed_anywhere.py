@@ -1,0 +1,161 @@
+"""Every runbook that ships, killed before and after each line of a journal and each command for its node.
+
+The database is a file on disk, which every life of a controller opens anew. At how many points one dies is
+not told by the harness: it follows from the journal of a run that nobody killed.
+"""
+
+import pathlib
+import shutil
+from collections.abc import Iterator
+from typing import Final
+
+import pytest
+import sqlalchemy
+
+from netsre.app import resources
+from netsre.app.rehearsing import running
+from netsre.app.rehearsing.play import Play, Played
+from netsre.app.rehearsing.points import WatchedStore
+from netsre.app.rehearsing.running import Ready
+from netsre.app.rehearsing.stage import Stage
+from netsre.model.runbooks import JournalEntry, JournalKind
+from netsre.model.scenarios import Scenario
+from netsre.store.sqlite import FILE_NAME, SqliteFile
+from tests.unit import burning
+from tests.unit.app.crashing import do_not_wait_for_the_disk
+from tests.unit.rehearsing.written import ASKS, GIVEN, HEAD, HELPS
+
+READY: Final = running.prepare((), (), ())
+FILES: Final = sorted(path.stem for path in resources.directory("runbooks").glob("*.yaml"))
+_PATIENCE: Final = 5_000
+
+
+class DiskStage(Stage):
+    """A stage whose database is a file."""
+
+    def __init__(self, ready: Ready, directory: pathlib.Path) -> None:
+        """Make an empty database, and keep a copy of it."""
+        self._place = directory / "data"
+        self._opened: WatchedStore | None = None
+        self.store().upgrade()
+        super().__init__(ready.books, ready.levels, directory)
+        self._close()
+        self._empty = directory / "empty.db"
+        shutil.copy(self._place / FILE_NAME, self._empty)
+
+    def store(self) -> WatchedStore:
+        """Return the store of another life: nothing of a former one is left but what is on disk."""
+        self._close()
+        file = SqliteFile(self._place, create=True, patience=_PATIENCE)
+        sqlalchemy.event.listen(file.engine, "connect", do_not_wait_for_the_disk)
+        self._opened = WatchedStore(file, burning.MIGRATIONS)
+        return self._opened
+
+    def clear(self) -> None:
+        """Have everything as at the beginning."""
+        super().clear()
+        self._close()
+        shutil.copy(self._empty, self._place / FILE_NAME)
+
+    def _close(self) -> None:
+        if self._opened is not None:
+            self._opened.close()
+        self._opened = None
+
+
+def journal(play: Play) -> list[JournalEntry]:
+    """Return every line of every run of a scenario."""
+    with play.store.read() as transaction:
+        runs = transaction.runs.newest(100)
+        journals = transaction.runs.journal([run.id for run in runs])
+    return [entry for lines in journals.values() for entry in lines]
+
+
+def places(lines: list[JournalEntry]) -> int:
+    """Return before and after how many things somebody can die, by what stands in the journals."""
+    effects = [
+        line
+        for line in lines
+        if line.kind in (JournalKind.INTENT, JournalKind.UNDO_INTENT) and "key" in line.data
+    ]
+    return 2 * (len(lines) + len(effects))
+
+
+def killed(stage: Stage, scenario: Scenario) -> tuple[Played, Played, int]:
+    """Play a scenario, then with a death at every point; return both, and how many points there are."""
+    play = Play(stage, scenario)
+    whole = play.run()
+    count = places(journal(play))
+    return whole, running.killed(stage, scenario, whole), count
+
+
+def different(scenarios: list[Scenario], stage: Stage) -> Iterator[Scenario]:
+    """Yield scenarios that can be killed, of those in which the same happens only the first."""
+    seen = set[tuple[str, ...]]()
+    for scenario in scenarios:
+        whole = Play(stage, scenario).run()
+        ends = (*whole.points, *whole.end.values())
+        if ends not in seen and running.can_be_killed(scenario):
+            yield scenario
+        seen.add(ends)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_shipped_runbook_ends_the_same_wherever_it_is_killed(name: str, tmp_path: pathlib.Path) -> None:
+    """The same runs, each effect once, the same in force, and the same calls for people."""
+    stage = DiskStage(READY, tmp_path)
+    scenarios = [scenario for scenario in READY.scenarios if scenario.runbook == name]
+    deaths, ends = 0, set[str]()
+    for scenario in different(scenarios, stage):
+        whole, played, points = killed(stage, scenario)
+
+        assert played.differences == (), (scenario.name, played.story)
+        assert len(whole.points) == points, scenario.name
+        assert played.deaths == points
+        deaths += played.deaths
+        ends |= {one.partition(" ")[0] for one in whole.end["runs"].split(", ")}
+    # A run to its good end is among them, and where it acts, one that is taken back or refused.
+    assert "succeeded" in ends
+    assert deaths >= (4 if READY.books[name].mode == "observe" else 40)
+
+
+ROUND: Final = ASKS.replace("mode: propose, timeout: 10m", "mode: auto").replace(
+    """
+    - {action: datapath.block_source, with: {source: '${evidence.top_source}', ttl: 10m}}
+    - {action: conntrack.flush, with: {source: '${evidence.top_source}'}}
+""",
+    """
+    - repeat:
+        times: 2
+        until: 'not still(alert)'
+        steps:
+          - {action: evidence.collect, with: {what: [top-sources]}, retry: {times: 2, wait: 5s}}
+          - {action: datapath.block_source, with: {source: '${evidence.top_source}', ttl: 10m}}
+          - {action: conntrack.flush, with: {source: '${evidence.top_source}'}}
+""",
+)
+QUORUM: Final = ASKS.replace("mode: propose, timeout", "mode: propose, quorum: 2, timeout")
+SAID: Final = "  events: [{at: 40s, approve: maria}, {after: approval_requested, approve: tom}]\n"
+ONCE: Final = "  expect: [{runs: [{state: succeeded}], effects: [block, flush]}]\n"
+
+
+@pytest.mark.parametrize(
+    ("book", "rest", "lines"),
+    [
+        (ROUND, ONCE, {"gates", "plan", "intent", "outcome"}),
+        (QUORUM, SAID + ONCE, {"approval_requested", "approval"}),
+    ],
+    ids=["loop", "quorum"],
+)
+def test_what_a_runbook_can_say_ends_the_same_too(
+    book: str, rest: str, lines: set[str], tmp_path: pathlib.Path
+) -> None:
+    """A loop with tries, and the words of two people, one of them right after the question."""
+    for name, text in (("book.yaml", book), ("one.yaml", HEAD + GIVEN + HELPS + rest)):
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    ready = running.prepare([tmp_path / "one.yaml"], [tmp_path / "book.yaml"], ())
+    whole, played, points = killed(DiskStage(ready, tmp_path / "stage"), ready.scenarios[0])
+
+    assert whole.differences == played.differences == (), played.story
+    assert played.deaths == len(whole.points) == points > 30
+    assert lines <= {point.split()[1] for point in whole.points}
