@@ -63,7 +63,9 @@ def play(ready: Ready, jobs: int | None = None, *, crashes: bool = False) -> Ite
         few = len(ready.scenarios) < MANY and not crashes
         jobs = 1 if few else len(os.sched_getaffinity(0))
     if jobs == 1:
-        yield from _played(ready, ready.scenarios, crashes=crashes)
+        with tempfile.TemporaryDirectory(prefix="netsre-") as directory:
+            stage = Stage(ready.books, ready.levels, Path(directory))
+            yield from _played(stage, ready.scenarios, crashes=crashes)
         return
     portion = 1 if crashes else _PORTION
     # What was read is there already in a process that is a copy of this one.
@@ -72,27 +74,31 @@ def play(ready: Ready, jobs: int | None = None, *, crashes: bool = False) -> Ite
         range(first, min(first + portion, len(ready.scenarios)))
         for first in range(0, len(ready.scenarios), portion)
     ]
-    with ProcessPoolExecutor(jobs, context, _remember, (ready,)) as pool:
+    with (
+        tempfile.TemporaryDirectory(prefix="netsre-") as directory,
+        ProcessPoolExecutor(jobs, context, _prepare, (ready, directory)) as pool,
+    ):
         for found in pool.map(partial(_portion, crashes=crashes), portions):
             yield from found
 
 
-_remembered: list[Ready] = []
-"""In a process that plays for another one: what it plays."""
+_prepared: list[tuple[Ready, Stage]] = []
+"""In a process that plays for another one: what it plays, and where; to set a stage takes a while."""
 
 
-def _remember(ready: Ready) -> None:
-    _remembered[:] = [ready]
+def _prepare(ready: Ready, directory: str) -> None:
+    own = Path(directory, str(os.getpid()))
+    own.mkdir()
+    _prepared[:] = [(ready, Stage(ready.books, ready.levels, own))]
 
 
 def _portion(numbers: range, *, crashes: bool) -> list[Played]:
-    (ready,) = _remembered
-    return list(_played(ready, [ready.scenarios[number] for number in numbers], crashes=crashes))
+    ((ready, stage),) = _prepared
+    return list(_played(stage, [ready.scenarios[number] for number in numbers], crashes=crashes))
 
 
-def _played(ready: Ready, scenarios: Sequence[Scenario], *, crashes: bool) -> Iterator[Played]:
-    with tempfile.TemporaryDirectory(prefix="netsre-") as directory, _quiet():
-        stage = Stage(ready.books, ready.levels, Path(directory))
+def _played(stage: Stage, scenarios: Sequence[Scenario], *, crashes: bool) -> Iterator[Played]:
+    with _quiet():
         for scenario in scenarios:
             played = Play(stage, scenario).run()
             yield _killed(stage, scenario, played) if crashes and played.passed else played
