@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from netsre.model.scenarios import Event, Point
-from netsre.store.database import Store, Transaction
+from netsre.store.database import Transaction
+from netsre.store.memory import MemoryStore
 
 
 @dataclass
@@ -35,7 +36,7 @@ def _is_at(event: Event, word: str, step: int, *, after: bool) -> bool:
     return (when.word, when.after) == (word, after) and when.step in (None, step)
 
 
-class WatchedStore(Store):
+class WatchedStore(MemoryStore):
     """A store whose every line of a journal is a point before it is kept, and one after."""
 
     points = Points([])
