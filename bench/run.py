@@ -29,6 +29,7 @@ from bench import (
     policy_packet,
     prefilter_cost,
     prometheus_scale,
+    scenario_rate,
     service_cost,
     slo_baseline,
     table_cost,
@@ -422,6 +423,7 @@ _PARTS: Final[Mapping[str, Callable[[], list[Line]]]] = MappingProxyType(
         "the agent at its limits": lambda: agent_limits.lines(_say),
         "the webhook": lambda: webhook_lines(webhook.measure()),
         "service levels": _service_level_lines,
+        "scenarios of runbooks": lambda: scenario_rate.lines(scenario_rate.measure()),
         "the loop, in drills": lambda: loop_lines(loop.measure()),
     }
 )
