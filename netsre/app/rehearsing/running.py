@@ -123,7 +123,7 @@ def _killed(stage: Stage, scenario: Scenario, whole: Played) -> Played:
 
 
 def _unheeded(look: Look) -> Look:
-    return Look(look.at, None, None, None, None, None, None, None, look.origin)
+    return Look(look.at, None, None, None, None, None, None, None, None, look.origin)
 
 
 @contextlib.contextmanager
