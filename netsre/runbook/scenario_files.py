@@ -25,7 +25,7 @@ from types import MappingProxyType
 from typing import Final
 
 from netsre import clock
-from netsre.model import linting, literals, scenarios, specs, values
+from netsre.model import gamedays, linting, literals, maintenance, scenarios, specs, values
 from netsre.model.directory import OPERATOR, Directory, Person
 from netsre.model.documents import Json
 from netsre.model.runbooks import ENDED, RunState
@@ -35,18 +35,21 @@ from netsre.runbook import scenario_events, scenario_facts, scenario_others, sce
 from netsre.runbook.verify import Outcome
 
 LONGEST_INTERVAL: Final = clock.MINUTE
+_BESIDE: Final = frozenset({"Runbook", gamedays.KIND, maintenance.KIND})
 
 
 def parse(texts: Mapping[str, str], runbooks: Collection[str]) -> tuple[Scenario, ...]:
     """Read files (name to text) strictly, by name; raises `SpecErrors` with all findings.
 
-    `runbooks` are the names of those that may be tested.
+    `runbooks` are the names of those that may be tested. Runbooks, game days and maintenance calendars may
+    stand in the same files.
     """
     findings = linting.Findings()
     documents = [
         document
         for file, text in sorted(texts.items())
-        for document in specs.documents(text, file, {scenarios.KIND}, findings)
+        for document in specs.documents(text, file, {scenarios.KIND, *_BESIDE}, findings)
+        if document.kind == scenarios.KIND
     ]
     specs.refuse_duplicates(documents, codes.DUPLICATE, "scenario", findings)
     read = [_scenario(document, runbooks) for document in documents]

@@ -18,8 +18,9 @@ from netsre.app.rehearsing.judging import Difference
 from netsre.app.rehearsing.play import Play, Played
 from netsre.app.rehearsing.stage import Stage
 from netsre.app.service_levels import ServiceLevels
+from netsre.errors import BadInput
 from netsre.model.runbooks import Runbook
-from netsre.model.scenarios import Look, Point, Scenario
+from netsre.model.scenarios import KIND, Look, Point, Scenario
 from netsre.runbook import scenario_files
 
 Fields = Mapping[str, object]
@@ -45,11 +46,18 @@ def shipped() -> Path:
 
 
 def prepare(paths: Sequence[Path], books: Sequence[Path], slos: Sequence[Path]) -> Ready:
-    """Read scenarios, those shipped where no path is given, and what they are about; raises `SpecErrors`."""
+    """Read scenarios, those shipped where no path is given, and what they are about; raises `SpecErrors`.
+
+    Files without any raise `BadInput`: nothing that was played is nothing that passed.
+    """
     known = {book.name: book for book in runbooks.read(books, slos)}
     levels = service_levels.load(slos)
     texts = resources.texts(list(paths) or [shipped()], *_SUFFIXES)
-    return Ready(scenario_files.parse(texts, known), known, levels)
+    found = scenario_files.parse(texts, known)
+    if not found:
+        named = ", ".join(map(str, paths))
+        raise BadInput(f"no scenario in {named}; write a document of kind: {KIND}, or name other files")
+    return Ready(found, known, levels)
 
 
 def play(ready: Ready, jobs: int | None = None, *, crashes: bool = False) -> Iterator[Played]:
