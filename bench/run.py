@@ -423,7 +423,7 @@ _PARTS: Final[Mapping[str, Callable[[], list[Line]]]] = MappingProxyType(
         "the agent at its limits": lambda: agent_limits.lines(_say),
         "the webhook": lambda: webhook_lines(webhook.measure()),
         "service levels": _service_level_lines,
-        "scenario tests": lambda: [*scenario_rate.lines(scenario_rate.measure())],
+        "scenarios of runbooks": lambda: scenario_rate.lines(scenario_rate.measure()),
         "the loop, in drills": lambda: loop_lines(loop.measure()),
     }
 )

@@ -31,6 +31,11 @@ def effect_text(effect: Mapping[str, object]) -> str:
     """Return an effect in a few words: its kind, and everything that makes it exact."""
     if effect["kind"] == "http_call":
         return _call_text(effect)
+    return fields_text(effect)
+
+
+def fields_text(effect: Mapping[str, object]) -> str:
+    """Return the same of what has no parts: its kind, and its fields."""
     said = [str(effect["kind"])]
     for key, value in effect.items():
         if key == "kind":

@@ -83,27 +83,28 @@ def _show(lines: Iterable[tuple[str, str]], page: str | None) -> None:
 def lint(context: click.Context, paths: tuple[Path, ...], *, people: tuple[Path, ...], as_json: bool) -> None:
     """Check runbook files; exit 1 with every finding, at file and line.
 
-    Game days and maintenance calendars that lie among them are checked as well.
+    Scenarios, game days and maintenance calendars that lie among them are
+    checked as well.
     """
     from netsre import conventions  # noqa: PLC0415
-    from netsre.app import gamedays, maintenance  # noqa: PLC0415
+    from netsre.app import gamedays, maintenance, scenarios  # noqa: PLC0415
     from netsre.app import runbooks as app  # noqa: PLC0415
 
     count, found = app.lint(paths, people)
     days, beside = gamedays.lint(paths)
     calendars, others = maintenance.lint(paths)
+    tests, about_them = scenarios.lint(paths)
     # All read every file: what is wrong with the file itself is found several times.
-    findings = sorted({*found, *beside, *others})
+    findings = sorted({*found, *beside, *others, *about_them})
     if as_json:
         rows = [{"file": f.file, "line": f.line, "code": f.code, "message": f.message} for f in findings]
-        click.echo(
-            json.dumps({"runbooks": count, "gamedays": days, "calendars": calendars, "findings": rows})
-        )
+        counts = {"runbooks": count, "scenarios": tests, "gamedays": days, "calendars": calendars}
+        click.echo(json.dumps({**counts, "findings": rows}))
     else:
         for finding in findings:
             click.echo(str(finding))
         if not findings:
-            beside_them = ((days, "game day"), (calendars, "maintenance calendar"))
+            beside_them = ((tests, "scenario"), (days, "game day"), (calendars, "maintenance calendar"))
             also = "".join(f", {_count(number, what)}" for number, what in beside_them if number)
             click.echo(f"{_count(count, 'runbook')}{also}: nothing wrong")
     if findings:

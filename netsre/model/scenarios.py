@@ -70,6 +70,20 @@ class Earlier:
     """None: the runbook's lock on the one node that there is."""
 
 
+OthersWord = Literal["ok", "rejected", "unreachable", "lost"]
+"""How others answer; `lost`: they do what is asked, and nobody hears that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Others:
+    """How others than the node answer."""
+
+    alertmanager: OthersWord | None = None
+    """None: there is none, or it answers as before."""
+    http: Mapping[str, OthersWord] = field(default_factory=lambda: MappingProxyType({}))
+    """By the address that is called, or lies above it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Given:
     """How the world is at the beginning."""
@@ -79,6 +93,7 @@ class Given:
     series: Curves = field(default_factory=lambda: MappingProxyType({}))
     facts: Facts = field(default_factory=lambda: MappingProxyType({}))
     runs: tuple[Earlier, ...] = ()
+    others: Others = Others()
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +143,13 @@ class Answering:
     facts: Facts
 
 
+@dataclass(frozen=True, slots=True)
+class OthersAnswer:
+    """Others answer otherwise."""
+
+    others: Others
+
+
 class NodeState(StrEnum):
     """What becomes of the agent."""
 
@@ -172,7 +194,7 @@ class Says:
     """The word that it must be answered with; None: whatever it is."""
 
 
-Deed = Told | Curved | Answering | NodeBecomes | Killed | Switched | Says
+Deed = Told | Curved | Answering | OthersAnswer | NodeBecomes | Killed | Switched | Says
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,9 +225,9 @@ class Look:
     runs: tuple[ExpectedRun, ...] | None
     """All of them, in the order in which they began."""
     effects: tuple[Document, ...] | None
-    """All that the node did, in order."""
+    """All that the node and others did, in order."""
     undone: tuple[Document, ...] | None
-    """All that it took back, in order."""
+    """All that they took back, in order."""
     in_force: tuple[Document, ...] | None
     samples: tuple[str, ...] | None
     """Verdicts of the newest run."""
@@ -213,6 +235,8 @@ class Look:
     """Topics that the newest run saw, in the order of their names."""
     calls: tuple[str, ...] | None
     """All for which people were called, in order: the reason of a run, or `approval`."""
+    told: tuple[str, ...] | None
+    """The lines of `notify` of the newest run, in order."""
     origin: Origin
 
 

@@ -13,6 +13,7 @@ LOOK: Final = "SCN007"
 EFFECT: Final = "SCN008"
 PERSON: Final = "SCN009"
 INTERVAL: Final = "SCN010"
+OTHERS: Final = "SCN011"
 
 CODES: Final = MappingProxyType(
     {
@@ -26,6 +27,7 @@ CODES: Final = MappingProxyType(
         EFFECT: "An effect has no kind, or none is named.",
         PERSON: "A person who says something is nobody who is given.",
         INTERVAL: "The interval between two readings is too long.",
+        OTHERS: "An address that calls go to is none.",
     }
 )
 """Every code, with what it says; stable, never reused."""

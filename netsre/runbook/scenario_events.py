@@ -19,6 +19,7 @@ from netsre.model.scenarios import (
     Moment,
     NodeBecomes,
     NodeState,
+    OthersAnswer,
     PersonVerb,
     Point,
     Says,
@@ -27,14 +28,14 @@ from netsre.model.scenarios import (
     Told,
 )
 from netsre.runbook import scenario_codes as codes
-from netsre.runbook import scenario_facts, scenario_series
+from netsre.runbook import scenario_facts, scenario_others, scenario_series
 
 COMMANDS: Final = ("apply", "look", "undo")
 """What the node is told or asked about an effect."""
 WORDS: Final = (*COMMANDS, *(kind.value for kind in JournalKind))
 VERBS: Final[tuple[PersonVerb, ...]] = ("approve", "deny", "cancel", "start", "pause", "resume")
 SWITCH: Final[tuple[SwitchWord, ...]] = ("on", "off", "unreadable")
-_DEEDS: Final = ("firing", "resolved", "series", "facts", "node", "kill", "killSwitch", *VERBS)
+_DEEDS: Final = ("firing", "resolved", "series", "facts", "others", "node", "kill", "killSwitch", *VERBS)
 _NO_TIME: Final = "0s"
 
 
@@ -56,7 +57,7 @@ def read(item: values.Mapping, directory: Directory) -> Event | None:
         return None
     # Inside of a transaction nothing but the world outside of the controller can change.
     inside = isinstance(when, Point) and not when.after and when.word not in COMMANDS
-    if inside and not isinstance(deed, Killed | Curved | Answering | NodeBecomes):
+    if inside and not isinstance(deed, Killed | Curved | Answering | OthersAnswer | NodeBecomes):
         message = "does not go with what writes into the database; write after, or before apply"
         item.wrong("before", codes.POINT, message)
     return Event(when, deed, _text(deed), item.origin)
@@ -128,6 +129,11 @@ def _answering(item: values.Mapping, verb: str) -> Deed | None:
     return None if body is None else Answering(scenario_facts.read(body))
 
 
+def _others(item: values.Mapping, verb: str) -> Deed | None:
+    body = item.mapping(verb)
+    return None if body is None else OthersAnswer(scenario_others.read(body))
+
+
 def _node(item: values.Mapping, verb: str) -> Deed | None:
     word = item.choice(verb, *(state.value for state in NodeState))
     return None if word is None else NodeBecomes(NodeState(word))
@@ -155,6 +161,7 @@ _READERS: Final[Mapping[str, Callable[[values.Mapping, str], Deed | None]]] = Ma
         "resolved": _told,
         "series": _curved,
         "facts": _answering,
+        "others": _others,
         "node": _node,
         "kill": _kill,
         "killSwitch": _switch,
@@ -171,6 +178,9 @@ def _text(deed: Deed) -> str:  # noqa: PLR0911 - a line each
             return f"series change: {', '.join(dict.fromkeys(one.name for one in deed.series))}"
         case Answering():
             return f"the node answers otherwise: {', '.join(deed.facts)}"
+        case OthersAnswer(others):
+            changed = [*(["alertmanager"] if others.alertmanager else []), *others.http]
+            return f"others answer otherwise: {', '.join(changed)}"
         case NodeBecomes(state):
             return f"the agent is {state}"
         case Killed():

@@ -25,25 +25,27 @@ from types import MappingProxyType
 from typing import Final
 
 from netsre import clock
-from netsre.model import linting, literals, scenarios, specs, values
+from netsre.model import gamedays, linting, literals, maintenance, scenarios, specs, values
 from netsre.model.directory import OPERATOR, Directory, Person
 from netsre.model.documents import Json
 from netsre.model.runbooks import ENDED, RunState
-from netsre.model.scenarios import Earlier, ExpectedRun, Given, Look, Scenario, While
+from netsre.model.scenarios import Earlier, ExpectedRun, Given, Look, Others, Scenario, While
 from netsre.runbook import scenario_codes as codes
-from netsre.runbook import scenario_events, scenario_facts, scenario_series
+from netsre.runbook import scenario_events, scenario_facts, scenario_others, scenario_series
 from netsre.runbook.verify import Outcome
 
 LONGEST_INTERVAL: Final = clock.MINUTE
+_BESIDE: Final = frozenset({"Runbook", gamedays.KIND, maintenance.KIND})
 
 
 def parse(texts: Mapping[str, str], runbooks: Collection[str]) -> tuple[Scenario, ...]:
     """Read files (name to text) strictly, by name; raises `SpecErrors` with all findings.
 
-    `runbooks` are the names of those that may be tested.
+    `runbooks` are the names of those that may be tested. Runbooks, game days and maintenance calendars may
+    stand in the same files.
     """
     findings = linting.Findings()
-    documents = specs.of_files(texts, {scenarios.KIND}, findings)
+    documents = specs.of_files(texts, {scenarios.KIND}, findings, _BESIDE)
     specs.refuse_duplicates(documents, codes.DUPLICATE, "scenario", findings)
     read = [_scenario(document, runbooks) for document in documents]
     findings.raise_if_any()
@@ -77,7 +79,7 @@ def _given(part: values.Mapping) -> Given:
         part.wrong("interval", codes.INTERVAL, f"is longer than {clock.duration_text(LONGEST_INTERVAL)}")
     directory = _people(part)
     series, facts = part.mapping("series", required=False), part.mapping("facts", required=False)
-    runs = part.sequence("runs", required=False)
+    runs, others = part.sequence("runs", required=False), part.mapping("others", required=False)
     earlier = () if runs is None else tuple(filter(None, map(_earlier, runs.mappings())))
     part.end()
     return Given(
@@ -86,6 +88,7 @@ def _given(part: values.Mapping) -> Given:
         MappingProxyType({}) if series is None else scenario_series.read(series),
         MappingProxyType({}) if facts is None else scenario_facts.read(facts),
         earlier,
+        Others() if others is None else scenario_others.read(others),
     )
 
 
@@ -147,7 +150,7 @@ def _looks(spec: values.Mapping) -> tuple[Look, ...]:
 
 
 VERDICTS: Final = tuple(one.value for one in Outcome)
-_ANYTHING: Final = ("runs", "effects", "undone", "inForce", "samples", "evidence", "calls")
+_ANYTHING: Final = ("runs", "effects", "undone", "inForce", "samples", "evidence", "calls", "told")
 
 
 def _look(item: values.Mapping) -> Look:
@@ -163,9 +166,9 @@ def _look(item: values.Mapping) -> Look:
         if one not in VERDICTS:
             instead = f"write {', '.join(VERDICTS)}"
             item.wrong("samples", codes.LOOK, f"has {literals.shown(one)}, which is no verdict; {instead}")
-    evidence, calls = (_texts(item, key) for key in ("evidence", "calls"))
+    evidence, calls, told = (_texts(item, key) for key in ("evidence", "calls", "told"))
     item.end()
-    return Look(at, runs, effects, undone, in_force, samples, evidence, calls, item.origin)
+    return Look(at, runs, effects, undone, in_force, samples, evidence, calls, told, item.origin)
 
 
 def _run(item: values.Mapping) -> ExpectedRun | None:

@@ -172,7 +172,7 @@ class Store:
             raise StoreUnusable(message)
         try:
             with self._translated(), self._engine.begin() as connection:
-                transaction = Transaction(connection)
+                transaction = Transaction(self._used(connection))
                 if self._epoch is not None:
                     # No other term begins before this transaction ends: writers go one after the other.
                     transaction.leases.refuse_another(self._epoch)
@@ -185,11 +185,15 @@ class Store:
         """Open a view of one moment; it never waits for a writer."""
         self._place.refuse_another()
         with self._translated(), self._reading() as connection:
-            yield Transaction(connection)
+            yield Transaction(self._used(connection))
 
     def close(self) -> None:
         """Close every connection."""
         self._engine.dispose()
+
+    def _used(self, connection: Connection) -> Connection:
+        """Return what statements go through."""
+        return connection
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[Connection]:

@@ -82,10 +82,10 @@ class Incidents:
 
     def close(self, now: Timestamp) -> list[str]:
         """Close every incident of which no alert fires and no run goes on; return their names."""
-        still = {*self._of_firing(), *self._of_runs()}
         table = schema.incident
-        open_ones = self._connection.execute(_OPEN)
-        over = [name for (name,) in open_ones if name not in still]
+        open_ones = [name for (name,) in self._connection.execute(_OPEN)]
+        still = {*self._of_firing(), *self._of_runs()} if open_ones else set()
+        over = [name for name in open_ones if name not in still]
         if over:
             this = update(table).where(table.c.id == bindparam("name"))
             self._connection.execute(this.values(closed_at=now), [{"name": name} for name in over])

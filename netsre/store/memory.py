@@ -1,14 +1,18 @@
 """A database that is nowhere but in the memory of this process, and as it was before within a millisecond."""
 
+import contextlib
 import sqlite3
+from collections.abc import Iterator
 from typing import Final
 
 import sqlalchemy
+from sqlalchemy import Connection
 from sqlalchemy.pool import StaticPool
 
 from netsre.store import sqlite
 from netsre.store.database import Store
 from netsre.store.migrations import Migrations
+from netsre.store.prepared import Questions
 
 WHERE: Final = "in memory"
 
@@ -28,6 +32,8 @@ class MemoryDatabase:
             "sqlite://", creator=lambda: self._connection, poolclass=StaticPool, query_cache_size=2_000
         )
         self.engine = sqlite.prepare(made, patience=0)
+        self.questions = Questions(self._connection)
+        self.reader = self.engine.connect().execution_options(**{sqlite.ALONE: True})
         self._kept = b""
 
     def upgrade(self, migrations: Migrations) -> None:
@@ -48,3 +54,19 @@ class MemoryDatabase:
     def advice(self, cause: BaseException) -> str:
         """Return what is wrong: nothing that a person could mend."""
         return str(cause).splitlines()[0] if str(cause) else type(cause).__name__
+
+
+class MemoryStore(Store):
+    """The store in such a database: each question is compiled once, and readers need no transaction."""
+
+    def __init__(self, place: MemoryDatabase, migrations: Migrations) -> None:
+        """Use a database that has its schema."""
+        super().__init__(place, migrations)
+        self._memory = place
+
+    def _used(self, connection: Connection) -> Connection:
+        return self._memory.questions.over(connection)
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        yield self._memory.reader

@@ -16,6 +16,8 @@ READ_ONLY: Final = "netsre_read_only"
 """The option of a connection that only reads."""
 UNHURRIED: Final = "netsre_unhurried"
 """The option of a connection whose statements may take as long as they take."""
+ALONE: Final = "netsre_alone"
+"""The option of a connection that only reads, where nobody writes meanwhile: it needs no transaction."""
 
 
 class SqliteFile:
@@ -86,7 +88,10 @@ def prepare(engine: Engine, patience: int) -> Engine:
     @event.listens_for(engine, "begin")
     def on_begin(connection: Connection) -> None:
         # A writer takes its lock at once: one that began as a reader could not wait for another, only fail.
-        reading = connection.get_execution_options().get(READ_ONLY, False)
+        options = connection.get_execution_options()
+        if options.get(ALONE, False):
+            return
+        reading = options.get(READ_ONLY, False)
         connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
 
     return engine

@@ -11,6 +11,7 @@ from netsre.app.control.starts import Asker
 from netsre.app.control.words import Saying
 from netsre.app.control.world import World
 from netsre.app.rehearsing.node import VirtualNode
+from netsre.app.rehearsing.outside import VirtualOthers
 from netsre.app.rehearsing.stage import Stage
 from netsre.clock import Timestamp
 from netsre.model.alerts import AlertState, fingerprint
@@ -25,6 +26,7 @@ from netsre.model.scenarios import (
     Killed,
     NodeBecomes,
     NodeState,
+    OthersAnswer,
     Says,
     Switched,
     Told,
@@ -47,12 +49,17 @@ class Deeds:
     """Makes events happen."""
 
     stage: Stage
-    node: VirtualNode
+    others: VirtualOthers
     told: list[tuple[Timestamp, str]]
     """What happened, for people."""
     back_at: Timestamp | None = None
     """When the agent is back that is away for a moment."""
     _began: dict[Labels, Timestamp] = field(default_factory=dict)
+
+    @property
+    def node(self) -> VirtualNode:
+        """Return the node."""
+        return self.others.node
 
     def happen(self, event: Event, world: World) -> None:
         """Have an event happen; raises `Dead` where it ends the controller."""
@@ -65,6 +72,8 @@ class Deeds:
                 self.node.tracks.change(series)
             case Answering(facts):
                 self.node.answers(facts)
+            case OthersAnswer(said):
+                self.others.answer(said)
             case NodeBecomes(state):
                 self._node(state, now)
             case Switched(state):

@@ -6,14 +6,15 @@ from typing import Final
 
 from netsre.alerting import describe
 from netsre.app import run_lines
-from netsre.app.rehearsing.node import VirtualNode, matches
+from netsre.app.rehearsing.node import VirtualNode, matches, written
 from netsre.clock import Timestamp
-from netsre.model import effects, literals
+from netsre.model import literals
 from netsre.model.alerts import Alert, AlertState
 from netsre.model.documents import Document
 from netsre.model.levels import Origin
 from netsre.model.runbooks import JournalEntry, JournalKind, Run
 from netsre.model.scenarios import ExpectedRun, Look
+from netsre.runbook.actions.notify import NOTICE
 from netsre.store.database import Store
 
 QUESTION: Final = "approval"
@@ -60,9 +61,9 @@ def state(store: Store, node: VirtualNode) -> State:
         runs,
         journal,
         tuple(_calls(alerts)),
-        tuple(effects.write(one) for one in node.applied),
-        tuple(effects.write(one) for one in node.undone),
-        tuple(effects.write(one.effect) for one in node.in_force()),
+        tuple(written(one) for one in node.applied),
+        tuple(written(one) for one in node.undone),
+        tuple(written(one.effect) for one in node.in_force()),
     )
 
 
@@ -92,6 +93,7 @@ def compare(look: Look, found: State) -> Iterator[Difference]:
         ("samples", look.samples, _samples(found.journal)),
         ("evidence", look.evidence, _evidence(found.journal)),
         ("calls", look.calls, found.calls),
+        ("told", look.told, _told(found.journal)),
     )
     for what, expected, seen_texts in texts:
         if expected is not None and expected != seen_texts:
@@ -157,12 +159,19 @@ def _samples(journal: Iterable[JournalEntry]) -> tuple[str, ...]:
 
 
 def _evidence(journal: Iterable[JournalEntry]) -> tuple[str, ...]:
-    found = set[str]()
+    found = {topic for seen in _seen(journal) for topic in seen}
+    return tuple(sorted(found - {"read_at", NOTICE}))
+
+
+def _told(journal: Iterable[JournalEntry]) -> tuple[str, ...]:
+    return tuple(str(seen[NOTICE]) for seen in _seen(journal) if NOTICE in seen)
+
+
+def _seen(journal: Iterable[JournalEntry]) -> Iterator[Mapping[str, object]]:
     for entry in journal:
         seen = entry.data.get("evidence")
         if entry.kind is JournalKind.OUTCOME and isinstance(seen, dict):
-            found.update(seen)
-    return tuple(sorted(found - {"read_at"}))
+            yield seen
 
 
 def _run(one: ExpectedRun) -> str:
@@ -170,7 +179,7 @@ def _run(one: ExpectedRun) -> str:
 
 
 def _effect(document: Document) -> str:
-    return run_lines.effect_text(document)
+    return run_lines.fields_text(document)
 
 
 def _list(texts: Iterable[str]) -> str:

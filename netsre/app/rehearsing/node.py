@@ -4,30 +4,26 @@ It knows nothing of what kinds of effects there are. One that has a time ends th
 from one value to another is refused where the field has a third; what has neither is done, and stays done.
 """
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Final, TypeVar
+from typing import Final
 
 from netsre import clock
-from netsre.app.rehearsing.points import Points
+from netsre.app.rehearsing.points import Answer, Points
 from netsre.app.rehearsing.series import Tracks
 from netsre.clock import Timestamp
-from netsre.model import effects
+from netsre.model import deeds
+from netsre.model.deeds import Call, Deed, Outside, Silence
 from netsre.model.documents import Document
 from netsre.model.effects import Effect, InForce, Standing
 from netsre.model.samples import Scrape
 from netsre.model.scenarios import NODE, Facts, Scenario, While
-from netsre.runbook import story
 from netsre.runbook.actions.contract import NodeRefused, NodeUnreachable
 from netsre.runbook.scenario_facts import QUESTIONS
 
 _FOLLOWED: Final = {"conntrack.limit": ("limit", "limit")}
 """Fields that an answer of the node tells as well."""
-_STEP: Final = re.compile(r"[^/]*/([0-9]+)")
-"""Of a key, behind the name of the run."""
-_Answer = TypeVar("_Answer")
 CHANGED: Final = "changed_meanwhile"
 NOT_GIVEN: Final = "not_given"
 
@@ -37,7 +33,7 @@ class Kept:
     """An effect that the node was asked for."""
 
     key: str
-    effect: Effect
+    effect: Deed
     until: Timestamp | None
     """None: it has no time."""
     standing: Standing = Standing.APPLIED
@@ -45,7 +41,9 @@ class Kept:
     @property
     def lasts(self) -> bool:
         """Tell whether it can end."""
-        return self.until is not None or effects.setting(self.effect) is not None
+        if isinstance(self.effect, Call):
+            return self.effect.undo is not None
+        return self.until is not None or deeds.setting(self.effect) is not None
 
 
 @dataclass
@@ -58,9 +56,9 @@ class VirtualNode:
     facts: dict[str, Mapping[str, object] | str] = field(default_factory=dict)
     away: bool = False
     kept: dict[str, Kept] = field(default_factory=dict)
-    applied: list[Effect] = field(default_factory=list)
+    applied: list[Deed] = field(default_factory=list)
     """All that was done, in order."""
-    undone: list[Effect] = field(default_factory=list)
+    undone: list[Deed] = field(default_factory=list)
     told: list[tuple[Timestamp, str]] = field(default_factory=list)
     """What happened here that no journal has."""
     mistakes: list[str] = field(default_factory=list)
@@ -77,23 +75,25 @@ class VirtualNode:
 
     def apply(self, key: str, effect: Effect) -> Document:
         """Apply an effect once per key."""
-        return self._commanded("apply", key, lambda: self._apply(key, effect))
+        return self._commanded("apply", key, lambda: self.keep(key, effect))
 
     def look(self, key: str, effect: Effect) -> Standing:
         """Return what became of the effect of a key."""
         del effect
-        return self._commanded("look", key, lambda: self._standing(key))
+        return self._commanded("look", key, lambda: self.standing(key))
 
     def undo(self, key: str, effect: Effect) -> Document:
         """Take an effect back; one that is absent or over is none to take back."""
-        return self._commanded("undo", key, lambda: self._undo(key, effect))
+        return self._commanded("undo", key, lambda: self.take_back(key, effect))
 
     def effects(self) -> Sequence[InForce]:
         """Return what is in force now."""
         self._hear()
         now = self.tracks.now
         return tuple(
-            InForce(one.key, one.effect, one.until or Timestamp(now + clock.DAY)) for one in self.in_force()
+            InForce(one.key, one.effect, one.until or Timestamp(now + clock.DAY))
+            for one in self.in_force()
+            if not isinstance(one.effect, Outside)
         )
 
     def __getattr__(self, name: str) -> Callable[..., object]:
@@ -122,7 +122,7 @@ class VirtualNode:
         for one in list(self.in_force()):
             if one.until is not None and one.until <= now:
                 self._end(one)
-                self.told.append((now, f"{effects.write(one.effect)['kind']} ends by itself"))
+                self.told.append((now, f"{written(one.effect)['kind']} ends by itself"))
 
     def restart(self) -> None:
         """Begin counters anew; effects went on meanwhile."""
@@ -130,39 +130,23 @@ class VirtualNode:
 
     def during(self) -> list[While]:
         """Return what is so now, by the effects that stand."""
-        standing = [
-            effects.write(one.effect) for one in self.kept.values() if one.standing is Standing.APPLIED
-        ]
+        standing = [written(one.effect) for one in self.kept.values() if one.standing is Standing.APPLIED]
         return [
             one
             for one in self.scenario.during
             if all(any(matches(wanted, done) for done in standing) for wanted in one.effects)
         ]
 
-    # How it does it.
-
-    def _commanded(self, word: str, key: str, do: Callable[[], _Answer]) -> _Answer:
-        step = int(found[1]) if (found := _STEP.match(key)) else story.WHOLE
-        self.points.passing(word, step, after=False)
-        self._hear()
-        answer = do()
-        self.points.passing(word, step, after=True)
-        self._hear()
-        return answer
-
-    def _hear(self) -> None:
-        if self.away:
-            self.silent = True
-            raise NodeUnreachable("the agent gave no answer")
-
-    def _standing(self, key: str) -> Standing:
+    def standing(self, key: str) -> Standing:
+        """Return what became of what a key was for."""
         return self.kept[key].standing if key in self.kept else Standing.ABSENT
 
-    def _apply(self, key: str, effect: Effect) -> Document:
+    def keep(self, key: str, effect: Deed) -> Document:
+        """Put on record that the node, or somebody else, does something."""
         if key in self.kept:
-            self.mistakes.append(f"{effects.write(effect)['kind']} was applied twice, as {key}")
+            self.mistakes.append(f"{written(effect)['kind']} was applied twice, as {key}")
             return {}
-        setting = effects.setting(effect)
+        setting = deeds.setting(effect)
         if setting is not None:
             found = self._setting(setting.field)
             if found not in (None, setting.before):
@@ -174,16 +158,27 @@ class VirtualNode:
         self.applied.append(effect)
         return {} if until is None else {"until": clock.rfc3339(until)}
 
-    def _undo(self, key: str, effect: Effect) -> Document:
+    def take_back(self, key: str, effect: Deed) -> Document:
+        """Put on record that it is taken back, if it is there."""
         one = self.kept.get(key)
         if one is not None and one.standing is Standing.APPLIED and one.lasts:
             self._end(one)
             self.undone.append(effect)
         return {}
 
+    # How it does it.
+
+    def _commanded(self, word: str, key: str, do: Callable[[], Answer]) -> Answer:
+        return self.points.commanded(word, key, do, self._hear)
+
+    def _hear(self) -> None:
+        if self.away:
+            self.silent = True
+            raise NodeUnreachable("the agent gave no answer")
+
     def _end(self, one: Kept) -> None:
         one.standing = Standing.ENDED
-        setting = effects.setting(one.effect)
+        setting = deeds.setting(one.effect)
         if setting is not None:
             self._settings[setting.field] = setting.before
 
@@ -229,6 +224,18 @@ def _over(before: Mapping[str, object] | str, said: Mapping[str, object] | str) 
     if isinstance(said, str) or isinstance(before, str):
         return said or before
     return {**before, **said}
+
+
+def written(deed: Deed) -> Document:
+    """Return what a scenario may say of a deed: of a silence its labels, of a call its method and address."""
+    match deed:
+        case Silence(matchers, ttl, comment):
+            return {"kind": "silence", **dict(matchers), "ttl": ttl, "comment": comment}
+        case Call(request):
+            said = {"kind": "http_call", "method": request.method, "url": request.url}
+            return {**said, "body": request.body} if request.body else said
+        case _:
+            return deeds.write(deed)
 
 
 def matches(wanted: Document, done: Document) -> bool:

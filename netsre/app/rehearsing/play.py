@@ -10,6 +10,7 @@ from netsre.app.rehearsing.deeds import AWAY, Dead, Deeds
 from netsre.app.rehearsing.judging import Difference, State
 from netsre.app.rehearsing.life import Life
 from netsre.app.rehearsing.node import VirtualNode
+from netsre.app.rehearsing.outside import VirtualOthers
 from netsre.app.rehearsing.points import Points
 from netsre.app.rehearsing.series import Tracks
 from netsre.app.rehearsing.stage import BEGIN, Stage, VirtualClock
@@ -80,7 +81,8 @@ class Play:
         self._open()
         tracks = Tracks(self.clock.at, dict(scenario.given.series))
         self.node = VirtualNode(scenario, self.points, tracks)
-        self.deeds = Deeds(self.stage, self.node, self.told)
+        self.others = VirtualOthers(self.node, scenario.given.others)
+        self.deeds = Deeds(self.stage, self.others, self.told)
         self._timed = sorted(
             (event for event in scenario.events if isinstance(event.when, Moment)),
             key=lambda event: event.when.at if isinstance(event.when, Moment) else 0,
@@ -161,7 +163,7 @@ class Play:
         self.node.pass_time(self.clock.at)
 
     def _new_life(self) -> Life:
-        world = self.stage.world(self.store, self.scenario, self.node, self.clock)
+        world = self.stage.world(self.store, self.scenario, self.others, self.clock)
         return Life(world, self.node, self._watched)
 
     def _happen(self, event: Event) -> None:

@@ -1,11 +1,19 @@
 """Points in the life of a run at which a scenario has something happen: each event once, the first time."""
 
 import contextlib
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Final, TypeVar
 
 from netsre.model.scenarios import Event, Point
-from netsre.store.database import Store, Transaction
+from netsre.runbook import story
+from netsre.store.database import Transaction
+from netsre.store.memory import MemoryStore
+
+_STEP: Final = re.compile(r"[^/]*/([0-9]+)")
+"""Of a key, behind the name of the run."""
+Answer = TypeVar("Answer")
 
 
 @dataclass
@@ -27,6 +35,23 @@ class Points:
             self.happen(event)
         self.seen()
 
+    def commanded(
+        self, word: str, key: str, do: Callable[[], Answer], heard: Callable[[], None] = lambda: None
+    ) -> Answer:
+        """Do what is commanded about a key; `heard` raises where nobody hears it, or its answer."""
+        step = _step(key)
+        self.passing(word, step, after=False)
+        heard()
+        answer = do()
+        self.passing(word, step, after=True)
+        heard()
+        return answer
+
+
+def _step(key: str) -> int:
+    """Return which step of its run a key is of."""
+    return int(found[1]) if (found := _STEP.match(key)) else story.WHOLE
+
 
 def _is_at(event: Event, word: str, step: int, *, after: bool) -> bool:
     when = event.when
@@ -35,7 +60,7 @@ def _is_at(event: Event, word: str, step: int, *, after: bool) -> bool:
     return (when.word, when.after) == (word, after) and when.step in (None, step)
 
 
-class WatchedStore(Store):
+class WatchedStore(MemoryStore):
     """A store whose every line of a journal is a point before it is kept, and one after."""
 
     points = Points([])

@@ -18,8 +18,9 @@ from netsre.app.rehearsing.judging import Difference
 from netsre.app.rehearsing.play import Play, Played
 from netsre.app.rehearsing.stage import Stage
 from netsre.app.service_levels import ServiceLevels
+from netsre.errors import BadInput
 from netsre.model.runbooks import Runbook
-from netsre.model.scenarios import Look, Moment, Says, Scenario
+from netsre.model.scenarios import KIND, Look, Moment, Says, Scenario
 from netsre.runbook import scenario_files
 
 Fields = Mapping[str, object]
@@ -45,11 +46,18 @@ def shipped() -> Path:
 
 
 def prepare(paths: Sequence[Path], books: Sequence[Path], slos: Sequence[Path]) -> Ready:
-    """Read scenarios, those shipped where no path is given, and what they are about; raises `SpecErrors`."""
+    """Read scenarios, those shipped where no path is given, and what they are about; raises `SpecErrors`.
+
+    Files without any raise `BadInput`: nothing that was played is nothing that passed.
+    """
     known = {book.name: book for book in runbooks.read(books, slos)}
     levels = service_levels.load(slos)
     texts = resources.texts(list(paths) or [shipped()], *_SUFFIXES)
-    return Ready(scenario_files.parse(texts, known), known, levels)
+    found = scenario_files.parse(texts, known)
+    if not found:
+        named = ", ".join(map(str, paths))
+        raise BadInput(f"no scenario in {named}; write a document of kind: {KIND}, or name other files")
+    return Ready(found, known, levels)
 
 
 def play(ready: Ready, jobs: int | None = None, *, crashes: bool = False) -> Iterator[Played]:
@@ -63,7 +71,9 @@ def play(ready: Ready, jobs: int | None = None, *, crashes: bool = False) -> Ite
         few = len(ready.scenarios) < MANY and not crashes
         jobs = 1 if few else len(os.sched_getaffinity(0))
     if jobs == 1:
-        yield from _played(ready, ready.scenarios, crashes=crashes)
+        with tempfile.TemporaryDirectory(prefix="netsre-") as directory:
+            stage = Stage(ready.books, ready.levels, Path(directory))
+            yield from _played(stage, ready.scenarios, crashes=crashes)
         return
     portion = 1 if crashes else _PORTION
     # What was read is there already in a process that is a copy of this one.
@@ -72,27 +82,31 @@ def play(ready: Ready, jobs: int | None = None, *, crashes: bool = False) -> Ite
         range(first, min(first + portion, len(ready.scenarios)))
         for first in range(0, len(ready.scenarios), portion)
     ]
-    with ProcessPoolExecutor(jobs, context, _remember, (ready,)) as pool:
+    with (
+        tempfile.TemporaryDirectory(prefix="netsre-") as directory,
+        ProcessPoolExecutor(jobs, context, _prepare, (ready, directory)) as pool,
+    ):
         for found in pool.map(partial(_portion, crashes=crashes), portions):
             yield from found
 
 
-_remembered: list[Ready] = []
-"""In a process that plays for another one: what it plays."""
+_prepared: list[tuple[Ready, Stage]] = []
+"""In a process that plays for another one: what it plays, and where; to set a stage takes a while."""
 
 
-def _remember(ready: Ready) -> None:
-    _remembered[:] = [ready]
+def _prepare(ready: Ready, directory: str) -> None:
+    own = Path(directory, str(os.getpid()))
+    own.mkdir()
+    _prepared[:] = [(ready, Stage(ready.books, ready.levels, own))]
 
 
 def _portion(numbers: range, *, crashes: bool) -> list[Played]:
-    (ready,) = _remembered
-    return list(_played(ready, [ready.scenarios[number] for number in numbers], crashes=crashes))
+    ((ready, stage),) = _prepared
+    return list(_played(stage, [ready.scenarios[number] for number in numbers], crashes=crashes))
 
 
-def _played(ready: Ready, scenarios: Sequence[Scenario], *, crashes: bool) -> Iterator[Played]:
-    with tempfile.TemporaryDirectory(prefix="netsre-") as directory, _quiet():
-        stage = Stage(ready.books, ready.levels, Path(directory))
+def _played(stage: Stage, scenarios: Sequence[Scenario], *, crashes: bool) -> Iterator[Played]:
+    with _quiet():
         for scenario in scenarios:
             played = Play(stage, scenario).run()
             yield killed(stage, scenario, played) if crashes and played.passed else played
@@ -129,7 +143,7 @@ def killed(stage: Stage, scenario: Scenario, whole: Played) -> Played:
 
 
 def _unheeded(look: Look) -> Look:
-    return Look(look.at, None, None, None, None, None, None, None, look.origin)
+    return Look(look.at, None, None, None, None, None, None, None, None, look.origin)
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ from netsre.app import kill_switch, resources
 from netsre.app.control.snapshot import Board, Sight
 from netsre.app.control.switch import SwitchWatch
 from netsre.app.control.world import World
-from netsre.app.rehearsing.node import VirtualNode
+from netsre.app.rehearsing.outside import VirtualOthers
 from netsre.app.rehearsing.points import WatchedStore
 from netsre.app.service_levels import ServiceLevels
 from netsre.clock import Timestamp
@@ -25,7 +25,7 @@ from netsre.model.levels import SLO, PromqlIndicator
 from netsre.model.runbooks import Runbook
 from netsre.model.samples import Series
 from netsre.model.scenarios import NODE, Curved, Scenario, SwitchWord, Told
-from netsre.runbook.actions.catalogue import ACTIONS
+from netsre.runbook.actions.catalogue import allowing
 from netsre.runbook.actions.contract import Node
 from netsre.slo.increments import key_of
 from netsre.slo.recording import keys_of
@@ -109,7 +109,7 @@ class Stage:
         return Watched(tuple(slo for slo in self._slos if self._keys[slo.name] <= keys), rules)
 
     def world(
-        self, store: WatchedStore, scenario: Scenario, node: VirtualNode, the_clock: VirtualClock
+        self, store: WatchedStore, scenario: Scenario, others: VirtualOthers, the_clock: VirtualClock
     ) -> World:
         """Return what a controller knows after its start."""
         book = self.books[scenario.runbook]
@@ -117,8 +117,8 @@ class Stage:
         return World(
             store=store,
             runbooks=MappingProxyType({book.name: book}),
-            actions=ACTIONS,
-            sight=Sight(cast("Node", node), NODE),
+            actions=allowing(others.allowed),
+            sight=Sight(cast("Node", others.node), NODE),
             slos=MappingProxyType({slo.name: slo for slo in self.levels.slos}),
             rules=self.levels.alerts,
             switch=watch,
@@ -127,6 +127,7 @@ class Stage:
             clock=the_clock,
             links=Links("http://127.0.0.1:8600"),
             directory=scenario.given.directory,
+            outside=others.outside(the_clock),
         )
 
 

@@ -4,9 +4,10 @@ from typing import Final
 
 from netsre.app.schemas import parts
 from netsre.app.schemas.parts import Schema
+from netsre.model import urls
 from netsre.model.runbooks import ENDED, RunState
 from netsre.model.scenarios import NodeState
-from netsre.runbook import scenario_events, scenario_series
+from netsre.runbook import scenario_events, scenario_others, scenario_series
 from netsre.runbook.verify import Outcome
 
 _DEEPEST: Final = 5
@@ -60,7 +61,23 @@ def _given() -> Schema:
             "series": _series(),
             "facts": _facts(),
             "runs": parts.sequence("Runs that were before.", earlier),
+            "others": _others(),
         },
+    )
+
+
+def _others() -> Schema:
+    word = parts.choice("The answer; lost: it is done, and nobody hears that.", sorted(scenario_others.WORDS))
+    http = {
+        "description": "Addresses that may be called, each with its answer.",
+        "type": "object",
+        "propertyNames": {"pattern": f"^{urls.PREFIX.pattern}$"},
+        "additionalProperties": word,
+    }
+    return parts.mapping(
+        "How others than the node answer.",
+        {},
+        {"alertmanager": word | {"description": "What Alertmanager answers."}, "http": http},
     )
 
 
@@ -138,6 +155,7 @@ def _event() -> Schema:
         "resolved": labels,
         "series": _series(),
         "facts": _facts(),
+        "others": _others(),
         "node": parts.choice("What becomes of the agent.", (state.value for state in NodeState)),
         "kill": parts.choice("Who is killed, and started again two seconds later.", ["controller"]),
         "killSwitch": parts.choice("How it is set.", scenario_events.SWITCH),
@@ -162,14 +180,15 @@ def _look() -> Schema:
     verdict = parts.choice("A verdict.", (one.value for one in Outcome))
     keys: dict[str, Schema] = {
         "runs": parts.sequence("All runs, in the order in which they began.", run),
-        "effects": _effects("All that the node did, in order."),
-        "undone": _effects("All that it took back, in order."),
+        "effects": _effects("All that the node and others did, in order."),
+        "undone": _effects("All that they took back, in order."),
         "inForce": _effects("All that is in force."),
         "samples": parts.sequence("What the newest run measured.", verdict),
         "evidence": parts.sequence("Topics that the newest run saw, by name.", parts.listed_text("A topic.")),
         "calls": parts.sequence(
             "For what people were called, in order.", parts.listed_text("A reason, or approval.")
         ),
+        "told": parts.sequence("The lines of notify, in order.", parts.listed_text("A line.")),
     }
     found = parts.mapping(
         "What must be so at a time, or at the end.", {}, {"at": parts.duration(_TIME, none=True), **keys}

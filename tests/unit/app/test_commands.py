@@ -20,6 +20,15 @@ spec:
   steps:
     - {action: evidence.collect, with: {what: [flows]}}
 """
+MINE = """\
+apiVersion: netsre.dev/v1
+kind: Scenario
+metadata: {name: mine}
+spec:
+  about: Nothing happens.
+  runbook: look
+  expect: [{runs: []}]
+"""
 
 
 def test_lint_is_exit_0_without_findings_and_1_with(
@@ -61,6 +70,24 @@ def test_lint_knows_the_game_days_that_lie_among_runbooks(
     assert run(["runbook", "lint", str(tmp_path)]) == 1
     said = capsys.readouterr().out.splitlines()
     assert [line.split()[1] for line in said] == ["SPEC011", "SPEC004"]
+
+
+def test_lint_knows_the_scenarios_that_lie_among_runbooks(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Those of a runbook in these files, and of a shipped one; what is wrong with one has its place."""
+    shipped = resources.directory("runbooks") / "scenarios" / "map-pressure.yaml"
+    (tmp_path / "good.yaml").write_text(GOOD + "---\n" + MINE)
+    (tmp_path / "shipped.yaml").write_text(shipped.read_text())
+
+    assert run(["runbook", "lint", str(tmp_path)]) == 0
+    count = shipped.read_text().count("kind: Scenario")
+    assert capsys.readouterr().out == f"1 runbook, {count + 1} scenarios: nothing wrong\n"
+    wrong = MINE.replace("runbook: look", "runbook: nobodys").replace("name: mine", "name: other")
+    (tmp_path / "bad.yaml").write_text(wrong)
+    assert run(["runbook", "lint", str(tmp_path)]) == 1
+    (said,) = capsys.readouterr().out.splitlines()
+    assert said.startswith(f"{tmp_path}/bad.yaml:6: SCN002")
 
 
 def test_a_path_that_does_not_exist_is_not_called_right(

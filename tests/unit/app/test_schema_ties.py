@@ -120,10 +120,11 @@ def mappings() -> Iterator[tuple[dict[str, Any], Path]]:
 
 
 def of_people(path: Path) -> bool:
-    """Tell whether keys are what people choose: series, labels, groups, fields of effects and of answers."""
+    """Tell whether keys are what people choose: series, labels, addresses, fields of effects and the like."""
     chosen = {"series", "groups", "firing", "resolved"}
     of_effect = path[-2:-1] in (("effects",), ("undone",), ("inForce",))
-    return (path[-1:] and path[-1] in chosen) or "facts" in path or of_effect
+    address = path[-2:] == ("others", "http")
+    return (path[-1:] and path[-1] in chosen) or "facts" in path or of_effect or address
 
 
 def strict_parts(schema: object) -> Iterator[dict[str, Any]]:

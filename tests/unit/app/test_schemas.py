@@ -321,6 +321,7 @@ spec:
       table: {entries: 900, limit: 1000, sources: [{source: 10.0.0.9, entries: 900}], states: []}
       route: {interface: eth0}
     runs: [{ago: 5m, state: failed, reason: verify_failed, changed: true, target: conntrack/a}]
+    others: {alertmanager: ok, http: {'https://tools.example': lost}}
   while:
     - effects: [block, {kind: limit, after: 2000}]
       series: {netsre_flows_total: gone}
@@ -330,6 +331,7 @@ spec:
     - {at: 10s, resolved: {alertname: Full, severity: page}}
     - {at: 10s, series: {netsre_flows_total: 0}}
     - {at: 10s, facts: {route: {interface: eth1}}}
+    - {at: 10s, others: {alertmanager: rejected, http: {'https://tools.example/a': unreachable}}}
     - {before: apply 1, node: unreachable}
     - {after: outcome, kill: controller}
     - {at: 10s, killSwitch: unreadable}
@@ -348,6 +350,7 @@ spec:
       samples: [pass, fail]
       evidence: [conntrack]
       calls: [approval]
+      told: [a line]
     - {effects: []}
 """
 

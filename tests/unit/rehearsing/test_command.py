@@ -6,7 +6,7 @@ import pathlib
 import pytest
 
 from netsre.cli import main
-from tests.unit.rehearsing.written import GIVEN, HEAD, HELPS
+from tests.unit.rehearsing.written import ASKS, GIVEN, HEAD, HELPS
 
 FINE = HEAD + GIVEN + HELPS + "  expect: [{runs: [{state: succeeded, reason: verified}]}]\n"
 WRONG = FINE.replace("name: written", "name: wrong").replace("verified", "by_luck")
@@ -71,3 +71,17 @@ def test_what_cannot_be_read_is_bad_input(files: pathlib.Path, capsys: pytest.Ca
     assert main.run(["runbook", "test", str(files)]) == 2
     assert "did you mean 'expect'" in capsys.readouterr().err
     assert main.run(["runbook", "test", str(files / "none.yaml")]) == 2
+
+
+def test_files_without_a_scenario_are_no_success(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Runbooks may lie beside scenarios; alone they leave nothing to play."""
+    (tmp_path / "book.yaml").write_text(ASKS, encoding="utf-8")
+
+    assert main.run(["runbook", "test", str(tmp_path), "--runbooks", str(tmp_path)]) == 2
+    assert "no scenario in" in capsys.readouterr().err
+
+    nothing = HEAD + "  expect: [{runs: []}]\n"
+    (tmp_path / "written.yaml").write_text(nothing, encoding="utf-8")
+    assert main.run(["runbook", "test", str(tmp_path), "--runbooks", str(tmp_path)]) == 0

@@ -21,6 +21,7 @@ spec:
     facts:
       table: {{entries: 920, limit: 1000, sources: [{{source: 10.0.0.9, entries: 900}}]}}
     runs: [{{ago: 5m, state: failed, reason: verify_failed}}]
+    others: {{alertmanager: ok, http: {{'https://tools.example': lost}}}}
   while:
     - effects: [block]
       facts: {{limit: {{limit: 2000}}}}
@@ -47,23 +48,26 @@ MISTAKES = [
     ("{source: 10.0.0.9, entries: 900}", "{source: 10.0.0.9}", "SCN004", 13, "has no entries"),
     ("sources: [{source: 10.0.0.9, entries: 900}]", "sources: 10.0.0.9", "SCN004", 13, "is a single value"),
     ("state: failed", "state: executing", "SPEC011", 14, "is not one of"),
-    ("effects: [block]", "effects: []", "SCN008", 16, "is empty"),
-    ("effects: [block]", "effects: [[block]]", "SCN008", 16, "write a kind"),
-    ("approve: maria", "approve: mara", "SCN009", 19, "did you mean 'maria'"),
-    ("approve: maria", "aprove: maria", "SPEC004", 19, "did you mean 'approve'"),
-    ("at: 10s", "at: soon", "SPEC010", 19, "is not a length of time"),
-    ("at: 10s", "at: 25h", "SCN005", 19, "later than 1d"),
-    ("at: 10s, approve", "at: 10s, before: plan, approve", "SPEC011", 19, "has at and before"),
-    ("apply 1", "aply 1", "SCN006", 20, "did you mean 'apply'"),
-    ("apply 1", "apply one", "SCN006", 20, "no number of a step"),
-    ("after: apply 1, kill: controller", "before: plan, approve: maria", "SCN006", 20, "write after"),
-    ("kill: controller", "kill: agent", "SPEC011", 20, "is not one of controller"),
-    ("kill: controller", "kill: controller, answer: yes", "SCN005", 20, "nobody says"),
-    ("alertname: Other", "severity: page", "SCN005", 21, "has no alertname"),
-    ("at: 30s, runs", "runs", "SCN007", 23, "only the last is at the end"),
-    ("    - {samples: [pass]}", "    - {at: 20s, samples: [pass]}", "SCN007", 24, "in the order of time"),
-    ("{samples: [pass]}", "{at: 40s}", "SCN007", 24, "expects nothing"),
-    ("samples: [pass]", "samples: [good]", "SCN007", 24, "no verdict"),
+    ("effects: [block]", "effects: []", "SCN008", 17, "is empty"),
+    ("effects: [block]", "effects: [[block]]", "SCN008", 17, "write a kind"),
+    ("approve: maria", "approve: mara", "SCN009", 20, "did you mean 'maria'"),
+    ("approve: maria", "aprove: maria", "SPEC004", 20, "did you mean 'approve'"),
+    ("at: 10s", "at: soon", "SPEC010", 20, "is not a length of time"),
+    ("at: 10s", "at: 25h", "SCN005", 20, "later than 1d"),
+    ("at: 10s, approve", "at: 10s, before: plan, approve", "SPEC011", 20, "has at and before"),
+    ("apply 1", "aply 1", "SCN006", 21, "did you mean 'apply'"),
+    ("apply 1", "apply one", "SCN006", 21, "no number of a step"),
+    ("after: apply 1, kill: controller", "before: plan, approve: maria", "SCN006", 21, "write after"),
+    ("kill: controller", "kill: agent", "SPEC011", 21, "is not one of controller"),
+    ("kill: controller", "kill: controller, answer: yes", "SCN005", 21, "nobody says"),
+    ("alertname: Other", "severity: page", "SCN005", 22, "has no alertname"),
+    ("at: 30s, runs", "runs", "SCN007", 24, "only the last is at the end"),
+    ("    - {samples: [pass]}", "    - {at: 20s, samples: [pass]}", "SCN007", 25, "in the order of time"),
+    ("{samples: [pass]}", "{at: 40s}", "SCN007", 25, "expects nothing"),
+    ("samples: [pass]", "samples: [good]", "SCN007", 25, "no verdict"),
+    ("'https://tools.example': lost", "tools.example: lost", "SCN011", 15, "is no plain address"),
+    ("alertmanager: ok", "alertmanager: fine", "SPEC011", 15, "not one of ok"),
+    ("alertmanager: ok", "alertmanger: ok", "SPEC004", 15, "did you mean"),
 ]  # fmt: skip
 
 
