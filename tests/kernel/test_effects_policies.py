@@ -170,6 +170,18 @@ def test_what_may_not_be_resized_is_refused(there: Policed) -> None:
             there.asked.apply("run/3", GROWN)
 
 
+def test_while_somebody_changes_something_nothing_is_told_to_be_resized(there: Policed) -> None:
+    """Refused, and looked for at once: it never was, whoever still has the lock."""
+    with there.agent():
+        with Places(there.node.pins, there.node.home / "state").place.locked():
+            with pytest.raises(NodeUnreachable, match="is changing something"):
+                there.asked.apply("r1/0", GROWN)
+            assert there.asked.look("r1/0", GROWN) is Standing.ABSENT
+        assert there.asked.apply("r1/1", GROWN)["standing"] == "applied"
+        assert there.asked.undo("r1/1", GROWN)["result"] == "put_back"
+    assert there.size() == SIZE
+
+
 @pytest.mark.parametrize("state", ["begun", "applied"])
 def test_a_killed_agents_size_goes_on_or_is_swept_up(there: Policed, state: str) -> None:
     """The next agent keeps it until its end; a sweep puts it back at once, and both are said."""

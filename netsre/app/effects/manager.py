@@ -8,38 +8,27 @@ import contextlib
 import logging
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final, Protocol
 
 from netsre.adapters.control import ControlRefused
+from netsre.app.effects import bounds
 from netsre.app.effects.ledger import Entry, Ledger, State, is_key, kept_for, lives
-from netsre.clock import DAY, SECOND, Clock, Timestamp, duration_text
+from netsre.clock import Clock, Timestamp
 from netsre.errors import NetsreError
 from netsre.model.documents import Document
-from netsre.model.effects import (
-    Block,
-    DoneAtOnce,
-    Effect,
-    InForce,
-    Limit,
-    Resize,
-    Stagger,
-    Standing,
-    Timeout,
-)
-
-MOST_BLOCKS: Final = 64
-"""In force at once: what automation has to block more than this of is not one noisy source."""
-MOST_ENTRIES: Final = 1024
-SHORTEST: Final = 1 * SECOND
-LONGEST: Final = 1 * DAY
+from netsre.model.effects import Block, DoneAtOnce, Effect, InForce, Standing
 
 _log: Final = logging.getLogger("netsre.effects")
 
 _FAILURES: Final = (OSError, NetsreError)
 _MILLISECOND: Final = 10**6
 _TIDY: Final = 600 * 10**9
-"""Nanoseconds between two looks for files that nobody will ask for any more."""
+"""Nanoseconds between two looks for what dead agents left, and files that nobody will ask for any more."""
+_AGAIN: Final = 10 * 10**9
+"""The same where something could not be settled: until then it has nobody who ends it."""
+_BUSY: Final = "busy"
+"""The word for what is no verdict: whoever asked may ask again."""
 
 
 class Kernel(Protocol):
@@ -158,10 +147,12 @@ class Effects:
         if not (due or now >= self._tidy_at) or not self._lock.acquire(blocking=False):
             return
         try:
-            with self._ledger.locked():
+            with self._ledger.locked(patience=0):
                 for entry in [entry for entry in self._mine.values() if entry.deadline <= now]:
                     self._try_to_end(entry, "due")
                 self._tidy(now)
+        except TimeoutError:
+            pass  # another process changes something, or hangs
         finally:
             self._lock.release()
 
@@ -202,14 +193,21 @@ class Effects:
             raise ControlRefused("bad_key", f"{key[:80]!r} is no key; write RUN/STEP in letters and digits")
         entries = {entry.key: entry for entry in self._adopt_orphans()}
         known = entries.get(key)
+        if known is None and self._ledger.has(key):
+            where = self._ledger.directory
+            raise ControlRefused(
+                "ledger_failed", f"what {where} has of {key} cannot be read; nothing was done"
+            )
+        if known is not None and known.state is State.BEGUN:
+            raise ControlRefused(_BUSY, f"what became of {key} cannot be told now; ask again")
         if known is not None and known.effect != effect:
             raise ControlRefused("key_reused", f"key {key} stands for another effect: {known.effect}")
         return known
 
     def _make(self, key: str, effect: Effect, deadline: int | None) -> Entry:
         entries = self._ledger.entries()
-        _check_room(effect, entries)
-        ttl = _ttl(effect)
+        bounds.check_room(effect, entries)
+        ttl = bounds.ttl(effect)
         self._kernel_checks(effect)
         # Last of all: whatever waited before this point, a lock or this process, counts.
         self._check_time(key, deadline)
@@ -250,14 +248,23 @@ class Effects:
 
     def _settle_failure(self, begun: Entry, error: Exception) -> Entry:
         """Look: what is as it should be counts as done; else nothing may be left of it."""
+        refusal = error if isinstance(error, ControlRefused) else None
+        if refusal is not None and refusal.reason == _BUSY:
+            # It did not come to the change; and who is in the way of that is in the way of a look.
+            self._ledger.remove(begun)
+            raise refusal
         with contextlib.suppress(*_FAILURES):
             if self._kernel.holds(begun.effect, begun.deadline):
                 return self._keep(begun, {})
-        with contextlib.suppress(*_FAILURES):
+        try:
             self._kernel.end(begun.effect, begun.deadline)
             self._ledger.remove(begun)
-        if isinstance(error, ControlRefused):
-            raise error
+        except _FAILURES as failure:
+            self._tidy_at = self._boottime()
+            message = f"what became of {begun.key} cannot be told now: {error}; {failure}; ask again"
+            raise ControlRefused(_BUSY, message) from error
+        if refusal is not None:
+            raise refusal
         raise ControlRefused("failed", f"{begun.effect} failed: {type(error).__name__}: {error}") from error
 
     def _keep(self, begun: Entry, details: Document) -> Entry:
@@ -282,31 +289,37 @@ class Effects:
         try:
             self._end(entry, why)
         except _FAILURES as error:
-            if entry.key not in self._complained:
-                self._complained.add(entry.key)
-                _log.warning("%s cannot be ended: %s; tried again until it can", entry.key, error)
+            self._complain(entry, "%s cannot be ended: %s; tried again until it can", error)
+
+    def _complain(self, entry: Entry, message: str, error: Exception) -> None:
+        if entry.key not in self._complained:
+            self._complained.add(entry.key)
+            _log.warning(message, entry.key, error)
 
     def _adopt_orphans(self) -> tuple[Entry, ...]:
         """Settle what has nobody who keeps it, and return everything that is on file then."""
         settled = []
         for entry in self._ledger.entries():
-            ours = entry.owner == self._ledger.owner
-            interrupted = entry.state is State.BEGUN and (ours or not lives(entry.owner))
-            if interrupted or (entry.in_force and not ours and not lives(entry.owner)):
-                known = self._settle(entry)
-            else:
-                known = entry
+            known = self._settle(entry) if self._is_orphan(entry) else entry
             if known is not None:
                 settled.append(known)
         return tuple(settled)
+
+    def _is_orphan(self, entry: Entry) -> bool:
+        """Tell whether nobody keeps an effect that may be in force."""
+        ours = entry.owner == self._ledger.owner
+        interrupted = entry.state is State.BEGUN and (ours or not lives(entry.owner))
+        return interrupted or (entry.in_force and not ours and not lives(entry.owner))
 
     def _settle(self, entry: Entry) -> Entry | None:
         """Take over an effect as it is found; None when there is none of it."""
         try:
             return self._take_over(entry)
         except _FAILURES as error:
+            if isinstance(error, ControlRefused) and error.reason == _BUSY:
+                return entry
             # Mostly its namespace or its interface is gone, and with them whatever was changed there.
-            _log.warning("%s was in force and cannot go on: %s", entry.key, error)
+            self._complain(entry, "%s was in force and cannot go on: %s", error)
             with contextlib.suppress(*_FAILURES):
                 if entry.state is not State.BEGUN:
                     return self._end(entry, "gone")
@@ -328,55 +341,13 @@ class Effects:
         return self._end(entry, "due" if due else "changed_by_other")
 
     def _tidy(self, now: int) -> None:
-        """Forget what is over for so long that nobody asks any more."""
-        self._tidy_at = now + _TIDY
-        for entry in self._ledger.entries():
+        """Settle what has nobody who keeps it, and forget what is over for so long that nobody asks."""
+        entries = self._adopt_orphans()
+        self._tidy_at = now + (_AGAIN if any(map(self._is_orphan, entries)) else _TIDY)
+        for entry in entries:
             if entry.over is not None and now - entry.over > kept_for(entry.effect):
                 self._ledger.remove(entry)
 
 
 def _answer(entry: Entry) -> Document:
     return {"standing": entry.standing.value, "until": entry.until, **entry.details}
-
-
-def _ttl(effect: Effect) -> int:
-    """Return for how long an effect is in force, in milliseconds."""
-    if isinstance(effect, DoneAtOnce):
-        return 0
-    if not SHORTEST <= effect.ttl <= LONGEST:
-        bounds = f"{duration_text(SHORTEST)} to {duration_text(LONGEST)}"
-        raise ControlRefused("bad_ttl", f"ttl {duration_text(effect.ttl)} is outside {bounds}")
-    return effect.ttl
-
-
-def _check_room(effect: Effect, entries: Sequence[Entry]) -> None:
-    """Refuse a second effect on the same thing, and more than a bounded number of them."""
-    others = [entry for entry in entries if entry.in_force]
-    if len(entries) >= MOST_ENTRIES:
-        raise ControlRefused("too_many", f"{len(entries)} effects of the last hour are on file already")
-    for entry in others:
-        if (conflict := _conflict(effect, entry.effect)) is not None:
-            raise ControlRefused(conflict[0], f"{conflict[1]} by {entry.key}")
-    if isinstance(effect, Block) and sum(isinstance(one.effect, Block) for one in others) >= MOST_BLOCKS:
-        raise ControlRefused("too_many", f"{MOST_BLOCKS} sources are blocked already")
-
-
-def _conflict(effect: Effect, other: Effect) -> tuple[str, str] | None:
-    """Return in a word and a sentence why an effect cannot be made beside another; None where it can."""
-    match effect, other:
-        case Limit(), Limit():
-            return "already_tuned", "the limit is already changed"
-        case Timeout(netns, state), Timeout(where, same) if (netns, state) == (where, same):
-            return "already_tuned", f"timeout {state} of {netns} is already changed"
-        case Resize(), Resize():
-            return "already_tuned", "the table of the policy datapath is already resized"
-        case Stagger(), Stagger():
-            return "already_staggered", "changes of policies are already staggered"
-        case Block(netns, interface, source), Block(where, at, same) if (netns, interface, source) == (
-            where,
-            at,
-            same,
-        ):
-            return "already_blocked", f"{source} is already blocked"
-        case _:
-            return None
