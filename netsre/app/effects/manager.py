@@ -63,6 +63,8 @@ class Effects:
         self._lock = threading.Lock()
         # Replaced, never changed: who counts needs no lock, and waits for nobody.
         self._mine: Mapping[str, Entry] = {}
+        self._unwritten: Mapping[str, Entry] = {}
+        """What is over, and is not on file as that, because there is no room."""
         self._tidy_at = boottime()
         self._complained: set[str] = set()
         self._absent: Mapping[str, int] = {}
@@ -127,13 +129,12 @@ class Effects:
             except ControlRefused:
                 raise
             except _FAILURES as error:
-                raise ControlRefused(
-                    "failed", f"{key} cannot be taken back: {error}; it ends later"
-                ) from error
+                later = "; it ends later" if known.in_force else ""
+                raise ControlRefused("failed", f"{key} cannot be taken back: {error}{later}") from error
 
     def in_force(self) -> tuple[InForce, ...]:
         """Return what is in force on this host, by this agent or another that lives."""
-        found = (entry for entry in self._ledger.entries() if entry.in_force and lives(entry.owner))
+        found = (entry for entry in self._entries() if entry.in_force and lives(entry.owner))
         return tuple(InForce(entry.key, entry.effect, entry.until) for entry in found)
 
     def counts(self) -> Mapping[type[Effect], int]:
@@ -205,7 +206,7 @@ class Effects:
         return known
 
     def _make(self, key: str, effect: Effect, deadline: int | None) -> Entry:
-        entries = self._ledger.entries()
+        entries = self._entries()
         bounds.check_room(effect, entries)
         ttl = bounds.ttl(effect)
         self._kernel_checks(effect)
@@ -280,10 +281,25 @@ class Effects:
         """Take an effect back and note it; where that fails, it is still in force."""
         details = self._kernel.end(entry.effect, entry.deadline)
         ended = entry.ended(why, details, self._boottime())
-        self._ledger.write(ended)
         self._mine = {key: other for key, other in self._mine.items() if key != entry.key}
         self._complained.discard(entry.key)
+        self._note_end(ended)
         return ended
+
+    def _note_end(self, ended: Entry) -> None:
+        """Put on file that an effect is over; what cannot be noted is over all the same."""
+        others = {key: other for key, other in self._unwritten.items() if key != ended.key}
+        try:
+            self._ledger.write(ended)
+            self._unwritten = others
+        except OSError as error:
+            self._unwritten = {**others, ended.key: ended}
+            self._tidy_at = self._boottime()
+            self._complain(ended, "%s is over, and that cannot be written down: %s; tried again", error)
+
+    def _entries(self) -> tuple[Entry, ...]:
+        """Return what is on file, or would be if there were room."""
+        return tuple(self._unwritten.get(entry.key, entry) for entry in self._ledger.entries())
 
     def _try_to_end(self, entry: Entry, why: str) -> None:
         try:
@@ -299,7 +315,7 @@ class Effects:
     def _adopt_orphans(self) -> tuple[Entry, ...]:
         """Settle what has nobody who keeps it, and return everything that is on file then."""
         settled = []
-        for entry in self._ledger.entries():
+        for entry in self._entries():
             known = self._settle(entry) if self._is_orphan(entry) else entry
             if known is not None:
                 settled.append(known)
@@ -342,11 +358,14 @@ class Effects:
 
     def _tidy(self, now: int) -> None:
         """Settle what has nobody who keeps it, and forget what is over for so long that nobody asks."""
+        for ended in self._unwritten.values():
+            self._note_end(ended)
         entries = self._adopt_orphans()
-        self._tidy_at = now + (_AGAIN if any(map(self._is_orphan, entries)) else _TIDY)
+        self._tidy_at = now + (_AGAIN if self._unwritten or any(map(self._is_orphan, entries)) else _TIDY)
         for entry in entries:
             if entry.over is not None and now - entry.over > kept_for(entry.effect):
                 self._ledger.remove(entry)
+                self._unwritten = {key: one for key, one in self._unwritten.items() if key != entry.key}
 
 
 def _answer(entry: Entry) -> Document:

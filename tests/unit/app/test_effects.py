@@ -613,6 +613,31 @@ def test_a_change_that_cannot_be_noted_is_taken_back(
     assert machine.on_file() == {}
 
 
+@pytest.mark.parametrize("effect", [*LASTING, REVISION])
+def test_an_end_that_cannot_be_noted_is_an_end(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, effect: Effect
+) -> None:
+    """The disk is full: it is over all the same, once, and is on file when there is room again."""
+    agent = machine.agent(processes.this_process())
+    agent.apply("run/1", effect)
+    real = Ledger.write
+
+    def fails(self: Ledger, entry: Entry) -> None:
+        raise OSError(28, "no space", entry.key, None, self.directory)
+
+    monkeypatch.setattr(Ledger, "write", fails)
+    assert agent.undo("run/1", effect)["undone"] is True
+    machine.host.fails["end"] = AssertionError("it is over already")
+    assert (agent.look("run/1", effect), agent.in_force()) == (Standing.ENDED, ())
+    assert agent.undo("run/1", effect)["undone"] is False
+    machine.pass_time(HOUR // 2)
+    agent.expire()
+    monkeypatch.setattr(Ledger, "write", real)
+    machine.pass_time(MINUTE)
+    agent.expire()
+    assert machine.on_file()["run/1"].state is State.ENDED
+
+
 def test_the_directory_is_closed_to_others(tmp_path: pathlib.Path) -> None:
     """Made 0700; one that others can write to, or that is none, is refused with what to do."""
     ledgers.prepare(tmp_path / "a" / "effects")
