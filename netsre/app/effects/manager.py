@@ -27,6 +27,8 @@ _TIDY: Final = 600 * 10**9
 """Nanoseconds between two looks for what dead agents left, and files that nobody will ask for any more."""
 _AGAIN: Final = 10 * 10**9
 """The same where something could not be settled: until then it has nobody who ends it."""
+_PATIENCE: Final = 1.0
+"""Seconds to wait for a ledger that another process holds: it may hang."""
 _BUSY: Final = "busy"
 """The word for what is no verdict: whoever asked may ask again."""
 
@@ -73,7 +75,8 @@ class Effects:
 
     def adopt(self) -> None:
         """Go on with what an agent that is gone had in force, and end what is due."""
-        with self._changing():
+        # Where another process has the ledger, the first scan does it.
+        with contextlib.suppress(TimeoutError), self._ledger.locked(_PATIENCE):
             self._adopt_orphans()
 
     def apply(
@@ -159,17 +162,25 @@ class Effects:
 
     def close(self) -> None:
         """Take everything back; from then on everything is refused."""
-        with self._changing():
+        with self._lock:
             # A command may have waited for this moment: nothing would end what it begins.
             self._closed = True
-            for entry in self._mine.values():
-                self._try_to_end(entry, "agent_stopped")
+            try:
+                with self._ledger.locked(_PATIENCE):
+                    for entry in self._mine.values():
+                        self._try_to_end(entry, "agent_stopped")
+            except TimeoutError as error:
+                _log.warning("%d effects stay in force for the next agent: %s", len(self._mine), error)
 
     @contextlib.contextmanager
     def _changing(self, epoch: int | None = None) -> Iterator[None]:
-        with self._lock, self._ledger.locked():
+        with self._lock, contextlib.ExitStack() as stack:
             if self._closed:
                 raise ControlRefused("stopping", "this agent ends; ask again when the next one runs")
+            try:
+                stack.enter_context(self._ledger.locked(_PATIENCE))
+            except TimeoutError as error:
+                raise ControlRefused(_BUSY, f"{self._ledger.directory}: {error}; nothing was done") from error
             if epoch is not None:
                 self._admit(epoch)
             yield

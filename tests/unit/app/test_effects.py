@@ -797,6 +797,26 @@ def test_a_key_whose_file_cannot_be_read_is_refused(machine: Machine) -> None:
     assert machine.host.begun == [LIMIT]
 
 
+def test_who_holds_the_ledger_and_hangs_keeps_no_agent_from_beginning_or_ending(
+    machine: Machine, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A command is refused, to be asked again; what stays in force is said, and the next agent ends it."""
+    agent = machine.agent()
+    agent.apply("run/1", LIMIT)
+    with Ledger(machine.directory, processes.this_process()).locked():
+        other = machine.agent(GONE_TOO)
+        for ask in (other.apply, other.look, other.undo):
+            with refused("busy"):
+                ask("run/2", BLOCK)
+        agent.close()
+    assert "1 effects stay in force" in caplog.text
+    with refused("stopping"):
+        agent.look("run/1", LIMIT)
+    machine.pass_time(LIMIT.ttl)
+    other.expire()
+    assert (machine.host.limit, machine.on_file()["run/1"].state) == (1000, State.ENDED)
+
+
 def test_who_holds_the_ledger_and_hangs_stops_no_scan(machine: Machine) -> None:
     """What is due ends when the ledger is free again."""
     agent = machine.agent()
