@@ -19,8 +19,9 @@ from netsre.adapters.control.node import AgentNode
 from netsre.app.local.sweep import sweep
 from netsre.app.policing.node import Places
 from netsre.clock import MINUTE, SECOND
+from netsre.model import effects
 from netsre.model.documents import Document
-from netsre.model.effects import Resize, Stagger, Standing
+from netsre.model.effects import PolicyMode, Resize, Stagger, Standing
 from netsre.runbook.actions.contract import NodeUnreachable
 from tests.kernel import test_policy_connections as connected
 from tests.kernel.agent_process import Running, running
@@ -170,6 +171,18 @@ def test_what_may_not_be_resized_is_refused(there: Policed) -> None:
             there.asked.apply("run/3", GROWN)
 
 
+def test_while_somebody_changes_something_nothing_is_told_to_be_resized(there: Policed) -> None:
+    """Refused, and looked for at once: it never was, whoever still has the lock."""
+    with there.agent():
+        with Places(there.node.pins, there.node.home / "state").place.locked():
+            with pytest.raises(NodeUnreachable, match="is changing something"):
+                there.asked.apply("r1/0", GROWN)
+            assert there.asked.look("r1/0", GROWN) is Standing.ABSENT
+        assert there.asked.apply("r1/1", GROWN)["standing"] == "applied"
+        assert there.asked.undo("r1/1", GROWN)["result"] == "put_back"
+    assert there.size() == SIZE
+
+
 @pytest.mark.parametrize("state", ["begun", "applied"])
 def test_a_killed_agents_size_goes_on_or_is_swept_up(there: Policed, state: str) -> None:
     """The next agent keeps it until its end; a sweep puts it back at once, and both are said."""
@@ -185,6 +198,28 @@ def test_a_killed_agents_size_goes_on_or_is_swept_up(there: Policed, state: str)
     assert (there.size(), there.sweep()) == (SIZE, [])
     with there.agent():
         assert there.asked.look("run/1", GROWN) is Standing.ENDED
+
+
+def test_what_cannot_be_ended_and_ends_by_itself_keeps_nothing_from_being_swept_up(there: Policed) -> None:
+    """Nobody can read whose the mode is: the kernel ends that; the table is put back all the same."""
+    with there.agent() as agent:
+        there.asked.apply("r1/0", PolicyMode("x/own", "inherit", "monitor", MINUTE))
+        there.asked.apply("r1/1", GROWN)
+        agent.stop(signal.SIGKILL)
+    (there.node.home / "state" / "state.json").write_text("{")
+    assert there.sweep() == [("resize", f"put back from {4 * SIZE}; set by r1/1")]
+
+
+@pytest.mark.parametrize("word", ["before", "mode"])
+def test_a_word_that_no_version_knows_stops_no_agent(there: Policed, word: str) -> None:
+    """It is another hand's mode, and left alone."""
+    mode = PolicyMode("x/own", "inherit", "monitor", MINUTE)
+    with there.agent() as agent:
+        there.asked.apply("r1/0", mode)
+        agent.stop(signal.SIGKILL)
+    there.agents.rewrite(effect={**effects.write(mode), word: "later"})
+    with there.agent():
+        there.asked.apply("r1/1", GROWN)
 
 
 def test_killed_amid_a_resize_one_whole_table_goes_on(there: Policed) -> None:

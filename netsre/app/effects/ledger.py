@@ -151,6 +151,10 @@ class Ledger:
                     path.unlink(missing_ok=True)
         return tuple(found)
 
+    def has(self, key: str) -> bool:
+        """Tell whether there is a file of a key; `entries` leaves one out that cannot be read."""
+        return self._path(key).exists()
+
     def write(self, entry: Entry) -> None:
         """Put an entry on file; it is there as a whole, or as it was before. Raises `OSError`."""
         text = canonical({"version": _VERSION, "boot": self._boot, **_document(entry)})

@@ -54,7 +54,8 @@ def wanted(effect: PolicyMode | PrefilterMode) -> Mode:
 
 def is_made(effect: PolicyMode | PrefilterMode, own: Setting, until_ns: int) -> bool:
     """Tell whether a setting is what an effect with this end has made."""
-    return own == Setting(Mode(effect.mode), until_ns, Mode(effect.before))
+    # By words: a ledger of another version may have some that this one does not know.
+    return (own.mode.value, own.until_ns, own.afterwards.value) == (effect.mode, until_ns, effect.before)
 
 
 def taken_back(

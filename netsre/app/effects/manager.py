@@ -8,38 +8,29 @@ import contextlib
 import logging
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final, Protocol
 
 from netsre.adapters.control import ControlRefused
+from netsre.app.effects import bounds
 from netsre.app.effects.ledger import Entry, Ledger, State, is_key, kept_for, lives
-from netsre.clock import DAY, SECOND, Clock, Timestamp, duration_text
+from netsre.clock import Clock, Timestamp
 from netsre.errors import NetsreError
 from netsre.model.documents import Document
-from netsre.model.effects import (
-    Block,
-    DoneAtOnce,
-    Effect,
-    InForce,
-    Limit,
-    Resize,
-    Stagger,
-    Standing,
-    Timeout,
-)
-
-MOST_BLOCKS: Final = 64
-"""In force at once: what automation has to block more than this of is not one noisy source."""
-MOST_ENTRIES: Final = 1024
-SHORTEST: Final = 1 * SECOND
-LONGEST: Final = 1 * DAY
+from netsre.model.effects import Block, DoneAtOnce, Effect, InForce, Standing
 
 _log: Final = logging.getLogger("netsre.effects")
 
 _FAILURES: Final = (OSError, NetsreError)
 _MILLISECOND: Final = 10**6
 _TIDY: Final = 600 * 10**9
-"""Nanoseconds between two looks for files that nobody will ask for any more."""
+"""Nanoseconds between two looks for what dead agents left, and files that nobody will ask for any more."""
+_AGAIN: Final = 10 * 10**9
+"""The same where something could not be settled: until then it has nobody who ends it."""
+_PATIENCE: Final = 1.0
+"""Seconds to wait for a ledger that another process holds: it may hang."""
+_BUSY: Final = "busy"
+"""The word for what is no verdict: whoever asked may ask again."""
 
 
 class Kernel(Protocol):
@@ -74,6 +65,8 @@ class Effects:
         self._lock = threading.Lock()
         # Replaced, never changed: who counts needs no lock, and waits for nobody.
         self._mine: Mapping[str, Entry] = {}
+        self._unwritten: Mapping[str, Entry] = {}
+        """What is over, and is not on file as that, because there is no room."""
         self._tidy_at = boottime()
         self._complained: set[str] = set()
         self._absent: Mapping[str, int] = {}
@@ -82,7 +75,8 @@ class Effects:
 
     def adopt(self) -> None:
         """Go on with what an agent that is gone had in force, and end what is due."""
-        with self._changing():
+        # Where another process has the ledger, the first scan does it.
+        with contextlib.suppress(TimeoutError), self._ledger.locked(_PATIENCE):
             self._adopt_orphans()
 
     def apply(
@@ -138,13 +132,12 @@ class Effects:
             except ControlRefused:
                 raise
             except _FAILURES as error:
-                raise ControlRefused(
-                    "failed", f"{key} cannot be taken back: {error}; it ends later"
-                ) from error
+                later = "; it ends later" if known.in_force else ""
+                raise ControlRefused("failed", f"{key} cannot be taken back: {error}{later}") from error
 
     def in_force(self) -> tuple[InForce, ...]:
         """Return what is in force on this host, by this agent or another that lives."""
-        found = (entry for entry in self._ledger.entries() if entry.in_force and lives(entry.owner))
+        found = (entry for entry in self._entries() if entry.in_force and lives(entry.owner))
         return tuple(InForce(entry.key, entry.effect, entry.until) for entry in found)
 
     def counts(self) -> Mapping[type[Effect], int]:
@@ -158,26 +151,36 @@ class Effects:
         if not (due or now >= self._tidy_at) or not self._lock.acquire(blocking=False):
             return
         try:
-            with self._ledger.locked():
+            with self._ledger.locked(patience=0):
                 for entry in [entry for entry in self._mine.values() if entry.deadline <= now]:
                     self._try_to_end(entry, "due")
                 self._tidy(now)
+        except TimeoutError:
+            pass  # another process changes something, or hangs
         finally:
             self._lock.release()
 
     def close(self) -> None:
         """Take everything back; from then on everything is refused."""
-        with self._changing():
+        with self._lock:
             # A command may have waited for this moment: nothing would end what it begins.
             self._closed = True
-            for entry in self._mine.values():
-                self._try_to_end(entry, "agent_stopped")
+            try:
+                with self._ledger.locked(_PATIENCE):
+                    for entry in self._mine.values():
+                        self._try_to_end(entry, "agent_stopped")
+            except TimeoutError as error:
+                _log.warning("%d effects stay in force for the next agent: %s", len(self._mine), error)
 
     @contextlib.contextmanager
     def _changing(self, epoch: int | None = None) -> Iterator[None]:
-        with self._lock, self._ledger.locked():
+        with self._lock, contextlib.ExitStack() as stack:
             if self._closed:
                 raise ControlRefused("stopping", "this agent ends; ask again when the next one runs")
+            try:
+                stack.enter_context(self._ledger.locked(_PATIENCE))
+            except TimeoutError as error:
+                raise ControlRefused(_BUSY, f"{self._ledger.directory}: {error}; nothing was done") from error
             if epoch is not None:
                 self._admit(epoch)
             yield
@@ -202,14 +205,21 @@ class Effects:
             raise ControlRefused("bad_key", f"{key[:80]!r} is no key; write RUN/STEP in letters and digits")
         entries = {entry.key: entry for entry in self._adopt_orphans()}
         known = entries.get(key)
+        if known is None and self._ledger.has(key):
+            where = self._ledger.directory
+            raise ControlRefused(
+                "ledger_failed", f"what {where} has of {key} cannot be read; nothing was done"
+            )
+        if known is not None and known.state is State.BEGUN:
+            raise ControlRefused(_BUSY, f"what became of {key} cannot be told now; ask again")
         if known is not None and known.effect != effect:
             raise ControlRefused("key_reused", f"key {key} stands for another effect: {known.effect}")
         return known
 
     def _make(self, key: str, effect: Effect, deadline: int | None) -> Entry:
-        entries = self._ledger.entries()
-        _check_room(effect, entries)
-        ttl = _ttl(effect)
+        entries = self._entries()
+        bounds.check_room(effect, entries)
+        ttl = bounds.ttl(effect)
         self._kernel_checks(effect)
         # Last of all: whatever waited before this point, a lock or this process, counts.
         self._check_time(key, deadline)
@@ -250,14 +260,23 @@ class Effects:
 
     def _settle_failure(self, begun: Entry, error: Exception) -> Entry:
         """Look: what is as it should be counts as done; else nothing may be left of it."""
+        refusal = error if isinstance(error, ControlRefused) else None
+        if refusal is not None and refusal.reason == _BUSY:
+            # It did not come to the change; and who is in the way of that is in the way of a look.
+            self._ledger.remove(begun)
+            raise refusal
         with contextlib.suppress(*_FAILURES):
             if self._kernel.holds(begun.effect, begun.deadline):
                 return self._keep(begun, {})
-        with contextlib.suppress(*_FAILURES):
+        try:
             self._kernel.end(begun.effect, begun.deadline)
             self._ledger.remove(begun)
-        if isinstance(error, ControlRefused):
-            raise error
+        except _FAILURES as failure:
+            self._tidy_at = self._boottime()
+            message = f"what became of {begun.key} cannot be told now: {error}; {failure}; ask again"
+            raise ControlRefused(_BUSY, message) from error
+        if refusal is not None:
+            raise refusal
         raise ControlRefused("failed", f"{begun.effect} failed: {type(error).__name__}: {error}") from error
 
     def _keep(self, begun: Entry, details: Document) -> Entry:
@@ -273,40 +292,61 @@ class Effects:
         """Take an effect back and note it; where that fails, it is still in force."""
         details = self._kernel.end(entry.effect, entry.deadline)
         ended = entry.ended(why, details, self._boottime())
-        self._ledger.write(ended)
         self._mine = {key: other for key, other in self._mine.items() if key != entry.key}
         self._complained.discard(entry.key)
+        self._note_end(ended)
         return ended
+
+    def _note_end(self, ended: Entry) -> None:
+        """Put on file that an effect is over; what cannot be noted is over all the same."""
+        others = {key: other for key, other in self._unwritten.items() if key != ended.key}
+        try:
+            self._ledger.write(ended)
+            self._unwritten = others
+        except OSError as error:
+            self._unwritten = {**others, ended.key: ended}
+            self._tidy_at = self._boottime()
+            self._complain(ended, "%s is over, and that cannot be written down: %s; tried again", error)
+
+    def _entries(self) -> tuple[Entry, ...]:
+        """Return what is on file, or would be if there were room."""
+        return tuple(self._unwritten.get(entry.key, entry) for entry in self._ledger.entries())
 
     def _try_to_end(self, entry: Entry, why: str) -> None:
         try:
             self._end(entry, why)
         except _FAILURES as error:
-            if entry.key not in self._complained:
-                self._complained.add(entry.key)
-                _log.warning("%s cannot be ended: %s; tried again until it can", entry.key, error)
+            self._complain(entry, "%s cannot be ended: %s; tried again until it can", error)
+
+    def _complain(self, entry: Entry, message: str, error: Exception) -> None:
+        if entry.key not in self._complained:
+            self._complained.add(entry.key)
+            _log.warning(message, entry.key, error)
 
     def _adopt_orphans(self) -> tuple[Entry, ...]:
         """Settle what has nobody who keeps it, and return everything that is on file then."""
         settled = []
-        for entry in self._ledger.entries():
-            ours = entry.owner == self._ledger.owner
-            interrupted = entry.state is State.BEGUN and (ours or not lives(entry.owner))
-            if interrupted or (entry.in_force and not ours and not lives(entry.owner)):
-                known = self._settle(entry)
-            else:
-                known = entry
+        for entry in self._entries():
+            known = self._settle(entry) if self._is_orphan(entry) else entry
             if known is not None:
                 settled.append(known)
         return tuple(settled)
+
+    def _is_orphan(self, entry: Entry) -> bool:
+        """Tell whether nobody keeps an effect that may be in force."""
+        ours = entry.owner == self._ledger.owner
+        interrupted = entry.state is State.BEGUN and (ours or not lives(entry.owner))
+        return interrupted or (entry.in_force and not ours and not lives(entry.owner))
 
     def _settle(self, entry: Entry) -> Entry | None:
         """Take over an effect as it is found; None when there is none of it."""
         try:
             return self._take_over(entry)
         except _FAILURES as error:
+            if isinstance(error, ControlRefused) and error.reason == _BUSY:
+                return entry
             # Mostly its namespace or its interface is gone, and with them whatever was changed there.
-            _log.warning("%s was in force and cannot go on: %s", entry.key, error)
+            self._complain(entry, "%s was in force and cannot go on: %s", error)
             with contextlib.suppress(*_FAILURES):
                 if entry.state is not State.BEGUN:
                     return self._end(entry, "gone")
@@ -328,55 +368,16 @@ class Effects:
         return self._end(entry, "due" if due else "changed_by_other")
 
     def _tidy(self, now: int) -> None:
-        """Forget what is over for so long that nobody asks any more."""
-        self._tidy_at = now + _TIDY
-        for entry in self._ledger.entries():
+        """Settle what has nobody who keeps it, and forget what is over for so long that nobody asks."""
+        for ended in self._unwritten.values():
+            self._note_end(ended)
+        entries = self._adopt_orphans()
+        self._tidy_at = now + (_AGAIN if self._unwritten or any(map(self._is_orphan, entries)) else _TIDY)
+        for entry in entries:
             if entry.over is not None and now - entry.over > kept_for(entry.effect):
                 self._ledger.remove(entry)
+                self._unwritten = {key: one for key, one in self._unwritten.items() if key != entry.key}
 
 
 def _answer(entry: Entry) -> Document:
     return {"standing": entry.standing.value, "until": entry.until, **entry.details}
-
-
-def _ttl(effect: Effect) -> int:
-    """Return for how long an effect is in force, in milliseconds."""
-    if isinstance(effect, DoneAtOnce):
-        return 0
-    if not SHORTEST <= effect.ttl <= LONGEST:
-        bounds = f"{duration_text(SHORTEST)} to {duration_text(LONGEST)}"
-        raise ControlRefused("bad_ttl", f"ttl {duration_text(effect.ttl)} is outside {bounds}")
-    return effect.ttl
-
-
-def _check_room(effect: Effect, entries: Sequence[Entry]) -> None:
-    """Refuse a second effect on the same thing, and more than a bounded number of them."""
-    others = [entry for entry in entries if entry.in_force]
-    if len(entries) >= MOST_ENTRIES:
-        raise ControlRefused("too_many", f"{len(entries)} effects of the last hour are on file already")
-    for entry in others:
-        if (conflict := _conflict(effect, entry.effect)) is not None:
-            raise ControlRefused(conflict[0], f"{conflict[1]} by {entry.key}")
-    if isinstance(effect, Block) and sum(isinstance(one.effect, Block) for one in others) >= MOST_BLOCKS:
-        raise ControlRefused("too_many", f"{MOST_BLOCKS} sources are blocked already")
-
-
-def _conflict(effect: Effect, other: Effect) -> tuple[str, str] | None:
-    """Return in a word and a sentence why an effect cannot be made beside another; None where it can."""
-    match effect, other:
-        case Limit(), Limit():
-            return "already_tuned", "the limit is already changed"
-        case Timeout(netns, state), Timeout(where, same) if (netns, state) == (where, same):
-            return "already_tuned", f"timeout {state} of {netns} is already changed"
-        case Resize(), Resize():
-            return "already_tuned", "the table of the policy datapath is already resized"
-        case Stagger(), Stagger():
-            return "already_staggered", "changes of policies are already staggered"
-        case Block(netns, interface, source), Block(where, at, same) if (netns, interface, source) == (
-            where,
-            at,
-            same,
-        ):
-            return "already_blocked", f"{source} is already blocked"
-        case _:
-            return None

@@ -12,7 +12,7 @@ from netsre.app.effects.ledger import Entry, Ledger, State, kept_for, lives
 from netsre.app.inventory.client import Inventory
 from netsre.app.policing.node import Places
 from netsre.clock import duration_text
-from netsre.errors import EnvironmentUnfit
+from netsre.errors import EnvironmentUnfit, NetsreError
 from netsre.gameday.ownership import Owner
 from netsre.model import effects as model
 from netsre.model.effects import (
@@ -93,10 +93,13 @@ def _end(ledger: Ledger, host: Host, entry: Entry, boottime: int) -> Ended | Non
         return None
     try:
         result = str(host.end(entry.effect, entry.deadline)["result"])
-    except ControlRefused as refusal:
-        if refusal.reason == "not_ours" or isinstance(entry.effect, _END_BY_THEMSELVES):
-            # Another netsre goes on with it; or somebody is changing something there: it ends at its time.
+    except (OSError, NetsreError) as error:
+        refusal = error if isinstance(error, ControlRefused) else None
+        if isinstance(entry.effect, _END_BY_THEMSELVES) or (refusal and refusal.reason == "not_ours"):
+            # It ends at its time, and others are ended now; or another netsre goes on with it.
             return None
+        if refusal is None:
+            raise
         raise EnvironmentUnfit(f"{entry.key} cannot be put back: {refusal}") from refusal
     if entry.state is State.BEGUN and result not in _FOUND:
         # Nobody had an answer yet, and there is nothing left of it: it never was.

@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import pathlib
+import threading
 from collections.abc import Callable, Iterator
 from typing import Final
 
@@ -14,8 +15,9 @@ import pytest
 from netsre.adapters import processes
 from netsre.adapters.control import ControlRefused
 from netsre.app.effects import ledger as ledgers
+from netsre.app.effects.bounds import MOST_BLOCKS
 from netsre.app.effects.ledger import Entry, Ledger, State
-from netsre.app.effects.manager import MOST_BLOCKS, Effects
+from netsre.app.effects.manager import Effects
 from netsre.clock import HOUR, MINUTE, Timestamp
 from netsre.errors import EnvironmentUnfit
 from netsre.gameday.ownership import Owner
@@ -34,6 +36,7 @@ from netsre.model.effects import (
     Standing,
     Timeout,
 )
+from tests.machine import wait_until
 
 GONE: Final = Owner(4194304, 1)
 """No process can have this id."""
@@ -610,6 +613,31 @@ def test_a_change_that_cannot_be_noted_is_taken_back(
     assert machine.on_file() == {}
 
 
+@pytest.mark.parametrize("effect", [*LASTING, REVISION])
+def test_an_end_that_cannot_be_noted_is_an_end(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, effect: Effect
+) -> None:
+    """The disk is full: it is over all the same, once, and is on file when there is room again."""
+    agent = machine.agent(processes.this_process())
+    agent.apply("run/1", effect)
+    real = Ledger.write
+
+    def fails(self: Ledger, entry: Entry) -> None:
+        raise OSError(28, "no space", entry.key, None, self.directory)
+
+    monkeypatch.setattr(Ledger, "write", fails)
+    assert agent.undo("run/1", effect)["undone"] is True
+    machine.host.fails["end"] = AssertionError("it is over already")
+    assert (agent.look("run/1", effect), agent.in_force()) == (Standing.ENDED, ())
+    assert agent.undo("run/1", effect)["undone"] is False
+    machine.pass_time(HOUR // 2)
+    agent.expire()
+    monkeypatch.setattr(Ledger, "write", real)
+    machine.pass_time(MINUTE)
+    agent.expire()
+    assert machine.on_file()["run/1"].state is State.ENDED
+
+
 def test_the_directory_is_closed_to_others(tmp_path: pathlib.Path) -> None:
     """Made 0700; one that others can write to, or that is none, is refused with what to do."""
     ledgers.prepare(tmp_path / "a" / "effects")
@@ -695,3 +723,109 @@ def test_what_ends_in_the_kernel_is_known_again_by_its_end(machine: Machine, poi
     machine.host.modes[MODE] += 1
     assert agent.undo("run/1", MODE)["result"] == "changed_by_other"
     assert machine.host.modes != {}
+
+
+BUSY: Final = ControlRefused("busy", "somebody is changing something")
+
+
+@pytest.mark.parametrize("effect", ALL)
+def test_what_could_not_begin_never_was(machine: Machine, effect: Effect) -> None:
+    """Somebody has the lock, before and after: nothing is on file, nothing is told to be applied."""
+    agent, before = machine.agent(), machine.state
+    machine.host.fails |= dict.fromkeys(("before begin", "holds", "end"), BUSY)
+    with refused("busy"):
+        agent.apply("run/1", effect)
+    assert (agent.look("run/1", effect), machine.on_file()) == (Standing.ABSENT, {})
+    machine.host.fails.clear()
+    assert agent.apply("run/1", effect)["already"] is False
+    assert machine.state != before
+
+
+@pytest.mark.parametrize("effect", LASTING)
+def test_what_cannot_be_looked_at_is_not_told_to_be_applied(machine: Machine, effect: Lasting) -> None:
+    """Whoever asks is told to ask again, and it ends at its time if nobody does."""
+    agent, before = machine.agent(), machine.state
+    machine.host.fails["after begin"] = OSError(5, "the disk is gone")
+    machine.host.fails |= dict.fromkeys(("holds", "end"), BUSY)
+    with refused("busy"):
+        agent.apply("run/1", effect)
+    for ask in (agent.look, agent.undo, agent.apply):
+        with refused("busy"):
+            ask("run/1", effect)
+    machine.host.fails.clear()
+    machine.pass_time(effect.ttl)
+    agent.expire()
+    assert (machine.state, agent.look("run/1", effect)) == (before, Standing.ENDED)
+
+
+@pytest.mark.parametrize("effect", LASTING)
+def test_what_an_agent_cannot_take_over_at_once_it_takes_over_later(
+    machine: Machine, effect: Lasting
+) -> None:
+    """Somebody has the lock while it starts: it is not called gone, and it ends in time without a command."""
+    before = machine.state
+    machine.agent().apply("run/1", effect)
+    machine.host.fails |= dict.fromkeys(("holds", "end", "before begin"), BUSY)
+    agent = machine.agent(GONE_TOO)
+    agent.expire()
+    machine.host.fails.clear()
+    assert machine.on_file()["run/1"].in_force
+    machine.pass_time(effect.ttl)
+    agent.expire()
+    assert (machine.state, machine.on_file()["run/1"].state) == (before, State.ENDED)
+
+
+def test_what_an_agent_left_that_died_is_taken_over_by_the_one_that_lives(machine: Machine) -> None:
+    """Also where nobody commands it anything."""
+    agent = machine.agent(processes.this_process())
+    agent.expire()
+    machine.agent().apply("run/1", LIMIT)
+    machine.pass_time(LIMIT.ttl)
+    agent.expire()
+    assert (machine.host.limit, machine.on_file()["run/1"].state) == (1000, State.ENDED)
+
+
+def test_a_key_whose_file_cannot_be_read_is_refused(machine: Machine) -> None:
+    """What became of it cannot be told: it is neither absent nor made a second time."""
+    agent = machine.agent()
+    agent.apply("run/1", LIMIT)
+    (path,) = machine.directory.iterdir()
+    path.write_text("{")
+    for ask in (agent.look, agent.undo, agent.apply):
+        with refused("ledger_failed"):
+            ask("run/1", LIMIT)
+    assert machine.host.begun == [LIMIT]
+
+
+def test_who_holds_the_ledger_and_hangs_keeps_no_agent_from_beginning_or_ending(
+    machine: Machine, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A command is refused, to be asked again; what stays in force is said, and the next agent ends it."""
+    agent = machine.agent()
+    agent.apply("run/1", LIMIT)
+    with Ledger(machine.directory, processes.this_process()).locked():
+        other = machine.agent(GONE_TOO)
+        for ask in (other.apply, other.look, other.undo):
+            with refused("busy"):
+                ask("run/2", BLOCK)
+        agent.close()
+    assert "1 effects stay in force" in caplog.text
+    with refused("stopping"):
+        agent.look("run/1", LIMIT)
+    machine.pass_time(LIMIT.ttl)
+    other.expire()
+    assert (machine.host.limit, machine.on_file()["run/1"].state) == (1000, State.ENDED)
+
+
+def test_who_holds_the_ledger_and_hangs_stops_no_scan(machine: Machine) -> None:
+    """What is due ends when the ledger is free again."""
+    agent = machine.agent()
+    agent.apply("run/1", LIMIT)
+    machine.pass_time(LIMIT.ttl)
+    with Ledger(machine.directory, GONE_TOO).locked():
+        scan = threading.Thread(target=agent.expire, daemon=True)
+        scan.start()
+        assert wait_until(lambda: not scan.is_alive())
+    assert machine.host.limit == 2000
+    agent.expire()
+    assert machine.host.limit == 1000
