@@ -13,6 +13,8 @@ from typing import Final
 
 import httpx
 
+from netsre.adapters import in_time
+
 _CONNECT_SECONDS: Final = 3.0
 _LONGEST_REASON: Final = 300
 
@@ -47,7 +49,7 @@ class HttpCaller:
 
     def send(self, method: str, url: str, headers: Mapping[str, str], body: bytes, seconds: float) -> Heard:
         """Send one request, and return how it ended within so many seconds."""
-        return asyncio.run(self._bounded(method, url, headers, body, seconds))
+        return in_time.run(self._bounded(method, url, headers, body, seconds))
 
     async def _bounded(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes, seconds: float
