@@ -70,6 +70,9 @@ class HttpCaller:
             httpx.InvalidURL,
         ) as error:
             return Heard(Outcome.UNSENT, reason=_line(error))
+        except httpx.RemoteProtocolError:
+            # Without its words, which have those of the server, who may repeat a secret that it was sent.
+            return Heard(Outcome.UNKNOWN, reason="what it answered is no HTTP, or ended too early")
         except (httpx.HTTPError, OSError) as error:
             # TimeoutError is an OSError.
             return Heard(Outcome.UNKNOWN, reason=_line(error))

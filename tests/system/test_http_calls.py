@@ -184,3 +184,23 @@ def test_names_that_nobody_resolves_keep_nobody_longer_than_the_request_may_take
     assert machine.wait_until(lambda: len(ends) == len(clients), machine.PATIENCE / 2)
     assert not silent_names.is_set()
     assert set(ends) == {Outcome.UNSENT, Result.UNREACHABLE}
+
+
+@pytest.mark.parametrize("answer", [b"%s", b"HTTP/1.1 200 OK\r\n%s", b"HTTP/1.1 200 OK\r\nX: y\r\n %s"])
+def test_what_a_server_says_that_is_no_http_is_told_to_nobody(answer: bytes) -> None:
+    """It may say again what it heard, secrets among it."""
+    listening = socket.create_server(("127.0.0.1", 0))
+
+    def echo() -> None:
+        with listening.accept()[0] as peer:
+            heard = peer.recv(65_536)
+            header = next(line for line in heard.split(b"\r\n") if b"hidden" in line)
+            peer.sendall(answer % header.replace(b":", b" :") + b"\r\n\r\n")
+
+    threading.Thread(target=echo, daemon=True).start()
+    url = f"http://127.0.0.1:{listening.getsockname()[1]}/x"
+    heard = HttpCaller().send("POST", url, {"Authorization": "Bearer hidden"}, b"{}", 5)
+    listening.close()
+
+    assert "hidden" not in heard.reason
+    assert (heard.outcome is Outcome.UNKNOWN) == bool(heard.reason)
