@@ -6,7 +6,9 @@ from collections.abc import Iterable
 from typing import Final
 
 _HOST: Final = r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?"
-_ORIGIN: Final = rf"https?://(?:{_HOST}|\[(?P<six>[0-9a-f:]+)\])(?::(?P<port>[1-9][0-9]{{0,4}}))?"
+_ORIGIN: Final = rf"https?://(?:{_HOST}|\[[0-9a-f:]+\])(?::[1-9][0-9]{{0,4}})?"
+_PARTS: Final = re.compile(rf"https?://(?:{_HOST}|\[([0-9a-f:]+)\])(?::([0-9]+))?", re.ASCII)
+"""Address in brackets, and port."""
 _PATH: Final = r"(?:/[A-Za-z0-9._~!$&'()*+,;=:@-]*)*"
 URL: Final = re.compile(rf"{_ORIGIN}{_PATH}(?:\?[A-Za-z0-9._~!$&'()*+,;=:@/?%-]*)?", re.ASCII)
 PREFIX: Final = re.compile(rf"{_ORIGIN}{_PATH}", re.ASCII)
@@ -16,8 +18,7 @@ _LAST_PORT: Final = 65_535
 
 def problem(text: str, form: re.Pattern[str] = URL) -> str | None:
     """Return what is wrong with an address, or None."""
-    found = form.fullmatch(text)
-    if found is None or len(text) > LONGEST or not _exists(found["six"], found["port"]):
+    if form.fullmatch(text) is None or len(text) > LONGEST or not _exists(text):
         return (
             "is no plain address; write one such as https://tools.example/drain, with a host in small letters"
         )
@@ -36,8 +37,9 @@ def allowed(url: str, prefixes: Iterable[str]) -> bool:
     )
 
 
-def _exists(six: str | None, port: str | None) -> bool:
+def _exists(text: str) -> bool:
     """Tell whether there can be such an address in brackets, and such a port."""
+    six, port = found.groups() if (found := _PARTS.match(text)) else (None, None)
     try:
         _ = None if six is None else ipaddress.IPv6Address(six)
     except ValueError:
