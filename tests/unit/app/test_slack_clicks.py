@@ -5,6 +5,7 @@ import json
 import pathlib
 import urllib.parse
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -20,7 +21,8 @@ from netsre.model.runbooks import RunState
 from tests import slack_server
 from tests.slack_server import Kept, Slack
 from tests.unit.app.crashing import BOOK, Killed
-from tests.unit.app.slack_desk import ANN, BEN, CAL, STRANGER, TWO, Station, station
+from tests.unit.app.slack_desk import ANN, ASKS, BEN, CAL, STRANGER, TWO, Station, station
+from tests.unit.runbook import test_loops
 
 YES, NO = "netsre.approve", "netsre.deny"
 
@@ -70,6 +72,14 @@ def test_an_approval_is_on_disk_before_its_answer_and_the_buttons_become_a_stamp
     assert at.lab.host.applied
     assert not asked.buttons()
     assert "*Approved* by ann" in asked.shown
+
+
+def test_a_question_tells_of_the_rounds_that_may_follow(tmp_path: pathlib.Path, slack: Slack) -> None:
+    """Whoever says yes says it to all of them, as whoever is asked by an alert."""
+    book = replace(BOOK, mode="propose", approval=ASKS.approval, steps=test_loops.BOOK.steps)
+    station(tmp_path, slack, book)
+
+    assert "again from step 0, up to 3 rounds, 10s apart, until not still(alert)" in question(slack).shown
 
 
 def test_a_second_click_is_told_who_decided(at: Station, slack: Slack) -> None:
