@@ -17,6 +17,7 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from netsre import conventions
+from netsre.adapters import in_time
 from netsre.clock import END, SECOND, Clock, Timestamp
 from netsre.errors import SourceUnreachable
 from netsre.model.documents import Document
@@ -55,7 +56,7 @@ class AgentClient:
 
         Raises `SourceUnreachable` when there is none in time, or when it is not one.
         """
-        body = asyncio.run(self._fetch(_METRICS))
+        body = in_time.run(self._fetch(_METRICS))
         at = self._clock.now()
         try:
             values = dict(_samples(body.decode()))
@@ -76,7 +77,7 @@ class AgentClient:
         Raises `SourceUnreachable` when it does not answer, or does not measure that.
         """
         path = conventions.FAILED_LOADS
-        body = asyncio.run(self._fetch(path, "application/json"))
+        body = in_time.run(self._fetch(path, "application/json"))
         try:
             found = json.loads(body)["failures"]
             return [dict(one) for one in found]

@@ -18,6 +18,7 @@ from typing import Final
 
 import httpx
 
+from netsre.adapters import in_time
 from netsre.model.documents import Document, canonical
 
 _ALERTS: Final = "/api/v2/alerts"
@@ -92,7 +93,7 @@ class Alertmanager:
 
     def post(self, alerts: Sequence[Document]) -> Answer:
         """Tell of alerts, each in the form of API v2."""
-        return asyncio.run(self._bounded("POST", _ALERTS, _taken, body=canonical(alerts).encode()))
+        return in_time.run(self._bounded("POST", _ALERTS, _taken, body=canonical(alerts).encode()))
 
     def silence(self, silence: Document) -> Answer:
         """Ask for a silence, in the form of API v2; a person waits for the answer."""
@@ -114,15 +115,15 @@ class Alertmanager:
         """
         flags = dict.fromkeys(("silenced", "inhibited", "unprocessed"), "false")
         asked = {"active": "true", **flags, **({"receiver": receiver} if receiver else {})}
-        return asyncio.run(self._bounded("GET", _ALERTS, _listed, asked))
+        return in_time.run(self._bounded("GET", _ALERTS, _listed, asked))
 
     def ready(self) -> Answer:
         """Ask whether it is there."""
-        return asyncio.run(self._bounded("GET", _READY, _judged))
+        return in_time.run(self._bounded("GET", _READY, _judged))
 
     def _at_once(self, method: str, path: str, judge: _Judge, body: bytes = b"") -> Answer:
         """Ask for what somebody waits for."""
-        return asyncio.run(self._bounded(method, path, judge, body=body, most=_WHILE_SOMEBODY_WAITS))
+        return in_time.run(self._bounded(method, path, judge, body=body, most=_WHILE_SOMEBODY_WAITS))
 
     async def _bounded(
         self,

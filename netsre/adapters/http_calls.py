@@ -13,6 +13,8 @@ from typing import Final
 
 import httpx
 
+from netsre.adapters import in_time
+
 _CONNECT_SECONDS: Final = 3.0
 _LONGEST_REASON: Final = 300
 
@@ -47,7 +49,7 @@ class HttpCaller:
 
     def send(self, method: str, url: str, headers: Mapping[str, str], body: bytes, seconds: float) -> Heard:
         """Send one request, and return how it ended within so many seconds."""
-        return asyncio.run(self._bounded(method, url, headers, body, seconds))
+        return in_time.run(self._bounded(method, url, headers, body, seconds))
 
     async def _bounded(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes, seconds: float
@@ -68,6 +70,9 @@ class HttpCaller:
             httpx.InvalidURL,
         ) as error:
             return Heard(Outcome.UNSENT, reason=_line(error))
+        except httpx.RemoteProtocolError:
+            # Without its words, which have those of the server, who may repeat a secret that it was sent.
+            return Heard(Outcome.UNKNOWN, reason="what it answered is no HTTP, or ended too early")
         except (httpx.HTTPError, OSError) as error:
             # TimeoutError is an OSError.
             return Heard(Outcome.UNKNOWN, reason=_line(error))

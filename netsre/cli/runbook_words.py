@@ -26,6 +26,9 @@ def pairs(given: Iterable[str]) -> dict[str, str]:
         name, sign, value = text.partition("=")
         if not sign or not name or name in found:
             raise click.UsageError(f"--set {text!r}: write each parameter once, as NAME=VALUE")
+        # What was typed that is no UTF-8 stands there as what cannot be sent.
+        if any("\ud800" <= character <= "\udfff" for character in text):
+            raise click.UsageError(f"--set {text!r}: it is no UTF-8 text")
         found[name] = value
     return found
 

@@ -48,7 +48,7 @@ class Call:
     timeout: int
     """Milliseconds."""
     look: Request | None = None
-    """Asks what became of it: success when it was done, 404 or 410 when it was not, or is over."""
+    """Asks what became of it: success when it was done, 410 when it is over by now, 404 when it never was."""
     undo: Request | None = None
     """Takes it back."""
 

@@ -28,6 +28,7 @@ GOES_ON: Final = "RUN022"
 DECLARED: Final = "RUN023"
 USED: Final = "RUN024"
 HANDLE: Final = "RUN025"
+UNTOLD: Final = "RUN026"
 WIDE: Final = "RUN040"
 NEVER_PAGES: Final = "RUN041"
 BOUND: Final = "RUN042"
@@ -66,6 +67,7 @@ CODES: Final = MappingProxyType(
         DECLARED: "A parameter of the runbook is declared with a value that it cannot have.",
         USED: "A step names a parameter that the runbook does not declare, or none names it.",
         HANDLE: "A secret stands where the action does not take one.",
+        UNTOLD: "People are asked about a change that their plan could not tell them.",
         WIDE: "A silence names neither an alert nor a service nor a service level.",
         NEVER_PAGES: "A silence is meant for pages.",
         BOUND: "A value that is filled in at its turn is none that can be.",

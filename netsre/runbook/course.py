@@ -293,7 +293,8 @@ class Course:
             return Finish(RunState.NEEDS_HUMAN, stop.reason)
         # What goes on after a failure does not stop: then only a gate did.
         own = stop.on_failure if stop.on_failure in ("stop", "undo") else None
-        if (own or self.plan.on_failure) == "stop":
+        # Whoever cancels a run is told that what it changed is taken back: that is no failure.
+        if stop.reason != CANCELLED and (own or self.plan.on_failure) == "stop":
             return Finish(RunState.FAILED, stop.reason)
         failed = False
         for planned in reversed(self.plan.steps):

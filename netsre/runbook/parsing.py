@@ -1,6 +1,6 @@
 """Runbook files become `Runbook`s: everything or, with every finding, nothing."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,9 +10,9 @@ from netsre.metrics.registry import REGISTRY
 from netsre.model import gamedays, linting, literals, maintenance, scenarios, specs, values
 from netsre.model.alerts import AlertState
 from netsre.model.directory import Directory
-from netsre.model.runbooks import Mode, Runbook, Trigger, Veto
+from netsre.model.runbooks import Mode, Runbook, Step, Trigger, Veto
 from netsre.model.samples import labels
-from netsre.runbook import asked, bounds, codes, parameters, proofs, steps, targets
+from netsre.runbook import asked, bounds, codes, parameters, plan, proofs, steps, targets
 from netsre.runbook.actions.contract import Action
 
 KIND: Final = "Runbook"
@@ -74,6 +74,8 @@ class _Reader:
         on_failure = spec.choice("onFailure", "undo", "stop", required=False)
         if steps.changes(taken, self.actions):
             _check_change(spec, triggers, mode, proven="verify" in spec)
+        if approval is not None:
+            _check_told(spec, taken, self.actions)
         spec.end()
         if len(spec.findings) > before or lock is None or limits is None:
             return None
@@ -179,3 +181,11 @@ def _check_change(spec: values.Mapping, triggers: tuple[Trigger, ...], mode: Mod
     if any(trigger.transition is not AlertState.FIRING for trigger in triggers):
         message = "starts changes by an alert that is over; write {transition: firing}"
         spec.wrong("on", codes.CHANGE, message)
+
+
+def _check_told(spec: values.Mapping, taken: Sequence[Step], actions: Mapping[str, Action]) -> None:
+    """Report what people are asked about without being told: it would end every run (`plan_changed`)."""
+    for index in plan.untold(taken, actions):
+        message = f"ask people about step {index}, {taken[index].action}, and what that goes by is seen after"
+        advice = "the first change; put the look before that change, or write {mode: auto}"
+        spec.wrong("steps", codes.UNTOLD, f"{message} {advice}")

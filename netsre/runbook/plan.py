@@ -148,10 +148,7 @@ def make(
 
     Raises `NodeUnreachable` when the node gives no answer: there is no plan then.
     """
-    changing = (
-        number for number, step in enumerate(runbook.steps) if isinstance(actions.get(step.action), Change)
-    )
-    first = next(changing, len(runbook.steps))
+    first = _first_change(runbook.steps, actions)
     seen: dict[str, Json] = {}
     for _, document in sorted(evidence.items()):
         seen.update(document)
@@ -169,6 +166,17 @@ def make(
         runbook.on_failure,
         runbook.unless,
         tuple((parameter.name, parameter.value) for parameter in runbook.parameters),
+    )
+
+
+def untold(steps: Sequence[Step], actions: Mapping[str, Action]) -> tuple[int, ...]:
+    """Return the changes whose effect no plan can tell, but those of further rounds, by their index."""
+    first = _first_change(steps, actions)
+    return tuple(
+        index
+        for index, step in enumerate(steps)
+        if (step.manner.round is None or step.manner.round.number == 1)
+        and _later(index, step, first, actions) is not None
     )
 
 
@@ -214,6 +222,11 @@ def read_step(value: Json) -> Planned:
         str(value.get("message", "")),
         manners.read(value),
     )
+
+
+def _first_change(steps: Sequence[Step], actions: Mapping[str, Action]) -> int:
+    changing = (number for number, step in enumerate(steps) if isinstance(actions.get(step.action), Change))
+    return next(changing, len(steps))
 
 
 def _later(index: int, step: Step, first: int, actions: Mapping[str, Action]) -> Planned | None:

@@ -12,7 +12,9 @@ from contextlib import contextmanager
 
 import pytest
 
+from netsre.adapters.alertmanager import Alertmanager, Bounds, Result
 from netsre.adapters.http_calls import HttpCaller, Outcome
+from tests import machine
 from tests.alertmanager import BadPeer
 
 
@@ -151,3 +153,54 @@ def test_a_server_that_closes_without_a_word_may_have_heard() -> None:
         thread.join()
 
     assert heard.outcome is Outcome.UNKNOWN
+
+
+@pytest.fixture
+def silent_names(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """Have nobody say what a name stands for, until the event is set."""
+    answered = threading.Event()
+
+    def ask(*_asked: object, **_more: object) -> object:
+        answered.wait(machine.PATIENCE)
+        raise socket.gaierror(socket.EAI_AGAIN, "nobody said")
+
+    monkeypatch.setattr(socket, "getaddrinfo", ask)
+    yield answered
+    answered.set()
+
+
+def test_names_that_nobody_resolves_keep_nobody_longer_than_the_request_may_take(
+    silent_names: threading.Event,
+) -> None:
+    """A resolver that is away is asked for far longer than that, in a thread that nobody can end."""
+    ends: list[str] = []
+    clients = (
+        lambda: HttpCaller().send("POST", "http://tools.example/x", {}, b"", 1).outcome,
+        lambda: Alertmanager("http://tools.example", Bounds(total_seconds=1)).ready().result,
+    )
+    for client in clients:
+        threading.Thread(target=lambda ask=client: ends.append(ask()), daemon=True).start()
+
+    assert machine.wait_until(lambda: len(ends) == len(clients), machine.PATIENCE / 2)
+    assert not silent_names.is_set()
+    assert set(ends) == {Outcome.UNSENT, Result.UNREACHABLE}
+
+
+@pytest.mark.parametrize("answer", [b"%s", b"HTTP/1.1 200 OK\r\n%s", b"HTTP/1.1 200 OK\r\nX: y\r\n %s"])
+def test_what_a_server_says_that_is_no_http_is_told_to_nobody(answer: bytes) -> None:
+    """It may say again what it heard, secrets among it."""
+    listening = socket.create_server(("127.0.0.1", 0))
+
+    def echo() -> None:
+        with listening.accept()[0] as peer:
+            heard = peer.recv(65_536)
+            header = next(line for line in heard.split(b"\r\n") if b"hidden" in line)
+            peer.sendall(answer % header.replace(b":", b" :") + b"\r\n\r\n")
+
+    threading.Thread(target=echo, daemon=True).start()
+    url = f"http://127.0.0.1:{listening.getsockname()[1]}/x"
+    heard = HttpCaller().send("POST", url, {"Authorization": "Bearer hidden"}, b"{}", 5)
+    listening.close()
+
+    assert "hidden" not in heard.reason
+    assert (heard.outcome is Outcome.UNKNOWN) == bool(heard.reason)

@@ -62,7 +62,10 @@ class Caller:
         heard = self._send(call, call.look, key)
         if expected(call.look, heard.status):
             return Standing.APPLIED
-        if heard.status in _GONE:
+        if heard.status == HTTPStatus.GONE:
+            # It was there: to make the call again would do it twice.
+            return Standing.ENDED
+        if heard.status == HTTPStatus.NOT_FOUND:
             return Standing.ABSENT
         raise NodeUnreachable(
             f"{call.look.url} answered {heard.status}, which does not say whether it was done"

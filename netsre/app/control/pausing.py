@@ -77,9 +77,14 @@ def readings(world: World, into: Readings) -> None:
 def pause(world: World, asked: Pause) -> Pause:
     """Keep a pause; return the one that has its id already, where there is one."""
     with world.store.write() as transaction:
-        kept = transaction.holds.pause(asked)
-        if kept == asked:
-            _record(transaction, world, asked.owner, "automation.paused", asked)
+        return pause_within(transaction, world, asked)
+
+
+def pause_within(transaction: Transaction, world: World, asked: Pause) -> Pause:
+    """Keep a pause in the same way, in a transaction of the caller."""
+    kept = transaction.holds.pause(asked)
+    if kept == asked:
+        _record(transaction, world, asked.owner, "automation.paused", asked)
     return kept
 
 

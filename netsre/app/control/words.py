@@ -49,18 +49,31 @@ class Said:
 def say(world: World, run_id: str, saying: Saying) -> Said | None:
     """Hear what a person says about a run; None when there is no such run."""
     with world.store.write() as transaction:
-        run = transaction.runs.find(run_id)
-        if run is None:
-            return None
-        now = world.clock.now()
-        situation = situation_of(transaction, run)
-        word = Word(saying.person, saying.opinion, saying.plan, saying.via, saying.id or new_id(), now)
-        heard = approval.hear(situation, word, world.directory, now)
-        if heard.answer is Answer.RECORDED:
-            _record(transaction, run, heard, now)
-    said = pairs(run=run_id, person=saying.person, said=saying.opinion, via=saying.via, answer=heard.answer)
-    _log.info("word about a run %s", said)
+        said = say_within(transaction, world, run_id, saying)
+    if said is not None:
+        log(run_id, saying, said)
+    return said
+
+
+def say_within(transaction: Transaction, world: World, run_id: str, saying: Saying) -> Said | None:
+    """Hear the same in a transaction of the caller, who tells the log once that is on disk."""
+    run = transaction.runs.find(run_id)
+    if run is None:
+        return None
+    now = world.clock.now()
+    situation = situation_of(transaction, run)
+    word = Word(saying.person, saying.opinion, saying.plan, saying.via, saying.id or new_id(), now)
+    heard = approval.hear(situation, word, world.directory, now)
+    if heard.answer is Answer.RECORDED:
+        _record(transaction, run, heard, now)
     return Said(heard, situation)
+
+
+def log(run_id: str, saying: Saying, said: Said) -> None:
+    """Tell the log what became of a word."""
+    answer = said.heard.answer
+    told = pairs(run=run_id, person=saying.person, said=saying.opinion, via=saying.via, answer=answer)
+    _log.info("word about a run %s", told)
 
 
 def situation_of(transaction: Transaction, run: Run) -> Situation:

@@ -90,6 +90,10 @@ class MemoryServer:
     """Keys of what was done, in order."""
     undone: list[str] = field(default_factory=list)
     answers: int = 200
+    over: int = 404
+    """What it says of what it did and that is over."""
+    at_once: bool = False
+    """What it does is over as soon as it is done."""
     bodies: list[bytes] = field(default_factory=list)
     shown: list[str] = field(default_factory=list)
     """The tokens of all requests."""
@@ -106,8 +110,10 @@ class MemoryServer:
                 return Heard(Outcome.ANSWERED, self.answers)
             match method:
                 case "GET":
-                    there = key in self.done and f"{key}/undo" not in self.undone
-                    return Heard(Outcome.ANSWERED, 200 if there else 404)
+                    if key not in self.done:
+                        return Heard(Outcome.ANSWERED, 404)
+                    over = self.at_once or f"{key}/undo" in self.undone
+                    return Heard(Outcome.ANSWERED, self.over if over else 200)
                 case "DELETE":
                     self.undone.append(key)
                 case _:

@@ -156,3 +156,18 @@ def test_db_upgrade_makes_a_database_that_db_check_finds_whole(
         "first_broken": None,
         "why": None,
     }
+
+
+@pytest.mark.parametrize("chosen", ["ttl", "=5m", "a=1 a=2", "ttl=\udcff"])
+def test_what_is_no_value_of_a_parameter_is_bad_usage(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str], chosen: str
+) -> None:
+    """Told in one line before anybody is asked."""
+    alert = tmp_path / "alert.json"
+    alert.write_text('{"labels": {"alertname": "ConntrackUtilization"}}')
+    given = [word for one in chosen.split() for word in ("--set", one)]
+    nobody = ["--controller", "http://127.0.0.1:1"]
+
+    for command in (["run", "x"], ["plan", "x", "--alert", str(alert)]):
+        assert run(["runbook", *command, *given, *nobody]) == 2
+        assert "Error: --set" in capsys.readouterr().err

@@ -143,6 +143,16 @@ def test_a_call_that_nobody_can_ask_about_is_left_to_people(bench: Bench) -> Non
         assert (end.applied, end.calls, notices) == ((), ("firing",), ["1"])
 
 
+def test_a_call_that_was_done_and_is_over_is_not_made_again(bench: Bench) -> None:
+    """Its answer was lost, and whoever is asked then says that it is gone."""
+    made = bench.ground(book(SEEN))
+    made.server.at_once, made.server.over = True, 410
+    made.server.line.faults = {1: LOST_AFTER}
+    end, _, done, *_ = made.live()
+
+    assert (end.runs, done, made.server.line.calls) == ((HELPS,), 1, ["post", "get"])
+
+
 @pytest.mark.parametrize("fault", [LOST_BEFORE, LOST_AFTER])
 @pytest.mark.parametrize("helps", [True, False])
 def test_an_answer_of_an_alertmanager_that_is_lost_stops_nothing(

@@ -1,9 +1,11 @@
 """Clicks in Slack: each goes through the one decision of all words, counts once, or is told why not."""
 
+import contextlib
 import json
 import pathlib
 import urllib.parse
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -18,8 +20,9 @@ from netsre.model.holds import Scope
 from netsre.model.runbooks import RunState
 from tests import slack_server
 from tests.slack_server import Kept, Slack
-from tests.unit.app.crashing import BOOK
-from tests.unit.app.slack_desk import ANN, BEN, CAL, STRANGER, TWO, Station, station
+from tests.unit.app.crashing import BOOK, Killed
+from tests.unit.app.slack_desk import ANN, ASKS, BEN, CAL, STRANGER, TWO, Station, station
+from tests.unit.runbook import test_loops
 
 YES, NO = "netsre.approve", "netsre.deny"
 
@@ -69,6 +72,14 @@ def test_an_approval_is_on_disk_before_its_answer_and_the_buttons_become_a_stamp
     assert at.lab.host.applied
     assert not asked.buttons()
     assert "*Approved* by ann" in asked.shown
+
+
+def test_a_question_tells_of_the_rounds_that_may_follow(tmp_path: pathlib.Path, slack: Slack) -> None:
+    """Whoever says yes says it to all of them, as whoever is asked by an alert."""
+    book = replace(BOOK, mode="propose", approval=ASKS.approval, steps=test_loops.BOOK.steps)
+    station(tmp_path, slack, book)
+
+    assert "again from step 0, up to 3 rounds, 10s apart, until not still(alert)" in question(slack).shown
 
 
 def test_a_second_click_is_told_who_decided(at: Station, slack: Slack) -> None:
@@ -193,6 +204,23 @@ def test_who_takes_over_ends_what_goes_on_and_keeps_the_rest_away(
     assert (pause.scope, pause.name, pause.owner) == (Scope.TARGET, "conntrack/a", "cal")
     assert "*Taken over by cal*" in parent.shown
     assert not parent.buttons()
+
+
+@pytest.mark.parametrize(("point", "happened"), [(1, False), (2, True)])
+def test_killed_anywhere_a_take_over_is_whole_or_did_not_happen(
+    tmp_path: pathlib.Path, slack: Slack, point: int, *, happened: bool
+) -> None:
+    """Slack sends no click twice over HTTP, and whoever owns an incident finds no run that goes on."""
+    at = station(tmp_path, slack, BOOK)
+    (parent,) = slack.parents()
+    # Right before the commit, and right after.
+    at.lab.fate.dies_at = frozenset({len(at.lab.fate.points) + point})
+    with contextlib.suppress(Killed):
+        clicks.hear(at.world, clicks.read(slack.payload(parent, talk.TAKE_OVER, ANN)))
+
+    taken = bool(pausing.held(at.world).pauses)
+    cancelled = ("ann", "cancel") in said(at)
+    assert (taken, cancelled) == (happened, happened)
 
 
 def test_a_take_over_that_was_ended_is_not_begun_by_a_replay(tmp_path: pathlib.Path, slack: Slack) -> None:

@@ -33,6 +33,8 @@ def test_what_lies_below_is_allowed(url: str) -> None:
         "https://tools.example/api/../admin",
         "https://tools.example/api/./x",
         "https://tools.example/api/%2e%2e/admin",
+        "https://tools.example/api/..;/admin",
+        "https://tools.example/api/..;x=1/admin",
         "https://tools.example/api\\..\\admin",
         "https://tools.example:443/api",
         "https://TOOLS.example/api",
@@ -50,6 +52,13 @@ def test_what_lies_below_is_allowed(url: str) -> None:
 def test_what_only_looks_like_it_is_not(url: str) -> None:
     """Hosts that begin alike, paths that lead elsewhere, another scheme or port."""
     assert not urls.allowed(url, ALLOW)
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:99999/x", "http://[:::]/x", "http://[12345::]/x"])
+def test_what_no_request_can_be_sent_to_is_no_address(url: str) -> None:
+    """Not even where the settings name the very same."""
+    assert urls.problem(url) is not None
+    assert not urls.allowed(url, (url,))
 
 
 def test_nothing_is_allowed_without_a_word_about_it() -> None:

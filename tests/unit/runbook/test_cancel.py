@@ -1,6 +1,6 @@
 """Cancelled anywhere, a run leaves nothing in force, and does nothing more."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -8,6 +8,7 @@ from netsre.model.runbooks import CANCELLED, JournalKind, RunState
 from netsre.runbook import journal, progress
 from netsre.runbook.approval import Opinion, Word
 from netsre.runbook.progress import Finish
+from tests.unit.runbook import given
 from tests.unit.runbook.given import MemoryNode
 from tests.unit.runbook.machine import Machine
 from tests.unit.runbook.test_crashes import SCENARIOS
@@ -47,5 +48,21 @@ def test_cancelled_after_any_line_a_run_takes_back_what_it_changed(name: str) ->
         assert JournalKind.INTENT not in lines[lines.index(JournalKind.CANCEL) :], after
         state = RunState.UNDONE if changed else RunState.REFUSED
         assert finish == Finish(state, CANCELLED), after
+        assert not machine.node.effects(), after
+        assert machine.node.limit_now == MemoryNode().limit_now, after
+
+
+def test_what_a_failure_would_leave_in_force_a_person_who_cancels_takes_back() -> None:
+    """`onFailure: stop` is about failures: whoever cancels is told that what was changed is taken back."""
+    make, _ = SCENARIOS["hopeless"]
+    book = replace(given.BOOK, on_failure="stop")
+    whole = Machine(make(), book)
+    assert whole.live().state is RunState.FAILED
+
+    for after in range(1, len(whole.entries)):
+        machine = Cancelled(make(), book, after=after)
+        changed = machine.live().state is RunState.UNDONE
+
+        assert changed == any("key" in entry.data for entry in machine.entries), after
         assert not machine.node.effects(), after
         assert machine.node.limit_now == MemoryNode().limit_now, after

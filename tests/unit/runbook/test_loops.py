@@ -337,3 +337,21 @@ def test_people_who_are_asked_hear_of_the_rounds() -> None:
     assert step_lines.further(made) == [
         "again from step 0, up to 3 rounds, 10s apart, until not still(alert)"
     ]
+
+
+SILENCE = "    - {action: alertmanager.silence, with: {matchers: {alertname: Slow}, ttl: 30m}}\n"
+
+
+@pytest.mark.parametrize("approval", ["{mode: propose}", "{veto: 2m}"])
+def test_nobody_is_asked_about_a_round_that_no_plan_can_tell(approval: str) -> None:
+    """After a change, also the first round goes by what is seen then: every yes would end `plan_changed`."""
+    asks = TEXT.replace("{mode: auto}", approval)
+
+    found = test_parsing.findings(asks.replace("  steps:\n", f"  steps:\n{SILENCE}", 1))
+
+    assert [line.partition(" and what")[0] for line in found] == [
+        "look.yaml:8: RUN026 spec.steps ask people about step 2, datapath.block_source,",
+        "look.yaml:8: RUN026 spec.steps ask people about step 3, conntrack.flush,",
+    ]
+    assert test_parsing.read(asks).steps == BOOK.steps
+    assert test_parsing.read(TEXT.replace("  steps:\n", f"  steps:\n{SILENCE}", 1)).steps

@@ -22,6 +22,7 @@ from netsre.clock import Timestamp
 from netsre.errors import BadInput
 from netsre.model.holds import Pause, Scope
 from netsre.runbook.approval import Answer, Opinion
+from netsre.store.database import Transaction
 from netsre.store.slack import PARENT, Told
 
 VIA: Final = "slack"
@@ -132,33 +133,40 @@ def _word(world: World, click: Click, person: str, opinion: Opinion, about: tupl
 
 
 def _take_over(world: World, click: Click, person: str, row: Told) -> Reply:
-    """Make a person the owner of an incident: what is going on ends, and nothing new is begun."""
-    now = world.clock.now()
-    with world.store.read() as transaction:
+    """Make a person the owner of an incident: what is going on ends, and nothing new is begun.
+
+    All of it or nothing: whoever owns an incident relies on it that no run goes on, whatever was killed.
+    """
+    ended: list[tuple[str, Saying, words.Said]] = []
+    with world.store.write() as transaction:
+        now = world.clock.now()
         incident = transaction.incidents.find(row.incident)
         known = None if incident is None else facts.read(transaction, incident, now)
         standing = talk.pause_of(transaction.holds.pauses(now), row.incident)
-    if known is None or not talk.may_be_taken(known):
-        return Reply("incident_over", "This incident is over: there is nothing to take over.")
-    if standing is not None and standing.owner != person:
-        until = clock.rfc3339(standing.until)
-        return Reply("already_taken", f"Already taken over by {standing.owner}, until {until}.")
-    if standing is None and not _pause(world, click, person, known, now):
-        return Reply(Answer.REPEATED.value)
-    for run in known.runs:
-        if not run.ended:
-            words.say(world, run.id, Saying(person, Opinion.CANCEL, VIA, "", click.id))
+        if known is None or not talk.may_be_taken(known):
+            return Reply("incident_over", "This incident is over: there is nothing to take over.")
+        if standing is not None and standing.owner != person:
+            until = clock.rfc3339(standing.until)
+            return Reply("already_taken", f"Already taken over by {standing.owner}, until {until}.")
+        if standing is None and not _pause(transaction, world, click, person, known):
+            return Reply(Answer.REPEATED.value)
+        saying = Saying(person, Opinion.CANCEL, VIA, "", click.id)
+        for run in known.runs:
+            said = None if run.ended else words.say_within(transaction, world, run.id, saying)
+            ended += [] if said is None else [(run.id, saying, said)]
+    for one in ended:
+        words.log(*one)
     return Reply("taken_over")
 
 
-def _pause(world: World, click: Click, person: str, known: facts.Facts, now: Timestamp) -> bool:
+def _pause(transaction: Transaction, world: World, click: Click, person: str, known: facts.Facts) -> bool:
     """Keep what runs act on from new ones; False where this very click did so before, and it is over."""
-    until = Timestamp(now + TAKEN_FOR)
+    until = Timestamp(known.now + TAKEN_FOR)
     reason = talk.taking(known.incident.id)
     for target in dict.fromkeys(run.target for run in known.runs if run.target):
         name = hashlib.sha256(f"{click.id}\n{target}".encode()).hexdigest()[:16]
-        asked = Pause(name, Scope.TARGET, target, person, reason, now, until)
-        if not pausing.pause(world, asked).stands(now):
+        asked = Pause(name, Scope.TARGET, target, person, reason, known.now, until)
+        if not pausing.pause_within(transaction, world, asked).stands(known.now):
             return False
     return True
 

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from netsre.app import step_lines
 from netsre.app.control.incidents import steps
 from netsre.app.control.incidents.facts import Facts
 from netsre.app.control.slack import blocks
@@ -65,9 +66,12 @@ def say(key: str, run: Run, facts: Facts, token: str) -> Said:
 
 
 def _effects(journal: Story) -> list[str]:
-    """Return what the plan would do, whatever became of it since."""
-    planned = () if journal.plan is None else journal.plan.steps
-    return [steps.words(step.effect) for step in planned if step.effect is not None]
+    """Return what the plan would do, and may do again, whatever became of it since."""
+    if journal.plan is None:
+        return []
+    effects = (step.effect for step in journal.plan.steps)
+    does = [steps.words(effect) for effect in effects if effect is not None]
+    return [*does, *step_lines.further(journal.plan)]
 
 
 def _overtaken(run: Run, plan: str) -> Said:
