@@ -60,7 +60,7 @@ _DO: Final = {
     Gate.PAUSED.value: "Somebody paused it: see netsre runbook pauses. Act by hand, or resume it.",
     Gate.VETOED.value: "An alert fires beside which it must not act; see to that one first.",
     Gate.OSCILLATION.value: "The value was left a short while ago: decide by hand which one it is to be.",
-    Gate.QUARANTINED.value: "The value did not help before: act by hand, or run netsre runbook release.",
+    Gate.QUARANTINED.value: "A run gave the value up: act by hand, or run netsre runbook release.",
 }
 _OTHERWISE: Final = "Act by hand, by the page of the runbook."
 
