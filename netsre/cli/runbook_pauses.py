@@ -171,7 +171,7 @@ def _held(found: Mapping[str, Any]) -> Iterator[str]:
         )
         yield f"circuit of {one['runbook']} open after {one['failures']} runs without success; {again}"
     for one in found["quarantined"]:
-        yield f"value {one['key']} did not help in run {one['run']}, in quarantine until {one['until']}"
+        yield f"value {one['key']} was given up in run {one['run']}, in quarantine until {one['until']}"
     for one in found["maintenance"]:
         yield f"maintenance {one['name']} until {one['until']}: {one['reason']}"
 

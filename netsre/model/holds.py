@@ -85,7 +85,7 @@ class Released(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Quarantined:
-    """A value that did not help."""
+    """A value that did not help, or that a run which helped went away from."""
 
     key: str
     """The field and the value, such as `conntrack.limit=2000`."""

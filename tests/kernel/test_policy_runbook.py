@@ -64,8 +64,9 @@ def impatient(home: pathlib.Path) -> pathlib.Path:
     shutil.copytree(directory("runbooks"), made)
     file = made / "denied-traffic.yaml"
     text = file.read_text(encoding="utf-8")
-    assert text.count("samples: 3,") == 1
-    file.write_text(text.replace("samples: 3,", "samples: 3, within: 15s,"), encoding="utf-8")
+    proof = "window: 1m, samples: 3, within: 10m"
+    assert text.count(proof) == 1
+    file.write_text(text.replace(proof, "window: 15s, samples: 3, within: 15s"), encoding="utf-8")
     return made
 
 

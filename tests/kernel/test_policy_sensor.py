@@ -22,7 +22,7 @@ from netsre.app.sensors.policy import PolicySensor
 from netsre.app.sensors.policy_connections import PolicyConnectionSensor
 from netsre.datapath.policy import conntrack
 from netsre.datapath.policy.conntrack import Connection, State
-from netsre.datapath.policy.programs import CONNECTIONS
+from netsre.datapath.policy.programs import CONNECTIONS, ROWS
 from netsre.metrics.readings import Readings
 from tests.kernel.agent_process import Running, running
 from tests.kernel.block_link import COUNT, PORT, SOURCE, TARGET
@@ -136,6 +136,16 @@ def test_the_datapath_may_change_go_and_come_again_under_a_running_agent(node: N
         assert gone == set()
         assert verdicts(agent)["denied", "default deny", "no"] == 5 + 3
         assert errors(agent) == 0
+
+
+def test_a_datapath_of_another_version_is_no_node_without_policies(node: Node) -> None:
+    """It lacks a map that is younger: policies hold, and that nobody counts them is an error."""
+    node.apply(policy(PORT))
+    policy_pins.map_path(node.pins, ROWS).unlink()
+    sensor = PolicySensor(node.pins, node.home / "state")
+
+    with pytest.raises(OSError, match="another version"):
+        sensor.read(Readings(), 0.0)
 
 
 def test_what_is_not_enforced_and_what_is_on_trial_is_told(node: Node) -> None:

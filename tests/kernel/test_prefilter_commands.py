@@ -1,6 +1,8 @@
 """The prefilter by the commands alone: what arrives on a real link is what they say."""
 
+import contextlib
 import dataclasses
+import os
 import pathlib
 import random
 import re
@@ -14,6 +16,8 @@ from typing import Final
 import pytest
 
 from netsre.adapters import namespaces
+from netsre.adapters.bpf import pins, syscalls
+from netsre.adapters.bpf.syscalls import BpfMap, MapShape
 from netsre.app.resources import directory
 from tests.kernel.block_link import COUNT, INTERFACE, OTHER_SOURCE, SOURCE, TARGET, Link
 from tests.kernel.filtered_node import Node, filtered_node
@@ -273,6 +277,21 @@ def test_maps_of_another_version_are_left_alone(node: Node) -> None:
 
     assert all("made by another version" in each and each.count("\n") == 1 for each in complaints)
     assert not node.pins.exists()
+
+
+def test_counts_of_another_version_are_not_read_as_ours(node: Node) -> None:
+    """They may have another order: what one rule let pass is nothing that another one missed."""
+    node.run("attach", INTERFACE)
+    times = node.pins / "maps" / "prefilter_times"
+    times.unlink()
+    with contextlib.ExitStack() as stack:
+        older = BpfMap.create("prefilter_times", MapShape(syscalls.PERCPU_ARRAY, 4, 16), 16)
+        stack.callback(os.close, older.fd)
+        pins.pin(older.fd, times)
+    complaint = node.run("list", code=3)
+
+    assert "made by another version" in complaint
+    assert complaint.count("\n") == 1
 
 
 def test_an_interface_that_goes_ends_its_link_and_others_are_not_touched(node: Node) -> None:

@@ -5,6 +5,7 @@ others, from one call to the next.
 """
 
 import contextlib
+import errno
 import os
 import struct
 from collections.abc import Iterator, Mapping
@@ -66,7 +67,8 @@ def read(directory: Path, now_ns: int) -> Said | None:
         try:
             names = (*policy_counts.MAPS, EVENTS, ACTIVE, REVISIONS, MODE, ENDPOINT_MODES)
             maps = {name: stack.enter_context(opened(directory, name)) for name in names}
-        except FileNotFoundError:
+        except FileNotFoundError as error:
+            _refuse_another_version(directory, error)
             return None
         counts = {key: sums(value) for key, value in policy_counts.read(maps).items()}
         events = {
@@ -97,6 +99,12 @@ def _orders(directory: Path) -> tuple[Order, ...]:
             return tuple(Order.of(key, value) for key, value in found.entries())
     except FileNotFoundError:
         return ()
+
+
+def _refuse_another_version(directory: Path, missing: FileNotFoundError) -> None:
+    """Raise `OSError` where a datapath is there, and lacks a map: policies hold that nobody counts."""
+    if policy_pins.map_path(directory, ACTIVE).exists():
+        raise OSError(errno.EINVAL, f"the {_WHAT} in {directory} was made by another version") from missing
 
 
 @contextlib.contextmanager

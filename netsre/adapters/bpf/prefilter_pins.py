@@ -4,6 +4,7 @@ Nobody has to be alive for it to go on. Whoever changes anything must hold the l
 """
 
 import contextlib
+import errno
 import fcntl
 import os
 import re
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from netsre.adapters.bpf import pinned, pins, prefilter, syscalls, xdp
-from netsre.adapters.bpf.prefilter import COUNTS, EVENTS, FUNCTION, HOSTS, MAPS, RULES, STATE, Prefilter
+from netsre.adapters.bpf.prefilter import COUNTS, FUNCTION, HOSTS, MAPS, RULES, STATE, Prefilter
 from netsre.adapters.bpf.programs import Loaded
 from netsre.adapters.bpf.syscalls import BpfMap
 from netsre.adapters.bpf.xdp import Where
@@ -203,8 +204,10 @@ class Pins:
         with contextlib.ExitStack() as stack:
             try:
                 stack.enter_context(self._lock(fcntl.LOCK_SH | (0 if waits else fcntl.LOCK_NB)))
-                maps = {name: self._readable(name, stack) for name in (RULES, HOSTS, STATE, COUNTS, EVENTS)}
-            except FileNotFoundError:
+                # Each, whatever is read of it: of another version counters may stand in another order.
+                maps = {name: self._readable(name, stack) for name in MAPS}
+            except FileNotFoundError as error:
+                self._refuse_another_version(error)
                 return None
             rules = self._rules(maps)
             counts = _counts(maps[COUNTS], max((each.written.counter for each in rules), default=-1) + 1)
@@ -227,6 +230,11 @@ class Pins:
         found = [*entries.values(), *(one for one in maps[RULES].entries() if one[0] not in hosts)]
         self._known = {entry: self._known.get(entry) or _known(entry) for entry in found}
         return list(self._known.values())
+
+    def _refuse_another_version(self, missing: FileNotFoundError) -> None:
+        """Raise `OSError` where a prefilter is there, and lacks a map."""
+        if (self._place.maps / STATE).exists():
+            raise OSError(errno.EINVAL, "the prefilter was made by another version") from missing
 
     def _readable(self, name: str, stack: contextlib.ExitStack) -> BpfMap:
         return stack.enter_context(pinned.opened_as(self._place.maps / name, MAPS[name], "prefilter"))

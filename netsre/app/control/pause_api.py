@@ -103,7 +103,7 @@ class CircuitView(BaseModel):
 
 
 class QuarantinedView(BaseModel):
-    """A value that did not help."""
+    """A value that did not help, or that a run which helped went away from."""
 
     key: str
     run: str

@@ -1,5 +1,7 @@
 """Calls people where automation could not help: an alert `RunbookNeedsHuman` like any other alert.
 
+It pages, but where the alert that the run was for is a ticket, and the node is as it was before.
+
 One firing covers every run of a runbook on a node until the alerts have ended that those runs were for. What
 cannot help again by itself is told; what only says that another run is at it, is not.
 """
@@ -33,6 +35,9 @@ _QUIET: Final = frozenset(
 _OF_ALL: Final = frozenset({Gate.STORM, Gate.GLOBAL_LIMITED})
 """What stops all runbooks: one call for all of them."""
 
+_LEFT_AS_IT_WAS: Final = frozenset({RunState.REFUSED, RunState.EXPIRED, RunState.UNDONE})
+"""Ends after which the node is as it was before the run."""
+
 _LEFT: Final = {
     RunState.REFUSED: "It changed nothing.",
     RunState.EXPIRED: "Nobody approved it in time, and it changed nothing.",
@@ -57,7 +62,7 @@ _DO: Final = {
     Gate.MAINTENANCE.value: "A window of maintenance is open (netsre runbook pauses). Act by hand, or wait.",
     Gate.VETOED.value: "An alert fires beside which it must not act; see to that one first.",
     Gate.OSCILLATION.value: "The value was left a short while ago: decide by hand which one it is to be.",
-    Gate.QUARANTINED.value: "The value did not help before: act by hand, or run netsre runbook release.",
+    Gate.QUARANTINED.value: "A run gave the value up: act by hand, or run netsre runbook release.",
 }
 _OTHERWISE: Final = "Act by hand, by the page of the runbook."
 
@@ -146,7 +151,7 @@ def _asked(transaction: Transaction, run: Run) -> bool:
 
 def _identity(run: Run, alert: Alert | None) -> Labels:
     if not _of_all(run):
-        return asking.identity(describe.NEEDS_HUMAN, conventions.SEVERITY_PAGE, run, alert)
+        return asking.identity(describe.NEEDS_HUMAN, _severity(run, alert), run, alert)
     about = {} if alert is None else dict(alert.labels)
     named = {
         "alertname": describe.NEEDS_HUMAN,
@@ -156,6 +161,13 @@ def _identity(run: Run, alert: Alert | None) -> Labels:
         "reason": run.reason,
     }
     return labels({name: value for name, value in named.items() if value})
+
+
+def _severity(run: Run, alert: Alert | None) -> str:
+    """Wake nobody for what was a ticket before its runbook failed, unless something may be left there."""
+    ticket = conventions.SEVERITY_TICKET
+    is_ticket = alert is not None and dict(alert.labels).get("severity") == ticket
+    return ticket if is_ticket and run.state in _LEFT_AS_IT_WAS else conventions.SEVERITY_PAGE
 
 
 def _of_all(run: Run) -> bool:

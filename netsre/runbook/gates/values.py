@@ -64,7 +64,7 @@ def quarantined(setting: Setting, known: Iterable[Quarantined], now: Timestamp) 
     """Return whether the value is not in quarantine."""
     for one in known:
         if one.key == setting.key and one.stands(now):
-            said = f"{one.key} did not help in run {one.run}, until {clock.rfc3339(one.until)}"
+            said = f"{one.key} was given up in run {one.run}, until {clock.rfc3339(one.until)}"
             return Answer(Gate.QUARANTINED, passed=False, detail=said)
     return Answer(Gate.QUARANTINED, passed=True, detail=f"{setting.key} is not known to have failed")
 

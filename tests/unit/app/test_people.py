@@ -48,10 +48,11 @@ class Desk:
         self.cause = self.fire(burning.T0)
         self._number = 0
 
-    def fire(self, at: Timestamp) -> Alert:
+    def fire(self, at: Timestamp, severity: str = "page") -> Alert:
         """Let the alert fire."""
         reason = transitions.Reason.CONDITION_STARTED
-        begun = transitions.begin(IDENTITY, {}, at, reason, AlertSource.CONDITION)
+        identity = labels({**dict(IDENTITY), "severity": severity})
+        begun = transitions.begin(identity, {}, at, reason, AlertSource.CONDITION)
         with self.store.write() as transaction:
             tick.record(transaction, begun, at)
         return begun.alert
@@ -126,6 +127,27 @@ def test_a_run_that_did_not_help_calls_people(desk: "Desk", state: RunState, rea
         pending = transaction.outbox.pending()
         assert "alert.firing" in [r.verb for r in transaction.audit.rows() if r.subject == call.fingerprint]
     assert pending["log"] == 2
+
+
+@pytest.mark.parametrize(
+    ("state", "reason", "severity"),
+    [
+        (RunState.REFUSED, "no_prefilter", "ticket"),
+        (RunState.REFUSED, "vetoed", "ticket"),
+        (RunState.EXPIRED, "approval_expired", "ticket"),
+        (RunState.UNDONE, "verify_failed", "ticket"),
+        (RunState.FAILED, "node_unreachable", "page"),
+        (RunState.NEEDS_HUMAN, "effect_unknown", "page"),
+    ],
+)
+def test_a_ticket_wakes_nobody_by_its_runbook(
+    desk: "Desk", state: RunState, reason: str, severity: str
+) -> None:
+    """What could wait until the morning can wait still, unless something may be left on the node."""
+    desk.end(state, reason, cause=desk.fire(burning.T0, "ticket"))
+
+    (call,) = desk.calls()
+    assert dict(call.labels)["severity"] == severity
 
 
 @pytest.mark.parametrize(

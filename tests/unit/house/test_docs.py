@@ -10,7 +10,7 @@ import pytest
 
 from netsre.alerting import codes as alert_codes
 from netsre.alerting import noisy
-from netsre.app import settings, slack_settings
+from netsre.app import runbooks, settings, slack_settings
 from netsre.cli import main
 from netsre.datapath import codes as workload_codes
 from netsre.datapath import flows, workload_files
@@ -170,6 +170,13 @@ def test_the_readme_shows_every_command() -> None:
     shown = set(re.findall(r"`netsre ([a-z-]+)", text_of("README.md")))
 
     assert set(main.COMMANDS) <= shown
+
+
+def test_the_readme_names_every_runbook_that_changes_something() -> None:
+    """Whoever reads it first knows what automation does to a node, and whom it asks."""
+    acts = {f"`{book.name}`" for book in runbooks.read(()) if book.changes}
+
+    assert acts <= set(re.findall(r"`[a-z-]+`", text_of("README.md")))
 
 
 def test_every_gate_that_ci_has_is_a_target() -> None:

@@ -426,6 +426,8 @@ def test_a_value_that_did_not_help_is_not_chosen_again(after: int, passed: bool)
 
     assert answer.passed is passed
     assert values.quarantined(effects.Setting("conntrack.limit", "1", "2001"), (one,), NOW).passed
+    # Also a run that helped gives a value up: the revision that it went back from.
+    assert passed or "was given up in run run1" in answer.detail
 
 
 def test_the_values_of_a_run_are_those_that_were_in_force() -> None:
