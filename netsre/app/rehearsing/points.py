@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 
 from netsre.model.scenarios import Event, Point
 from netsre.runbook import story
-from netsre.store.database import Transaction
+from netsre.store.database import Store, Transaction
 from netsre.store.memory import MemoryStore
 
 _STEP: Final = re.compile(r"[^/]*/([0-9]+)")
@@ -60,7 +60,7 @@ def _is_at(event: Event, word: str, step: int, *, after: bool) -> bool:
     return (when.word, when.after) == (word, after) and when.step in (None, step)
 
 
-class WatchedStore(MemoryStore):
+class PointedStore(Store):
     """A store whose every line of a journal is a point before it is kept, and one after."""
 
     points = Points([])
@@ -75,3 +75,7 @@ class WatchedStore(MemoryStore):
                 self.points.passing(kind.value, step, after=False)
         for kind, step in lines:
             self.points.passing(kind.value, step, after=True)
+
+
+class WatchedStore(PointedStore, MemoryStore):
+    """That of a scenario."""

@@ -17,7 +17,7 @@ from netsre.app.control.snapshot import Board, Sight
 from netsre.app.control.switch import SwitchWatch
 from netsre.app.control.world import World
 from netsre.app.rehearsing.outside import VirtualOthers
-from netsre.app.rehearsing.points import WatchedStore
+from netsre.app.rehearsing.points import PointedStore, WatchedStore
 from netsre.app.service_levels import ServiceLevels
 from netsre.clock import Timestamp
 from netsre.model.alert_rules import AlertRule
@@ -75,7 +75,7 @@ class Stage:
         self._off = (directory / kill_switch.FILE_NAME).read_bytes()
         self._database.keep()
 
-    def store(self) -> WatchedStore:
+    def store(self) -> PointedStore:
         """Return the store."""
         return WatchedStore(self._database, self._migrations)
 
@@ -109,7 +109,7 @@ class Stage:
         return Watched(tuple(slo for slo in self._slos if self._keys[slo.name] <= keys), rules)
 
     def world(
-        self, store: WatchedStore, scenario: Scenario, others: VirtualOthers, the_clock: VirtualClock
+        self, store: PointedStore, scenario: Scenario, others: VirtualOthers, the_clock: VirtualClock
     ) -> World:
         """Return what a controller knows after its start."""
         book = self.books[scenario.runbook]

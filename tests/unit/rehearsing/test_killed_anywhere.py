@@ -15,7 +15,7 @@ import sqlalchemy
 from netsre.app import resources
 from netsre.app.rehearsing import running
 from netsre.app.rehearsing.play import Play, Played
-from netsre.app.rehearsing.points import WatchedStore
+from netsre.app.rehearsing.points import PointedStore
 from netsre.app.rehearsing.running import Ready
 from netsre.app.rehearsing.stage import Stage
 from netsre.model.runbooks import JournalEntry, JournalKind
@@ -36,19 +36,19 @@ class DiskStage(Stage):
     def __init__(self, ready: Ready, directory: pathlib.Path) -> None:
         """Make an empty database, and keep a copy of it."""
         self._place = directory / "data"
-        self._opened: WatchedStore | None = None
+        self._opened: PointedStore | None = None
         self.store().upgrade()
         super().__init__(ready.books, ready.levels, directory)
         self._close()
         self._empty = directory / "empty.db"
         shutil.copy(self._place / FILE_NAME, self._empty)
 
-    def store(self) -> WatchedStore:
+    def store(self) -> PointedStore:
         """Return the store of another life: nothing of a former one is left but what is on disk."""
         self._close()
         file = SqliteFile(self._place, create=True, patience=_PATIENCE)
         sqlalchemy.event.listen(file.engine, "connect", do_not_wait_for_the_disk)
-        self._opened = WatchedStore(file, burning.MIGRATIONS)
+        self._opened = PointedStore(file, burning.MIGRATIONS)
         return self._opened
 
     def clear(self) -> None:
