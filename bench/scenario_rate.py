@@ -11,8 +11,8 @@ from typing import Final
 from bench.lines import Line
 from netsre.app.rehearsing import running
 
-_ROUNDS: Final = 5
-_TIMES: Final = 8
+_ROUNDS: Final = 3
+_TIMES: Final = 4
 """How often each is played in a round: processes that play start once for all."""
 
 
