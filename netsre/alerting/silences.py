@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from netsre import clock, conventions
+from netsre.alerting import describe
 from netsre.clock import Timestamp
 from netsre.model.documents import Document
 
@@ -20,6 +21,8 @@ class Matcher:
 
 NO_PAGE = Matcher("severity", conventions.SEVERITY_PAGE, equal=False)
 """Of every silence that automation makes."""
+NO_CALL = Matcher("alertname", "|".join(sorted(describe.CALLS)), equal=False, regex=True)
+"""Of the same: a question to people may be a ticket, and must come all the same."""
 TICKETS = Matcher("severity", conventions.SEVERITY_TICKET)
 
 

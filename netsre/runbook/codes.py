@@ -69,7 +69,7 @@ CODES: Final = MappingProxyType(
         HANDLE: "A secret stands where the action does not take one.",
         UNTOLD: "People are asked about a change that their plan could not tell them.",
         WIDE: "A silence names neither an alert nor a service nor a service level.",
-        NEVER_PAGES: "A silence is meant for pages.",
+        NEVER_PAGES: "A silence is meant for pages, or for what calls people.",
         BOUND: "A value that is filled in at its turn is none that can be.",
         ADDRESS: "The address of a call is none that can be called.",
         MATCH: "A trigger asks for a label that no alert has.",

@@ -76,7 +76,11 @@ class Silencer:
             )
         now = self.clock.now()
         until = Timestamp(now + silence.ttl)
-        matchers = [*(Matcher(name, value) for name, value in silence.matchers), silences.NO_PAGE]
+        matchers = [
+            *(Matcher(name, value) for name, value in silence.matchers),
+            silences.NO_PAGE,
+            silences.NO_CALL,
+        ]
         comment = f"{silence.comment} (run {key.partition('/')[0]})"
         told = self.make(silences.document(matchers, maker(key), comment, now, until))
         # An answer that was lost says nothing; that it is there does.

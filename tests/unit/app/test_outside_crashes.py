@@ -2,12 +2,16 @@
 
 import itertools
 import pathlib
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 
 from netsre import clock
 from netsre.adapters.secrets import Secrets
+from netsre.alerting import describe
 from netsre.app.control.calling import Caller
 from netsre.app.control.reach import Outside, Reach
 from netsre.app.control.silencing import Silencer
@@ -181,6 +185,31 @@ def test_a_silence_that_must_not_be_made_stops_no_mitigation(bench: Bench) -> No
     end, states, *_ = made.live()
 
     assert (end.runs, states, made.alertmanager.line.calls) == ((HELPS,), (), [])
+
+
+def test_a_question_to_people_is_silenced_by_nobody(bench: Bench) -> None:
+    """One about a ticket is a ticket, with the service of what a silence may be about."""
+    wide = replace(SILENCE, parameters={**SILENCE.parameters, "matchers": {"service": "shop"}})
+    made = bench.ground(book(wide))
+    made.live()
+    (kept,) = made.alertmanager.kept
+
+    assert silenced(kept, {"alertname": "Slow", "service": "shop", "severity": "ticket"})
+    for name in describe.CALLS:
+        assert not silenced(kept, {"alertname": name, "service": "shop", "severity": "ticket"})
+
+
+def silenced(silence: Mapping[str, object], alert: Mapping[str, str]) -> bool:
+    """Tell whether an Alertmanager would keep an alert back."""
+    matchers: Any = silence["matchers"]
+    return all(
+        (
+            re.fullmatch(one["value"] if one["isRegex"] else re.escape(one["value"]), alert[one["name"]])
+            is not None
+        )
+        == one["isEqual"]
+        for one in matchers
+    )
 
 
 @pytest.mark.parametrize("trouble", ["silent", "refuses", "absent"])

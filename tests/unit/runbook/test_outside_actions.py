@@ -56,6 +56,7 @@ def test_a_silence_is_read_with_its_labels() -> None:
         ("{matchers: {}, ttl: 5m}", "RUN040 spec.steps[3].with.matchers would silence"),
         ("{ttl: 5m}", "SPEC005 spec.steps[3].with.matchers is missing"),
         ("{matchers: {slo: x, severity: page}, ttl: 5m}", "RUN041 spec.steps[3].with.matchers.severity"),
+        ("{matchers: {alertname: RunbookAwaitsApproval}, ttl: 5m}", "RUN041 spec.steps[3].with.matchers.al"),
         ("{matchers: {slo: x}, ttl: 5h}", "RUN003 spec.steps[3].with.ttl is outside 1s to 4h"),
         ("{matchers: {slo: x, 1y: a}, ttl: 5m}", "RUN003 spec.steps[3].with.matchers.1y is no name"),
         ("{matchers: {slo: ' '}, ttl: 5m}", "RUN003 spec.steps[3].with.matchers.slo is no value"),
