@@ -4,7 +4,6 @@ Nobody has to be alive for it to go on. Whoever changes anything must hold the l
 """
 
 import contextlib
-import errno
 import fcntl
 import os
 import re
@@ -206,8 +205,7 @@ class Pins:
                 stack.enter_context(self._lock(fcntl.LOCK_SH | (0 if waits else fcntl.LOCK_NB)))
                 # Each, whatever is read of it: of another version counters may stand in another order.
                 maps = {name: self._readable(name, stack) for name in MAPS}
-            except FileNotFoundError as error:
-                self._refuse_another_version(error)
+            except FileNotFoundError:
                 return None
             rules = self._rules(maps)
             counts = _counts(maps[COUNTS], max((each.written.counter for each in rules), default=-1) + 1)
@@ -230,11 +228,6 @@ class Pins:
         found = [*entries.values(), *(one for one in maps[RULES].entries() if one[0] not in hosts)]
         self._known = {entry: self._known.get(entry) or _known(entry) for entry in found}
         return list(self._known.values())
-
-    def _refuse_another_version(self, missing: FileNotFoundError) -> None:
-        """Raise `OSError` where a prefilter is there, and lacks a map."""
-        if (self._place.maps / STATE).exists():
-            raise OSError(errno.EINVAL, "the prefilter was made by another version") from missing
 
     def _readable(self, name: str, stack: contextlib.ExitStack) -> BpfMap:
         return stack.enter_context(pinned.opened_as(self._place.maps / name, MAPS[name], "prefilter"))
