@@ -81,10 +81,7 @@ def deny(run_id: str, *, plan: str, **said: Any) -> None:
 @_DATA_DIR
 @_JSON
 def cancel(run_id: str, **said: Any) -> None:
-    """End a run before its next change, and take back what it changed.
-
-    What a runbook with `onFailure: stop` changed stays; the answer says so.
-    """
+    """End a run before its next change, and take back what it changed."""
     _say("cancel", run_id, {}, **said)
 
 

@@ -151,8 +151,6 @@ class Situation:
     """Who asked for the run by hand; empty: an alert did."""
     begun: bool
     """A change was begun, so that the question is behind it."""
-    keeps: bool = False
-    """What it changed stays when it is ended: its runbook says `onFailure: stop`."""
 
 
 @dataclass(frozen=True, slots=True)

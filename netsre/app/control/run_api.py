@@ -221,8 +221,7 @@ def _next(said: Said) -> str:
     """Say what comes next."""
     decision, request, run = said.heard.decision, said.situation.request, said.situation.run
     if said.heard.word.opinion is Opinion.CANCEL:
-        then = "stays (onFailure: stop)" if said.situation.keeps else "is taken back"
-        return f"it ends before its next change, and what it changed {then}"
+        return "it ends before its next change, and what it changed is taken back"
     if decision is None or request is None or run.ended:
         return f"it is over: {run.state.value} ({run.reason})"
     match decision.verdict:
@@ -288,6 +287,5 @@ def _refuse(refused: RefusedView) -> Response:
 _ABOUT: Final = {
     Opinion.APPROVE: "Say yes to the plan of a run that waits for it.",
     Opinion.DENY: "Say no to the plan of a run that waits; it ends.",
-    Opinion.CANCEL: "End a run that is not over; what it changed is taken back, unless its runbook says "
-    "onFailure: stop.",
+    Opinion.CANCEL: "End a run that is not over; what it changed is taken back.",
 }

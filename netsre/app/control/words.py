@@ -79,8 +79,7 @@ def log(run_id: str, saying: Saying, said: Said) -> None:
 def situation_of(transaction: Transaction, run: Run) -> Situation:
     """Return what a word about a run meets now."""
     told = story.read(transaction.runs.journal([run.id])[run.id])
-    keeps = told.plan is not None and told.plan.on_failure == "stop"
-    return Situation(run, told.request, told.words, told.cancelled, told.owner, told.touched, keeps)
+    return Situation(run, told.request, told.words, told.cancelled, told.owner, told.touched)
 
 
 def begin(world: World, runbook: Runbook, alert: Alert, asker: Asker) -> Run | None:

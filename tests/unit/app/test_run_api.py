@@ -5,7 +5,7 @@ import hashlib
 import pathlib
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 import httpx
 import pytest
@@ -189,19 +189,6 @@ def test_every_word_is_in_the_audit_with_its_person(desk: Desk) -> None:
     assert (desk.run["state"], desk.run["reason"]) == ("refused", "cancelled")
     again = desk.say("ann", "approve").json()
     assert again["detail"] == "already cancelled by operator; the run is over: refused (cancelled)"
-
-
-@pytest.mark.parametrize(
-    ("on_failure", "left"), [("undo", "is taken back"), ("stop", "stays (onFailure: stop)")]
-)
-def test_who_cancels_is_told_what_becomes_of_what_was_changed(
-    lab: Lab, on_failure: Literal["undo", "stop"], left: str
-) -> None:
-    """By the plan of the run, which goes by its runbook."""
-    lab.books = (replace(TWO, on_failure=on_failure),)
-    answer = Desk(lab).say("operator", "cancel").json()
-
-    assert answer["detail"] == f"it ends before its next change, and what it changed {left}"
 
 
 def test_people_hear_of_the_question_until_it_is_answered(desk: Desk) -> None:

@@ -190,8 +190,8 @@ def _take_over(token: str) -> Button:
         token,
         "",
         "Take over?",
-        "Every run that goes on ends, and what it changed is taken back, unless its runbook says otherwise; "
-        "what others did stays until its own end. Nothing new is begun on their targets for an hour.",
+        "Every run that goes on ends, and what it changed is taken back; what others did stays until its own "
+        "end. Nothing new is begun on their targets for an hour.",
         "I take over",
     )
 
