@@ -11,7 +11,7 @@ from netsre.adapters.bpf.places import BlockRefused
 from netsre.adapters.control import ControlRefused
 from netsre.adapters.namespaces.entering import NamespaceGone
 from netsre.app import neighbours, prefiltering
-from netsre.app.effects import policed, timed
+from netsre.app.effects import policed, programmed, timed
 from netsre.app.effects.enforcing import Enforcing
 from netsre.app.effects.filtering import Prefiltering
 from netsre.app.inventory.client import Inventory, Site
@@ -28,6 +28,7 @@ from netsre.model.effects import (
     LimitFacts,
     ModeFacts,
     PolicyMode,
+    PolicyPrograms,
     PolicyRevision,
     PrefilterMode,
     Resize,
@@ -108,6 +109,8 @@ class Host:
                     timed.check(effect, site)
             case Resize() | Stagger():
                 policed.check(effect, self._policies)
+            case PolicyPrograms():
+                programmed.check(effect, self._policies)
             case PolicyMode() | PolicyRevision():
                 self._enforcing.check(effect)
             case PrefilterMode():
@@ -137,6 +140,8 @@ class Host:
                     figures = timed.begin(effect, site)
             case Resize() | Stagger():
                 figures = policed.begin(effect, deadline, self._policies)
+            case PolicyPrograms():
+                figures = programmed.begin(effect, self._policies)
             case PolicyMode() | PolicyRevision():
                 figures = self._enforcing.begin(effect, deadline)
             case PrefilterMode() | SourceLimit():
@@ -157,6 +162,8 @@ class Host:
                     found = timed.holds(effect, site)
             case Resize() | Stagger():
                 found = policed.holds(effect, deadline, self._policies)
+            case PolicyPrograms():
+                found = programmed.holds(effect, self._policies)
             case PolicyMode() | PolicyRevision():
                 found = self._enforcing.holds(effect, deadline)
             case PrefilterMode() | SourceLimit():
@@ -179,6 +186,8 @@ class Host:
                 found = {"result": self._put_back_timeout(effect)}
             case Resize() | Stagger():
                 found = {"result": policed.end(effect, deadline, self._policies)}
+            case PolicyPrograms():
+                found = programmed.end(effect, self._policies)
             case PolicyMode() | PolicyRevision():
                 found = self._enforcing.end(effect, deadline)
             case PrefilterMode() | SourceLimit():
