@@ -73,7 +73,7 @@ class PolicyRevision:
 
 @dataclass(frozen=True, slots=True)
 class PolicyPrograms:
-    """The programs run that ran before; policies and connections stay, and so do these until somebody acts."""
+    """The programs run that ran before, until somebody goes on; policies and connections stay."""
 
     before: str
     """The digest of what must run when it is changed, and what is gone forward to again."""

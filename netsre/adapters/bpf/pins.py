@@ -180,6 +180,10 @@ class Place:
         """Give the name of a program to another one."""
         _rename(self.programs / name, fd)
 
+    def clear_renaming(self, name: str) -> None:
+        """Take away what whoever was killed has left, while giving this name to another program."""
+        _fresh(self.programs / name).unlink(missing_ok=True)
+
     def rename_link(self, name: str, fd: int) -> None:
         """Give a link a name that another one may have, which ends with that."""
         _rename(self.links / name, fd)
@@ -213,8 +217,12 @@ class Place:
         )
 
 
+def _fresh(path: Path) -> Path:
+    return path.with_name(f"{path.name}_new")
+
+
 def _rename(path: Path, fd: int) -> None:
-    fresh = path.with_name(f"{path.name}_new")
+    fresh = _fresh(path)
     fresh.unlink(missing_ok=True)
     pin(fd, fresh)
     fresh.rename(path)

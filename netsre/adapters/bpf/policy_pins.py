@@ -104,6 +104,11 @@ class Pins:
         """Give the name of a program, which new interfaces get, to another one."""
         self._place.rename_program(name, fd)
 
+    def clear_renaming(self) -> None:
+        """Take away what a `rename_program` has left that was killed."""
+        for name in PROGRAMS:
+            self._place.clear_renaming(name)
+
     def update_links(self, numbers: Mapping[str, int]) -> None:
         """Have these programs, descriptors by name, run wherever packets are seen, link after link."""
         for each in self._all_links():

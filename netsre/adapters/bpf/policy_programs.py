@@ -110,6 +110,7 @@ def settle(where: Pins) -> None:
     """Go on with an exchange that was killed, if one was."""
     for marker, becomes, source in _begun(where):
         _finish(where, becomes, source)
+        where.clear_renaming()
         marker.rmdir()
     for path in (where.programs / _MAKING, *(one.path for one in _all(where) if one.how == _NEW)):
         _clear(path)

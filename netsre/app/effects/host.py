@@ -11,7 +11,7 @@ from netsre.adapters.bpf.places import BlockRefused
 from netsre.adapters.control import ControlRefused
 from netsre.adapters.namespaces.entering import NamespaceGone
 from netsre.app import neighbours, prefiltering
-from netsre.app.effects import policed, programmed, timed
+from netsre.app.effects import policed, timed
 from netsre.app.effects.enforcing import Enforcing
 from netsre.app.effects.filtering import Prefiltering
 from netsre.app.inventory.client import Inventory, Site
@@ -107,10 +107,8 @@ class Host:
             case Timeout(netns):
                 with self._at(netns) as site:
                     timed.check(effect, site)
-            case Resize() | Stagger():
+            case Resize() | Stagger() | PolicyPrograms():
                 policed.check(effect, self._policies)
-            case PolicyPrograms():
-                programmed.check(effect, self._policies)
             case PolicyMode() | PolicyRevision():
                 self._enforcing.check(effect)
             case PrefilterMode():
@@ -138,10 +136,8 @@ class Host:
             case Timeout(netns):
                 with self._at(netns) as site:
                     figures = timed.begin(effect, site)
-            case Resize() | Stagger():
+            case Resize() | Stagger() | PolicyPrograms():
                 figures = policed.begin(effect, deadline, self._policies)
-            case PolicyPrograms():
-                figures = programmed.begin(effect, self._policies)
             case PolicyMode() | PolicyRevision():
                 figures = self._enforcing.begin(effect, deadline)
             case PrefilterMode() | SourceLimit():
@@ -160,10 +156,8 @@ class Host:
             case Timeout(netns):
                 with self._at(netns) as site:
                     found = timed.holds(effect, site)
-            case Resize() | Stagger():
+            case Resize() | Stagger() | PolicyPrograms():
                 found = policed.holds(effect, deadline, self._policies)
-            case PolicyPrograms():
-                found = programmed.holds(effect, self._policies)
             case PolicyMode() | PolicyRevision():
                 found = self._enforcing.holds(effect, deadline)
             case PrefilterMode() | SourceLimit():
@@ -184,10 +178,8 @@ class Host:
                 found = {"result": put_back(effect)}
             case Timeout():
                 found = {"result": self._put_back_timeout(effect)}
-            case Resize() | Stagger():
+            case Resize() | Stagger() | PolicyPrograms():
                 found = {"result": policed.end(effect, deadline, self._policies)}
-            case PolicyPrograms():
-                found = programmed.end(effect, self._policies)
             case PolicyMode() | PolicyRevision():
                 found = self._enforcing.end(effect, deadline)
             case PrefilterMode() | SourceLimit():

@@ -41,16 +41,16 @@ def holds(effect: PolicyPrograms, where: Places) -> bool:
         return False  # without a datapath nothing of it is there
 
 
-def end(effect: PolicyPrograms, where: Places) -> Document:
-    """Go forward to what ran before where nobody went on, and say under `result` what was found."""
+def end(effect: PolicyPrograms, where: Places) -> str:
+    """Go forward to what ran before where nobody went on; return a word for what was found."""
     try:
         with _refusing():
             is_made = programs.exchange(where, effect.after, effect.before, leaves=False)
     except ControlRefused as refusal:
         if refusal.reason == "busy":
             raise
-        return {"result": loosening.GONE}
-    return {"result": loosening.PUT_BACK if is_made else loosening.CHANGED}
+        return loosening.GONE
+    return loosening.PUT_BACK if is_made else loosening.CHANGED
 
 
 def _changed(effect: PolicyPrograms) -> ControlRefused:
