@@ -84,6 +84,7 @@ def test_a_bad_version_is_gone_back_from_and_comes_again_only_when_it_is_accepte
     with node.start(*node.applying(), "--programs", bad) as process:
         _, complaint = process.communicate()
     still = told(node, "--programs", bad), arrived(node)
+    shown = node.status(), node.run("status")
     node.apply(policy(PORT + 1), "--programs", bad)
     denied, refusal = arrived(node), node.run("programs", "--rollback", code=2)
     forward = told(node, "--accept")
@@ -99,6 +100,8 @@ def test_a_bad_version_is_gone_back_from_and_comes_again_only_when_it_is_accepte
     )
     assert "netsre policy programs --accept" in complaint
     assert (still[0]["programs"], still[1]) == (first["programs"], COUNT)
+    assert (shown[0]["programs"], shown[0]["programsGoneBackFrom"]) == (first["programs"], back["kept"])
+    assert "were gone back from" in shown[1]
     assert (denied, forward["programs"], forward["goneBackFrom"]) == (0, second["programs"], False)
     assert "--accept" in refusal
     assert refusal.count("\n") == nothing.count("\n") == 1

@@ -24,10 +24,6 @@ class Brought(NamedTuple):
     """Whether it did not run before."""
 
 
-class NotKept(BadInput):
-    """There are no programs to go to; what runs goes on."""
-
-
 def shown(digest: str) -> str:
     """Return a digest as people read it."""
     return digest[:_SHOWN] or "unknown"
@@ -45,14 +41,14 @@ def read(places: Places) -> Running:
 def go_back(places: Places) -> Running:
     """Have the programs run that ran before, and leave those that run; return what runs then.
 
-    Until `accept`, or another version, nobody has these run again. Raises `NotKept` where none are kept, or
+    Until `accept`, or another version, nobody has these run again. Raises `BadInput` where none are kept, or
     where those that are kept were gone back from.
     """
     with _alone(places) as found:
         if not found.kept:
-            raise NotKept("no policy programs from before are kept; what runs goes on")
+            raise BadInput("no policy programs from before are kept; what runs goes on")
         if found.is_left:
-            raise NotKept(
+            raise BadInput(
                 f"programs {shown(found.kept)} were gone back from already, and no others are kept; "
                 "to have them run again: netsre policy programs --accept"
             )
@@ -60,10 +56,10 @@ def go_back(places: Places) -> Running:
 
 
 def accept(places: Places) -> Running:
-    """Have the programs run again that somebody went back from; return what runs then. Raises `NotKept`."""
+    """Have the programs run again that somebody went back from; return what runs then. Raises `BadInput`."""
     with _alone(places) as found:
         if not found.is_left:
-            raise NotKept("nobody went back from any policy programs that are kept; what runs goes on")
+            raise BadInput("nobody went back from any policy programs that are kept; what runs goes on")
         return _gone(places, found, leaves=False)
 
 
