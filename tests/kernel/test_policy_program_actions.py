@@ -1,24 +1,31 @@
 """What automation may change about the programs that police: an agent, a real link, a bad version."""
 
 import fcntl
+import functools
 import os
 import pathlib
 import signal
 from collections.abc import Iterator
+from typing import Final
 
 import pytest
 
+from netsre.adapters.bpf import policy_programs
+from netsre.adapters.bpf.policy_pins import Pins
 from netsre.app.policing import programs
 from netsre.model.effects import EVERYBODY, PolicyPrograms, Standing
 from netsre.runbook.actions.contract import NodeUnreachable
 from tests.kernel.agent_process import running
 from tests.kernel.block_link import COUNT, PORT
+from tests.kernel.killed_steps import killed_at
 from tests.kernel.policed_node import policed_node, policy
 from tests.kernel.program_sources import DROPS_ALL, SENDS, other_sources
 from tests.kernel.test_effects import refused
 from tests.kernel.test_policy_actions import Agents
 
 pytestmark = [pytest.mark.requires("root", "bpf", "bcc", "netns", "nft", "ip")]
+
+_STEPS: Final = range(1, 20)
 
 
 @pytest.fixture
@@ -109,6 +116,26 @@ def test_a_rollback_of_a_killed_agent_is_settled_by_looking(agents: Agents, *, m
         assert agents.asked.look("run/1", way) is expected
         assert agents.asked.apply("run/1", way)["already"] is made
         assert (runs(agents), agents.arrived()) == (way.after, COUNT)
+
+
+def test_an_exchange_that_was_killed_half_way_is_finished_by_the_next_agent(agents: Agents) -> None:
+    """Decided, and on no link yet: it is what was asked for, whole."""
+    with running(*agents.options) as agent:
+        way = planned(agents)
+        agents.asked.apply("run/1", way)
+        agent.stop(signal.SIGKILL)
+    agents.policed.run("programs", "--accept")
+    work = functools.partial(programs.exchange, agents.places, way.before, way.after, leaves=True)
+    where = Pins(agents.policed.pins)
+    # The first step before which it is decided: no link has what is gone to.
+    assert any(killed_at(at, work) and policy_programs.read(where).digest == way.after for at in _STEPS)
+    agents.rewrite(state="begun", over=None)
+    assert not policy_programs.is_settled(where)
+    assert agents.arrived() == 0
+    with running(*agents.options):
+        assert agents.asked.look("run/1", way) is Standing.APPLIED
+        assert (runs(agents), agents.arrived()) == (way.after, COUNT)
+        assert agents.asked.undo("run/1", way)["result"] == "put_back"
 
 
 def test_who_changes_something_is_waited_for_for_a_moment_only(agents: Agents) -> None:

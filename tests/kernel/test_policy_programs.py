@@ -6,10 +6,8 @@ import functools
 import json
 import os
 import pathlib
-import signal
 import socket
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, Final
 
 import pytest
@@ -24,6 +22,7 @@ from netsre.app.policing import programs
 from netsre.datapath.policy.programs import PROGRAMS
 from tests.kernel.block_link import COUNT, INTERFACE, PORT, SOURCE, TARGET
 from tests.kernel.followed_node import followed
+from tests.kernel.killed_steps import killed_at
 from tests.kernel.policed_node import ENDPOINTS, Node, policed_node, policy
 from tests.kernel.program_sources import DROPS_ALL, SENDS, other_sources
 
@@ -32,8 +31,6 @@ pytestmark = [pytest.mark.requires("root", "bpf", "bcc", "netns", "nft", "ip")]
 _SECOND: Final = "second"
 _LOAD: Final = 100_000
 _MOST_STEPS: Final = 100
-_CHANGES: Final = frozenset({"os.mkdir", "os.rename", "os.remove", "os.rmdir"})
-"""What an exchange does beside what it asks of the kernel, by the names that Python tells it by."""
 
 
 @pytest.fixture
@@ -195,43 +192,6 @@ def _also_second(node: Node) -> None:
     """Have an endpoint on a second interface."""
     text = f"{ENDPOINTS}- {{name: more, namespace: x, ips: [10.77.0.1], interface: {_SECOND}}}\n"
     (node.home / "endpoints.yaml").write_text(text, encoding="utf-8")
-
-
-def killed_at(step: int, work: Callable[[], object]) -> bool:
-    """Do something in a process that is killed before one of its steps; return whether it was."""
-    child = os.fork()
-    if child == 0:
-        try:
-            _kill_at(step)
-            work()
-        finally:
-            os._exit(0)
-    return os.WIFSIGNALED(os.waitpid(child, 0)[1])
-
-
-def _kill_at(step: int) -> None:
-    done = 0
-
-    def count() -> None:
-        nonlocal done
-        done += 1
-        if done == step:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    def hears(event: str, arguments: object) -> None:
-        del arguments
-        if event in _CHANGES:
-            count()
-
-    def counted(asks: Callable[..., None]) -> Callable[..., None]:
-        def asking(*arguments: Any) -> None:
-            count()
-            asks(*arguments)
-
-        return asking
-
-    sys.addaudithook(hears)
-    pins.pin, pins.update_link = counted(pins.pin), counted(pins.update_link)
 
 
 def settled(node: Node) -> Running:
