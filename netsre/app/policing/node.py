@@ -121,11 +121,13 @@ def refuse_elsewhere(places: Places) -> None:
 
 def settle(places: Places) -> None:
     """Go on with an exchange of programs, or of the tables of connections, that was killed, if one was."""
-    with kernel("an exchange of policy programs cannot be finished"):
-        policy_programs.settle(Pins(places.pins))
-    with there(places) as datapath, kernel("an exchange of tables cannot be finished"):
+    with there(places) as datapath:
+        # What can be opened is ours; in any other place nothing is taken away.
         if datapath is not None:
-            policy_connections.finish(map_path(places.pins, CONNECTIONS).parent, datapath)
+            with kernel("an exchange of policy programs cannot be finished"):
+                policy_programs.settle(Pins(places.pins))
+            with kernel("an exchange of tables cannot be finished"):
+                policy_connections.finish(map_path(places.pins, CONNECTIONS).parent, datapath)
 
 
 def carry_out(datapath: Datapath, operations: Iterable[Operation], done: Callable[[Operation], None]) -> None:
