@@ -8,7 +8,12 @@ import click
 from rich.console import Console
 from rich.table import Column, Table
 
-from netsre.cli import policing, policy_flows, policy_orders  # noqa: F401 - their commands are of this group
+from netsre.cli import (
+    policing,
+    policy_flows,  # noqa: F401 - its commands are of this group
+    policy_orders,  # noqa: F401 - and so are these
+    policy_programs,  # noqa: F401 - and these
+)
 from netsre.cli.options import parsed
 from netsre.cli.policy import JSON, policy
 from netsre.model import literals

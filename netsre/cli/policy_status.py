@@ -51,6 +51,8 @@ def document(found: "Status") -> dict[str, object]:
         "staggered": found.staggered,
         "interfaces": list(found.interfaces),
         "elsewhere": found.elsewhere,
+        "programs": found.programs.digest or None,
+        "programsGoneBackFrom": found.programs.kept if found.programs.is_left else None,
         "unreadable": list(found.unreadable),
         "orders": found.orders,
         "verdicts": [{**one._asdict(), "direction": one.direction.value} for one in found.verdicts],
@@ -86,7 +88,8 @@ def show(found: "Status") -> None:
         count = "1 order" if found.orders == 1 else f"{found.orders} orders"
         console.print(f"denied before all policies: {count}; netsre policy deny lists them")
     console.print(Text(literals.printable(f"policed: {listed(found.interfaces) or 'no interface'}")))
-    for line in (*filter(None, (found.staggered, found.elsewhere)), *found.unreadable):
+    left = _left(found)
+    for line in (*filter(None, (found.staggered, found.elsewhere, left)), *found.unreadable):
         console.print(Text(literals.printable(line), style="yellow"))
     fills = ", ".join(
         f"{name.removeprefix('policy_')} {used} of {most}" for name, (used, most) in found.entries.items()
@@ -95,6 +98,18 @@ def show(found: "Status") -> None:
     beside = (f"{event.name.lower()} {count}" for event, count in found.events.items() if count)
     console.print(f"beside policies: {', '.join(beside) or 'no packet'}\n")
     _show_verdicts(console, found)
+
+
+def _left(found: "Status") -> str | None:
+    """Return in one line that somebody went back from programs; None where nobody did."""
+    if not found.programs.is_left:
+        return None
+    from netsre.app.policing.programs import shown  # noqa: PLC0415
+
+    return (
+        f"policy programs {shown(found.programs.kept)} were gone back from: {shown(found.programs.digest)} "
+        "decide; netsre policy programs"
+    )
 
 
 def _show_verdicts(console: Console, found: "Status") -> None:

@@ -72,6 +72,16 @@ class PolicyRevision:
 
 
 @dataclass(frozen=True, slots=True)
+class PolicyPrograms:
+    """The programs run that ran before, until somebody goes on; policies and connections stay."""
+
+    before: str
+    """The digest of what must run when it is changed, and what is gone forward to again."""
+    after: str
+    """The digest of what must be kept then."""
+
+
+@dataclass(frozen=True, slots=True)
 class PrefilterMode:
     """No rule of the prefilter drops anything, it only counts, until a deadline in the kernel."""
 
@@ -133,10 +143,12 @@ class Stagger:
     """Milliseconds."""
 
 
-_OfPolicies = PolicyMode | PolicyRevision | Resize | Stagger
+_OfPolicies = PolicyMode | PolicyRevision | PolicyPrograms | Resize | Stagger
 Effect = Block | Flush | Limit | Timeout | PrefilterMode | SourceLimit | _OfPolicies
 
-DoneAtOnce = Flush | PolicyRevision
+GoneTo = PolicyRevision | PolicyPrograms
+"""Effects that stay until somebody goes on, and can be taken back."""
+DoneAtOnce = Flush | GoneTo
 """Effects without an end of their own."""
 KINDS: Final[Mapping[str, type[Effect]]] = MappingProxyType(
     {
@@ -145,6 +157,7 @@ KINDS: Final[Mapping[str, type[Effect]]] = MappingProxyType(
         "limit": Limit,
         "policy_mode": PolicyMode,
         "policy_revision": PolicyRevision,
+        "policy_programs": PolicyPrograms,
         "prefilter_mode": PrefilterMode,
         "source_limit": SourceLimit,
         "timeout": Timeout,
@@ -156,6 +169,8 @@ KINDS: Final[Mapping[str, type[Effect]]] = MappingProxyType(
 _NAMES: Final = MappingProxyType({kind: name for name, kind in KINDS.items()})
 REVISION: Final = "policy.revision"
 """The field whose values are digests of what revisions of policies were made of."""
+PROGRAMS: Final = "policy.programs"
+"""The field whose values are digests of what the programs of the policy datapath were made of."""
 EVERYBODY: Final = "*"
 """The endpoint of a mode that is for all; no endpoint has this name."""
 LONGEST_LOOSENED: Final = HOUR
@@ -178,7 +193,7 @@ class Setting:
     @property
     def left(self) -> str | None:
         """Return the same of the value that it had, where that has failed if leaving it helped."""
-        return f"{self.field}={self.before}" if self.field == REVISION else None
+        return f"{self.field}={self.before}" if self.field in {REVISION, PROGRAMS} else None
 
 
 class Standing(StrEnum):
@@ -286,6 +301,10 @@ class Enforcement:
     """Whether what decides now ends by itself."""
     stricter: str = ""
     """A policy that people loosened and that the earlier one is stricter about; empty where none is."""
+    programs: str = ""
+    """The digest of the programs that run; empty where nobody knows."""
+    kept_programs: str = ""
+    """Of those that ran before and may run again; empty where there are none that nobody went back from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,6 +332,8 @@ def setting(effect: Effect) -> Setting | None:
             return Setting("policy.connections", str(before), str(after))
         case PolicyRevision():
             return Setting(REVISION, effect.before_digest, effect.after_digest)
+        case PolicyPrograms(before, after):
+            return Setting(PROGRAMS, before, after)
         case _:
             return None
 

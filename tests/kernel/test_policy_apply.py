@@ -1,7 +1,6 @@
 """Policies in force on a node by the commands alone: what arrives on a real link is what they say."""
 
 import pathlib
-import shutil
 import signal
 import socket
 import time
@@ -11,10 +10,10 @@ from typing import Final
 import pytest
 
 from netsre.adapters import namespaces
-from netsre.app.resources import directory
 from tests.kernel.block_link import COUNT, INTERFACE, PORT, SOURCE, TARGET
 from tests.kernel.moments import Moments
 from tests.kernel.policed_node import Node, policed_node, policy
+from tests.kernel.program_sources import SENDS, other_sources
 from tests.machine import PATIENCE, wait_until
 
 pytestmark = [pytest.mark.requires("root", "bpf", "bcc", "netns", "nft", "ip")]
@@ -159,7 +158,7 @@ def test_programs_are_replaced_without_a_packet_that_none_sees(node: Node, tmp_p
     """Other programs with the same maps: what is denied stays so while they are exchanged."""
     node.apply(policy(PORT + 1))
     before = node.programs()
-    other = _programs(tmp_path, "int policy_from_endpoint", "/* another one */ int policy_from_endpoint")
+    other = other_sources(tmp_path, "int policy_from_endpoint", "/* another one */ int policy_from_endpoint")
     with node.start(*node.applying(), "--json", "--programs", str(other)) as process:
         passed = 0
         while process.poll() is None:
@@ -176,9 +175,9 @@ def test_programs_that_the_verifier_refuses_leave_the_old_ones_in_place(
 ) -> None:
     """Said in one line; what is in force stays so."""
     node.apply(policy(PORT + 1))
-    refused = _programs(
+    refused = other_sources(
         tmp_path,
-        "	return police(skb, POLICY_EGRESS);",
+        SENDS,
         "	return police(skb, POLICY_EGRESS) + *(int *)0;",
     )
     complaint = node.run(*node.applying(), "--programs", str(refused), code=3)
@@ -211,14 +210,3 @@ def test_without_a_bpf_file_system_one_line_says_what_to_do(node: Node) -> None:
     assert "mount -t bpf" in complaint
     assert complaint.count("\n") == nothing.count("\n") == 1
     assert "netsre policy apply" in nothing
-
-
-def _programs(place: pathlib.Path, old: str, new: str) -> pathlib.Path:
-    """Return a copy of the C sources with another text."""
-    copied = place / "bpf"
-    shutil.copytree(directory("bpf"), copied)
-    file = copied / "policy.c"
-    text = file.read_text(encoding="utf-8")
-    assert old in text
-    file.write_text(text.replace(old, new), encoding="utf-8")
-    return copied

@@ -203,6 +203,8 @@ def test_the_node_says_what_the_agent_says(tmp_path: pathlib.Path) -> None:
             "earlier": None,
             "on_trial": False,
             "stricter": "",
+            "programs": "b",
+            "kept_programs": "c",
         },
         "prefilter": strict,
         "apply": {"until": 5},
@@ -218,7 +220,10 @@ def test_the_node_says_what_the_agent_says(tmp_path: pathlib.Path) -> None:
         assert node.route("srv", "192.0.2.1") == Route("eth0", "")
         assert node.limit() == LimitFacts(10, 20)
         mode = ModeFacts("enforce", "enforce", ends=False, enforced=True)
-        assert node.enforcement("a/b") == Enforcement(mode, RevisionFacts(7, "a"), None, on_trial=False)
+        expected = Enforcement(
+            mode, RevisionFacts(7, "a"), None, on_trial=False, programs="b", kept_programs="c"
+        )
+        assert node.enforcement("a/b") == expected
         assert node.prefilter() == mode
         assert node.apply("r/1", block) == {"until": 5}
         assert node.look("r/1", LIMIT) is Standing.ENDED

@@ -121,6 +121,11 @@ class Place:
         return self.directory / _MAPS
 
     @property
+    def programs(self) -> Path:
+        """Return where programs are."""
+        return self.directory / _PROGRAMS
+
+    @property
     def links(self) -> Path:
         """Return where links are."""
         return self.directory / _LINKS
@@ -136,14 +141,16 @@ class Place:
         return self.maps.is_dir()
 
     def make(self, maps: Mapping[str, int], programs: Mapping[str, int]) -> None:
-        """Give names to these descriptors, all at once; raises `OSError`."""
+        """Give names to these descriptors, all at once; raises `OSError`. A name may be below another one."""
         self.clear_unfinished()
         self._building.mkdir(parents=True, mode=0o700)
         for part in _PARTS:
             (self._building / part).mkdir(mode=0o700)
         for part, each in ((_MAPS, maps), (_PROGRAMS, programs)):
             for name, fd in each.items():
-                pin(fd, self._building / part / name)
+                path = self._building / part / name
+                path.parent.mkdir(mode=0o700, exist_ok=True)
+                pin(fd, path)
         self._building.rename(self.directory)
 
     def check(self) -> None:
@@ -165,13 +172,17 @@ class Place:
     def open_program(self, name: str, stack: contextlib.ExitStack) -> int:
         """Open one of the programs; raises `MadeDifferently` without it, and `OSError`."""
         try:
-            return self._open(self.directory / _PROGRAMS / name, stack)
+            return self._open(self.programs / name, stack)
         except FileNotFoundError as error:
             raise self._made_differently(f"program {name}") from error
 
     def rename_program(self, name: str, fd: int) -> None:
         """Give the name of a program to another one."""
-        _rename(self.directory / _PROGRAMS / name, fd)
+        _rename(self.programs / name, fd)
+
+    def clear_renaming(self, name: str) -> None:
+        """Take away what whoever was killed has left, while giving this name to another program."""
+        _fresh(self.programs / name).unlink(missing_ok=True)
 
     def rename_link(self, name: str, fd: int) -> None:
         """Give a link a name that another one may have, which ends with that."""
@@ -206,8 +217,12 @@ class Place:
         )
 
 
+def _fresh(path: Path) -> Path:
+    return path.with_name(f"{path.name}_new")
+
+
 def _rename(path: Path, fd: int) -> None:
-    fresh = path.with_name(f"{path.name}_new")
+    fresh = _fresh(path)
     fresh.unlink(missing_ok=True)
     pin(fd, fresh)
     fresh.rename(path)

@@ -4,6 +4,7 @@ Nobody has to be alive for it to go on. Whoever changes anything must be alone.
 """
 
 import contextlib
+import errno
 import os
 import re
 from collections.abc import Collection, Iterator, Mapping
@@ -23,6 +24,8 @@ _FIRST: Final = 1 << 3
 """Before every other program there: one that redirects would leave nothing to police."""
 _LINK: Final = re.compile(rf"(?:([0-9]+)-)?([0-9]+)_({'|'.join(way.value for way in _HOOKS)})")
 """A network namespace, which earlier versions did not say, an interface and a direction."""
+RAN: Final = "of_"
+"""Begins the name of a directory of programs that have run; their digest ends it."""
 _BY_WAY: Final = dict(zip((Direction.EGRESS, Direction.INGRESS), PROGRAMS, strict=True))
 
 
@@ -73,8 +76,8 @@ class Pins:
             loaded = {name: Loaded(self._place.open_program(name, stack), 0.0, 0) for name in PROGRAMS}
             yield Datapath(maps, loaded)
 
-    def make(self, template: Template, capacities: Mapping[str, int]) -> None:
-        """Make maps and programs, without a revision: all passes.
+    def make(self, template: Template, capacities: Mapping[str, int], digest: str) -> None:
+        """Make maps and programs, which are known by this digest, without a revision: all passes.
 
         Raises `LoadRefused`, `NotOurs` and `OSError`.
         """
@@ -83,29 +86,42 @@ class Pins:
         try:
             self._place.make(
                 {name: one.fd for name, one in made.maps.items()},
-                {name: one.fd for name, one in made.programs.items()},
+                {
+                    f"{below}{name}": one.fd
+                    for name, one in made.programs.items()
+                    for below in ("", f"{RAN}{digest}/")
+                },
             )
         finally:
             made.close()
 
-    def replace_programs(self, datapath: Datapath, template: Template) -> None:
-        """Have other programs run with the same maps, without a packet that none sees.
+    @property
+    def programs(self) -> Path:
+        """Return where programs are; `policy_programs` says which."""
+        return self._place.programs
 
-        Raises `LoadRefused`, and the old ones go on.
-        """
-        numbers = [datapath.maps[name].fd for name in MAPS]
-        with contextlib.ExitStack() as stack:
-            new = {}
-            for name, code in template.instructions.items():
-                ours = programs.with_maps(code, numbers.__getitem__)
-                new[name] = programs.load(name, ours, programs.SCHED_CLS)
-                stack.callback(os.close, new[name].fd)
-            for link in self.links():
-                fd = pins.opened(link.path)
-                stack.callback(os.close, fd)
-                pins.update_link(fd, new[_BY_WAY[link.way]].fd)
-            for name, program in new.items():
-                self._place.rename_program(name, program.fd)
+    def rename_program(self, name: str, fd: int) -> None:
+        """Give the name of a program, which new interfaces get, to another one."""
+        self._place.rename_program(name, fd)
+
+    def clear_renaming(self) -> None:
+        """Take away what a `rename_program` has left that was killed."""
+        for name in PROGRAMS:
+            self._place.clear_renaming(name)
+
+    def update_links(self, numbers: Mapping[str, int]) -> None:
+        """Have these programs, descriptors by name, run wherever packets are seen, link after link."""
+        for each in self._all_links():
+            if each.is_anywhere:
+                fd = pins.opened(each.link.path)
+                try:
+                    pins.update_link(fd, numbers[_BY_WAY[each.link.way]])
+                except OSError as error:
+                    # Its interface is gone since: nobody passes there any more.
+                    if error.errno != errno.ENOLINK:
+                        raise
+                finally:
+                    os.close(fd)
 
     def links(self) -> tuple[Link, ...]:
         """Return what is attached to interfaces of this network namespace, and leave all as it is."""

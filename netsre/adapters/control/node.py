@@ -232,6 +232,8 @@ def _enforcement(answer: Document) -> Enforcement:
         None if earlier is None else _revision(_object(earlier)),
         on_trial=_yes(answer, "on_trial"),
         stricter=_text(answer, "stricter"),
+        programs=_text(answer, "programs"),
+        kept_programs=_text(answer, "kept_programs"),
     )
 
 

@@ -11,7 +11,7 @@ from netsre.adapters.bpf import policy_maps
 from netsre.adapters.bpf.pins import MadeDifferently
 from netsre.adapters.control import ControlRefused
 from netsre.app.effects import loosening
-from netsre.app.policing import applying, modes, node
+from netsre.app.policing import applying, modes, node, programs
 from netsre.app.policing.modes import Strictness
 from netsre.app.policing.node import NoDatapath, Places
 from netsre.app.policing.recipes import Recipe, Recipes
@@ -46,6 +46,8 @@ class Enforcing:
         stricter = ""
         decides, earlier = held.decides(now), _earlier(held, now)
         # Who asks for a mode needs no earlier one that can be read; who goes to it is refused then.
+        with _refusing():
+            running = programs.read(self._places)
         with contextlib.suppress(ControlRefused):
             stricter = self._stricter(decides.number, earlier.number) if earlier is not None else ""
         return Enforcement(
@@ -54,6 +56,8 @@ class Enforcing:
             self._told(earlier) if earlier is not None else None,
             on_trial=held.trial(now) is not None,
             stricter=stricter,
+            programs=running.digest,
+            kept_programs="" if running.is_left else running.kept,
         )
 
     def check(self, effect: PolicyMode | PolicyRevision) -> None:

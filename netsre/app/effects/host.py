@@ -28,6 +28,7 @@ from netsre.model.effects import (
     LimitFacts,
     ModeFacts,
     PolicyMode,
+    PolicyPrograms,
     PolicyRevision,
     PrefilterMode,
     Resize,
@@ -106,7 +107,7 @@ class Host:
             case Timeout(netns):
                 with self._at(netns) as site:
                     timed.check(effect, site)
-            case Resize() | Stagger():
+            case Resize() | Stagger() | PolicyPrograms():
                 policed.check(effect, self._policies)
             case PolicyMode() | PolicyRevision():
                 self._enforcing.check(effect)
@@ -135,7 +136,7 @@ class Host:
             case Timeout(netns):
                 with self._at(netns) as site:
                     figures = timed.begin(effect, site)
-            case Resize() | Stagger():
+            case Resize() | Stagger() | PolicyPrograms():
                 figures = policed.begin(effect, deadline, self._policies)
             case PolicyMode() | PolicyRevision():
                 figures = self._enforcing.begin(effect, deadline)
@@ -155,7 +156,7 @@ class Host:
             case Timeout(netns):
                 with self._at(netns) as site:
                     found = timed.holds(effect, site)
-            case Resize() | Stagger():
+            case Resize() | Stagger() | PolicyPrograms():
                 found = policed.holds(effect, deadline, self._policies)
             case PolicyMode() | PolicyRevision():
                 found = self._enforcing.holds(effect, deadline)
@@ -177,7 +178,7 @@ class Host:
                 found = {"result": put_back(effect)}
             case Timeout():
                 found = {"result": self._put_back_timeout(effect)}
-            case Resize() | Stagger():
+            case Resize() | Stagger() | PolicyPrograms():
                 found = {"result": policed.end(effect, deadline, self._policies)}
             case PolicyMode() | PolicyRevision():
                 found = self._enforcing.end(effect, deadline)

@@ -28,7 +28,7 @@ from netsre.gameday import ownership
 from netsre.gameday.ownership import Owner
 from netsre.model import effects
 from netsre.model.documents import Document, Json, canonical
-from netsre.model.effects import Effect, PolicyRevision, Standing
+from netsre.model.effects import Effect, GoneTo, Standing
 
 DIRECTORY: Final = rundir.RUN / "effects"
 """Where a host's effects are told of, unless an agent is told otherwise."""
@@ -84,9 +84,9 @@ class Entry:
 
     @property
     def reversible(self) -> bool:
-        """Whether it can be taken back: also a revision that was gone to, which has no end of its own."""
-        revision = self.state is State.APPLIED and isinstance(self.effect, PolicyRevision)
-        return self.in_force or revision
+        """Whether it can be taken back: also what was gone to, which has no end of its own."""
+        gone_to = self.state is State.APPLIED and isinstance(self.effect, GoneTo)
+        return self.in_force or gone_to
 
     @property
     def standing(self) -> Standing:
@@ -227,8 +227,8 @@ def is_key(text: str) -> bool:
 
 def kept_for(effect: Effect) -> int:
     """Return for how many nanoseconds the file of an effect that is over, or was done, is kept."""
-    # Whoever goes on from a revision may do so long after it was gone to.
-    return 24 * KEPT if isinstance(effect, PolicyRevision) else KEPT
+    # Whoever goes on from a revision may do so long after it was gone to; so it is with programs.
+    return 24 * KEPT if isinstance(effect, GoneTo) else KEPT
 
 
 def lives(owner: Owner) -> bool:

@@ -8,6 +8,7 @@ from typing import Final
 from netsre.adapters import conntrack
 from netsre.adapters.bpf import pinned, policy_reading
 from netsre.adapters.control import ControlRefused
+from netsre.app.effects import programmed
 from netsre.app.policing import connections, followed, staggering
 from netsre.app.policing.connections import ENTRY_BYTES, DoesNotFit
 from netsre.app.policing.node import NoDatapath, Places
@@ -15,7 +16,7 @@ from netsre.app.remembering import Locked
 from netsre.clock import boottime, duration_text
 from netsre.datapath.policy.programs import CONNECTIONS
 from netsre.model.documents import Document
-from netsre.model.effects import DatapathFacts, Resize, Stagger
+from netsre.model.effects import DatapathFacts, PolicyPrograms, Resize, Stagger
 from netsre.runbook.actions.stagger import LONGEST_PACE, SHORTEST_PACE
 
 _COUNT_SECONDS: Final = 2.0
@@ -46,11 +47,13 @@ def facts(where: Places) -> DatapathFacts:
     return DatapathFacts(capacity, known, conntrack.most_entries(ENTRY_BYTES), _is_followed(where))
 
 
-def check(effect: Resize | Stagger, where: Places) -> None:
+def check(effect: Resize | Stagger | PolicyPrograms, where: Places) -> None:
     """Refuse what must not, or cannot, be done now."""
     match effect:
         case Resize():
             _check_size(effect, facts(where))
+        case PolicyPrograms():
+            programmed.check(effect, where)
         case Stagger(every):
             if not SHORTEST_PACE <= every <= LONGEST_PACE:
                 bounds = f"{duration_text(SHORTEST_PACE)} to {duration_text(LONGEST_PACE)}"
@@ -61,7 +64,7 @@ def check(effect: Resize | Stagger, where: Places) -> None:
                 raise ControlRefused("not_followed", message)
 
 
-def begin(effect: Resize | Stagger, deadline: int, where: Places) -> Document:
+def begin(effect: Resize | Stagger | PolicyPrograms, deadline: int, where: Places) -> Document:
     """Make the change and return figures; refuses by `changed`. `deadline` is of CLOCK_BOOTTIME, in ns."""
     match effect:
         case Resize(before, after):
@@ -70,12 +73,14 @@ def begin(effect: Resize | Stagger, deadline: int, where: Places) -> Document:
             if not is_made:
                 raise ControlRefused("changed", f"not {before} connections fit any more: look again")
             return {"before": before, "after": after}
+        case PolicyPrograms():
+            return programmed.begin(effect, where)
         case Stagger(every):
             staggering.begin(where.state, every, deadline)
             return {"every": every}
 
 
-def holds(effect: Resize | Stagger, deadline: int, where: Places) -> bool:
+def holds(effect: Resize | Stagger | PolicyPrograms, deadline: int, where: Places) -> bool:
     """Say whether it is as the effect makes it that has this deadline."""
     match effect:
         case Resize(_, after):
@@ -84,12 +89,14 @@ def holds(effect: Resize | Stagger, deadline: int, where: Places) -> bool:
                     return connections.size(where) == after
             except NoDatapath:
                 return False
+        case PolicyPrograms():
+            return programmed.holds(effect, where)
         case Stagger(every):
             found = staggering.read(where.state, boottime())
             return found is not None and (found.every, found.deadline) == (every, deadline)
 
 
-def end(effect: Resize | Stagger, deadline: int, where: Places) -> str:
+def end(effect: Resize | Stagger | PolicyPrograms, deadline: int, where: Places) -> str:
     """Take back what is still ours; return a word for what was found.
 
     `still_in_use` says that the table keeps its size, because all that is known would not fit any more.
@@ -103,6 +110,8 @@ def end(effect: Resize | Stagger, deadline: int, where: Places) -> str:
                 return "gone"
             except DoesNotFit:
                 return "still_in_use"
+        case PolicyPrograms():
+            return programmed.end(effect, where)
         case Stagger(every):
             # Also where its time is over: nothing is left lying about.
             found = staggering.read(where.state, 0)

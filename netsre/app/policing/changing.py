@@ -160,7 +160,7 @@ def changing(places: Places, memory: Memory | None = None) -> Iterator[Change]:
     began, place = time.monotonic(), places.place
     known = memory or Memory(place)
     with place.locked(), contextlib.ExitStack() as stack:
-        node.finish_exchange(places)
+        node.settle(places)
         datapath = stack.enter_context(node.there(places))
         if datapath is not None:
             node.refuse_elsewhere(places)

@@ -59,7 +59,7 @@ def tune(places: Places, limit: int | None, seconds: Mapping[State, float]) -> C
     Raises `DoesNotFit` where those that there are would not fit.
     """
     with places.place.locked():
-        node.finish_exchange(places)
+        node.settle(places)
         with node.opened(places) as datapath:
             with node.kernel("timeouts cannot be set"):
                 for state, each in seconds.items():
@@ -73,7 +73,7 @@ def tune(places: Places, limit: int | None, seconds: Mapping[State, float]) -> C
 def size(places: Places) -> int:
     """Return how many connections fit, after an exchange that was killed is finished; raises `NoDatapath`."""
     with places.place.locked():
-        node.finish_exchange(places)
+        node.settle(places)
         with node.opened(places) as datapath:
             return datapath.maps[CONNECTIONS].capacity
 
@@ -84,7 +84,7 @@ def resize(places: Places, before: int, limit: int) -> bool:
     Raises `NoDatapath` and `DoesNotFit`.
     """
     with places.place.locked():
-        node.finish_exchange(places)
+        node.settle(places)
         with node.opened(places) as datapath:
             if datapath.maps[CONNECTIONS].capacity != before:
                 return False

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Final
 
 from netsre.adapters import namespaces
-from netsre.adapters.bpf import policy_connections, policy_maps
+from netsre.adapters.bpf import policy_connections, policy_maps, policy_programs
 from netsre.adapters.bpf.policy import Datapath, open_policy
 from netsre.adapters.bpf.policy_pins import Pins, map_path
 from netsre.adapters.bpf.programs import LoadRefused
@@ -78,14 +78,7 @@ def make(places: Places) -> None:
     """Make a datapath without a revision: all passes."""
     template = open_policy(places.programs)
     with kernel(f"the policy datapath cannot be made in {places.pins}"):
-        Pins(places.pins).make(template, {})
-
-
-def renew(places: Places, datapath: Datapath) -> None:
-    """Have the programs of this version run with the maps that are there."""
-    template = open_policy(places.programs)
-    with kernel("the kernel does not take the new policy programs, and the old ones go on"):
-        Pins(places.pins).replace_programs(datapath, template)
+        Pins(places.pins).make(template, {}, digest(places.programs))
 
 
 @contextlib.contextmanager
@@ -126,11 +119,15 @@ def refuse_elsewhere(places: Places) -> None:
         raise BadInput(f"nothing was changed: {line}")
 
 
-def finish_exchange(places: Places) -> None:
-    """Go on with an exchange of the tables of connections that was killed, if one was."""
-    with there(places) as datapath, kernel("an exchange of tables cannot be finished"):
+def settle(places: Places) -> None:
+    """Go on with an exchange of programs, or of the tables of connections, that was killed, if one was."""
+    with there(places) as datapath:
+        # What can be opened is ours; in any other place nothing is taken away.
         if datapath is not None:
-            policy_connections.finish(map_path(places.pins, CONNECTIONS).parent, datapath)
+            with kernel("an exchange of policy programs cannot be finished"):
+                policy_programs.settle(Pins(places.pins))
+            with kernel("an exchange of tables cannot be finished"):
+                policy_connections.finish(map_path(places.pins, CONNECTIONS).parent, datapath)
 
 
 def carry_out(datapath: Datapath, operations: Iterable[Operation], done: Callable[[Operation], None]) -> None:

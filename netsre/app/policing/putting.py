@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from netsre.adapters.bpf.policy import Datapath
-from netsre.app.policing import interfaces, lost, node
+from netsre.app.policing import interfaces, lost, node, programs
 from netsre.app.policing.changing import Change, Wish
 from netsre.app.policing.memory import Known
 from netsre.app.policing.recipes import Recipe
@@ -90,11 +90,11 @@ def _put(change: Change, wish: Wish, said: Callable[[str], None]) -> Done:
         said(f"{len(told.policies)} policies are compiled for {len(told.endpoints)} endpoints")
     took = _stages(lasting, trial)
     began = time.monotonic()
-    datapath = _programs(change)
+    datapath, runs = _programs(change)
     took[LOAD] = time.monotonic() - began
     # First names and texts: what the kernel has must be explained, whatever becomes of us.
     place, done = change.places.place, Done(datapath, plan, lasting, trial, {}, numbers)
-    state = dataclasses.replace(change.state, programs=node.digest(change.places.programs), numbers=numbers)
+    state = dataclasses.replace(change.state, programs=runs, numbers=numbers)
     change.is_whole = False
     place.write(state)
     _remember(change, wish, done)
@@ -145,15 +145,17 @@ def _texts(recipe: Recipe) -> tuple[Mapping[str, str], Mapping[str, str]]:
     return recipe.policies, recipe.endpoints
 
 
-def _programs(change: Change) -> Datapath:
-    """Have the programs of this version loaded."""
+def _programs(change: Change) -> tuple[Datapath, str]:
+    """Have the programs of this version loaded, and return the digest of those that run."""
     if change.datapath is None:
         node.make(change.places)
-    elif change.state.programs != node.digest(change.places.programs):
-        node.renew(change.places, change.datapath)
-        # What was opened before has the old programs, which no new interface may get.
-        change.datapath = None
-    return change.opened()
+        runs = node.digest(change.places.programs)
+    else:
+        runs, anew = programs.bring(change.places, change.datapath, change.state.programs)
+        if anew:
+            # What was opened before has the old programs, which no new interface may get.
+            change.datapath = None
+    return change.opened(), runs
 
 
 def _remember(change: Change, wish: Wish, done: Done) -> None:

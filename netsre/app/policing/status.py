@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from netsre.adapters.bpf import policy_counts, policy_maps
+from netsre.adapters.bpf import policy_counts, policy_maps, policy_programs
 from netsre.adapters.bpf.policy import Datapath
 from netsre.adapters.bpf.policy_pins import Pins
+from netsre.adapters.bpf.policy_programs import Running
 from netsre.app.policing import followed, modes, node, orders, policy_modes, staggering, trials
 from netsre.app.policing.followed import Following
 from netsre.app.policing.modes import Modes
@@ -79,6 +80,8 @@ class Status:
     """In one line, where changes of files that are followed are staggered."""
     elsewhere: str | None
     """In one line, where the interfaces of another network namespace are policed."""
+    programs: Running
+    """Which programs decide."""
     unreadable: tuple[str, ...]
     """One line for each revision of which is not known what it was made of, as its file is damaged."""
 
@@ -107,6 +110,7 @@ def read(places: Places) -> Status:
             followed.read(places.state),
             staggering.words(places.state),
             node.elsewhere(places),
+            policy_programs.read(Pins(places.pins)),
             tuple(dict.fromkeys(unreadable)),
         )
 

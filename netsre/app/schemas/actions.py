@@ -87,6 +87,7 @@ TAKES: Final[Mapping[str, Mapping[str, Schema]]] = MappingProxyType(
             "ttl": _TTL,
         },
         "policy.rollback": {},
+        "policy.program_rollback": {},
         "prefilter.mode": {
             "mode": parts.choice("How all rules are taken.", prefilter_mode.MODES),
             "ttl": _TTL,

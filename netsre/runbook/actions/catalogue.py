@@ -12,6 +12,7 @@ from netsre.runbook.actions.http_call import HttpCall
 from netsre.runbook.actions.limit_source import LimitSource
 from netsre.runbook.actions.notify import Notify
 from netsre.runbook.actions.policy_mode import SetPolicyMode
+from netsre.runbook.actions.policy_program_rollback import RollBackPrograms
 from netsre.runbook.actions.policy_rollback import RollBack
 from netsre.runbook.actions.prefilter_mode import SetPrefilterMode
 from netsre.runbook.actions.resize import Resize
@@ -27,6 +28,7 @@ _ALL: Final[tuple[Action, ...]] = (
     Tune(),
     SetPolicyMode(),
     RollBack(),
+    RollBackPrograms(),
     SetPrefilterMode(),
     LimitSource(),
     Timeouts(),

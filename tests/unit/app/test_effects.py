@@ -28,6 +28,7 @@ from netsre.model.effects import (
     Flush,
     Limit,
     PolicyMode,
+    PolicyPrograms,
     PolicyRevision,
     PrefilterMode,
     Resize,
@@ -45,6 +46,7 @@ BLOCK: Final = Block("srv", "eth0", "198.18.2.2", 10 * MINUTE)
 FLUSH: Final = Flush("srv", "198.18.2.2")
 LIMIT: Final = Limit(1000, 2000, 30 * MINUTE)
 REVISION: Final = PolicyRevision(7, "7777aaaa", 5, "5555aaaa")
+PROGRAMS: Final = PolicyPrograms("8c1f", "71d6")
 MODE: Final = PolicyMode("shop/web", "inherit", "monitor", 10 * MINUTE)
 TIMEOUT: Final = Timeout("srv", "syn_sent", 120, 20, 20 * MINUTE)
 RESIZE: Final = Resize(65_536, 131_072, 20 * MINUTE)
@@ -77,6 +79,7 @@ class Host:
     blocked: dict[Block, int] = dataclasses.field(default_factory=dict)
     entries: dict[str, int] = dataclasses.field(default_factory=lambda: {"198.18.2.2": 50})
     revision: int = 7
+    programs: str = "8c1f"
     modes: dict[PolicyMode, int] = dataclasses.field(default_factory=dict)
     """Those that somebody set, and when they end."""
     others: set[Effect] = dataclasses.field(default_factory=set)
@@ -104,6 +107,8 @@ class Host:
                 self.limit = after
             case PolicyRevision():
                 self.revision = effect.after
+            case PolicyPrograms():
+                self.programs = effect.after
             case PolicyMode():
                 self.modes[effect] = deadline
             case Timeout() | Resize() | Stagger():
@@ -123,8 +128,8 @@ class Host:
                 return source not in self.entries
             case Limit(_, after, _):
                 return self.limit == after
-            case PolicyRevision():
-                return self.revision == effect.after
+            case PolicyRevision() | PolicyPrograms():
+                return effect.after in {self.revision, self.programs}
             case PolicyMode():
                 return self.modes.get(effect) == deadline
             case Timeout() | Resize() | Stagger():
@@ -144,6 +149,8 @@ class Host:
             self.limit = effect.before
         if isinstance(effect, PolicyRevision):
             self.revision = effect.before
+        if isinstance(effect, PolicyPrograms):
+            self.programs = effect.before
         if isinstance(effect, PolicyMode):
             if self.modes.get(effect) != deadline:
                 return {"result": "changed_by_other"}
@@ -656,51 +663,58 @@ def test_the_directory_is_closed_to_others(tmp_path: pathlib.Path) -> None:
             ledgers.prepare(tmp_path / "a" / "effects")
 
 
+@pytest.mark.parametrize("effect", [REVISION, PROGRAMS], ids=["revision", "programs"])
 @pytest.mark.parametrize("point", POINTS)
-def test_a_rollback_of_a_killed_agent_is_settled_by_looking(machine: Machine, point: str) -> None:
+def test_a_rollback_of_a_killed_agent_is_settled_by_looking(
+    machine: Machine, point: str, effect: Effect
+) -> None:
     """Made once, whenever its agent was killed; the next one can take it back, once."""
     if point != "applied":
         machine.host.fails[point] = Killed()
     with contextlib.suppress(Killed):
-        machine.agent().apply("run/1", REVISION)
+        machine.agent().apply("run/1", effect)
     machine.host.die()
 
     agent = machine.agent(GONE_TOO)
-    if agent.look("run/1", REVISION) is Standing.ABSENT:
-        agent.apply("run/1", REVISION)
-    assert (machine.host.revision, machine.host.begun) == (5, [REVISION])
-    assert agent.undo("run/1", REVISION)["undone"] is True
-    assert (machine.host.revision, agent.undo("run/1", REVISION)["undone"]) == (7, False)
-    assert agent.look("run/1", REVISION) is Standing.ENDED
+    if agent.look("run/1", effect) is Standing.ABSENT:
+        agent.apply("run/1", effect)
+    assert (machine.host.holds(effect, 0), machine.host.begun) == (True, [effect])
+    assert agent.undo("run/1", effect)["undone"] is True
+    assert (machine.host.holds(effect, 0), agent.undo("run/1", effect)["undone"]) == (False, False)
+    assert agent.look("run/1", effect) is Standing.ENDED
 
 
-def test_a_rollback_has_no_end_of_its_own(machine: Machine) -> None:
+@pytest.mark.parametrize("effect", [REVISION, PROGRAMS], ids=["revision", "programs"])
+def test_a_rollback_has_no_end_of_its_own(machine: Machine, effect: Effect) -> None:
     """Neither a time nor the end of its agent takes it back; for a day it can be, then it is forgotten."""
     agent = machine.agent()
-    agent.apply("run/1", REVISION)
+    agent.apply("run/1", effect)
     assert agent.in_force() == ()
     machine.pass_time(23 * HOUR)
     agent.expire()
     agent.close()
-    assert machine.host.revision == 5
-    assert machine.agent(GONE_TOO).look("run/1", REVISION) is Standing.APPLIED
+    assert machine.host.holds(effect, 0)
+    assert machine.agent(GONE_TOO).look("run/1", effect) is Standing.APPLIED
 
     machine.pass_time(2 * HOUR)
     machine.agent(GONE_TOO).expire()
     machine.pass_time(HOUR)
     third = machine.agent(GONE_TOO)
     third.expire()
-    assert (machine.host.revision, third.look("run/1", REVISION)) == (5, Standing.ABSENT)
+    assert (machine.host.holds(effect, 0), third.look("run/1", effect)) == (True, Standing.ABSENT)
 
 
-def test_a_rollback_that_cannot_be_taken_back_is_refused_by_its_word(machine: Machine) -> None:
+@pytest.mark.parametrize("effect", [REVISION, PROGRAMS], ids=["revision", "programs"])
+def test_a_rollback_that_cannot_be_taken_back_is_refused_by_its_word(
+    machine: Machine, effect: Effect
+) -> None:
     """It stays on file, and may be asked for again."""
     agent = machine.agent()
-    agent.apply("run/1", REVISION)
+    agent.apply("run/1", effect)
     machine.host.fails["end"] = ControlRefused("not_kept", "the other one is gone")
     with refused("not_kept"):
-        agent.undo("run/1", REVISION)
-    assert agent.look("run/1", REVISION) is Standing.APPLIED
+        agent.undo("run/1", effect)
+    assert agent.look("run/1", effect) is Standing.APPLIED
 
 
 @pytest.mark.parametrize("point", POINTS)

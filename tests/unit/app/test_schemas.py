@@ -152,6 +152,7 @@ spec:
     - {action: policy.stagger, with: {every: 10s, ttl: 30m}}
     - {action: policy.mode, with: {mode: monitor, endpoint: shop/web, ttl: 30m}}
     - {action: policy.rollback, with: {}}
+    - {action: policy.program_rollback, with: {}}
     - {action: prefilter.mode, with: {mode: monitor, ttl: 30m}}
     - {action: prefilter.limit_source, with: {source: 192.0.2.1, rate: 100, ttl: 30m}}
     - {action: conntrack.tune, with: {limit: x2, max: 1048576, ttl: 1h}, onFailure: stop}

@@ -19,6 +19,7 @@ from netsre.model.effects import (
     Limit,
     ModeFacts,
     PolicyMode,
+    PolicyPrograms,
     PolicyRevision,
     PrefilterMode,
     RevisionFacts,
@@ -94,7 +95,7 @@ def test_parameters_are_read(step: str, expected: Document) -> None:
 
 def test_a_rollback_takes_nothing() -> None:
     """Where to is planned when it runs, and named then."""
-    assert read("policy.rollback, with: {}") == {}
+    assert read("policy.rollback, with: {}") == read("policy.program_rollback, with: {}") == {}
 
 
 @pytest.mark.parametrize(
@@ -116,6 +117,7 @@ def test_a_rollback_takes_nothing() -> None:
         ("policy.mode, with: {mode: monitor, ttl: 1m, endpoint: '${evidence.x}'}", "refers to evidence.x"),
         ("policy.mode, with: {mode: monitor, ttl: 1m, endpoints: a/b}", "did you mean 'endpoint'?"),
         ("policy.rollback, with: {to: 3}", "key spec.steps[2].with.to is unknown"),
+        ("policy.program_rollback, with: {to: 3}", "key spec.steps[2].with.to is unknown"),
         ("prefilter.mode, with: {mode: off, ttl: 1m}", "spec.steps[2].with.mode 'off' is not one of monitor"),
         ("prefilter.limit_source, with: {source: web, rate: 5, ttl: 1m}", "source 'web' is no address"),
         (
@@ -200,6 +202,28 @@ def test_a_rollback_names_both_revisions_by_their_content() -> None:
     assert effects.setting(expected) == Setting("policy.revision", "7777aaaa", "5555aaaa")
 
 
+def test_a_rollback_of_programs_names_both_by_what_they_were_made_of() -> None:
+    """What was left so is not come back to by a later one."""
+    policies = dataclasses.replace(given.POLICIES, programs="8c1f", kept_programs="71d6")
+    expected = PolicyPrograms("8c1f", "71d6")
+    setting = effects.setting(expected)
+
+    assert plan("policy.program_rollback", {}, MemoryNode(policies=policies)) == expected
+    assert setting == Setting("policy.programs", "8c1f", "71d6")
+    assert setting.left == "policy.programs=8c1f"
+
+
+@pytest.mark.parametrize("changes", [{"kept_programs": ""}, {"programs": ""}], ids=["none kept", "unknown"])
+def test_a_rollback_of_programs_needs_to_know_both(changes: dict[str, str]) -> None:
+    """Those that somebody went back from are not told as kept: nobody goes forward to them."""
+    known = {"programs": "8c1f", "kept_programs": "71d6", **changes}
+    policies = dataclasses.replace(given.POLICIES, **known)  # type: ignore[arg-type]  # as the cases have them
+    with pytest.raises(ActionRefused) as refused:
+        plan("policy.program_rollback", {}, MemoryNode(policies=policies))
+
+    assert refused.value.reason == "no_earlier"
+
+
 @pytest.mark.parametrize(
     ("changes", "word"),
     [
@@ -259,6 +283,7 @@ EACH: tuple[Effect, ...] = (
     Limit(1, 2, 3),
     PolicyMode(WEB, "inherit", "off", 1),
     PolicyRevision(7, "a", 5, "b"),
+    PolicyPrograms("a", "b"),
     PrefilterMode("enforce", "monitor", 1),
     SourceLimit("a", "10.0.0.1", 5, 1),
 )

@@ -17,6 +17,7 @@ from netsre.model.effects import (
     Flush,
     Limit,
     PolicyMode,
+    PolicyPrograms,
     PolicyRevision,
     PrefilterMode,
     Resize,
@@ -195,13 +196,15 @@ def words(effect: Deed) -> str:
     return said if lasts is None else f"{said} for {clock.duration_text(lasts)}"
 
 
-def _of_policies(effect: PolicyMode | PolicyRevision | Resize | Stagger) -> str:
+def _of_policies(effect: PolicyMode | PolicyRevision | PolicyPrograms | Resize | Stagger) -> str:
     match effect:
         case PolicyMode(endpoint, before, mode, _):
             whom = "all endpoints" if endpoint == EVERYBODY else endpoint
             return f"set the policy mode of {whom} from {before} to {mode}"
         case PolicyRevision(was, was_digest, becomes, digest):
             return f"go from policy revision {was} ({was_digest}) to {becomes} ({digest})"
+        case PolicyPrograms(was_digest, digest):
+            return f"go from policy programs {was_digest} to {digest}"
         case Resize(fits, after, _):
             return f"have room for {after} connections in the policy datapath instead of {fits}"
         case Stagger(every, _):
