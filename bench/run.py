@@ -362,10 +362,10 @@ nowhere.
 Traffic through a node that polices it goes from a client through a forwarding node to a server, over veth
 pairs as they come (GSO and GRO are on), in IPv4; the server is the endpoint. Each figure is the median of
 the ratios to the run without anything in the same round, with the half of all rounds that is around it;
-"nothing again" is that run against itself, the noise. The time of processors is that of client and server,
-packets that the kernel takes meanwhile included, and of its threads for packets: what others do on the
-machine is hardly in it. nftables has the same rules in two sets, and passes what belongs to a known
-connection first.
+"nothing again" is that run against itself, the noise; where half of it differs by more than a tenth,
+there is no verdict. The time of processors is that of client and server, packets that the kernel takes
+meanwhile included, and of its threads for packets: what others do on the machine is hardly in it. nftables
+has the same rules in two sets, and passes what belongs to a known connection first.
 
 A change of policies is measured from the start of the command to the first packet on a link that is decided
 anew; the time on a processor is that of the command itself until then.

@@ -32,7 +32,7 @@ _SAMPLES: Final[Mapping[str, tuple[str, ...]]] = {
     "outcome": ("delivered", "failed"),
     "severity": ("page", "ticket"),
     "result": ("ok", "error"),
-    "table": ("kernel",),
+    "table": ("kernel", "datapath"),
     "owner": (c.OWNER, "some-owner"),
     "window": ("5m", "1h"),
     "path": ("bpf", "other"),

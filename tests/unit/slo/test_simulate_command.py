@@ -447,6 +447,8 @@ def test_a_service_level_without_its_series_is_refused_or_left_out(
         ("flow-log", "netsre_flow_log_events_total"),
         ("policy-compile", "netsre_policy_compile_seconds_bucket{le=5}"),
         ("policy-correctness", "netsre_policy_verdicts_total"),
+        ("policy-headroom", "netsre_conntrack_utilization_ratio"),
+        ("prefilter-drops", "netsre_prefilter_missed_packets_total"),
         ("probes-up", "netsre_agent_probe_up"),
     ]
 
