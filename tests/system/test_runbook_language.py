@@ -172,7 +172,7 @@ def test_who_begins_a_run_chooses_and_the_plan_that_is_asked_about_says_what(hom
             begun = begun_after_the_cooldown(controller)
             assert begun[0] == 0, begun
             controller.until(lambda found: state(found) == "awaiting_approval", 90)
-            (run, _) = runs(controller)
+            run, *_ = runs(controller)
             assert run["id"] == json.loads(begun[1])["run"]
             assert say(controller, "ben", "approve", run["id"])[0] == 0
             controller.until(lambda _: bool(node.done), 90)

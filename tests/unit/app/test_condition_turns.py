@@ -112,7 +112,7 @@ def test_an_alert_whose_rule_is_gone_ends_with_the_next_turn(
 
 
 def test_the_table_of_policies_fills_without_a_word_about_the_kernels(tmp_path: pathlib.Path) -> None:
-    """Each has its alert, and starts its own runbook; that of policies acts, and nobody here can say on what."""
+    """Each has its alert, and starts its own runbook; that of policies acts, and nobody can say on what."""
     store = burning.store(tmp_path)
     machine = Machine(store, tmp_path, rules=(*RULES.values(),))
     machine.source.gauges = {of_table("datapath", "host"): Decimal("0.93")}
