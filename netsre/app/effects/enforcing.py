@@ -4,18 +4,18 @@ Every change is made under the lock that commands take, and by what is there the
 """
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Final
 
 from netsre.adapters.bpf import policy_maps
-from netsre.adapters.bpf.pins import MadeDifferently
 from netsre.adapters.control import ControlRefused
 from netsre.app.effects import loosening
+from netsre.app.effects.refusals import OF_POLICIES, Said, refusing
 from netsre.app.policing import applying, modes, node, programs
 from netsre.app.policing.modes import Strictness
-from netsre.app.policing.node import NoDatapath, Places
+from netsre.app.policing.node import Places
 from netsre.app.policing.recipes import Recipe, Recipes
-from netsre.app.remembering import Locked
 from netsre.clock import boottime
 from netsre.datapath.policy import reading
 from netsre.datapath.policy.layouts import Revision
@@ -25,6 +25,7 @@ from netsre.errors import BadInput
 from netsre.model.documents import Document
 from netsre.model.effects import EVERYBODY, Enforcement, PolicyMode, PolicyRevision, RevisionFacts
 
+_SAID: Final[tuple[Said, ...]] = (*OF_POLICIES, (BadInput, "unknown_endpoint"))
 Chosen = Callable[[Held, int], int]
 """Returns the number of the revision to go to, by what the kernel holds and CLOCK_BOOTTIME."""
 
@@ -39,14 +40,14 @@ class Enforcing:
     def facts(self, endpoint: str) -> Enforcement:
         """Return what is in force; of an endpoint its own mode. Refuses `no_policies`, `unknown_endpoint`."""
         now = boottime()
-        with _refusing(), node.opened(self._places) as datapath, node.kernel("policies cannot be read"):
+        with refusing(*_SAID), node.opened(self._places) as datapath, node.kernel("policies cannot be read"):
             found = modes.of(self._places, datapath, _named(endpoint))
             held = policy_maps.revisions(datapath)
         told = loosening.facts(found.own, found.now(now), now)
         stricter = ""
         decides, earlier = held.decides(now), _earlier(held, now)
         # Who asks for a mode needs no earlier one that can be read; who goes to it is refused then.
-        with _refusing():
+        with refusing(*_SAID):
             running = programs.read(self._places)
         with contextlib.suppress(ControlRefused):
             stricter = self._stricter(decides.number, earlier.number) if earlier is not None else ""
@@ -63,7 +64,7 @@ class Enforcing:
     def check(self, effect: PolicyMode | PolicyRevision) -> None:
         """Refuse what must not, or cannot, be done now; change nothing."""
         now = boottime()
-        with _refusing(), node.opened(self._places) as datapath, node.kernel("policies cannot be read"):
+        with refusing(*_SAID), node.opened(self._places) as datapath, node.kernel("policies cannot be read"):
             held = policy_maps.revisions(datapath)
             _whole(held.decides(now))
             match effect:
@@ -82,7 +83,7 @@ class Enforcing:
                     now = boottime()
                     return loosening.begun(effect, found.own, found.now(now), deadline, now)
 
-                with _refusing():
+                with refusing(*_SAID):
                     modes.exchange(self._places, _named(endpoint), chosen)
                 return {"before": before, "after": mode}
             case PolicyRevision():
@@ -129,7 +130,7 @@ class Enforcing:
             return setting
 
         try:
-            with _refusing():
+            with refusing(*_SAID):
                 modes.exchange(self._places, _named(effect.endpoint), chosen)
         except ControlRefused as refusal:
             if refusal.reason not in {"no_policies", "unknown_endpoint"}:
@@ -140,7 +141,7 @@ class Enforcing:
         """Go to a revision, and return figures: what commands tell people is a note."""
         notes: list[str] = []
         places = replace(self._places, tells=notes.append)
-        with _refusing():
+        with refusing(*_SAID):
             before, after = applying.go_to(places, chosen)
         return {"before": before.number, "after": after, **({"notes": [*notes]} if notes else {})}
 
@@ -208,18 +209,3 @@ def _earlier(held: Held, now_ns: int) -> Revision | None:
 
 def _named(endpoint: str) -> str | None:
     return None if endpoint == EVERYBODY else endpoint
-
-
-@contextlib.contextmanager
-def _refusing() -> Iterator[None]:
-    """Give what commands complain of the word of a refusal."""
-    try:
-        yield
-    except Locked as error:
-        raise ControlRefused("busy", str(error)) from error
-    except MadeDifferently as error:
-        raise ControlRefused("other_version", str(error)) from error
-    except NoDatapath as error:
-        raise ControlRefused("no_policies", str(error)) from error
-    except BadInput as error:
-        raise ControlRefused("unknown_endpoint", str(error)) from error

@@ -3,25 +3,28 @@
 Every change is made under the lock that commands take, and by what is there then.
 """
 
-import contextlib
 import ipaddress
-from collections.abc import Iterator
 from dataclasses import replace
+from typing import Final
 
-from netsre.adapters.bpf.pins import MadeDifferently
 from netsre.adapters.bpf.prefilter import Refused
 from netsre.adapters.bpf.prefilter_pins import Pins
 from netsre.adapters.control import ControlRefused
 from netsre.app import prefiltering
 from netsre.app.effects import loosening
+from netsre.app.effects.refusals import BUSY, OTHER_VERSION, Said, refusing
 from netsre.app.policing.node import kernel
 from netsre.app.prefiltering import NoPrefilter, Places
-from netsre.app.remembering import Locked
 from netsre.clock import boottime
 from netsre.datapath.policy.modes import Mode
 from netsre.datapath.prefilter import MOST_BURST, MOST_RATE, Action, BadRule, Limit, Network, Rule, State
 from netsre.model.documents import Document
 from netsre.model.effects import ModeFacts, PrefilterMode, SourceLimit
+
+_SAID: Final[tuple[Said, ...]] = (
+    *(BUSY, OTHER_VERSION, (NoPrefilter, "no_prefilter")),
+    *((Refused, "no_room"), (BadRule, "no_room")),
+)
 
 
 class Prefiltering:
@@ -53,7 +56,7 @@ class Prefiltering:
     def begin(self, effect: PrefilterMode | SourceLimit, deadline: int) -> Document:
         """Make the change and return figures."""
         now = boottime()
-        with _refusing(), prefiltering.opened(self._places) as found, kernel("it cannot be changed"):
+        with refusing(*_SAID), prefiltering.opened(self._places) as found, kernel("it cannot be changed"):
             match effect:
                 case PrefilterMode(before, mode, _):
                     own = found.mode()
@@ -83,7 +86,7 @@ class Prefiltering:
         """Take back what is still as the effect made it, and say under `result` what was found."""
         now = boottime()
         try:
-            with _refusing(), prefiltering.opened(self._places) as found, kernel("it cannot be changed"):
+            with refusing(*_SAID), prefiltering.opened(self._places) as found, kernel("it cannot be changed"):
                 match effect:
                     case PrefilterMode():
                         mode, word = loosening.taken_back(effect, found.mode(), deadline, now)
@@ -120,18 +123,3 @@ def _rule(effect: SourceLimit, until_ns: int) -> Rule:
         return Rule(network, Action.LIMIT, limit, until_ns)
     except ValueError as error:  # BadRule is one
         raise ControlRefused("bad_source", str(error)[:200]) from error
-
-
-@contextlib.contextmanager
-def _refusing() -> Iterator[None]:
-    """Give what commands complain of the word of a refusal."""
-    try:
-        yield
-    except Locked as error:
-        raise ControlRefused("busy", str(error)) from error
-    except MadeDifferently as error:
-        raise ControlRefused("other_version", str(error)) from error
-    except NoPrefilter as error:
-        raise ControlRefused("no_prefilter", str(error)) from error
-    except (Refused, BadRule) as error:
-        raise ControlRefused("no_room", str(error)) from error

@@ -1,7 +1,5 @@
 """What effects do to the policy datapath of this node, and to who follows its files."""
 
-import contextlib
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
@@ -9,10 +7,10 @@ from netsre.adapters import conntrack
 from netsre.adapters.bpf import pinned, policy_reading
 from netsre.adapters.control import ControlRefused
 from netsre.app.effects import programmed
+from netsre.app.effects.refusals import BUSY, refusing
 from netsre.app.policing import connections, followed, staggering
 from netsre.app.policing.connections import ENTRY_BYTES, DoesNotFit
 from netsre.app.policing.node import NoDatapath, Places
-from netsre.app.remembering import Locked
 from netsre.clock import boottime, duration_text
 from netsre.datapath.policy.programs import CONNECTIONS
 from netsre.model.documents import Document
@@ -25,14 +23,6 @@ _COUNT_SECONDS: Final = 2.0
 def impatient(places: Places) -> Places:
     """Return the same places for who waits for others for a moment only, and refuses by `busy` then."""
     return replace(places, patient=False)
-
-
-@contextlib.contextmanager
-def _refusing() -> Iterator[None]:
-    try:
-        yield
-    except Locked as error:
-        raise ControlRefused("busy", str(error)) from error
 
 
 def facts(where: Places) -> DatapathFacts:
@@ -68,7 +58,7 @@ def begin(effect: Resize | Stagger | PolicyPrograms, deadline: int, where: Place
     """Make the change and return figures; refuses by `changed`. `deadline` is of CLOCK_BOOTTIME, in ns."""
     match effect:
         case Resize(before, after):
-            with _refusing():
+            with refusing(BUSY):
                 is_made = connections.resize(where, before, after)
             if not is_made:
                 raise ControlRefused("changed", f"not {before} connections fit any more: look again")
@@ -85,7 +75,7 @@ def holds(effect: Resize | Stagger | PolicyPrograms, deadline: int, where: Place
     match effect:
         case Resize(_, after):
             try:
-                with _refusing():
+                with refusing(BUSY):
                     return connections.size(where) == after
             except NoDatapath:
                 return False
@@ -104,7 +94,7 @@ def end(effect: Resize | Stagger | PolicyPrograms, deadline: int, where: Places)
     match effect:
         case Resize(before, after):
             try:
-                with _refusing():
+                with refusing(BUSY):
                     return "put_back" if connections.resize(where, after, before) else "changed_by_other"
             except NoDatapath:
                 return "gone"

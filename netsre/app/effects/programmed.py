@@ -1,21 +1,17 @@
 """Effects on the programs that police this node; policies, modes and connections stay as they are."""
 
-import contextlib
-from collections.abc import Iterator
-
-from netsre.adapters.bpf.pins import MadeDifferently
 from netsre.adapters.control import ControlRefused
 from netsre.app.effects import loosening
+from netsre.app.effects.refusals import OF_POLICIES, refusing
 from netsre.app.policing import programs
-from netsre.app.policing.node import NoDatapath, Places
-from netsre.app.remembering import Locked
+from netsre.app.policing.node import Places
 from netsre.model.documents import Document
 from netsre.model.effects import PolicyPrograms
 
 
 def check(effect: PolicyPrograms, where: Places) -> None:
     """Refuse what must not, or cannot, be done now; change nothing."""
-    with _refusing():
+    with refusing(*OF_POLICIES):
         found = programs.read(where)
     if found.digest != effect.before or found.kept != effect.after or found.is_left:
         raise _changed(effect)
@@ -23,7 +19,7 @@ def check(effect: PolicyPrograms, where: Places) -> None:
 
 def begin(effect: PolicyPrograms, where: Places) -> Document:
     """Make the change and return figures; nobody has the programs of before run again unasked."""
-    with _refusing():
+    with refusing(*OF_POLICIES):
         is_made = programs.exchange(where, effect.before, effect.after, leaves=True)
     if not is_made:
         raise _changed(effect)
@@ -33,7 +29,7 @@ def begin(effect: PolicyPrograms, where: Places) -> Document:
 def holds(effect: PolicyPrograms, where: Places) -> bool:
     """Say whether it is as the effect makes it, after an exchange that was killed is finished."""
     try:
-        with _refusing():
+        with refusing(*OF_POLICIES):
             return programs.read(where).digest == effect.after
     except ControlRefused as refusal:
         if refusal.reason == "busy":
@@ -44,7 +40,7 @@ def holds(effect: PolicyPrograms, where: Places) -> bool:
 def end(effect: PolicyPrograms, where: Places) -> str:
     """Go forward to what ran before where nobody went on; return a word for what was found."""
     try:
-        with _refusing():
+        with refusing(*OF_POLICIES):
             is_made = programs.exchange(where, effect.after, effect.before, leaves=False)
     except ControlRefused as refusal:
         if refusal.reason == "busy":
@@ -58,16 +54,3 @@ def _changed(effect: PolicyPrograms) -> ControlRefused:
         f"programs {programs.shown(effect.before)} do not run, or {programs.shown(effect.after)} are not kept"
     )
     return ControlRefused("changed", f"{said} any more: look again")
-
-
-@contextlib.contextmanager
-def _refusing() -> Iterator[None]:
-    """Give what commands complain of the word of a refusal."""
-    try:
-        yield
-    except Locked as error:
-        raise ControlRefused("busy", str(error)) from error
-    except MadeDifferently as error:
-        raise ControlRefused("other_version", str(error)) from error
-    except NoDatapath as error:
-        raise ControlRefused("no_policies", str(error)) from error
