@@ -175,7 +175,7 @@ class Slack:
 
 def silent_logger() -> logging.Logger:
     """Return a logger for the library: what it says can have tokens and addresses with secrets in it."""
-    logger = logging.getLogger("netsre.slack.library")
+    logger = logging.getLogger("netsre.slack.sdk")
     logger.setLevel(logging.CRITICAL)
     return logger
 
