@@ -97,7 +97,7 @@ def test_what_is_no_file_is_unsafe(kept: pathlib.Path) -> None:
     assert refusal(kept, "pipe") == "secret_unsafe"
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+@pytest.mark.requires("root")
 def test_what_belongs_to_somebody_else_is_unsafe(kept: pathlib.Path) -> None:
     """Who owns it can change it at any time."""
     os.chown(kept / "pager", 12_345, -1)

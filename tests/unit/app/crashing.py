@@ -175,11 +175,11 @@ class Host:
 
     def timeouts(self, netns: str) -> Mapping[str, int]:
         """Is not asked."""
-        raise NotImplementedError(netns)
+        raise AssertionError(f"nobody is to ask for this: {netns}")
 
     def datapath(self) -> DatapathFacts:
         """Is not asked."""
-        raise NotImplementedError
+        raise AssertionError("nobody is to ask for this")
 
     def apply(self, key: str, effect: Effect) -> Document:
         """Apply once per key."""

@@ -195,35 +195,35 @@ class FakeNode:
 
     def table(self, netns: str) -> Table:
         """Is not asked by drills."""
-        raise NotImplementedError(netns)
+        raise AssertionError(f"nobody is to ask for this: {netns}")
 
     def route(self, netns: str, source: str) -> Route:
         """Is not asked by drills."""
-        raise NotImplementedError(netns, source)
+        raise AssertionError(f"nobody is to ask for this: {netns} {source}")
 
     def enforcement(self, endpoint: str) -> Enforcement:
         """Is not asked by drills."""
-        raise NotImplementedError(endpoint)
+        raise AssertionError(f"nobody is to ask for this: {endpoint}")
 
     def prefilter(self) -> ModeFacts:
         """Is not asked by drills."""
-        raise NotImplementedError
+        raise AssertionError("nobody is to ask for this")
 
     def timeouts(self, netns: str) -> Mapping[str, int]:
         """Is not asked by drills."""
-        raise NotImplementedError(netns)
+        raise AssertionError(f"nobody is to ask for this: {netns}")
 
     def datapath(self) -> DatapathFacts:
         """Is not asked by drills."""
-        raise NotImplementedError
+        raise AssertionError("nobody is to ask for this")
 
     def apply(self, key: str, effect: Effect) -> Document:
         """Is not asked by drills."""
-        raise NotImplementedError(key, effect)
+        raise AssertionError(f"nobody is to ask for this: {key} {effect}")
 
     def look(self, key: str, effect: Effect) -> Standing:
         """Is not asked by drills."""
-        raise NotImplementedError(key, effect)
+        raise AssertionError(f"nobody is to ask for this: {key} {effect}")
 
     def _answer(self) -> None:
         if self.silent:

@@ -114,7 +114,7 @@ class Host:
             case Timeout() | Resize() | Stagger():
                 self.others.add(effect)
             case PrefilterMode() | SourceLimit():
-                raise NotImplementedError(effect)
+                raise AssertionError(f"nobody is to ask for this: {effect}")
         self._fail("after begin")
         return details
 
@@ -135,7 +135,7 @@ class Host:
             case Timeout() | Resize() | Stagger():
                 return effect in self.others
             case PrefilterMode() | SourceLimit():
-                raise NotImplementedError(effect)
+                raise AssertionError(f"nobody is to ask for this: {effect}")
 
     def end(self, effect: Effect, deadline: int) -> Document:
         """Change back."""
