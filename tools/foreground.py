@@ -16,15 +16,16 @@ _FORWARDED: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 def main(command: list[str]) -> int:
     """Run the command and return its exit code, as a shell would give it."""
-    if not os.isatty(_TERMINAL):
+    if not _has_terminal():
         # No shell on purpose: the arguments are the command's own.
         os.execvp(command[0], command)  # noqa: S606
     ours = os.getpgrp()
     # We hand the terminal over and take it back as a background job, which this signal would stop.
     signal.signal(signal.SIGTTOU, signal.SIG_IGN)
-    child = os.posix_spawnp(
-        command[0], command, os.environ, setpgroup=0, setsigdef=(signal.SIGTTOU, *_FORWARDED)
-    )
+    # What comes before we can pass it on waits: it would end us, and leave the command behind.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _FORWARDED)
+    usual = (signal.SIGTTOU, *_FORWARDED)
+    child = os.posix_spawnp(command[0], command, os.environ, setpgroup=0, setsigmask=(), setsigdef=usual)
 
     def forward(number: int, _frame: types.FrameType | None) -> None:
         os.killpg(child, number)
@@ -32,10 +33,20 @@ def main(command: list[str]) -> int:
     for number in _FORWARDED:
         signal.signal(number, forward)
     os.tcsetpgrp(_TERMINAL, child)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _FORWARDED)
     try:
         return _wait(child, ours)
     finally:
         os.tcsetpgrp(_TERMINAL, ours)
+
+
+def _has_terminal() -> bool:
+    """Tell whether there is a terminal, and ours to give: one that belongs to another session is not."""
+    try:
+        os.tcgetpgrp(_TERMINAL)
+    except OSError:
+        return False
+    return True
 
 
 def _wait(child: int, ours: int) -> int:

@@ -74,3 +74,25 @@ def test_a_plain_stop_signal_is_passed_on(makefile: pathlib.Path) -> None:
         process.send_signal(signal.SIGTERM)
 
         assert process.wait(timeout=PATIENCE) == 7
+
+
+def test_a_terminal_of_another_session_is_left_alone(makefile: pathlib.Path) -> None:
+    """It is one to look at, and not ours to give: the command runs as it would without any."""
+    ours, theirs = pty.openpty()
+    running = subprocess.Popen(
+        ["make", "-C", str(makefile), "CODE=0"],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    )
+    os.close(theirs)
+    assert b"ready" in read_until(ours, b"ready")
+
+    os.killpg(running.pid, signal.SIGTERM)
+    said = read_until(ours, b"stopped")
+    running.wait(PATIENCE)
+    os.close(ours)
+
+    assert b"stopped" in said
+    assert b"Traceback" not in said
