@@ -57,6 +57,18 @@ _FIRING_OURS: Final = _FIRING.where(OURS)
 _FIRING_OF: Final = MappingProxyType(
     {source: _FIRING.where(schema.alert.c.source == source.value) for source in AlertSource}
 )
+_OTHERS: Final = (
+    select(*_COLUMNS)
+    .where(schema.alert.c.state == FIRING, ~OURS)
+    .order_by(schema.alert.c.fired_at.desc(), schema.alert.c.fingerprint)
+    .limit(bindparam("most"))
+)
+_ENDED: Final = (
+    select(*_COLUMNS)
+    .where(schema.alert.c.resolved_at.is_not(None))
+    .order_by(schema.alert.c.resolved_at.desc(), schema.alert.c.fingerprint)
+    .limit(bindparam("most"))
+)
 
 
 class Alerts:
@@ -140,15 +152,11 @@ class Alerts:
 
         Up to `limit` in all, unless more of ours fire: of somebody else's there may be any number.
         """
-        table = schema.alert
         ours = (alert for row in self._firing() if (alert := _alert(row)) is not None)
         firing = sorted(ours, key=lambda alert: (-alert.fired_at, alert.fingerprint))
-        told = select(*_COLUMNS).where(table.c.state == FIRING, ~OURS)
-        told = told.order_by(table.c.fired_at.desc(), table.c.fingerprint).limit(max(0, limit - len(firing)))
-        firing += [alert for row in self._connection.execute(told) if (alert := _alert(row)) is not None]
-        ended = select(*_COLUMNS).where(table.c.resolved_at.is_not(None))
-        ended = ended.order_by(table.c.resolved_at.desc(), table.c.fingerprint)
-        rows = self._connection.execute(ended.limit(max(0, limit - len(firing))))
+        rows = self._connection.execute(_OTHERS, {"most": max(0, limit - len(firing))})
+        firing += [alert for row in rows if (alert := _alert(row)) is not None]
+        rows = self._connection.execute(_ENDED, {"most": max(0, limit - len(firing))})
         return [*firing, *(alert for row in rows if (alert := _alert(row)) is not None)]
 
     def since(self, ended: Timestamp) -> list[Alert]:

@@ -2,12 +2,25 @@
 
 from collections.abc import Iterable
 from dataclasses import asdict
+from typing import Final
 
-from sqlalchemy import Connection, Row, delete, insert, select
+from sqlalchemy import Connection, Row, bindparam, delete, insert, select
 
 from netsre.clock import Timestamp
 from netsre.model.events import Event
 from netsre.store import schema
+
+# Made once: to put one together takes longer than SQLite takes to answer it.
+_LATEST: Final = (
+    select(schema.event)
+    .where(
+        schema.event.c.kind == bindparam("of"),
+        schema.event.c.at.between(bindparam("begin"), bindparam("end")),
+        schema.event.c.node.in_(bindparam("nodes", expanding=True)),
+    )
+    .order_by(schema.event.c.at.desc(), schema.event.c.id)
+    .limit(1)
+)
 
 
 class Events:
@@ -37,11 +50,8 @@ class Events:
 
     def latest(self, kind: str, begin: Timestamp, end: Timestamp, node: str) -> Event | None:
         """Return the last event of a kind and a time about a node, or about all."""
-        table = schema.event
-        query = select(table).where(
-            table.c.kind == kind, table.c.at.between(begin, end), table.c.node.in_(("", node))
-        )
-        found = self._connection.execute(query.order_by(table.c.at.desc(), table.c.id).limit(1)).first()
+        asked = {"of": kind, "begin": begin, "end": end, "nodes": ["", node]}
+        found = self._connection.execute(_LATEST, asked).first()
         return None if found is None else _event(found)
 
     def prune(self, kind: str, person: str, before: Timestamp) -> int:

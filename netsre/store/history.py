@@ -19,6 +19,17 @@ from netsre.store.statements import upsert
 _AT_ONCE: Final = 500
 """Rows in memory while all are read; through thousands the garbage collector would look again and again."""
 
+_slot: Final = schema.slo_bucket.c
+_BUCKETS: Final = (
+    select(
+        _slot.slo, _slot.labels, _slot.begin, _slot.bad, _slot.total, _slot.measured, _slot.definition,
+        _slot.step,
+    )
+    .order_by(_slot.step, _slot.begin)
+    .execution_options(yield_per=_AT_ONCE)
+)  # fmt: skip
+_CURSORS: Final = select(schema.slo_cursor)
+
 
 class History:
     """Keeps buckets and cursors inside a transaction of the caller."""
@@ -59,10 +70,7 @@ class History:
 
     def buckets(self) -> Iterator[Bucket]:
         """Yield all buckets by length and begin, as they are read; use them up inside the transaction."""
-        table = schema.slo_bucket
-        columns = (table.c.slo, table.c.labels, table.c.begin, table.c.bad, table.c.total, table.c.measured)
-        query = select(*columns, table.c.definition, table.c.step).order_by(table.c.step, table.c.begin)
-        rows = self._connection.execute(query.execution_options(yield_per=_AT_ONCE)).partitions()
+        rows = self._connection.execute(_BUCKETS).partitions()
         return map(Bucket._make, chain.from_iterable(rows))
 
     def between(
@@ -101,7 +109,7 @@ class History:
                     for name, pairs, value in json.loads(row.series)
                 },
             )
-            for row in self._connection.execute(select(schema.slo_cursor))
+            for row in self._connection.execute(_CURSORS)
         ]
 
     def definitions(self) -> frozenset[tuple[str, str]]:

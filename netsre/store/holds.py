@@ -2,13 +2,28 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Final
 
-from sqlalchemy import Connection, delete, or_, select, update
+from sqlalchemy import Connection, bindparam, delete, or_, select, update
 
 from netsre.clock import Timestamp
 from netsre.model.holds import Pause, Quarantined, Released, Scope
 from netsre.store import schema
 from netsre.store.statements import insert_once, upsert
+
+# Made once: to put one together takes longer than SQLite takes to answer it.
+_PAUSES: Final = select(schema.pause).where(
+    schema.pause.c.until > bindparam("now"), schema.pause.c.ended_at.is_(None)
+)
+_QUARANTINED: Final = select(schema.quarantine).where(
+    or_(schema.quarantine.c.until > bindparam("now"), schema.quarantine.c.since > bindparam("now")),
+    schema.quarantine.c.key.not_in(
+        select(schema.release.c.key).where(schema.release.c.kind == Released.QUARANTINE.value)
+    ),
+)
+_CLOSED: Final = select(schema.release.c.key, schema.release.c.at).where(
+    schema.release.c.kind == Released.BREAKER.value
+)
 
 
 class Holds:
@@ -38,9 +53,8 @@ class Holds:
 
     def pauses(self, now: Timestamp) -> list[Pause]:
         """Return the pauses that stand, the oldest first."""
-        table = schema.pause
-        query = select(table).where(table.c.until > now, table.c.ended_at.is_(None))
-        return sorted(map(_pause, self._connection.execute(query)), key=lambda one: (one.created_at, one.id))
+        rows = self._connection.execute(_PAUSES, {"now": now})
+        return sorted(map(_pause, rows), key=lambda one: (one.created_at, one.id))
 
     def quarantine(self, one: Quarantined) -> None:
         """Put a value into quarantine; a new failure takes the place of an old one, and of its release."""
@@ -53,14 +67,8 @@ class Holds:
 
     def quarantined(self, now: Timestamp) -> list[Quarantined]:
         """Return the values that are in quarantine and were not released, by key."""
-        table, free = schema.quarantine, schema.release
-        released = select(free.c.key).where(free.c.kind == Released.QUARANTINE.value)
-        query = select(table).where(
-            or_(table.c.until > now, table.c.since > now), table.c.key.not_in(released)
-        )
-        found = [
-            Quarantined(row.key, row.run, row.since, row.until) for row in self._connection.execute(query)
-        ]
+        rows = self._connection.execute(_QUARANTINED, {"now": now})
+        found = [Quarantined(row.key, row.run, row.since, row.until) for row in rows]
         return sorted((one for one in found if one.stands(now)), key=lambda one: one.key)
 
     def release(self, kind: Released, key: str, at: Timestamp, by: str, reason: str) -> None:
@@ -70,9 +78,8 @@ class Holds:
 
     def closed(self) -> Mapping[str, Timestamp]:
         """Return when the circuit of each runbook was closed last."""
-        table = schema.release
-        query = select(table.c.key, table.c.at).where(table.c.kind == Released.BREAKER.value)
-        return MappingProxyType({row.key: Timestamp(row.at) for row in self._connection.execute(query)})
+        rows = self._connection.execute(_CLOSED)
+        return MappingProxyType({row.key: Timestamp(row.at) for row in rows})
 
 
 def _pause(row: object) -> Pause:

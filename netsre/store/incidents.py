@@ -39,6 +39,31 @@ _OF_RUNS: Final = (
     .where(_run.c.state.in_(GOING_ON))
     .distinct()
 )
+_HOUSED: Final = select(_member.c.fingerprint, _member.c.fired_at).where(
+    tuple_(_member.c.fingerprint, _member.c.fired_at).in_(bindparam("keys", expanding=True))
+)
+_ATTACH: Final = insert(_member)
+_OPEN_ON: Final = select(schema.incident).where(
+    schema.incident.c.closed_at.is_(None), schema.incident.c.node.in_(bindparam("nodes", expanding=True))
+)
+# The last of each node comes last.
+_CLOSED_ON: Final = (
+    select(schema.incident)
+    .where(
+        schema.incident.c.node.in_(bindparam("nodes", expanding=True)),
+        schema.incident.c.closed_at.between(bindparam("start"), bindparam("end")),
+    )
+    .order_by(schema.incident.c.closed_at)
+)
+_NAMES: Final = select(schema.incident.c.id).where(
+    schema.incident.c.id >= bindparam("first"), schema.incident.c.id < bindparam("behind")
+)
+_BEGIN: Final = insert(schema.incident)
+_CLOSE: Final = (
+    update(schema.incident)
+    .where(schema.incident.c.id == bindparam("name"))
+    .values(closed_at=bindparam("now"))
+)
 
 
 class Incidents:
@@ -72,7 +97,7 @@ class Incidents:
             for alert in members
         ]
         if rows:
-            self._connection.execute(insert(schema.incident_alert), rows)
+            self._connection.execute(_ATTACH, rows)
         return sorted(opened.values())
 
     def homeless(self) -> list[Alert]:
@@ -82,13 +107,11 @@ class Incidents:
 
     def close(self, now: Timestamp) -> list[str]:
         """Close every incident of which no alert fires and no run goes on; return their names."""
-        table = schema.incident
         open_ones = [name for (name,) in self._connection.execute(_OPEN)]
         still = {*self._of_firing(), *self._of_runs()} if open_ones else set()
         over = [name for name in open_ones if name not in still]
         if over:
-            this = update(table).where(table.c.id == bindparam("name"))
-            self._connection.execute(this.values(closed_at=now), [{"name": name} for name in over])
+            self._connection.execute(_CLOSE, [{"name": name, "now": now} for name in over])
         return over
 
     def find(self, incident_id: str) -> Incident | None:
@@ -132,34 +155,26 @@ class Incidents:
         return [alert for alert in found if alert is not None]
 
     def _homeless(self, alerts: Sequence[Alert]) -> list[Alert]:
-        member = schema.incident_alert
         housed: set[tuple[str, int]] = set()
         for keys in portions((alert.fingerprint, alert.fired_at) for alert in alerts):
-            query = select(member.c.fingerprint, member.c.fired_at)
-            rows = self._connection.execute(
-                query.where(tuple_(member.c.fingerprint, member.c.fired_at).in_(keys))
-            )
+            rows = self._connection.execute(_HOUSED, {"keys": keys})
             housed |= {(row.fingerprint, row.fired_at) for row in rows}
         return [alert for alert in alerts if (alert.fingerprint, alert.fired_at) not in housed]
 
     def _open(self, nodes: Iterable[str]) -> dict[str, str]:
-        table = schema.incident
         found: dict[str, str] = {}
         for names in portions(nodes):
-            query = select(table).where(table.c.closed_at.is_(None), table.c.node.in_(names))
-            found |= {row.node: row.id for row in self._connection.execute(query)}
+            found |= {row.node: row.id for row in self._connection.execute(_OPEN_ON, {"nodes": names})}
         return found
 
     def _reopen(self, nodes: Iterable[str], now: Timestamp) -> dict[str, str]:
         """Open what closed last on each of these nodes, if that was a moment ago."""
         table = schema.incident
         # In both directions: a clock that was set back a little makes nothing new of what goes on.
-        recent = table.c.closed_at.between(now - REOPENS, now + REOPENS)
+        recent = {"start": now - REOPENS, "end": now + REOPENS}
         found: dict[str, str] = {}
         for names in portions(nodes):
-            query = select(table).where(table.c.node.in_(names), recent)
-            # The last of each node stays.
-            rows = self._connection.execute(query.order_by(table.c.closed_at))
+            rows = self._connection.execute(_CLOSED_ON, {"nodes": names, **recent})
             found |= {row.node: row.id for row in rows}
         for names in portions(found.values()):
             self._connection.execute(update(table).where(table.c.id.in_(names)).values(closed_at=None))
@@ -180,14 +195,13 @@ class Incidents:
             for node, at in nodes.items()
         ]
         if rows:
-            self._connection.execute(insert(schema.incident), rows)
+            self._connection.execute(_BEGIN, rows)
         return names
 
     def _names(self, day: str) -> set[str]:
-        table = schema.incident
         # The sign after a dash is a dot.
-        query = select(table.c.id).where(table.c.id >= f"{day}-", table.c.id < f"{day}.")
-        return {row.id for row in self._connection.execute(query)}
+        rows = self._connection.execute(_NAMES, {"first": f"{day}-", "behind": f"{day}."})
+        return {row.id for row in rows}
 
     def _of_firing(self) -> list[str]:
         return self._named(_OF_FIRING)

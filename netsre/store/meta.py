@@ -8,6 +8,9 @@ from sqlalchemy import Connection, bindparam, delete, select
 from netsre.store import schema
 from netsre.store.statements import portions, upsert
 
+_FIND: Final = select(schema.meta.c.key, schema.meta.c.value).where(
+    schema.meta.c.key.in_(bindparam("names", expanding=True))
+)
 _GET: Final = select(schema.meta.c.value).where(schema.meta.c.key == bindparam("name"))
 
 
@@ -24,11 +27,10 @@ class Meta:
 
     def find(self, keys: Iterable[str]) -> Mapping[str, str]:
         """Return the facts that there are of some."""
-        table = schema.meta.c
         return {
             row.key: row.value
             for some in portions(keys)
-            for row in self._connection.execute(select(table.key, table.value).where(table.key.in_(some)))
+            for row in self._connection.execute(_FIND, {"names": some})
         }
 
     def put(self, key: str, value: str) -> None:

@@ -47,6 +47,11 @@ _DUE: Final = (
     .order_by(_box.id)
     .limit(bindparam("most"))
 )
+_DELIVERED: Final = (
+    update(schema.outbox)
+    .where(_box.id == bindparam("name"))
+    .values(delivered_at=bindparam("now"), attempts=bindparam("tries"), last_error=None)
+)
 _PENDING: Final = select(_box.channel, func.count()).where(_box.delivered_at.is_(None)).group_by(_box.channel)
 
 
@@ -89,10 +94,8 @@ class Outbox:
 
     def delivered(self, message: Message, at: Timestamp) -> None:
         """Mark a message as delivered."""
-        change = update(schema.outbox).where(schema.outbox.c.id == message.id)
-        self._connection.execute(
-            change.values(delivered_at=at, attempts=message.attempts + 1, last_error=None)
-        )
+        done = {"name": message.id, "now": at, "tries": message.attempts + 1}
+        self._connection.execute(_DELIVERED, done)
 
     def failed(self, message: Message, error: str, retry_at: Timestamp) -> None:
         """Keep a message for another attempt."""
