@@ -61,6 +61,40 @@ _COUNTED: Final = (
         _SAID_NO,
     ),
 )
+_ADD: Final = insert(schema.run)
+_CHANGE: Final = (
+    update(schema.run)
+    .where(schema.run.c.id == bindparam("name"))
+    .values(state=bindparam("new_state"), reason=bindparam("new_reason"), ended_at=bindparam("end"))
+)
+_CHANGE_BEGINS: Final = (
+    update(schema.run)
+    .where(schema.run.c.id == bindparam("name"), schema.run.c.changed_at.is_(None))
+    .values(changed_at=bindparam("now"))
+)
+_LATEST_CHANGED: Final = (
+    select(schema.run)
+    .where(
+        schema.run.c.runbook == bindparam("called"),
+        schema.run.c.changed_at.is_not(None),
+        schema.run.c.reason.not_in(bindparam("besides", expanding=True)),
+    )
+    .order_by(schema.run.c.changed_at.desc())
+    .limit(bindparam("most"))
+)
+_ASKED: Final = (
+    select(schema.run.c.alert, schema.run.c.started_at)
+    .where(
+        schema.run.c.started_at >= bindparam("start"),
+        schema.run.c.runbook.not_in(bindparam("besides", expanding=True)),
+        schema.run.c.reason != "condition_false",
+    )
+    .order_by(schema.run.c.started_at.desc())
+    .limit(bindparam("most"))
+)
+_NEWEST: Final = (
+    select(schema.run).order_by(schema.run.c.started_at.desc(), schema.run.c.id).limit(bindparam("most"))
+)
 _WRITE: Final = insert(schema.journal)
 _LAST: Final = select(func.max(schema.journal.c.seq)).where(schema.journal.c.run == bindparam("name"))
 _JOURNAL: Final = (
@@ -86,28 +120,25 @@ class Runs:
 
     def add(self, run: Run) -> None:
         """Record a new run."""
-        self._connection.execute(
-            insert(schema.run).values(
-                id=run.id, runbook=run.runbook, alert=run.alert, fired_at=run.fired_at, target=run.target,
-                state=run.state.value, reason=run.reason, started_at=run.started_at, ended_at=run.ended_at,
-                changed_at=run.changed_at,
-            )
-        )  # fmt: skip
+        row = {
+            "id": run.id, "runbook": run.runbook, "alert": run.alert, "fired_at": run.fired_at,
+            "target": run.target, "state": run.state.value, "reason": run.reason,
+            "started_at": run.started_at, "ended_at": run.ended_at, "changed_at": run.changed_at,
+        }  # fmt: skip
+        self._connection.execute(_ADD, [row])
         self._count(run)
 
     def change(self, run: Run) -> None:
         """Record the new state of a run, and count it when that is its last."""
-        change = update(schema.run).where(schema.run.c.id == run.id)
-        self._connection.execute(
-            change.values(state=run.state.value, reason=run.reason, ended_at=run.ended_at)
-        )
+        row = {
+            "name": run.id, "new_state": run.state.value, "new_reason": run.reason, "end": run.ended_at,
+        }  # fmt: skip
+        self._connection.execute(_CHANGE, row)
         self._count(run)
 
     def change_begins(self, run_id: str, at: Timestamp) -> None:
         """Record that a run begins to change something, the first time that it does."""
-        table = schema.run
-        first = update(table).where(table.c.id == run_id, table.c.changed_at.is_(None))
-        self._connection.execute(first.values(changed_at=at))
+        self._connection.execute(_CHANGE_BEGINS, {"name": run_id, "now": at})
 
     def unended(self) -> list[Run]:
         """Return the runs that are not over, oldest first."""
@@ -136,14 +167,10 @@ class Runs:
 
         Among the latter none counts that ended with one of the words `besides`.
         """
-        table = schema.run
         found = {run.id: run for run in self._oldest_first(_CHANGED, {"start": start})}
         for name in runbooks:
-            newest = select(table).where(
-                table.c.runbook == name, table.c.changed_at.is_not(None), table.c.reason.not_in(besides)
-            )
-            rows = self._connection.execute(newest.order_by(table.c.changed_at.desc()).limit(latest))
-            found.update((row.id, _run(row)) for row in rows)
+            asked = {"called": name, "besides": list(besides), "most": latest}
+            found.update((row.id, _run(row)) for row in self._connection.execute(_LATEST_CHANGED, asked))
         return sorted(found.values(), key=lambda run: (run.started_at, run.id))
 
     def asked(self, start: Timestamp, besides: Iterable[str], most: int) -> list[Asked]:
@@ -151,14 +178,8 @@ class Runs:
 
         That are those of all runs, refused ones too, but of runbooks that only look (`besides`).
         """
-        table = schema.run
-        wanted = (
-            table.c.started_at >= start,
-            table.c.runbook.not_in(list(besides)),
-            table.c.reason != "condition_false",
-        )
-        query = select(table.c.alert, table.c.started_at).where(*wanted)
-        rows = self._connection.execute(query.order_by(table.c.started_at.desc()).limit(most))
+        asked = {"start": start, "besides": list(besides), "most": most}
+        rows = self._connection.execute(_ASKED, asked)
         return [Asked(row.alert, Timestamp(row.started_at)) for row in rows]
 
     def of(self, alerts: Iterable[Alert], since: Timestamp, until: Timestamp) -> list[Run]:
@@ -171,13 +192,12 @@ class Runs:
 
     def newest(self, limit: int, runbook: str | None = None, *, waiting: bool = False) -> list[Run]:
         """Return the latest runs, newest first, of one runbook or all; or those that wait for people."""
-        table = schema.run
-        query = select(table).order_by(table.c.started_at.desc(), table.c.id).limit(limit)
+        query = _NEWEST
         if runbook is not None:
-            query = query.where(table.c.runbook == runbook)
+            query = query.where(schema.run.c.runbook == runbook)
         if waiting:
-            query = query.where(table.c.state == RunState.AWAITING_APPROVAL.value)
-        return [_run(row) for row in self._connection.execute(query)]
+            query = query.where(schema.run.c.state == RunState.AWAITING_APPROVAL.value)
+        return [_run(row) for row in self._connection.execute(query, {"most": limit})]
 
     def write(
         self, run_id: str, at: Timestamp, kind: JournalKind, step: int, action: str, data: Document
@@ -204,9 +224,11 @@ class Runs:
                 found[entry.run].append(entry)
         return {run_id: tuple(entries) for run_id, entries in found.items()}
 
-    def unreadable(self, run_id: str) -> list[int]:
-        """Return the numbers of a journal's lines that cannot be read."""
-        return [row.seq for row in self._lines([run_id]) if _entry(row) is None]
+    def lines(self, run_id: str) -> tuple[tuple[JournalEntry, ...], list[int]]:
+        """Return the journal of a run, and the numbers of its lines that cannot be read."""
+        found = [(row.seq, _entry(row)) for row in self._lines([run_id])]
+        entries = tuple(entry for _, entry in found if entry is not None)
+        return entries, [seq for seq, entry in found if entry is None]
 
     def set_aside(self, run_id: str, numbers: Sequence[int]) -> None:
         """Make notes of lines that cannot be read: what stood there is kept, and decides nothing."""

@@ -83,14 +83,13 @@ class Automation:
         return ended
 
     def _advance(self, run: Run) -> bool:
-        with self.world.store.read() as transaction:
-            broken = transaction.runs.unreadable(run.id)
-        if broken:
-            self._set_aside(run, broken)
         for _ in range(_MOST_COMMANDS):
             with self.world.store.read() as transaction:
                 alert = transaction.alerts.find(run.alert, run.fired_at)
-                journal = transaction.runs.journal([run.id])[run.id]
+                journal, broken = transaction.runs.lines(run.id)
+            if broken:
+                self._set_aside(run, broken)
+                continue
             command = self._next(run, alert, journal)
             seen = journal[-1].seq if journal else 0
             if isinstance(command, progress.Finish):

@@ -392,7 +392,7 @@ class Lab:
         with self.store.read() as transaction:
             found = transaction.runs.newest(100)[::-1]
             journals = transaction.runs.journal([run.id for run in found])
-            assert not [number for run in found for number in transaction.runs.unreadable(run.id)]
+            assert not [number for run in found for number in transaction.runs.lines(run.id)[1]]
         return [(run, journals[run.id]) for run in found]
 
     def alerts(self, name: str) -> list[Alert]:
