@@ -6,6 +6,7 @@ import sqlite3
 import threading
 from collections import deque
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final, Protocol, Self
 
@@ -171,7 +172,7 @@ class Store:
             message = f"database {self._place.where}: {long}"
             raise StoreUnusable(message)
         try:
-            with self._translated(), self._engine.begin() as connection:
+            with self._translated(), self._writing() as connection:
                 transaction = Transaction(self._used(connection))
                 if self._epoch is not None:
                     # No other term begins before this transaction ends: writers go one after the other.
@@ -194,6 +195,9 @@ class Store:
     def _used(self, connection: Connection) -> Connection:
         """Return what statements go through."""
         return connection
+
+    def _writing(self) -> AbstractContextManager[Connection]:
+        return self._engine.begin()
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[Connection]:

@@ -12,7 +12,7 @@ from sqlalchemy.pool import StaticPool
 from netsre.store import sqlite
 from netsre.store.database import Store
 from netsre.store.migrations import Migrations
-from netsre.store.prepared import Questions
+from netsre.store.prepared import Statements
 
 WHERE: Final = "in memory"
 
@@ -27,14 +27,25 @@ class MemoryDatabase:
 
     def __init__(self) -> None:
         """Open an empty one, without a schema."""
-        self._connection = sqlite3.connect(":memory:", check_same_thread=False)
+        self._raw = sqlite3.connect(":memory:", check_same_thread=False)
         made = sqlalchemy.create_engine(
-            "sqlite://", creator=lambda: self._connection, poolclass=StaticPool, query_cache_size=2_000
+            "sqlite://", creator=lambda: self._raw, poolclass=StaticPool, query_cache_size=2_000
         )
         self.engine = sqlite.prepare(made, patience=0)
-        self.questions = Questions(self._connection)
-        self.reader = self.engine.connect().execution_options(**{sqlite.ALONE: True})
+        self.statements = Statements(self._raw)
+        self.connection = self.engine.connect().execution_options(**{sqlite.ALONE: True})
         self._kept = b""
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Keep what is written meanwhile, or with an exception none of it."""
+        self._raw.execute("BEGIN")
+        try:
+            yield
+        except BaseException:
+            self._raw.rollback()
+            raise
+        self._raw.commit()
 
     def upgrade(self, migrations: Migrations) -> None:
         """Make this version's schema."""
@@ -42,11 +53,11 @@ class MemoryDatabase:
 
     def keep(self) -> None:
         """Remember everything as it is now."""
-        self._kept = self._connection.serialize()
+        self._kept = self._raw.serialize()
 
     def restore(self) -> None:
         """Have everything as it was when it was kept."""
-        self._connection.deserialize(self._kept)
+        self._raw.deserialize(self._kept)
 
     def refuse_another(self) -> None:
         """Nobody can take it away."""
@@ -57,7 +68,7 @@ class MemoryDatabase:
 
 
 class MemoryStore(Store):
-    """The store in such a database: each question is compiled once, and readers need no transaction."""
+    """The store in such a database: each statement is compiled once, and readers need no transaction."""
 
     def __init__(self, place: MemoryDatabase, migrations: Migrations) -> None:
         """Use a database that has its schema."""
@@ -65,8 +76,13 @@ class MemoryStore(Store):
         self._memory = place
 
     def _used(self, connection: Connection) -> Connection:
-        return self._memory.questions.over(connection)
+        return self._memory.statements.over(connection)
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        with self._memory.transaction():
+            yield self._memory.connection
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[Connection]:
-        yield self._memory.reader
+        yield self._memory.connection

@@ -1,97 +1,136 @@
-"""Questions that are asked again and again, each compiled once and then put to SQLite as it is.
+"""Statements that are carried out again and again, each compiled once and then given to SQLite as it is.
 
 For one database in memory and one thread: there, to have SQLAlchemy look a statement up again costs several
-times what its answer costs. Whatever is not a question, or is made anew each time, goes the usual way.
+times what it takes to carry it out. A statement that is made anew each time goes the usual way.
 """
 
 import sqlite3
-from collections.abc import Callable, Mapping
-from typing import Any, cast
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, cast
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import Connection, Result, Select
+from sqlalchemy import Connection, Delete, Insert, Result, Select, Update
 from sqlalchemy.engine.result import IteratorResult, SimpleResultMetaData
 
+Values = Mapping[str, object]
+_Known = Select[Any] | Insert | Update | Delete
+_Convert = Callable[[object], object]
+_NOTHING: Final[Values] = {}
 
-class _Question:
-    """One question, as SQLite has it."""
 
-    def __init__(self, statement: Select[Any], connection: Connection, asked: Mapping[str, object]) -> None:
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """What is known of a change."""
+
+    rowcount: int
+
+
+class _Prepared:
+    """One statement, as SQLite has it."""
+
+    def __init__(self, statement: _Known, connection: Connection, given: Values) -> None:
         dialect = connection.dialect
-        compiled = statement.compile(dialect=dialect)
-        expanded = compiled.construct_expanded_state(dict(asked))
+        # As for many rows: for a single one a change would be asked for the keys that it makes.
+        compiled = statement.compile(
+            dialect=dialect, column_keys=list(given), for_executemany=not isinstance(statement, Select)
+        )
+        expanded = compiled.construct_expanded_state(dict(given))
         self._text = expanded.statement
-        self._names = tuple(expanded.positiontup or ())
         self._always = dict(expanded.parameters)
         plain = {
             name: bind.type.dialect_impl(dialect).bind_processor(dialect)
             for name, bind in compiled.binds.items()
         }
-        self._sent = {**plain, **expanded.processors}
+        sent = {**plain, **expanded.processors}
+        self._places = [
+            (name, cast("_Convert | None", sent.get(name))) for name in expanded.positiontup or ()
+        ]
+        self._columns = _Columns(statement, connection) if isinstance(statement, Select) else None
+
+    def carry_out(self, raw: sqlite3.Connection, rows: Sequence[Values]) -> Result[Any]:
+        """Return the answer, read to its end, or what was changed."""
+        if self._columns is not None:
+            return self._columns.result(raw.execute(self._text, self._values(rows[0])).fetchall())
+        done = raw.executemany(self._text, map(self._values, rows))
+        return cast("Result[Any]", _Written(done.rowcount))
+
+    def _values(self, given: Values) -> list[object]:
+        values = {**self._always, **given}
+        for name, listed in given.items():
+            if isinstance(listed, list):
+                values.update(_numbered(name, listed))
+        return [values[name] if convert is None else convert(values[name]) for name, convert in self._places]
+
+
+def _numbered(name: str, listed: Iterable[object]) -> Iterator[tuple[str, object]]:
+    """Name the items of a list as SQLAlchemy does, and the parts of those that are tuples."""
+    for number, one in enumerate(listed, 1):
+        if isinstance(one, tuple):
+            yield from _numbered(f"{name}_{number}", one)
+        else:
+            yield f"{name}_{number}", one
+
+
+class _Columns:
+    """How the rows of an answer are read."""
+
+    def __init__(self, statement: Select[Any], connection: Connection) -> None:
+        dialect = connection.dialect
         columns = list(statement.selected_columns)
         self._keys = SimpleResultMetaData([str(column.key) for column in columns])
         read = [column.type.dialect_impl(dialect).result_processor(dialect, None) for column in columns]
         self._read = read if any(read) else None
 
-    def ask(self, raw: sqlite3.Connection, asked: Mapping[str, object]) -> Result[Any]:
-        """Return the answer, read to its end."""
-        values = {**self._always, **asked}
-        for name, listed in asked.items():
-            if isinstance(listed, list):
-                values.update((f"{name}_{number}", one) for number, one in enumerate(listed, 1))
-        sent = [self._value(name, values[name]) for name in self._names]
-        rows = raw.execute(self._text, sent).fetchall()
+    def result(self, rows: list[Any]) -> Result[Any]:
+        """Return rows as SQLAlchemy does."""
         if self._read is not None:
             rows = [tuple(map(_as_read, self._read, row)) for row in rows]
         return IteratorResult(self._keys, iter(rows))
 
-    def _value(self, name: str, value: object) -> object:
-        convert = self._sent.get(name)
-        return value if convert is None else cast("Callable[[object], object]", convert)(value)
 
-
-def _as_read(convert: Callable[[object], object] | None, value: object) -> object:
+def _as_read(convert: _Convert | None, value: object) -> object:
     return value if convert is None else convert(value)
 
 
-class Questions:
-    """All that was asked so far."""
+class Statements:
+    """All that were carried out so far."""
 
     def __init__(self, raw: sqlite3.Connection) -> None:
         """Know of none yet."""
         self._raw = raw
-        self._known: WeakKeyDictionary[Select[Any], dict[tuple[int, ...], _Question]] = WeakKeyDictionary()
+        self._known: WeakKeyDictionary[_Known, dict[tuple[object, ...], _Prepared]] = WeakKeyDictionary()
 
     def over(self, connection: Connection) -> Connection:
-        """Return a connection that asks what it asked before without detours."""
+        """Return a connection that carries out what it did before without detours."""
         return cast("Connection", _Quick(self, connection))
 
-    def answer(self, connection: Connection, statement: object, asked: object) -> Result[Any] | None:
-        """Answer a question that was asked before; None: it is another statement, or a new one."""
-        if not isinstance(statement, Select) or not isinstance(asked, dict | None):
+    def carry_out(self, connection: Connection, statement: object, given: object) -> Result[Any] | None:
+        """Carry out a statement that was carried out before; None: it is of another kind, or a new one."""
+        if not isinstance(statement, _Known):
             return None
-        given = asked or {}
-        found = self._known.get(statement)
-        if found is None:
+        rows = cast("list[Values]", given if isinstance(given, list) else [given or _NOTHING])
+        known = self._known.get(statement)
+        if known is None:
             # It may have been made for this once, and be gone then.
             self._known[statement] = {}
             return None
-        # A list is as many parameters as it has items.
-        lengths = tuple(len(one) for one in given.values() if isinstance(one, list))
-        if lengths not in found:
-            found[lengths] = _Question(statement, connection, given)
-        return found[lengths].ask(self._raw, given)
+        # A list is as many parameters as it has items; and an insert is of the columns that it is given.
+        shape = tuple((name, len(one) if isinstance(one, list) else None) for name, one in rows[0].items())
+        if shape not in known:
+            known[shape] = _Prepared(statement, connection, rows[0])
+        return known[shape].carry_out(self._raw, rows)
 
 
 class _Quick:
     """A connection, as far as the store uses one."""
 
-    def __init__(self, questions: Questions, connection: Connection) -> None:
-        self._questions = questions
+    def __init__(self, statements: Statements, connection: Connection) -> None:
+        self._statements = statements
         self._connection = connection
         self.dialect = connection.dialect
 
     def execute(self, statement: Any, parameters: Any = None) -> Result[Any]:  # noqa: ANN401
         """Carry out a statement."""
-        found = self._questions.answer(self._connection, statement, parameters)
-        return self._connection.execute(statement, parameters) if found is None else found
+        done = self._statements.carry_out(self._connection, statement, parameters)
+        return self._connection.execute(statement, parameters) if done is None else done
