@@ -4,11 +4,24 @@ import hashlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
-from sqlalchemy import Connection, Select, and_, bindparam, func, insert, select, tuple_, update
+from sqlalchemy import (
+    Connection,
+    Select,
+    Text,
+    and_,
+    bindparam,
+    func,
+    insert,
+    select,
+    tuple_,
+    type_coerce,
+    update,
+)
 
 from netsre import clock, conventions
 from netsre.clock import Timestamp
 from netsre.model.alerts import Alert
+from netsre.model.documents import canonical
 from netsre.model.incidents import Incident
 from netsre.store import schema
 from netsre.store.alerts import FIRING, Alerts
@@ -39,6 +52,19 @@ _OF_RUNS: Final = (
     .where(_run.c.state.in_(GOING_ON))
     .distinct()
 )
+# In canonical JSON there is one way to write it.
+_IS_PAGE: Final = type_coerce(_alert.c.labels, Text).contains(canonical({"severity": "page"})[1:-1])
+_OF_INCIDENT: Final = (
+    select(_member.c.fingerprint, _member.c.fired_at)
+    .join_from(_member, _alert, _same)
+    .where(_member.c.incident == bindparam("name"))
+    .limit(bindparam("most"))
+)
+_BY_TIME: Final = (_member.c.fired_at, _member.c.fingerprint)
+_IS_FIRING: Final = _alert.c.state == FIRING
+_PAGES_FIRST: Final = _OF_INCIDENT.order_by(_IS_PAGE.desc(), _IS_FIRING.desc(), *_BY_TIME)
+_FIRING_FIRST: Final = _OF_INCIDENT.order_by(_IS_FIRING.desc(), _IS_PAGE.desc(), *_BY_TIME)
+_OLDEST_FIRST: Final = _OF_INCIDENT.order_by(*_BY_TIME)
 _HOUSED: Final = select(_member.c.fingerprint, _member.c.fired_at).where(
     tuple_(_member.c.fingerprint, _member.c.fired_at).in_(bindparam("keys", expanding=True))
 )
@@ -136,12 +162,17 @@ class Incidents:
         return [Incident(*row) for row in self._connection.execute(query)]
 
     def alerts(self, incident_id: str, limit: int) -> list[Alert]:
-        """Return the alerts of an incident, the first one first, up to a number of them."""
-        member = schema.incident_alert
-        query = select(member.c.fingerprint, member.c.fired_at).where(member.c.incident == incident_id)
-        query = query.order_by(member.c.fired_at, member.c.fingerprint).limit(limit)
-        rows = self._connection.execute(query)
-        return self._alerts((row.fingerprint, row.fired_at) for row in rows)
+        """Return the alerts of an incident, the first one first; of more than `limit` those that matter.
+
+        That are pages, what fires and what began it: a third of each at least, where there are so many.
+        """
+        found: dict[tuple[str, int], None] = {}
+        share = -(-limit // 3)
+        for query, most in ((_PAGES_FIRST, share), (_FIRING_FIRST, share), (_OLDEST_FIRST, limit)):
+            rows = self._connection.execute(query, {"name": incident_id, "most": most})
+            found |= dict.fromkeys((row.fingerprint, row.fired_at) for row in rows)
+        kept = list(found)[:limit]
+        return self._alerts(sorted(kept, key=lambda key: (key[1], key[0])))
 
     def count(self, incident_id: str) -> int:
         """Return how many alerts an incident has."""
