@@ -232,7 +232,7 @@ def test_a_storm_is_cut_and_counted(store: Store) -> None:
     found = incident(store)
 
     assert (len(found.alerts), found.alerts_total) == (facts.MOST_ALERTS, facts.MOST_ALERTS + 50)
-    assert f"the first {facts.MOST_ALERTS} here" in get(store, f"/incidents/{found.id}").text
+    assert f"{facts.MOST_ALERTS} of them here" in get(store, f"/incidents/{found.id}").text
 
 
 def test_the_list_is_newest_first_within_its_limit(store: Store) -> None:

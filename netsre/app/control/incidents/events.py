@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from netsre.app.control import ACTOR
-from netsre.app.control.incidents import steps
+from netsre.app.control.incidents import causes, steps
 from netsre.app.control.incidents.facts import Facts
 from netsre.app.control.incidents.steps import Told
 from netsre.clock import Timestamp
@@ -44,14 +44,14 @@ def _faults(facts: Facts) -> Iterator[Happened]:
 def _alerts(facts: Facts) -> Iterator[Happened]:
     for alert in facts.alerts:
         labels = dict(alert.labels)
-        name = f"{labels['alertname']} ({labels.get('severity', 'no severity')})"
+        name = f"{causes.named(labels)} ({labels.get('severity', 'no severity')})"
         yield alert.fired_at, "alert", f"{name} began"
         if alert.resolved_at is not None:
             yield alert.resolved_at, "alert", f"{name} ended"
 
 
 def _told(facts: Facts) -> Iterator[Happened]:
-    names = {alert.fingerprint: dict(alert.labels)["alertname"] for alert in facts.alerts}
+    names = {alert.fingerprint: causes.named(dict(alert.labels)) for alert in facts.alerts}
     for page in facts.pages:
         name = names.get(page.fingerprint, page.fingerprint)
         yield page.accepted_at, "page", f"{page.peer} took {name}"

@@ -51,7 +51,7 @@ class Facts:
 
     incident: Incident
     alerts: tuple[Alert, ...]
-    """The first ones, oldest first."""
+    """Those that matter most where there are many, oldest first."""
     alerts_total: int
     pages: tuple[Page, ...]
     received: tuple[Received, ...]

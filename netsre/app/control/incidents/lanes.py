@@ -6,13 +6,14 @@ from fractions import Fraction
 from typing import Final
 
 from netsre import clock
-from netsre.alerting import describe
+from netsre.app.control.incidents import causes
 from netsre.app.control.incidents.shapes import IncidentView, RunStory
 from netsre.clock import Timestamp
 
 _SHORTEST: Final = 10 * clock.SECOND
 """Length of the axis at least, so that what took a moment is not stretched over the page."""
 _MOST_ALERTS: Final = 6
+_MOST_CALLS: Final = 2
 _TICKS: Final = 5
 _STEPS: Final = (
     *(seconds * clock.SECOND for seconds in (2, 5, 10, 15, 30)),
@@ -131,10 +132,11 @@ def _faults(incident: IncidentView, axis: _Axis) -> Iterator[Mark]:
 
 
 def _alerts(incident: IncidentView, axis: _Axis) -> Iterator[Lane]:
-    shown = [alert for alert in incident.alerts if alert.labels["alertname"] not in describe.CALLS]
-    calls = [alert for alert in incident.alerts if alert.labels["alertname"] in describe.CALLS]
-    for alert in [*calls, *shown][:_MOST_ALERTS]:
-        began, name = _at(alert.fired_at) or axis.start, alert.labels["alertname"]
+    shown = [alert for alert in incident.alerts if not causes.is_call(alert.labels)]
+    shown.sort(key=lambda alert: causes.place(alert.labels, alert.state))
+    calls = [alert for alert in incident.alerts if causes.is_call(alert.labels)]
+    for alert in [*calls[-_MOST_CALLS:], *shown][:_MOST_ALERTS]:
+        began, name = _at(alert.fired_at) or axis.start, causes.named(alert.labels)
         kind = alert.labels.get("severity", "")
         title = f"{name} since {alert.fired_at}" + (
             f" until {alert.resolved_at}" if alert.resolved_at else ""

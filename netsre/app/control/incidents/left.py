@@ -4,25 +4,28 @@ from collections.abc import Iterator, Sequence
 from urllib.parse import urlsplit
 
 from netsre.alerting import describe
+from netsre.app.control.incidents import causes
+from netsre.app.control.incidents.causes import PAGE
 from netsre.app.control.incidents.facts import Facts
 from netsre.app.control.incidents.shapes import RunStory, Todo
 from netsre.model.alerts import Alert, AlertState
-from netsre.model.runbooks import RunState
+from netsre.model.runbooks import Run, RunState
 
 
 def left(facts: Facts, runs: Sequence[RunStory]) -> list[Todo]:
     """Return what a person has to do, or to wait for; empty when it is over."""
     firing = [alert for alert in facts.alerts if alert.state is AlertState.FIRING]
     # A question is told by the run that asks it.
-    calls = [alert for alert in firing if _name(alert) == describe.NEEDS_HUMAN]
-    causes = [alert for alert in firing if _name(alert) not in describe.CALLS]
-    busy = {run.alert for run in runs if not run.ended}
+    calls = [alert for alert in firing if dict(alert.labels)["alertname"] == describe.NEEDS_HUMAN]
+    burning = [alert for alert in firing if not causes.is_call(dict(alert.labels))]
+    burning.sort(key=lambda alert: causes.place(dict(alert.labels), alert.state))
+    busy = {about for run in facts.runs if not run.ended for about in _about(run, facts)}
     todos = [
         *(_call(alert) for alert in calls),
         *(_decide(run) for run in runs if run.state == RunState.AWAITING_APPROVAL),
-        *_untold(facts, causes),
+        *_untold(facts, burning),
         *(_wait(run) for run in runs if not run.ended and run.state != RunState.AWAITING_APPROVAL),
-        *(_act(alert, runs) for alert in causes if _name(alert) not in busy),
+        *(_act(alert, facts, runs) for alert in burning if causes.cause(alert) not in busy),
         *_lasting(runs),
     ]
     # Page and ticket of one cause ask for one thing.
@@ -44,15 +47,15 @@ def _call(alert: Alert) -> Todo:
     return Todo(text=f"Act: {text}", link=web_address(said.get("runbook_url", "")))
 
 
-def _untold(facts: Facts, causes: Sequence[Alert]) -> Iterator[Todo]:
+def _untold(facts: Facts, burning: Sequence[Alert]) -> Iterator[Todo]:
     told = {page.fingerprint for page in facts.pages} | {one.fingerprint for one in facts.received}
     silent = [
         alert
-        for alert in causes
-        if dict(alert.labels).get("severity") == "page" and alert.fingerprint not in told
+        for alert in burning
+        if dict(alert.labels).get("severity") == PAGE and alert.fingerprint not in told
     ]
     if silent:
-        names = ", ".join(dict.fromkeys(_name(alert) for alert in silent))
+        names = ", ".join(dict.fromkeys(causes.named(dict(alert.labels)) for alert in silent))
         yield Todo(text=f"Nobody was paged: no Alertmanager has taken {names}.", link=None)
 
 
@@ -70,12 +73,19 @@ def _wait(run: RunStory) -> Todo:
     return Todo(text=text, link=None)
 
 
-def _act(alert: Alert, runs: Sequence[RunStory]) -> Todo:
-    text = f"{_name(alert)} still fires: follow its runbook."
-    proven = [run for run in runs if run.alert == _name(alert) and run.verify and run.reason == "verified"]
+def _act(alert: Alert, facts: Facts, runs: Sequence[RunStory]) -> Todo:
+    name = causes.named(dict(alert.labels))
+    text = f"{name} still fires: follow its runbook."
+    # What began after its end is trouble that it did not help.
+    ids = {
+        run.id
+        for run in facts.runs
+        if causes.cause(alert) in _about(run, facts) and alert.fired_at <= (run.ended_at or facts.now)
+    }
+    proven = [run for run in runs if run.id in ids and run.verify and run.reason == "verified"]
     if proven:
         helped = f"run {proven[-1].id} of {proven[-1].runbook} helped, as {proven[-1].verify} shows"
-        text = f"{_name(alert)} still fires, but {helped}: it should end soon, else follow its page."
+        text = f"{name} still fires, but {helped}: it should end soon, else follow its page."
     return Todo(text=text, link=web_address(alert.annotations.get("runbook_url", "")))
 
 
@@ -88,5 +98,6 @@ def _lasting(runs: Sequence[RunStory]) -> Iterator[Todo]:
                 yield Todo(text=text, link=None)
 
 
-def _name(alert: Alert) -> str:
-    return dict(alert.labels)["alertname"]
+def _about(run: Run, facts: Facts) -> set[frozenset[tuple[str, str]]]:
+    """Return what a run is about; empty where its alert is not shown."""
+    return {causes.cause(alert) for alert in facts.alerts if alert.fingerprint == run.alert}

@@ -5,9 +5,9 @@ from fractions import Fraction
 from typing import Final
 
 from netsre import clock
-from netsre.alerting import describe
 from netsre.app.control import wire
-from netsre.app.control.incidents import events, left, shapes, steps
+from netsre.app.control.incidents import causes, events, left, shapes, steps
+from netsre.app.control.incidents.causes import PAGE
 from netsre.app.control.incidents.facts import Facts, Fault
 from netsre.app.control.incidents.steps import Told
 from netsre.app.numbers import Number, number
@@ -24,7 +24,7 @@ TITLED: Final = 20
 
 
 def summary(incident: Incident, alerts: Sequence[Alert], total: int) -> shapes.Summary:
-    """Return one line of the list; `alerts` are the first ones."""
+    """Return one line of the list; `alerts` are those that matter most."""
     return shapes.Summary(
         id=incident.id,
         node=incident.node,
@@ -188,16 +188,19 @@ def _severity(alerts: Iterable[Alert]) -> str:
 
 
 def _title(incident: Incident, alerts: Iterable[Alert]) -> str:
-    names = [dict(alert.labels)["alertname"] for alert in alerts]
+    # A page comes first: a title is cut off where there is no room.
+    found = sorted(
+        map(dict, (alert.labels for alert in alerts)), key=lambda labels: labels.get("severity") != PAGE
+    )
     # Automation calling for help is no cause; it is told where there is nothing else.
-    causes = [name for name in names if name not in describe.CALLS] or names
-    what = ", ".join(dict.fromkeys(causes)) or "no alert that can be read"
+    told = [labels for labels in found if not causes.is_call(labels)] or found
+    what = ", ".join(dict.fromkeys(labels["alertname"] for labels in told)) or "no alert that can be read"
     return what if incident.node.startswith("~") else f"{what} on {incident.node}"
 
 
 def _name(facts: Facts, fingerprint: str) -> str:
     found = (dict(alert.labels) for alert in facts.alerts if alert.fingerprint == fingerprint)
-    return next((labels["alertname"] for labels in found), fingerprint)
+    return next((causes.named(labels) for labels in found), fingerprint)
 
 
 def _time(at: Timestamp | None) -> str | None:

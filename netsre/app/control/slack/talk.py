@@ -4,13 +4,13 @@ Each is a function of what is on record. A run that changes or changed something
 grows with it, and each question to people another one, which carries the buttons and becomes a stamp.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from netsre.alerting import describe
 from netsre.alerting.describe import Links
-from netsre.app.control.incidents import view
+from netsre.app.control.incidents import causes, view
 from netsre.app.control.incidents.facts import Facts
 from netsre.app.control.incidents.left import web_address
 from netsre.app.control.incidents.shapes import IncidentView, RunStory, StepView
@@ -30,6 +30,7 @@ MOST_RUNS: Final = 20
 _MOST_CAUSES: Final = 5
 _MOST_TODOS: Final = 5
 _MOST_LINES: Final = 8
+_LASTS: Final = re.compile(r"([0-9]+[a-z]+)+")
 _MARKS: Final = {
     "done": "✔", "skipped": "-", "failed": "✖", "undone": "↩", "not_undone": "✖", "running": "▶",
     "unknown": "?", "waiting": "·", "not_reached": "·",
@@ -95,13 +96,16 @@ def _parent(known: Known, story: IncidentView, token: str) -> Said:
 
 def _causes(known: Known, story: IncidentView) -> list[str]:
     firing = [alert for alert in known.facts.alerts if alert.state is AlertState.FIRING]
-    causes = [alert for alert in firing or known.facts.alerts if _name(alert.labels) not in describe.CALLS]
+    shown = [alert for alert in firing or known.facts.alerts if not causes.is_call(dict(alert.labels))]
+    shown.sort(key=lambda alert: causes.place(dict(alert.labels), alert.state))
     lines = []
-    for alert in causes[:_MOST_CAUSES]:
-        named = blocks.link(web_address(alert.annotations.get("runbook_url", "")), _name(alert.labels))
+    for alert in shown[:_MOST_CAUSES]:
+        name = causes.named(dict(alert.labels))
+        named = blocks.link(web_address(alert.annotations.get("runbook_url", "")), name)
         lines.append(f"• *{named}*: {blocks.escape(alert.annotations.get('summary', ''), 350)}")
-    more = max(story.alerts_total - len(lines), 0)
-    return [*lines, *([f"_{more} more alerts are part of it._"] if more else [])]
+    calls = sum(causes.is_call(dict(alert.labels)) for alert in known.facts.alerts)
+    others = causes.others(story.alerts_total - calls, len(lines))
+    return [*lines, *([f"_{others}_"] if others else [])]
 
 
 def _figures(known: Known, story: IncidentView) -> list[str]:
@@ -122,7 +126,8 @@ def _budget(annotations: Mapping[str, str], labels: Mapping[str, str]) -> str:
     if not left or not slo:
         return ""
     ends = annotations.get("time_to_exhaustion", "")
-    soon = f", spent in {blocks.escape(ends, 60)} at this rate" if ends else ""
+    # Instead of how long it lasts it can say that it does not, or why that is not known.
+    soon = f", spent in {ends} at this rate" if _LASTS.fullmatch(ends) else ""
     return f"{blocks.escape(slo, 100)}: {blocks.escape(left, 60)} left{soon}"
 
 
@@ -235,10 +240,6 @@ def _notes(run: RunStory) -> Sequence[str]:
 
 def _at(text: str) -> str:
     return blocks.moment(parse_rfc3339(text))
-
-
-def _name(labels: Iterable[tuple[str, str]]) -> str:
-    return dict(labels)["alertname"]
 
 
 def pause_of(pauses: Iterable[Pause], incident: str) -> Pause | None:

@@ -1,0 +1,38 @@
+"""What an alert of an incident is about, and how much it matters there."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from netsre.alerting import describe
+from netsre.model.alerts import Alert, AlertState
+
+PAGE: Final = "page"
+
+
+def named(labels: Mapping[str, str]) -> str:
+    """Return the name of an alert, with its service level: each of these has an alert of that name."""
+    name, slo = labels["alertname"], labels.get("slo")
+    return f"{name} of {slo}" if slo else name
+
+
+def cause(alert: Alert) -> frozenset[tuple[str, str]]:
+    """Return what an alert is about: page and ticket of one cause ask for one thing."""
+    return frozenset(pair for pair in alert.labels if pair[0] != "severity")
+
+
+def is_call(labels: Mapping[str, str]) -> bool:
+    """Tell whether it is automation that calls people, which is the cause of nothing."""
+    return labels["alertname"] in describe.CALLS
+
+
+def place(labels: Mapping[str, str], state: str) -> tuple[bool, bool]:
+    """Return where an alert stands in a list that may be cut: pages first, of each kind those that fire."""
+    return labels.get("severity") != PAGE, state != AlertState.FIRING
+
+
+def others(total: int, told: int) -> str:
+    """Say how many more alerts there are than were told; empty when there are none."""
+    more = total - told
+    if more <= 0:
+        return ""
+    return "1 more alert is part of it." if more == 1 else f"{more} more alerts are part of it."
