@@ -114,6 +114,13 @@ class Story:
         return any(turn.applied for turn in self.turns.values())
 
     @property
+    def lasting(self) -> tuple[str, ...]:
+        """Return the actions, by name, that changed what nothing takes back."""
+        steps = () if self.plan is None else self.plan.steps
+        turns = ((step.action, self.turn(step.step)) for step in steps)
+        return tuple(sorted({name for name, turn in turns if turn.applied and not turn.reversible}))
+
+    @property
     def changed_at(self) -> Timestamp | None:
         """Return when the last change was known to be done."""
         return max((turn.ended_at for turn in self.turns.values() if turn.applied), default=None)

@@ -80,7 +80,8 @@ class People:
         identity = _identity(run, alert)
         known = asking.known(transaction, identity)
         before = asking.runs_of(known)
-        told = self._annotations(run, [*before[1 - asking.MOST_RUNS :], run.id])
+        left = _left(transaction, run)
+        told = self._annotations(run, left, [*before[1 - asking.MOST_RUNS :], run.id])
         if known is None:
             reason, source = transitions.Reason.RUN_NEEDS_HUMAN, AlertSource.AUTOMATION
             begun = transitions.begin(identity, told, now, reason, source)
@@ -130,18 +131,28 @@ class People:
         alert = transaction.alerts.find(earlier[0].alert, earlier[0].fired_at)
         return alert is not None and alert.state is AlertState.FIRING
 
-    def _annotations(self, run: Run, names: Iterable[str]) -> dict[str, str]:
+    def _annotations(self, run: Run, left: str, names: Iterable[str]) -> dict[str, str]:
         links, ended = self.world.links, clock.rfc3339(run.ended_at or run.started_at)
         what = f"runbook {run.runbook} did not help on {run.target or 'no target'}"
         return {
             "summary": f"{'no runbook changes anything' if _of_all(run) else what}: {run.reason}",
-            "description": f"Run {run.id} ended {run.state} at {ended} ({run.reason}). {_LEFT[run.state]} "
+            "description": f"Run {run.id} ended {run.state} at {ended} ({run.reason}). {left} "
             + _DO.get(run.reason, _OTHERWISE),
             "runbook_url": links.runbook(run.runbook),
             "dashboard_url": links.base,
             "reason": run.reason,
             asking.RUNS: " ".join(names),
         }
+
+
+def _left(transaction: Transaction, run: Run) -> str:
+    """Say how a run left the node."""
+    if run.state is RunState.UNDONE:
+        names = story.read(transaction.runs.journal([run.id])[run.id]).lasting
+        if names:
+            stays = f"what {' and '.join(names)} did cannot be undone"
+            return f"It did not help, and everything else that it changed was taken back: {stays}."
+    return _LEFT[run.state]
 
 
 def _asked(transaction: Transaction, run: Run) -> bool:
