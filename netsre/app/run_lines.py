@@ -3,15 +3,20 @@
 import json
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Final
+from typing import Final, cast
 
 from netsre import clock
+from netsre.app import evidence_lines
+from netsre.clock import Timestamp
 from netsre.errors import SourceUnreachable
-from netsre.model import literals
+from netsre.model import deeds, literals
+from netsre.model.documents import Document
 
 WIDTH: Final = 80
 _LENGTHS: Final = frozenset({"ttl", "every"})
 """Of an effect: in milliseconds."""
+STAYS: Final = " (cannot be undone)"
+"""Behind the words about an effect that nothing takes back."""
 _HASH: Final = 12
 """Digits of a plan's hash that tell it apart."""
 
@@ -28,10 +33,9 @@ def read_runs(document: object) -> tuple[str, ...]:
 
 
 def effect_text(effect: Mapping[str, object]) -> str:
-    """Return an effect in a few words: its kind, and everything that makes it exact."""
-    if effect["kind"] == "http_call":
-        return _call_text(effect)
-    return fields_text(effect)
+    """Return an effect in a few words: its kind, all that makes it exact, and whether it stays done."""
+    said = _call_text(effect) if effect["kind"] == "http_call" else fields_text(effect)
+    return f"{said}{STAYS}" if _stays(effect) else said
 
 
 def fields_text(effect: Mapping[str, object]) -> str:
@@ -48,8 +52,15 @@ def fields_text(effect: Mapping[str, object]) -> str:
 def _call_text(effect: Mapping[str, object]) -> str:
     request, undo = effect["request"], effect["undo"]
     sent = [str(request[key]) for key in ("method", "url", "body")] if isinstance(request, Mapping) else []
-    back = f"undone by {undo['method']} {undo['url']}" if isinstance(undo, Mapping) else "cannot be undone"
-    return " ".join(["http_call", *filter(None, sent), f"({back})"])
+    back = f"(undone by {undo['method']} {undo['url']})" if isinstance(undo, Mapping) else ""
+    return " ".join(filter(None, ["http_call", *sent, back]))
+
+
+def _stays(effect: Mapping[str, object]) -> bool:
+    try:
+        return not deeds.reversible(deeds.read(cast("Document", effect)))
+    except ValueError:
+        return False  # of another version: nothing is known of it
 
 
 def _unreadable() -> SourceUnreachable:
@@ -67,6 +78,9 @@ def _lines(run: Mapping[str, object]) -> Iterator[str]:
         at = clock.rfc3339(clock.parse_rfc3339(str(entry["at"]))).partition("T")[2]
         step = f" {entry['step']} {entry['action']}" if entry["step"] >= 0 else ""
         yield from _wrapped(f"  {at}  {entry['kind']}{step}: {said(entry['kind'], entry['data'])}", " " * 4)
+        evidence = entry["data"].get("evidence")
+        for seen in evidence_lines.lines(evidence) if isinstance(evidence, Mapping) else ():
+            yield from _wrapped(f"    {seen}", " " * 6)
 
 
 def _wrapped(line: str, indent: str) -> Sequence[str]:
@@ -165,11 +179,17 @@ def _outcome(data: Mapping[str, object]) -> str:
             return f"found {standing}"
         case {"evidence": Mapping() as evidence}:
             top = evidence.get("top_source")
-            return f"saw {', '.join(evidence)}" + (f"; top source {top}" if top else "")
+            return f"saw {', '.join(name for name in evidence if name != 'read_at')}" + (
+                f"; top source {top}" if top else ""
+            )
         case {"result": Mapping() as figures}:
-            return " ".join(["done", *(f"{key}={_shown(value)}" for key, value in figures.items())])
+            return " ".join(["done", *(f"{key}={_figure(key, value)}" for key, value in figures.items())])
         case _:
             return "done"
+
+
+def _figure(name: str, value: object) -> str:
+    return clock.rfc3339(Timestamp(value)) if name == "until" and isinstance(value, int) else _shown(value)
 
 
 def _shown(value: object) -> str:

@@ -18,7 +18,10 @@ from netsre.cli import runbook_plan
 from netsre.cli.main import run
 from netsre.clock import Timestamp
 from netsre.errors import BadInput
+from netsre.model.documents import Document
 from netsre.model.runbooks import Manner, Step
+from netsre.runbook.actions.contract import ActionFailed, Subject, Views
+from netsre.runbook.actions.evidence import Collect
 from tests.unit.app.crashing import Lab, begun_lab
 from tests.unit.app.test_crash_harness import LOOP
 
@@ -242,6 +245,14 @@ def test_without_a_controller_the_command_ends_with_3(
     assert capsys.readouterr().err.count("\n") == 1
 
 
+class _Fails(Collect):
+    """Sees nothing, ever."""
+
+    def observe(self, subject: Subject, parameters: Document, views: Views) -> Document:  # noqa: ARG002
+        """Fail."""
+        raise ActionFailed("nothing can be seen")
+
+
 def test_a_plan_tells_the_rounds_of_a_loop_and_goes_on_without_what_may_fail(
     lab: Lab, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -253,7 +264,11 @@ def test_a_plan_tells_the_rounds_of_a_loop_and_goes_on_without_what_may_fail(
     world = lab.current.world
     lab.current.world = replace(world, runbooks={LOOP.name: book})
     _, plan = ask(lab)
-    lab.current.world = replace(world, runbooks={LOOP.name: replace(book, steps=(fails,))})
+    lab.current.world = replace(
+        world,
+        runbooks={LOOP.name: replace(book, steps=(fails,))},
+        actions={**world.actions, fails.action: _Fails()},
+    )
     _, goes_on = ask(lab)
 
     assert (plan["accepted"], goes_on["problem"], goes_on["evidence"]) == (True, None, {})
@@ -265,3 +280,17 @@ def test_a_plan_tells_the_rounds_of_a_loop_and_goes_on_without_what_may_fail(
     assert said.count("by what is seen then") == 4
     assert "round 2 of 3" in said
     assert max(map(len, said.splitlines())) <= 80
+
+
+def test_a_plan_says_of_each_change_whether_it_can_be_undone(
+    lab: Lab, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is deleted stays deleted: whoever approves reads that before, not in a table of the docs."""
+    _, plan = ask(lab)
+
+    runbook_plan.show(plan)
+
+    # However it is folded.
+    said = " ".join(capsys.readouterr().out.split())
+    assert said.count("(cannot be undone)") == 1
+    assert "source=10.0.0.9 (cannot be undone)" in said

@@ -51,3 +51,32 @@ def test_a_plan_has_what_is_changed_and_what_it_was(effect: Effect, exact: str, 
     """In the plan by its names, in an incident in words."""
     assert run_lines.effect_text(effects.write(effect)) == exact
     assert steps.words(effect) == said
+
+
+def line_of(data: object) -> str:
+    """Return the lines of a run with one outcome, as one text."""
+    entry = {
+        "at": "2026-01-02T03:04:05Z", "kind": "outcome", "step": 0, "action": "a.b", "data": data,
+    }  # fmt: skip
+    run = {
+        "id": "abc", "runbook": "a", "state": "succeeded", "reason": "steps_done", "target": "a/b",
+        "started_at": "2026-01-02T03:04:05Z", "journal": [entry],
+    }  # fmt: skip
+    return " ".join(" ".join(run_lines.read_runs({"runs": [run]})).split())
+
+
+def test_the_history_shows_what_was_seen() -> None:
+    """Pages of runbooks send people there for it: who, and the last words of the verifier."""
+    refused = {"owner": "cilium-agent", "reason": "EACCES", "log": "R1 invalid mem access"}
+
+    said = line_of({"ok": True, "evidence": {"loads": {"refused": [refused]}}})
+
+    assert "cilium-agent" in said
+    assert "R1 invalid mem access" in said
+
+
+def test_the_history_shows_the_end_of_an_effect_as_a_time() -> None:
+    """Nobody reads milliseconds since 1970 at night."""
+    said = line_of({"ok": True, "result": {"standing": "applied", "until": 1_795_838_258_266}})
+
+    assert "1795838258266" not in said

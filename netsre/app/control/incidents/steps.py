@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from netsre import clock
 from netsre.app.control.incidents.shapes import GateView, StepView
+from netsre.app.run_lines import STAYS
 from netsre.clock import Timestamp
 from netsre.model import deeds, literals
 from netsre.model.deeds import Call, Deed, Silence
@@ -172,9 +173,9 @@ def words(effect: Deed) -> str:
     """Return what an effect does, for people."""
     match effect:
         case Call(request, _, _, undo):
-            back = "cannot be undone" if undo is None else f"undone by {undo.method} {undo.url}"
+            back = "" if undo is None else f" (undone by {undo.method} {undo.url})"
             body = f" {literals.printable(request.body)}" if request.body else ""
-            said = f"{request.method} {request.url}{body} ({back})"
+            said = f"{request.method} {request.url}{body}{back}"
         case Silence(matchers, _):
             which = ", ".join(f"{name}={literals.printable(value)}" for name, value in matchers)
             said = f"silence alerts of {which}, but no page,"
@@ -193,7 +194,8 @@ def words(effect: Deed) -> str:
         case _:
             said = _of_policies(effect)
     lasts = deeds.lasting(effect)
-    return said if lasts is None else f"{said} for {clock.duration_text(lasts)}"
+    said = said if lasts is None else f"{said} for {clock.duration_text(lasts)}"
+    return said if deeds.reversible(effect) else said + STAYS
 
 
 def _of_policies(effect: PolicyMode | PolicyRevision | PolicyPrograms | Resize | Stagger) -> str:
