@@ -151,8 +151,10 @@ def _refused(_subject: Subject, span: Span, _views: Views) -> Json:
 
 
 def _slo(subject: Subject, _span: Span, views: Views) -> Json:
-    """Return the evaluation that the alert stands on."""
+    """Return the evaluation that the alert stands on; of a condition there is none."""
     pairs = dict(subject.alert.labels)
+    if "slo" not in pairs:
+        return {"no_data": "no_level"}
     for evaluation in views.evaluations():
         if evaluation.slo.name == pairs.get("slo") and set(evaluation.group) <= set(subject.alert.labels):
             return _evaluation(evaluation)

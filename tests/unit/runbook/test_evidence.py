@@ -163,6 +163,16 @@ def test_the_evaluation_is_that_of_the_alerts_own_group() -> None:
     assert found["burn"]["2h"] == "1"
 
 
+def test_an_alert_about_no_level_has_no_evaluation_and_stops_nothing() -> None:
+    """A condition has none: a word stands in its place, and the rest is seen."""
+    about = Subject("run", given.ALERT, "conntrack/a")
+
+    found: Any = Collect().observe(about, {"what": ("slo", "conntrack")}, Seen([scrape(0, {})]))
+
+    assert "no_data" in found["slo"]
+    assert found["conntrack"]["tables"] == ()
+
+
 def test_without_any_reading_there_is_no_evidence_yet() -> None:
     """Empty evidence would look like nothing being wrong; who has just started looks again."""
     with pytest.raises(NodeUnreachable, match="no reading of the source"):
