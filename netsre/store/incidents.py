@@ -53,7 +53,9 @@ _OF_RUNS: Final = (
     .distinct()
 )
 # In canonical JSON there is one way to write it.
-_IS_PAGE: Final = type_coerce(_alert.c.labels, Text).contains(canonical({"severity": "page"})[1:-1])
+_IS_PAGE: Final = type_coerce(_alert.c.labels, Text).contains(
+    canonical({"severity": conventions.SEVERITY_PAGE})[1:-1]
+)
 _OF_INCIDENT: Final = (
     select(_member.c.fingerprint, _member.c.fired_at)
     .join_from(_member, _alert, _same)

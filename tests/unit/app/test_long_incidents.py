@@ -199,3 +199,28 @@ def test_the_words_about_one_more_alert_are_words(store: Store) -> None:
     fires(store, 1, told.alert("RunbookAwaitsApproval"))
 
     assert "1 more alerts" not in parent(store)
+
+
+def test_what_was_done_about_a_page_is_timed_from_that_page(store: Store) -> None:
+    """A ticket that has fired for three days is not when the page began that automation dealt with."""
+    began = 3 * 86_400
+    story = told.told(store)
+    fires(store, -began, told.alert("MapExhaustion", "ticket"))
+    story.begin()
+    story.act(story.run())
+
+    found = incident(store)
+
+    assert found.seconds["first_effect"] == 0.45
+
+
+def test_a_page_that_joins_an_old_incident_is_said_in_the_channel(store: Store) -> None:
+    """An edit of a message of three days ago rings nowhere, and stands where nobody looks."""
+    fires(store, -3 * 86_400, told.alert("MapExhaustion", "ticket"))
+    before = set(talk.keys(known(store)))
+    fires(store, 0, told.alert())
+
+    of = known(store)
+    said = talk.say(talk.Known(of, None, Links("https://netsre.example")), dict.fromkeys(talk.keys(of), "0"))
+
+    assert any(one.broadcast for key, one in said.items() if key not in before)

@@ -1,12 +1,10 @@
 """What an alert of an incident is about, and how much it matters there."""
 
 from collections.abc import Mapping
-from typing import Final
 
+from netsre import conventions
 from netsre.alerting import describe
 from netsre.model.alerts import Alert, AlertState
-
-PAGE: Final = "page"
 
 
 def named(labels: Mapping[str, str]) -> str:
@@ -25,9 +23,14 @@ def is_call(labels: Mapping[str, str]) -> bool:
     return labels["alertname"] in describe.CALLS
 
 
+def is_page(labels: Mapping[str, str]) -> bool:
+    """Tell whether somebody is woken for it."""
+    return labels.get("severity") == conventions.SEVERITY_PAGE
+
+
 def place(labels: Mapping[str, str], state: str) -> tuple[bool, bool]:
     """Return where an alert stands in a list that may be cut: pages first, of each kind those that fire."""
-    return labels.get("severity") != PAGE, state != AlertState.FIRING
+    return not is_page(labels), state != AlertState.FIRING
 
 
 def others(total: int, told: int) -> str:

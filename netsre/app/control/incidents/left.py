@@ -5,7 +5,6 @@ from urllib.parse import urlsplit
 
 from netsre.alerting import describe
 from netsre.app.control.incidents import causes
-from netsre.app.control.incidents.causes import PAGE
 from netsre.app.control.incidents.facts import Facts
 from netsre.app.control.incidents.shapes import RunStory, Todo
 from netsre.model.alerts import Alert, AlertState
@@ -50,9 +49,7 @@ def _call(alert: Alert) -> Todo:
 def _untold(facts: Facts, burning: Sequence[Alert]) -> Iterator[Todo]:
     told = {page.fingerprint for page in facts.pages} | {one.fingerprint for one in facts.received}
     silent = [
-        alert
-        for alert in burning
-        if dict(alert.labels).get("severity") == PAGE and alert.fingerprint not in told
+        alert for alert in burning if causes.is_page(dict(alert.labels)) and alert.fingerprint not in told
     ]
     if silent:
         names = ", ".join(dict.fromkeys(causes.named(dict(alert.labels)) for alert in silent))

@@ -36,7 +36,7 @@ class Moments(BaseModel):
     fault: str | None
     """A drill broke something on purpose."""
     detected: str | None
-    """The first alert began."""
+    """The first alert began: the first that pages; where none does, or it was dealt with before, of all."""
     paged: str | None
     """An Alertmanager took the first alert."""
     first_effect: str | None

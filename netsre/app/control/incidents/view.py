@@ -7,7 +7,6 @@ from typing import Final
 from netsre import clock
 from netsre.app.control import wire
 from netsre.app.control.incidents import causes, events, left, shapes, steps
-from netsre.app.control.incidents.causes import PAGE
 from netsre.app.control.incidents.facts import Facts, Fault
 from netsre.app.control.incidents.steps import Told
 from netsre.app.numbers import Number, number
@@ -48,7 +47,7 @@ def build(facts: Facts) -> shapes.IncidentView:
     # What changes something comes before what only looks.
     runs.sort(key=lambda run: all(step.effect is None for step in run.steps))
     moments = _moments(facts, told.values())
-    first = min((alert.fired_at for alert in facts.alerts), default=incident.opened_at)
+    first = moments["detected"] or incident.opened_at
     return shapes.IncidentView(
         id=incident.id,
         node=incident.node,
@@ -89,14 +88,32 @@ def _moments(facts: Facts, told: Iterable[Sequence[Told]]) -> dict[str, Timestam
         and any(entry.kind is JournalKind.SAMPLE for entry in facts.journals[run.id])
     )
     faults = (fault.began_at for fault in facts.faults if fault.began_at is not None)
+    first_effect = min(changed, default=None)
+    urgent = _urgent(facts, first_effect)
+    names = {alert.fingerprint for alert in urgent}
+    pages = (page.accepted_at for page in facts.pages if page.fingerprint in names)
     return {
         "fault": min(faults, default=None),
-        "detected": min((alert.fired_at for alert in facts.alerts), default=None),
-        "paged": min((page.accepted_at for page in facts.pages), default=None),
-        "first_effect": min(changed, default=None),
+        "detected": min((alert.fired_at for alert in urgent), default=None),
+        "paged": min(pages, default=None),
+        "first_effect": first_effect,
         "verified": min(proofs, default=None),
         "closed": facts.incident.closed_at,
     }
+
+
+def _urgent(facts: Facts, first_effect: Timestamp | None) -> Sequence[Alert]:
+    """Return the alerts from which times are counted: pages, where they were not dealt with before.
+
+    A ticket can keep an incident open for days in which nobody hurries.
+    """
+    pages = [
+        alert
+        for alert in facts.alerts
+        if causes.is_page(dict(alert.labels)) and not causes.is_call(dict(alert.labels))
+    ]
+    first = min((alert.fired_at for alert in pages), default=None)
+    return pages if first is not None and (first_effect is None or first <= first_effect) else facts.alerts
 
 
 def _run(run: Run, told: Sequence[Told], facts: Facts) -> shapes.RunStory:
@@ -190,7 +207,7 @@ def _severity(alerts: Iterable[Alert]) -> str:
 def _title(incident: Incident, alerts: Iterable[Alert]) -> str:
     # A page comes first: a title is cut off where there is no room.
     found = sorted(
-        map(dict, (alert.labels for alert in alerts)), key=lambda labels: labels.get("severity") != PAGE
+        map(dict, (alert.labels for alert in alerts)), key=lambda labels: not causes.is_page(labels)
     )
     # Automation calling for help is no cause; it is told where there is nothing else.
     told = [labels for labels in found if not causes.is_call(labels)] or found

@@ -14,7 +14,7 @@ from netsre.app.control.incidents import causes, view
 from netsre.app.control.incidents.facts import Facts
 from netsre.app.control.incidents.left import web_address
 from netsre.app.control.incidents.shapes import IncidentView, RunStory, StepView
-from netsre.app.control.slack import blocks, questions
+from netsre.app.control.slack import blocks, pages, questions
 from netsre.app.control.slack.blocks import Button, Said
 from netsre.clock import parse_rfc3339
 from netsre.model.alerts import AlertState
@@ -51,7 +51,7 @@ def keys(facts: Facts) -> list[str]:
     """Return which messages there are to be, the first one first."""
     runs = told_runs(facts)
     asked = [key for run in runs for key in questions.keys(run, facts)]
-    return [PARENT, *asked, *(RUN + run.id for run in runs)]
+    return [PARENT, *asked, *pages.keys(facts), *(RUN + run.id for run in runs)]
 
 
 def told_runs(facts: Facts) -> list[Run]:
@@ -65,6 +65,7 @@ def say(known: Known, tokens: Mapping[str, str]) -> dict[str, Said]:
     story = view.build(facts)
     by_id = {run.id: run for run in story.runs}
     told = {PARENT: _parent(known, story, tokens[PARENT])}
+    told |= {key: pages.say(key, facts) for key in pages.keys(facts)}
     for run in told_runs(facts):
         for key in questions.keys(run, facts):
             told[key] = questions.say(key, run, facts, tokens[key])

@@ -16,9 +16,9 @@ from netsre import clock
 from netsre import conventions as c
 from netsre.adapters.slack import api
 from netsre.adapters.slack.api import Answer, Message, Result
-from netsre.app.control.incidents import facts
+from netsre.app.control.incidents import causes, facts
 from netsre.app.control.incidents.facts import Facts
-from netsre.app.control.slack import questions, talk
+from netsre.app.control.slack import pages, questions, talk
 from netsre.app.control.slack.blocks import Said
 from netsre.app.control.slack.talk import Known
 from netsre.app.control.world import World
@@ -313,8 +313,10 @@ def _urgency(row: Told, known: Facts) -> int:
         return 0
     if row.key == PARENT:
         return 2 if row.ts or not _pages(known) else 1
+    if row.key.startswith(pages.JOINED):
+        return 2 if row.ts else 1
     return 4 if row.ts else 3
 
 
 def _pages(known: Facts) -> bool:
-    return any(dict(alert.labels).get("severity") == "page" for alert in known.alerts)
+    return any(causes.is_page(dict(alert.labels)) for alert in known.alerts)
