@@ -3,7 +3,7 @@
 import hashlib
 import hmac
 import re
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -68,6 +68,12 @@ def requires_person(token: str, directory: Directory) -> Callable[[Request], Awa
         request.state.person = found[0]
 
     return check
+
+
+def no_runbook(name: str, known: Iterable[str]) -> HTTPException:
+    """Return what to raise for the name of a runbook that does not exist: 404, with the nearest known."""
+    hint = literals.nearest(name, known)
+    return HTTPException(HTTPStatus.NOT_FOUND, f"runbook {literals.shown(name)} does not exist{hint}")
 
 
 def behind(token: str) -> type[APIRoute]:
