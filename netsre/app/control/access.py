@@ -16,8 +16,8 @@ from netsre.model import literals
 from netsre.model.directory import OPERATOR, Directory
 
 _SCHEME: Final = "bearer"
-_NUL: Final = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
-"""As JSON writes it; a backslash before a `u` may be one of a pair."""
+_NUL: Final = re.compile(rb"\0|(?<!\\)(?:\\\\)*\\u0000")
+"""As JSON writes it; a backslash before a `u` may be one of a pair. What is UTF-16 or UTF-32 has a zero."""
 
 MOST_BYTES: Final = 1024 * 1024
 """Of what a person's command sends."""
@@ -111,7 +111,9 @@ class _Bounded(Request):
         """Return the body; raises `HTTPException` when it is too large, or has what no database can keep."""
         self._body = await whole_body(self, MOST_BYTES)
         if _NUL.search(self._body):
-            raise HTTPException(HTTPStatus.BAD_REQUEST, "the body has a NUL in a text; leave it out")
+            raise HTTPException(
+                HTTPStatus.BAD_REQUEST, "the body has a NUL in it; leave it out, and send UTF-8"
+            )
         return self._body
 
 

@@ -491,4 +491,8 @@ def test_no_name_has_a_nul(machine: Machine, path: str) -> None:
 def test_no_text_of_a_person_has_a_nul(machine: Machine, text: str, status: int) -> None:
     """Whoever writes one is told so; a backslash that stands for itself is none."""
     body = f'{{"kind": "deploy", "text": "{text}"}}'
-    assert Client(machine).post("/api/v1/events", body).status_code == status
+    client = Client(machine)
+    assert client.post("/api/v1/events", body).status_code == status
+    # Read as JSON they could have one that nobody looked for.
+    for encoding in ("utf-16", "utf-32"):
+        assert client.post("/api/v1/events", body.encode(encoding)).status_code == 400
