@@ -17,9 +17,11 @@ from netsre.adapters.bpf import pins, policy_programs, syscalls
 from netsre.adapters.bpf.policy import open_policy
 from netsre.adapters.bpf.policy_pins import Pins
 from netsre.adapters.bpf.policy_programs import Running
+from netsre.app import standing
 from netsre.app.policing import node as policing
 from netsre.app.policing import programs
-from netsre.datapath.policy.programs import PROGRAMS
+from netsre.datapath.policy.programs import CONNECTIONS, PROGRAMS
+from netsre.datapath.standing import POLICIES, Version
 from tests.kernel import backlog
 from tests.kernel.block_link import COUNT, INTERFACE, PORT, SOURCE, TARGET
 from tests.kernel.followed_node import followed
@@ -105,6 +107,27 @@ def test_a_bad_version_is_gone_back_from_and_comes_again_only_when_it_is_accepte
     assert (denied, forward["programs"], forward["goneBackFrom"]) == (0, second["programs"], False)
     assert "--accept" in refusal
     assert refusal.count("\n") == nothing.count("\n") == 1
+
+
+def test_whose_programs_decide_is_told(node: Node, same: str) -> None:
+    """Of this version, of another one, or of before because somebody went back."""
+
+    def whose(sources: str | None) -> Version:
+        found = standing.in_force({POLICIES: node.pins}, None if sources is None else pathlib.Path(sources))
+        return found[POLICIES].version
+
+    node.apply(policy(PORT))
+    first = whose(None), whose(same)
+    node.apply(policy(PORT), "--programs", same)
+    second = whose(None), whose(same)
+    node.run("programs", "--rollback")
+    back = whose(None), whose(same)
+    (node.pins / "maps" / CONNECTIONS).unlink()
+
+    assert first == (Version.THIS, Version.OTHER)
+    assert second == (Version.OTHER, Version.THIS)
+    assert back == (Version.THIS, Version.BEFORE)
+    assert whose(None) is Version.STRANGE
 
 
 def test_under_load_no_packet_is_lost_or_undecided_and_no_connection_is_forgotten(
