@@ -70,8 +70,7 @@ class Policed:
 
     def sweep(self) -> list[tuple[str, str]]:
         """Sweep up what agents have left; return kinds and details."""
-        places = Places(self.node.pins, self.node.home / "state")
-        swept = sweep(effects=self.agents.ledger, policies=places)
+        swept = sweep(effects=self.agents.ledger)
         return [(one.kind, one.detail) for one in swept if one.kind in {"resize", "stagger"}]
 
 
@@ -198,6 +197,17 @@ def test_a_killed_agents_size_goes_on_or_is_swept_up(there: Policed, state: str)
     assert (there.size(), there.sweep()) == (SIZE, [])
     with there.agent():
         assert there.asked.look("run/1", GROWN) is Standing.ENDED
+
+
+def test_an_agent_that_polices_elsewhere_puts_it_back_where_it_was_made(there: Policed) -> None:
+    """Beside, with other policies or none: it is no reason to take the change for somebody else's."""
+    with there.agent() as agent:
+        there.asked.apply("run/1", GROWN)
+        agent.stop(signal.SIGKILL)
+    with running(*there.agents.options):
+        assert there.asked.look("run/1", GROWN) is Standing.APPLIED
+        assert there.asked.undo("run/1", GROWN)["result"] == "put_back"
+    assert there.size() == SIZE
 
 
 def test_what_cannot_be_ended_and_ends_by_itself_keeps_nothing_from_being_swept_up(there: Policed) -> None:
