@@ -22,6 +22,7 @@ from netsre.runbook import story
 from netsre.runbook.approval import Verdict
 from netsre.runbook.commands import Ask
 from netsre.runbook.consent import NO_APPROVER
+from netsre.runbook.course import INCONCLUSIVE
 from netsre.runbook.decide import Gate
 from netsre.store.database import Transaction
 
@@ -45,7 +46,9 @@ _LEFT: Final = {
     RunState.UNDONE: "It did not help, and everything it changed was taken back.",
     RunState.NEEDS_HUMAN: "In which state it left the node is not known, or it may not go on.",
 }
+_KEPT: Final = "What it changed stays."
 _DO: Final = {
+    INCONCLUSIVE: "Nothing was measured that says whether it helped; look, by the page of the runbook.",
     Gate.KILL_SWITCH_ON.value: "Act by hand; when automation may act again, run netsre kill-switch off.",
     Gate.KILL_SWITCH_UNREADABLE.value: "Act by hand; run netsre kill-switch status, then set it.",
     Gate.COMMON_CAUSE.value: "Look for what the nodes have in common: this is not one node's trouble.",
@@ -135,13 +138,18 @@ class People:
         what = f"runbook {run.runbook} did not help on {run.target or 'no target'}"
         return {
             "summary": f"{'no runbook changes anything' if _of_all(run) else what}: {run.reason}",
-            "description": f"Run {run.id} ended {run.state} at {ended} ({run.reason}). {_LEFT[run.state]} "
+            "description": f"Run {run.id} ended {run.state} at {ended} ({run.reason}). {_left(run)} "
             + _DO.get(run.reason, _OTHERWISE),
             "runbook_url": links.runbook(run.runbook),
             "dashboard_url": links.base,
             "reason": run.reason,
             asking.RUNS: " ".join(names),
         }
+
+
+def _left(run: Run) -> str:
+    is_kept = (run.state, run.reason) == (RunState.NEEDS_HUMAN, INCONCLUSIVE)
+    return _KEPT if is_kept else _LEFT[run.state]
 
 
 def _asked(transaction: Transaction, run: Run) -> bool:
