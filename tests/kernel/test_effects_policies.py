@@ -14,7 +14,7 @@ from typing import Final
 import pytest
 
 from netsre import conventions as c
-from netsre.adapters import namespaces
+from netsre.adapters import clocks, namespaces
 from netsre.adapters.control.node import AgentNode
 from netsre.app.local.sweep import sweep
 from netsre.app.policing.node import Places
@@ -393,8 +393,15 @@ def test_a_file_that_makes_no_sense_or_is_of_another_start_staggers_nothing(ther
     late = time.clock_gettime_ns(time.CLOCK_BOOTTIME) + 10**12
     with followed(there.node) as follower:
         for number, text in enumerate(
-            ("", "[]", '{"every":1}', f'{{"every":300000,"deadline":{late},"boot":"another"}}')
+            (
+                *("", "[]", '{"every":1}', f'{{"every":300000,"deadline":{late},"boot":"another"}}'),
+                *(
+                    f'{{"every":{every},"deadline":{deadline},"boot":"{clocks.boot()}"}}'
+                    for every, deadline in ((10**400, late), (3_600_000, late), (10_000, 10**40))
+                ),
+            )
         ):
             (there.node.home / "state" / "staggered.json").write_text(text, encoding="utf-8")
             write(there.node, policy(PORT + number))
             follower.hears("applied")
+            assert there.node.status()["staggered"] is None

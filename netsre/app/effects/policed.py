@@ -98,7 +98,7 @@ def end(effect: Resize | Stagger | PolicyPrograms, deadline: int, where: Places)
             return programmed.end(effect, where)
         case Stagger(every):
             # Also where its time is over: nothing is left lying about.
-            found = staggering.read(where.state, 0)
+            found = staggering.on_file(where.state)
             if found is None or (found.every, found.deadline) != (every, deadline):
                 return "changed_by_other"
             staggering.end(where.state)
