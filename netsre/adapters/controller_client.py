@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Final
+from urllib.parse import quote
 
 import httpx
 
@@ -31,6 +32,16 @@ class Refused(NetsreError):
         """Keep what was said beside the sentence."""
         self.document = document
         super().__init__(message)
+
+
+def part(name: str) -> str:
+    """Return a name as one part of a path, so that nothing in it leads elsewhere; none raises `BadInput`.
+
+    What was typed that is no UTF-8 is sent as it was typed.
+    """
+    if name in ("", ".", ".."):
+        raise BadInput(f"{literals.shown(name)} is no name; write out what is meant")
+    return quote(name, safe="", errors="surrogateescape")
 
 
 def ask(base: str, path: str, **parameters: str | int) -> object:

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any, Final, Protocol
-from urllib.parse import quote
 
 from netsre.adapters import controller_client
 from netsre.adapters.controller_client import Refused
@@ -196,7 +195,7 @@ def watch(base: str, run: str, screen: Screen, meanwhile: Callable[[], None]) ->
 
 def _of(run: str) -> str:
     """Return the path of a run; whatever is in its name leads nowhere else."""
-    return f"{PATH}/{quote(run, safe='', errors='surrogateescape')}"
+    return f"{PATH}/{controller_client.part(run)}"
 
 
 def passed(drill: View) -> bool:

@@ -5,6 +5,7 @@ import errno
 import ipaddress
 import socket
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -13,7 +14,7 @@ from netsre.adapters.bpf import places as interfaces_of_node
 from netsre.adapters.bpf.prefilter import Counts, Prefilter, Refused, open_prefilter
 from netsre.adapters.bpf.prefilter_pins import Link, Pins, Said
 from netsre.adapters.bpf.xdp import Where
-from netsre.app.policing.node import kernel
+from netsre.app.policing.node import entered, kernel
 from netsre.app.policing.places import PREFILTER
 from netsre.app.remembering import take_or_refuse
 from netsre.clock import boottime
@@ -205,20 +206,16 @@ def read(places: Places) -> Said:
 def opened(places: Places) -> Iterator[Prefilter]:
     """Open the prefilter, alone; raises `NoPrefilter` where there is none."""
     pins = Pins(places.pins)
-    with _locked(pins, places), contextlib.ExitStack() as stack:
-        with kernel(f"the prefilter in {places.pins} cannot be opened"):
-            found = stack.enter_context(pins.prefilter())
+    opening = entered(f"the prefilter in {places.pins} cannot be opened", pins.prefilter())
+    with _locked(pins, places), opening as found:
         if found is None:
             raise _none(places)
         yield found
 
 
-@contextlib.contextmanager
-def _locked(pins: Pins, places: Places) -> Iterator[None]:
-    with contextlib.ExitStack() as stack:
-        with kernel(f"the prefilter in {places.pins} cannot be reached"):
-            stack.enter_context(pins.locked() if places.patient else pins.locked(take_or_refuse))
-        yield
+def _locked(pins: Pins, places: Places) -> AbstractContextManager[None]:
+    locking = pins.locked() if places.patient else pins.locked(take_or_refuse)
+    return entered(f"the prefilter in {places.pins} cannot be reached", locking)
 
 
 def _none(places: Places) -> NoPrefilter:

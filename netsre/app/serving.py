@@ -21,12 +21,11 @@ from netsre.adapters.bpf.filters import Template
 from netsre.adapters.bpf.loading import ProbeUnfit
 from netsre.adapters.bpf.probe import FlowProbe
 from netsre.adapters.bpf.session import Session
-from netsre.app import prefiltering
 from netsre.app.agent_settings import AgentSettings
 from netsre.app.effects.host import site_of
+from netsre.app.effects.ledger import Where
 from netsre.app.effects.service import EffectsService
 from netsre.app.inventory.client import Inventory
-from netsre.app.policing.node import Places
 from netsre.app.sensors import Closing, Lacking, Sensor, composed
 from netsre.app.sensors.inventory import InventorySensor
 from netsre.app.sensors.loads import LoadSensor
@@ -185,9 +184,9 @@ def assembled(
     flows = opened.get(FLOWS.name)
     probe = FlowProbe(flows) if isinstance(flows, Session) else None
     blocks, no_blocks = _blocks(filters, probe, inventory, announce)
-    policies = Places(settings.policy.pins, settings.policy.state)
-    places = policies, prefiltering.Places(settings.prefilter)
-    changes = EffectsService(settings.effects, blocks, no_blocks, inventory, places)
+    named = settings.policy.pins, settings.policy.state, settings.prefilter
+    where = Where(*(path.absolute() for path in named))
+    changes = EffectsService(settings.effects, blocks, no_blocks, inventory, where)
     sensors = tuple(composed.sensors(probe, opened, probes, settings, inventory))
     privileges.limit_capabilities(AGENT_CAPABILITIES)
     return Agent(probes, parts, sensors, changes, started, may_be_protobuf=settings.native_histograms)

@@ -4,7 +4,6 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import click
 
@@ -49,7 +48,7 @@ def list_incidents(limit: int, controller: str | None, *, as_json: bool) -> None
 @_JSON
 def show(name: str, controller: str | None, *, as_json: bool) -> None:
     """Show what happened in an incident, and what is left to do."""
-    document = _ask(controller, f"{_PATH}/{_named(name)}")
+    document = _ask(controller, _path(name))
     if as_json:
         click.echo(json.dumps(document))
         return
@@ -80,7 +79,7 @@ def postmortem(name: str, form: str, out: Path | None, controller: str | None) -
     from netsre.app import settings  # noqa: PLC0415
 
     base = settings.controller_url(controller)
-    text = controller_client.text(base, f"{_PATH}/{_named(name)}/postmortem", format=form)
+    text = controller_client.text(base, f"{_path(name)}/postmortem", format=form)
     if out is None:
         click.echo(text)
         return
@@ -109,11 +108,10 @@ def _strange() -> EnvironmentUnfit:
     return EnvironmentUnfit("the controller answered what is no incident; is it of this version?")
 
 
-def _named(name: str) -> str:
-    """Return a name as one part of a path, whatever signs it has."""
-    if name in (".", "..", ""):
-        raise BadInput("an incident has a name like 20260101-7731; see netsre incident list")
-    return quote(name, safe="")
+def _path(name: str) -> str:
+    from netsre.adapters import controller_client  # noqa: PLC0415  --help needs none of it
+
+    return f"{_PATH}/{controller_client.part(name)}"
 
 
 def _moment(text: str) -> str:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TextIO
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 import click
 
@@ -146,6 +146,7 @@ def plan(  # noqa: PLR0913 - options of a command
     webhook body with just one.
     """
     from netsre import conventions  # noqa: PLC0415
+    from netsre.adapters import controller_client  # noqa: PLC0415
     from netsre.app import given_alert, request  # noqa: PLC0415
     from netsre.clock import SystemClock  # noqa: PLC0415
     from netsre.errors import BadInput  # noqa: PLC0415
@@ -156,7 +157,7 @@ def plan(  # noqa: PLR0913 - options of a command
     except UnicodeDecodeError as error:
         raise BadInput(f"alert {alert.name}: it is no UTF-8 text") from error
     given = given_alert.read(text, SystemClock().now())
-    path = f"/api/v1/runbooks/{quote(name, safe='', errors='surrogateescape')}/plan"
+    path = f"/api/v1/runbooks/{controller_client.part(name)}/plan"
     query = urlencode([("set", f"{key}={value}") for key, value in wanted.items()])
     document = request.send(controller, data_dir, f"{path}?{query}" if query else path, given)
     if as_json:

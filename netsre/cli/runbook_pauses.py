@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
-from urllib.parse import quote
 
 import click
 
@@ -116,7 +115,9 @@ def pauses(controller: str | None, *, as_json: bool) -> None:
 @_JSON
 def close(name: str, reason: str, controller: str | None, data_dir: str | None, *, as_json: bool) -> None:
     """Let a runbook act again that did not help several times."""
-    path = f"/api/v1/runbooks/{quote(name, safe='', errors='surrogateescape')}/close"
+    from netsre.adapters import controller_client  # noqa: PLC0415
+
+    path = f"/api/v1/runbooks/{controller_client.part(name)}/close"
     found = _send(controller, data_dir, path, {"reason": reason})
     _tell(found, [f"circuit of {name} is closed: it may act again"], as_json=as_json)
 

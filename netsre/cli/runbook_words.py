@@ -1,9 +1,8 @@
 """`netsre runbook approve|deny|cancel|run`: what people say about runs, and a run by hand."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TextIO
-from urllib.parse import quote
 
 import click
 
@@ -19,17 +18,16 @@ _PLAN = click.option(
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 
 
-def pairs(given: Iterable[str]) -> dict[str, str]:
-    """Return what `--set` says; raises `UsageError`."""
-    found: dict[str, str] = {}
+def pairs(given: Sequence[str]) -> dict[str, str]:
+    """Return what `--set` says; raises `BadInput`."""
+    from netsre.errors import BadInput  # noqa: PLC0415
+    from netsre.runbook import parameters  # noqa: PLC0415
+
+    found = parameters.pairs(given)
     for text in given:
-        name, sign, value = text.partition("=")
-        if not sign or not name or name in found:
-            raise click.UsageError(f"--set {text!r}: write each parameter once, as NAME=VALUE")
         # What was typed that is no UTF-8 stands there as what cannot be sent.
         if any("\ud800" <= character <= "\udfff" for character in text):
-            raise click.UsageError(f"--set {text!r}: it is no UTF-8 text")
-        found[name] = value
+            raise BadInput(f"--set {text!r}: it is no UTF-8 text")
     return found
 
 
@@ -163,4 +161,6 @@ def _ask(
 
 
 def _part(name: str) -> str:
-    return quote(name, safe="", errors="surrogateescape")
+    from netsre.adapters import controller_client  # noqa: PLC0415
+
+    return controller_client.part(name)

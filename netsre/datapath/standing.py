@@ -4,9 +4,10 @@
 """
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final
+from enum import Enum, auto
+from typing import Final, NamedTuple
 
 from netsre.datapath.requirements import Feature, NodeFacts, Status
 
@@ -47,18 +48,61 @@ BALANCER: Final = Standing(
 ALL: Final = (POLICIES, PREFILTER, BALANCER)
 
 
-def standing_features(facts: NodeFacts, in_force: Collection[Standing]) -> Iterator[Feature]:
+class Version(Enum):
+    """Whose programs those are that are in force."""
+
+    THIS = auto()
+    UNKNOWN = auto()
+    """Nobody can tell."""
+    BEFORE = auto()
+    """Those that somebody went back to from those of this version."""
+    OTHER = auto()
+    """Of another version, with maps that this one can use."""
+    STRANGE = auto()
+    """Of another version, with other maps."""
+
+
+class Found(NamedTuple):
+    """What is in force."""
+
+    version: Version
+    programs: str = ""
+    """What they are known by; empty where nobody knows."""
+    ours: str = ""
+    """What those of this version are known by."""
+
+
+def standing_features(facts: NodeFacts, in_force: Mapping[Standing, Found]) -> Iterator[Feature]:
     """Judge each: whether it is in force, and if not, whether it could be. None is required."""
     for one in ALL:
         command = f"netsre {one.command}"
         if one in in_force:
-            reason = f"in force, also without an agent; {command} {one.look}, {command} detach"
-            yield Feature(one.name, Status.OK, reason, "", required=False)
+            yield _in_force(one, in_force[one])
         elif lacking := _lacking(one, facts):
             yield Feature(one.name, Status.NO, *lacking, required=False)
         else:
             reason = f"not in force; {command} {one.begin}"
             yield Feature(one.name, Status.OK, reason, "", required=False)
+
+
+def _in_force(one: Standing, found: Found) -> Feature:
+    command = f"netsre {one.command}"
+    whose = f"programs {found.programs or 'that nobody knows'}"
+    match found.version:
+        case Version.THIS | Version.UNKNOWN:
+            reason = f"in force, also without an agent; {command} {one.look}, {one.detach}"
+            return Feature(one.name, Status.OK, reason, "", required=False)
+        case Version.BEFORE:
+            reason = f"in force with {whose}: somebody went back to them from {found.ours}, of this version"
+            return Feature(one.name, Status.OK, reason, "", required=False)
+        case Version.OTHER:
+            reason = f"in force with {whose} of another version; this one has {found.ours}"
+            fix = f"{command} {one.begin}: the same rules go on with the programs of this version"
+            return Feature(one.name, Status.DEGRADED, reason, fix, required=False)
+        case Version.STRANGE:
+            reason = "in force as another version made it: this one can neither read nor change it"
+            fix = f"{one.detach}, then {command} {one.begin}; until then it goes on"
+            return Feature(one.name, Status.DEGRADED, reason, fix, required=False)
 
 
 def _lacking(one: Standing, facts: NodeFacts) -> tuple[str, str] | None:

@@ -177,6 +177,10 @@ class Query:
         return f"{self.selector}{by} {self.op} {self.value:f}"
 
 
+NoData = Literal["inconclusive", "fail", "keep"]
+"""What a sample without data says. `keep` is inconclusive, too, and takes nothing back where all are."""
+
+
 @dataclass(frozen=True, slots=True)
 class Verification:
     """How a run proves that it helped."""
@@ -187,7 +191,7 @@ class Verification:
     """Milliseconds that one sample looks back, never to before the last effect."""
     samples: int
     """Samples in a row that are looked at."""
-    no_data: Literal["inconclusive", "fail"]
+    no_data: NoData
     within: int
     """Milliseconds after the last effect by which they must have passed."""
     need: int | None = None

@@ -12,7 +12,7 @@ from netsre.model.conditions import Condition
 from netsre.model.deeds import Deed, Silence
 from netsre.model.directory import ALONE, Directory
 from netsre.model.documents import Json
-from netsre.model.runbooks import CANCELLED, OnFailure, RunState
+from netsre.model.runbooks import CANCELLED, OnFailure, RunState, Verification
 from netsre.runbook import conditions, references, story, tries
 from netsre.runbook.commands import (
     Apply,
@@ -42,6 +42,8 @@ _CONDITION_FALSE: Final = "condition_false"
 _UNTIL_MET: Final = "until_met"
 _MISTAKES: Final = frozenset({"internal_error", "step_failed", "unknown_action"})
 """Why there is no effect, where that says nothing about the node."""
+INCONCLUSIVE: Final = "verify_inconclusive"
+"""The word for a run of which nothing that was measured says whether it helped."""
 _STOPPED: Final = frozenset({Gate.KILL_SWITCH_ON.value, Gate.KILL_SWITCH_UNREADABLE.value})
 
 
@@ -268,11 +270,18 @@ class Course:
         if _passes(samples, since, verify.samples) >= verify.needed:
             return Finish(RunState.SUCCEEDED, "verified")
         if self._verified_enough():
-            return self._end(_Stop(_unverified(samples)))
+            return self._unproven(verify)
         newest = max((since, *(looked.read_at for looked in samples)))
         if self.present.read_at is not None and self.present.read_at > newest:
             return Sample(verify, since)
         return Wait(Timestamp(since + verify.within), "reading")
+
+    def _unproven(self, verify: Verification) -> Command:
+        """End a run that was not proven to help while there was time."""
+        samples = self.told.samples
+        if verify.no_data == "keep" and not self.told.undoing and _nobody_can_tell(samples):
+            return Finish(RunState.NEEDS_HUMAN, INCONCLUSIVE)
+        return self._end(_Stop(_unverified(samples)))
 
     def _verified_enough(self) -> bool:
         """Tell whether the time for a verdict is over, or the way back has begun: it has one direction."""
@@ -360,6 +369,11 @@ def _passes(samples: Sequence[story.Looked], since: Timestamp, most: int) -> int
     return count
 
 
+def _nobody_can_tell(samples: Sequence[story.Looked]) -> bool:
+    """Tell whether nothing that was measured speaks against what was changed."""
+    return not any(looked.verdict in (Outcome.FAIL, Outcome.ERROR) for looked in samples)
+
+
 def _unverified(samples: Sequence[story.Looked]) -> str:
     """Return the word of a verification whose time is over: what the last sample said that had a reading.
 
@@ -369,7 +383,7 @@ def _unverified(samples: Sequence[story.Looked]) -> str:
     said = (looked.verdict for looked in reversed(samples) if (looked.verdict, looked.reason) != nothing)
     match next(said, Outcome.INCONCLUSIVE):
         case Outcome.INCONCLUSIVE:
-            return "verify_inconclusive"
+            return INCONCLUSIVE
         case Outcome.ERROR:
             return "verify_error"
         case Outcome.PASS | Outcome.FAIL:

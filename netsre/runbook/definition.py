@@ -102,7 +102,7 @@ def read_verification(value: Json) -> Verification:
         slo,
         window,
         samples,
-        "fail" if no_data == "fail" else "inconclusive",
+        proofs.read_no_data(no_data),
         within,
         None if need is None else _whole(value, "need"),
         None if query is None else proofs.read_query(query),

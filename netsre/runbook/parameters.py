@@ -54,6 +54,17 @@ def problem(parameter: Parameter, text: str) -> str | None:
     return None
 
 
+def pairs(texts: Iterable[str]) -> dict[str, str]:
+    """Read NAME=VALUE, each name once; raises `BadInput`."""
+    found: dict[str, str] = {}
+    for text in texts:
+        name, sign, value = text.partition("=")
+        if not sign or not name or name in found:
+            raise BadInput(f"set {literals.shown(text)}: write each parameter once, as NAME=VALUE")
+        found[name] = value
+    return found
+
+
 def bound(runbook: Runbook, given: Mapping[str, str], actions: Mapping[str, Action]) -> Runbook:
     """Return a runbook whose parameters have these values; raises `BadInput` for one that is not allowed."""
     if not given:

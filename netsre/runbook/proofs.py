@@ -10,7 +10,7 @@ from netsre.model import literals, values
 from netsre.model.alert_rules import Comparison
 from netsre.model.documents import Document, Json
 from netsre.model.levels import Selector, quoted
-from netsre.model.runbooks import Query, Verification
+from netsre.model.runbooks import NoData, Query, Verification
 from netsre.runbook import codes
 from netsre.slo import exact, selectors, spec_parts
 
@@ -19,6 +19,7 @@ LONGEST_WITHIN: Final = clock.HOUR
 MOST_SAMPLES: Final = 100
 KINDS: Final[tuple[Kind, ...]] = ("gauge", "counter")
 """What a query may ask: each reading of a gauge, or by how much a counter rose within the window."""
+NO_DATA: Final[tuple[NoData, ...]] = ("inconclusive", "fail", "keep")
 _BY_DEFAULT: Final = (conventions.NODE,)
 
 
@@ -30,7 +31,7 @@ def read(spec: values.Mapping, slos: Collection[str] | None) -> Verification | N
     before = len(part.findings)
     window, samples = part.duration("window"), part.integer("samples")
     need = part.integer("need", required=False)
-    no_data = part.choice("noData", "inconclusive", "fail", required=False)
+    no_data = part.choice("noData", *NO_DATA, required=False)
     within = part.duration("within", required=False) or DEFAULT_WITHIN
     # Last: what is written beside these is known by now.
     which = part.one_of("slo", "query")
@@ -45,11 +46,16 @@ def read(spec: values.Mapping, slos: Collection[str] | None) -> Verification | N
         slo or "",
         window,
         samples,
-        "fail" if no_data == "fail" else "inconclusive",
+        read_no_data(no_data),
         within,
         need,
         query,
     )
+
+
+def read_no_data(value: object) -> NoData:
+    """Return what a sample without data says; the default for what is no word for it."""
+    return next((word for word in NO_DATA if word == value), "inconclusive")
 
 
 def write(query: Query) -> Document:

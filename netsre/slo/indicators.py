@@ -127,6 +127,19 @@ def needs_datapath(slo: SLO) -> bool:
     return any(registry.of_datapath(part.selector.metric) for part in parts(slo))
 
 
+def _is_shown_only(slo: SLO) -> bool:
+    """Tell whether only a node with the datapath shows bad events of an SLO, and every node all of them.
+
+    Of a node without it nothing is known: what is not there lets nothing through in good order either.
+    """
+    indicator = slo.indicator
+    return (
+        isinstance(indicator, RatioIndicator)
+        and registry.of_datapath(indicator.bad.metric)
+        and not registry.of_datapath(indicator.total.metric)
+    )
+
+
 def followed(slos: Iterable[SLO]) -> frozenset[str]:
     """Return the keys (`increments.key_of`) of all series whose increases these SLOs need."""
     return frozenset(part.key for slo in slos for part in parts(slo) if part.role is not Role.READING)
@@ -176,6 +189,14 @@ class Meter:
             and not needs_datapath(slo)
             for slo in self._slos
         ]
+        self._shown_only = frozenset(index for index, slo in enumerate(self._slos) if _is_shown_only(slo))
+        """Those of which a scrape says nothing that does not show the series of their bad events."""
+        self._bad_names = {
+            part.name
+            for index in self._shown_only
+            for part in parts(self._slos[index])
+            if part.role is Role.BAD
+        }
         self._always: dict[str, list[tuple[int, Labels]]] = {}
         self._matches: dict[tuple[str, Series], tuple[_Match, ...]] = {}
 
@@ -188,6 +209,7 @@ class Meter:
         """
         tallies: dict[tuple[int, Labels], _Tally] = {}
         self._count(increments, scrape.node, tallies)
+        self._leave_out(increments, scrape.node, tallies)
         self._read_gauges(scrape, tallies)
         return [(index, group, tallies[index, group].measure()) for index, group in sorted(tallies)]
 
@@ -223,6 +245,19 @@ class Meter:
             good = quick.get((index, series.labels))
             if total or good or not self._by_node[index]:
                 _add_slow(_tally(tallies, index, group), good, total)
+
+    def _leave_out(
+        self, increments: Increments, node: str, tallies: dict[tuple[int, Labels], _Tally]
+    ) -> None:
+        """Say nothing of what only a datapath counts as bad where there is none."""
+        unsure = {index for index, _ in tallies if index in self._shown_only}
+        if not unsure:
+            return
+        for series in increments.values:
+            if series.name in self._bad_names:
+                unsure -= {index for index, _, role in self._of(series, node) if role is Role.BAD}
+        for key in [key for key in tallies if key[0] in unsure]:
+            del tallies[key]
 
     def _read_gauges(self, scrape: Scrape, tallies: dict[tuple[int, Labels], _Tally]) -> None:
         for series, value in scrape.values.items() if self._gauges else ():

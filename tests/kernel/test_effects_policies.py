@@ -14,7 +14,7 @@ from typing import Final
 import pytest
 
 from netsre import conventions as c
-from netsre.adapters import namespaces
+from netsre.adapters import clocks, namespaces
 from netsre.adapters.control.node import AgentNode
 from netsre.app.local.sweep import sweep
 from netsre.app.policing.node import Places
@@ -70,8 +70,7 @@ class Policed:
 
     def sweep(self) -> list[tuple[str, str]]:
         """Sweep up what agents have left; return kinds and details."""
-        places = Places(self.node.pins, self.node.home / "state")
-        swept = sweep(effects=self.agents.ledger, policies=places)
+        swept = sweep(effects=self.agents.ledger)
         return [(one.kind, one.detail) for one in swept if one.kind in {"resize", "stagger"}]
 
 
@@ -198,6 +197,17 @@ def test_a_killed_agents_size_goes_on_or_is_swept_up(there: Policed, state: str)
     assert (there.size(), there.sweep()) == (SIZE, [])
     with there.agent():
         assert there.asked.look("run/1", GROWN) is Standing.ENDED
+
+
+def test_an_agent_that_polices_elsewhere_puts_it_back_where_it_was_made(there: Policed) -> None:
+    """Beside, with other policies or none: it is no reason to take the change for somebody else's."""
+    with there.agent() as agent:
+        there.asked.apply("run/1", GROWN)
+        agent.stop(signal.SIGKILL)
+    with running(*there.agents.options):
+        assert there.asked.look("run/1", GROWN) is Standing.APPLIED
+        assert there.asked.undo("run/1", GROWN)["result"] == "put_back"
+    assert there.size() == SIZE
 
 
 def test_what_cannot_be_ended_and_ends_by_itself_keeps_nothing_from_being_swept_up(there: Policed) -> None:
@@ -383,8 +393,15 @@ def test_a_file_that_makes_no_sense_or_is_of_another_start_staggers_nothing(ther
     late = time.clock_gettime_ns(time.CLOCK_BOOTTIME) + 10**12
     with followed(there.node) as follower:
         for number, text in enumerate(
-            ("", "[]", '{"every":1}', f'{{"every":300000,"deadline":{late},"boot":"another"}}')
+            (
+                *("", "[]", '{"every":1}', f'{{"every":300000,"deadline":{late},"boot":"another"}}'),
+                *(
+                    f'{{"every":{every},"deadline":{deadline},"boot":"{clocks.boot()}"}}'
+                    for every, deadline in ((10**400, late), (3_600_000, late), (10_000, 10**40))
+                ),
+            )
         ):
             (there.node.home / "state" / "staggered.json").write_text(text, encoding="utf-8")
             write(there.node, policy(PORT + number))
             follower.hears("applied")
+            assert there.node.status()["staggered"] is None

@@ -181,7 +181,7 @@ def test_a_sweep_ends_a_killed_agents_mode(agents: Agents, state: str) -> None:
         agents.asked.apply("run/1", MONITOR)
         agent.stop(signal.SIGKILL)
     agents.rewrite(state=state)
-    found = orphans.end_orphans(agents.ledger, boottime(), agents.places)
+    found = orphans.end_orphans(agents.ledger, boottime())
     assert [(each.kind, each.name) for each in found] == [("policy_mode", f"monitor for {OWN}")]
     assert agents.arrived() == 0
     with running(*agents.options) as agent:
@@ -189,7 +189,7 @@ def test_a_sweep_ends_a_killed_agents_mode(agents: Agents, state: str) -> None:
         way = agents.rollback()
         agents.asked.apply("run/2", way)
         agent.stop(signal.SIGKILL)
-    assert orphans.end_orphans(agents.ledger, boottime(), agents.places) == ()
+    assert orphans.end_orphans(agents.ledger, boottime()) == ()
     with running(*agents.options):
         assert agents.asked.undo("run/2", way)["result"] == "put_back"
     assert agents.policed.in_force() == way.before
@@ -373,7 +373,7 @@ def test_what_another_version_made_is_left_to_its_own_end(agents: Agents) -> Non
         agents.asked.apply("run/1", MONITOR)
         agent.stop(signal.SIGKILL)
     (agents.policed.pins / "maps" / MODE).unlink()
-    assert orphans.end_orphans(agents.ledger, boottime(), agents.places) == ()
+    assert orphans.end_orphans(agents.ledger, boottime()) == ()
     with running(*agents.options):
         with refused("other_version"):
             agents.asked.enforcement(EVERYBODY)

@@ -12,14 +12,21 @@ from typing import Any, Final
 
 import pytest
 
-from netsre.adapters import namespaces
+from netsre.adapters import namespaces, processes
 from netsre.adapters.bpf import pins, policy_programs, syscalls
 from netsre.adapters.bpf.policy import open_policy
 from netsre.adapters.bpf.policy_pins import Pins
 from netsre.adapters.bpf.policy_programs import Running
+from netsre.app import standing
+from netsre.app.effects import ledger
+from netsre.app.effects.ledger import Entry, Ledger, State, Where
+from netsre.app.local.sweep import sweep
 from netsre.app.policing import node as policing
 from netsre.app.policing import programs
-from netsre.datapath.policy.programs import PROGRAMS
+from netsre.clock import Timestamp
+from netsre.datapath.policy.programs import CONNECTIONS, PROGRAMS
+from netsre.datapath.standing import POLICIES, Version
+from netsre.model.effects import Stagger
 from tests.kernel import backlog
 from tests.kernel.block_link import COUNT, INTERFACE, PORT, SOURCE, TARGET
 from tests.kernel.followed_node import followed
@@ -105,6 +112,27 @@ def test_a_bad_version_is_gone_back_from_and_comes_again_only_when_it_is_accepte
     assert (denied, forward["programs"], forward["goneBackFrom"]) == (0, second["programs"], False)
     assert "--accept" in refusal
     assert refusal.count("\n") == nothing.count("\n") == 1
+
+
+def test_whose_programs_decide_is_told(node: Node, same: str) -> None:
+    """Of this version, of another one, or of before because somebody went back."""
+
+    def whose(sources: str | None) -> Version:
+        found = standing.in_force({POLICIES: node.pins}, None if sources is None else pathlib.Path(sources))
+        return found[POLICIES].version
+
+    node.apply(policy(PORT))
+    first = whose(None), whose(same)
+    node.apply(policy(PORT), "--programs", same)
+    second = whose(None), whose(same)
+    node.run("programs", "--rollback")
+    back = whose(None), whose(same)
+    (node.pins / "maps" / CONNECTIONS).unlink()
+
+    assert first == (Version.THIS, Version.OTHER)
+    assert second == (Version.OTHER, Version.THIS)
+    assert back == (Version.THIS, Version.BEFORE)
+    assert whose(None) is Version.STRANGE
 
 
 def test_under_load_no_packet_is_lost_or_undecided_and_no_connection_is_forgotten(
@@ -261,6 +289,41 @@ def test_killed_at_any_step_on_the_way_back_or_forward_it_is_one_or_the_other(tw
         if not killed:
             break
     assert outcomes == {(True, False), (True, True), (False, True)}
+
+
+def half_way(node: Node) -> None:
+    """Kill an exchange of programs that has begun."""
+    for step in range(1, _MOST_STEPS):
+        runs = settled(node)
+        killed_at(step, functools.partial(programs.go_back, places(node)))
+        if not policy_programs.is_settled(Pins(node.pins)):
+            return
+        assert settled(node) == runs
+    raise AssertionError("it never was")
+
+
+@pytest.mark.parametrize("way", ["rollback", "sweep"])
+def test_an_exchange_that_was_killed_is_finished(
+    node: Node, same: str, tmp_path: pathlib.Path, way: str
+) -> None:
+    """By whoever goes back a revision, and by a sweep, wherever an agent had its policies."""
+    node.apply(policy(PORT))
+    node.apply(policy(PORT + 1), "--programs", same)
+    half_way(node)
+    if way == "rollback":
+        node.run("rollback")
+    else:
+        ledger.prepare(tmp_path / "effects")
+        where = Where(node.pins, node.home / "state")
+        on_file = Ledger(tmp_path / "effects", processes.this_process(), where)
+        on_file.write(
+            Entry("run/1", Stagger(1, 1), State.ENDED, on_file.owner, Timestamp(0), 0, 0, {}, where)
+        )
+        swept = [(one.kind, one.name) for one in sweep(effects=on_file.directory)]
+        assert ("exchange", str(node.pins)) in swept
+        assert not [one for one in sweep(effects=on_file.directory) if one.kind == "exchange"]
+    assert policy_programs.is_settled(Pins(node.pins))
+    assert node.link.send(SOURCE[4], TARGET[4], 3) in (0, 3)
 
 
 def test_killed_at_any_step_the_programs_of_another_version_run_or_those_of_before(

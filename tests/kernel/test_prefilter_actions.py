@@ -13,7 +13,6 @@ import pytest
 from netsre.adapters.bpf.prefilter_pins import Pins
 from netsre.app import prefiltering
 from netsre.app.effects import orphans
-from netsre.app.policing.node import Places
 from netsre.clock import MINUTE, SECOND, boottime
 from netsre.datapath.policy.modes import Mode, Setting
 from netsre.datapath.prefilter import ENFORCED, Rule
@@ -66,9 +65,7 @@ class Agents(test_effects.Node):
 
     def sweep(self) -> list[tuple[str, str]]:
         """Sweep up what dead agents have left."""
-        prefilter = prefiltering.Places(self.filtered.pins)
-        nowhere = Places(self.directory / "nowhere", self.directory / "nothing")
-        found = orphans.end_orphans(self.ledger, boottime(), nowhere, prefilter)
+        found = orphans.end_orphans(self.ledger, boottime())
         return [(each.kind, each.name) for each in found]
 
 

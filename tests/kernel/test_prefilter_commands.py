@@ -18,7 +18,9 @@ import pytest
 from netsre.adapters import namespaces
 from netsre.adapters.bpf import pins, syscalls
 from netsre.adapters.bpf.syscalls import BpfMap, MapShape
+from netsre.app import standing
 from netsre.app.resources import directory
+from netsre.datapath.standing import PREFILTER, Version
 from tests.kernel.block_link import COUNT, INTERFACE, OTHER_SOURCE, SOURCE, TARGET, Link
 from tests.kernel.filtered_node import Node, filtered_node
 from tests.kernel.moments import Moments
@@ -277,6 +279,22 @@ def test_maps_of_another_version_are_left_alone(node: Node) -> None:
 
     assert all("made by another version" in each and each.count("\n") == 1 for each in complaints)
     assert not node.pins.exists()
+
+
+def test_whose_program_filters_is_told(node: Node, tmp_path: pathlib.Path) -> None:
+    """Of this version, of another one, or with other maps; to ask changes nothing."""
+    other = _programs(tmp_path, "count_event(PREFILTER_NESTED);", "")
+    node.run("attach", INTERFACE)
+    before = node.programs()
+    found = [standing.in_force({PREFILTER: node.pins}, sources)[PREFILTER] for sources in (None, other)]
+    unchanged = node.programs() == before
+    (node.pins / "maps" / "prefilter_hosts").unlink()
+    strange = standing.in_force({PREFILTER: node.pins})[PREFILTER]
+
+    assert [one.version for one in (*found, strange)] == [Version.THIS, Version.OTHER, Version.STRANGE]
+    assert found[1].programs != found[1].ours
+    assert unchanged
+    assert standing.in_force({PREFILTER: tmp_path}) == {}
 
 
 def test_counts_of_another_version_are_not_read_as_ours(node: Node) -> None:

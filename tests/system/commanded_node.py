@@ -10,13 +10,14 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Self
 
 from netsre.adapters import privileges, processes
 from netsre.adapters.control import ControlRefused, ControlServer, Handler, listen
 from netsre.adapters.privileges import ServiceUser
 from netsre.app.effects.commands import Commands
 from netsre.app.effects.host import Host
-from netsre.app.effects.ledger import Ledger
+from netsre.app.effects.ledger import Ledger, Where
 from netsre.app.effects.manager import Effects
 from netsre.clock import SystemClock, boottime
 from netsre.model import effects as model
@@ -78,6 +79,11 @@ class Connections(Host):
         """Tell whether it is made."""
         del deadline
         return effect in self.begun
+
+    def at(self, where: Where) -> Self:
+        """Have it all in one place."""
+        del where
+        return self
 
     def end(self, effect: Effect, deadline: int) -> Document:
         """Take it back."""

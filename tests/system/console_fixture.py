@@ -182,6 +182,7 @@ def _status(**fields: object) -> dict[str, Any]:
         "alertmanagers": [
             {"peer": "127.0.0.1:9093", "up": True, "reason": None, "last_accepted_at": rfc3339(30)}
         ],
+        "slack": None,
         "sources": [{"name": "agent", "up": True, "reason": None, "last_at": rfc3339(2)}],
         "past": None,
         "outbox": {"log": 0, "runbook": 0},
@@ -261,6 +262,12 @@ def unarmed() -> Scene:
     switch = {"state": "on", "reason": HOSTILE, "by": "root", "at": rfc3339(60), "problem": ""}
     peer = {"peer": "127.0.0.1:9093", "up": False, "reason": "connection refused", "last_accepted_at": None}
     return calm() | {"status": _status(kill_switch=switch, alertmanagers=[peer])}
+
+
+def in_slack(**fields: Any) -> Scene:
+    """Return a node where all is well, with a Slack in which it is told of."""
+    slack = {"channel": "C0123", "mode": "socket", "problem": None, "waiting": 0, "hears": True}
+    return calm() | {"status": _status(slack={**slack, "last_success_at": rfc3339(30), **fields})}
 
 
 def paused() -> Scene:

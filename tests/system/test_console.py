@@ -201,12 +201,41 @@ def test_a_node_where_nobody_would_act_is_not_called_well(browse: Browse) -> Non
         document = browse(address)
     assert "ALERTMANAGER DOWN" in _element(document, "verdict")
     assert "STOPPED" in _element(document, "automation")
+    assert "none configured" in _element(document, "slack")
     assert "127.0.0.1:9093 DOWN: connection refused, never told" in _element(document, "alertmanagers")
     banner = _element(document, "banner")
     assert "Automation is stopped by root since" in banner
     assert scenes.HOSTILE in html.unescape(document)
     assert "untrusted" not in document
     assert "WAS OK" not in document
+
+
+@pytest.mark.parametrize(
+    ("fields", "shown", "word"),
+    [
+        ({}, "✓ channel C0123 up", ""),
+        ({"waiting": 2}, "… channel C0123 up, 2 messages wait, last told", ""),
+        ({"hears": None, "mode": "http"}, "✓ channel C0123 up", ""),
+        ({"hears": False}, "▲ channel C0123 DOWN: buttons are not heard, last told", "SLACK DEAF"),
+        (
+            {"problem": f"ratelimited {scenes.HOSTILE}", "waiting": 1, "last_success_at": None},
+            "▲ channel C0123 DOWN: ratelimited",
+            "SLACK DOWN",
+        ),
+    ],
+)
+def test_the_page_tells_how_slack_fares(
+    browse: Browse, fields: dict[str, object], shown: str, word: str
+) -> None:
+    """Whether it is told, what waits, and whether clicks are heard; where there is none, that is said."""
+    with scenes.serve(scenes.application(lambda: scenes.in_slack(**fields))) as address:
+        document = browse(address)
+    assert shown in _element(document, "slack")
+    if word:
+        assert word in _element(document, "verdict")
+    else:
+        assert "SLACK" not in _element(document, "verdict")
+    assert "untrusted" not in document
 
 
 def test_what_does_not_count_of_a_source_is_told(browse: Browse) -> None:

@@ -4,6 +4,7 @@ Nobody has to be alive for it to go on. Whoever changes anything must hold the l
 """
 
 import contextlib
+import errno
 import fcntl
 import os
 import re
@@ -64,6 +65,13 @@ class Said:
     events: Mapping[Event, int]
     interfaces: Mapping[int, Where]
     """Those of this namespace that it is on, by number."""
+
+
+class Version(NamedTuple):
+    """Programs by what the kernel knows their instructions by."""
+
+    runs: str
+    ours: str
 
 
 class Pins:
@@ -168,6 +176,20 @@ class Pins:
         finally:
             os.close(program.fd)
         return True
+
+    def version(self, instructions: bytes) -> Version:
+        """Return which program runs, and which this one would be: it is loaded once, and nothing is changed.
+
+        Raises `MadeDifferently`, `LoadRefused` and `OSError`.
+        """
+        with self.prefilter() as found:
+            if found is None:
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+            program = prefilter.load_program(instructions, found.maps)
+            try:
+                return Version(_tag(found.program.fd), _tag(program.fd))
+            finally:
+                os.close(program.fd)
 
     def links(self) -> tuple[Link, ...]:
         """Return what is attached in this namespace; links that have lost their interface are taken away."""

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from netsre.adapters.bpf.balance_programs import Objects, open_balance
 from netsre.app import resources
 from netsre.app.balancing.places import PINS, STATE
 from netsre.app.balancing.state import Place, State
-from netsre.app.policing.node import kernel
+from netsre.app.policing.node import entered, kernel
 from netsre.app.remembering import nobody
 from netsre.datapath.balance.programs import ACTIVE, SOURCES
 from netsre.errors import BadInput
@@ -41,13 +42,9 @@ def digest(programs: Path) -> str:
     return resources.digest(programs, SOURCES)
 
 
-@contextlib.contextmanager
-def there(places: Places) -> Iterator[Objects | None]:
+def there(places: Places) -> AbstractContextManager[Objects | None]:
     """Open the balancer, or nothing where there is none."""
-    with contextlib.ExitStack() as stack:
-        with kernel(f"the balancer in {places.pins} cannot be opened"):
-            objects = stack.enter_context(Pins(places.pins).objects())
-        yield objects
+    return entered(f"the balancer in {places.pins} cannot be opened", Pins(places.pins).objects())
 
 
 @contextlib.contextmanager

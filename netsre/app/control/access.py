@@ -3,7 +3,7 @@
 import hashlib
 import hmac
 import re
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -16,8 +16,8 @@ from netsre.model import literals
 from netsre.model.directory import OPERATOR, Directory
 
 _SCHEME: Final = "bearer"
-_NUL: Final = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
-"""As JSON writes it; a backslash before a `u` may be one of a pair."""
+_NUL: Final = re.compile(rb"\0|(?<!\\)(?:\\\\)*\\u0000")
+"""As JSON writes it; a backslash before a `u` may be one of a pair. What is UTF-16 or UTF-32 has a zero."""
 
 MOST_BYTES: Final = 1024 * 1024
 """Of what a person's command sends."""
@@ -70,6 +70,12 @@ def requires_person(token: str, directory: Directory) -> Callable[[Request], Awa
     return check
 
 
+def no_runbook(name: str, known: Iterable[str]) -> HTTPException:
+    """Return what to raise for the name of a runbook that does not exist: 404, with the nearest known."""
+    hint = literals.nearest(name, known)
+    return HTTPException(HTTPStatus.NOT_FOUND, f"runbook {literals.shown(name)} does not exist{hint}")
+
+
 def behind(token: str) -> type[APIRoute]:
     """Return a kind of route for which the token is looked at before the first byte of a body is read.
 
@@ -105,7 +111,9 @@ class _Bounded(Request):
         """Return the body; raises `HTTPException` when it is too large, or has what no database can keep."""
         self._body = await whole_body(self, MOST_BYTES)
         if _NUL.search(self._body):
-            raise HTTPException(HTTPStatus.BAD_REQUEST, "the body has a NUL in a text; leave it out")
+            raise HTTPException(
+                HTTPStatus.BAD_REQUEST, "the body has a NUL in it; leave it out, and send UTF-8"
+            )
         return self._body
 
 

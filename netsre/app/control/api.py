@@ -286,12 +286,17 @@ def _add_lists(app: FastAPI, served: Served) -> None:
             found = transaction.alerts.newest(limit)
         return wire.Alerts(alerts=[wire.alert(value) for value in found])
 
-    @app.get("/api/v1/runs", responses={503: {"model": wire.Problem}})
+    @app.get("/api/v1/runs", responses={code: {"model": wire.Problem} for code in (404, 503)})
     def list_runs(limit: limit = 50, runbook: str | None = None, *, waiting: bool = False) -> wire.Runs:
         """Return the latest runs, or those that wait for people, newest first, each with its journal."""
+        runbooks = served.world.runbooks
         with served.store.read() as transaction:
             found = transaction.runs.newest(limit, runbook, waiting=waiting)
+            # A runbook that is no more keeps the runs that it had.
+            known = found or runbook is None or runbook in runbooks or transaction.runs.newest(1, runbook)
             journals = transaction.runs.journal([run.id for run in found])
+        if runbook is not None and not known:
+            raise access.no_runbook(runbook, runbooks)
         return wire.Runs(runs=[wire.run(run, journals[run.id]) for run in found])
 
 

@@ -3,13 +3,14 @@
 It is as urgent as the alert that the run is for, one for each target, and ends when the run waits no more.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 from netsre import clock, conventions
 from netsre.alerting import describe, transitions
 from netsre.app import run_lines, step_lines
 from netsre.app.control import tick
+from netsre.app.control.incidents import steps
 from netsre.app.control.world import World
 from netsre.clock import Timestamp
 from netsre.model import alerts, deeds
@@ -95,20 +96,16 @@ def sentence(request: Request) -> str:
 
 def _annotations(world: World, run: Run, command: Ask) -> Mapping[str, str]:
     request, verb = command.request, "deny" if command.request.veto else "approve"
-    does = "; ".join(_effects(command))
+    effects = [step.effect for step in command.plan.steps if step.effect is not None]
+    does = "; ".join([*map(steps.words, effects), *step_lines.further(command.plan)])
+    exactly = "; ".join(run_lines.effect_text(dict(deeds.write(effect))) for effect in effects)
     asks = "will act" if request.veto else "wants to act"
     return {
         "summary": f"runbook {run.runbook} {asks} on {run.target}: {does}",
         "description": f"Run {run.id}, plan {request.plan[:12]}. {sentence(request)} "
-        f"Say so with: netsre runbook {verb} {run.id}",
+        f"Say so with: netsre runbook {verb} {run.id}"
+        f"{f' (exactly: {exactly})' if exactly else ''}",
         "runbook_url": world.links.runbook(PAGE),
         "dashboard_url": world.links.base,
         RUNS: run.id,
     }
-
-
-def _effects(command: Ask) -> Iterable[str]:
-    for step in command.plan.steps:
-        if step.effect is not None:
-            yield run_lines.effect_text(dict(deeds.write(step.effect)))
-    yield from step_lines.further(command.plan)

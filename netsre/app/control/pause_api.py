@@ -235,8 +235,7 @@ def _same(kept: Pause, asked: Pause) -> None:
 
 def _known(name: str | None, runbooks: Collection[str]) -> None:
     if name is not None and name not in runbooks:
-        hint = literals.nearest(name, runbooks)
-        raise HTTPException(HTTPStatus.NOT_FOUND, f"runbook {literals.shown(name)} does not exist{hint}")
+        raise access.no_runbook(name, runbooks)
 
 
 def _known_target(target: str | None, runbooks: Mapping[str, Runbook]) -> None:

@@ -22,6 +22,7 @@ from netsre.runbook import story
 from netsre.runbook.approval import Verdict
 from netsre.runbook.commands import Ask
 from netsre.runbook.consent import NO_APPROVER
+from netsre.runbook.course import INCONCLUSIVE
 from netsre.runbook.decide import Gate
 from netsre.store.database import Transaction
 
@@ -45,7 +46,9 @@ _LEFT: Final = {
     RunState.UNDONE: "It did not help, and everything it changed was taken back.",
     RunState.NEEDS_HUMAN: "In which state it left the node is not known, or it may not go on.",
 }
+_KEPT: Final = "What it changed stays."
 _DO: Final = {
+    INCONCLUSIVE: "Nothing was measured that says whether it helped; look, by the page of the runbook.",
     Gate.KILL_SWITCH_ON.value: "Act by hand; when automation may act again, run netsre kill-switch off.",
     Gate.KILL_SWITCH_UNREADABLE.value: "Act by hand; run netsre kill-switch status, then set it.",
     Gate.COMMON_CAUSE.value: "Look for what the nodes have in common: this is not one node's trouble.",
@@ -147,6 +150,8 @@ class People:
 
 def _left(transaction: Transaction, run: Run) -> str:
     """Say how a run left the node."""
+    if (run.state, run.reason) == (RunState.NEEDS_HUMAN, INCONCLUSIVE):
+        return _KEPT
     if run.state is RunState.UNDONE:
         names = story.read(transaction.runs.journal([run.id])[run.id]).lasting
         if names:

@@ -11,7 +11,6 @@ from netsre.app.control import access, wire
 from netsre.app.control.rehearsal import rehearse
 from netsre.app.control.world import World
 from netsre.errors import BadInput
-from netsre.model import literals
 from netsre.model.alerts import Alert
 from netsre.runbook import parameters
 
@@ -33,12 +32,10 @@ def router(world: World, token: str) -> APIRouter:
         """
         runbook = world.runbooks.get(name)
         if runbook is None:
-            hint = literals.nearest(name, world.runbooks)
-            raise HTTPException(HTTPStatus.NOT_FOUND, f"runbook {literals.shown(name)} does not exist{hint}")
+            raise access.no_runbook(name, world.runbooks)
         try:
             notice = given_alert.notice(alert)
-            given = dict(text.partition("=")[::2] for text in chosen or ())
-            bound = parameters.bound(runbook, given, world.actions)
+            bound = parameters.bound(runbook, parameters.pairs(chosen or ()), world.actions)
         except BadInput as error:
             raise HTTPException(HTTPStatus.BAD_REQUEST, str(error)) from error
         return dict(rehearse(world, bound, _alert(notice)))

@@ -158,8 +158,7 @@ def _add_begin(made: APIRouter, hands: _Hands) -> None:
         """Begin a run by hand, for an alert that fires; it goes through all gates."""
         runbook = hands.world.runbooks.get(name)
         if runbook is None:
-            hint = literals.nearest(name, hands.world.runbooks)
-            raise HTTPException(HTTPStatus.NOT_FOUND, f"runbook {literals.shown(name)} does not exist{hint}")
+            raise access.no_runbook(name, hands.world.runbooks)
         alert = _cause(hands.world, runbook, wish or Wish())
         if isinstance(alert, NoCause):
             return _refuse(RefusedView(detail=alert.detail, reason=alert.reason, run=None))

@@ -29,6 +29,7 @@ from netsre.app.control.drill_parts import DrillPart
 from netsre.app.control.hook import Door
 from netsre.app.control.intake import Intake
 from netsre.app.control.leading import Office, Term, nobody
+from netsre.app.control.leftovers import Leftovers
 from netsre.app.control.pager import Pager, Telling
 from netsre.app.control.reach import Outside
 from netsre.app.control.reading import Clients, Turns, begin
@@ -113,6 +114,7 @@ class Shift:
         store = house.store if term is None else house.store.of_term(term.epoch)
         self._world = _world(house, store, self._board, term)
         self._worker = self._make_worker()
+        self._leftovers = self._make_leftovers()
         self._drills = DrillPart(house.settings, self._world, house.loaded.gamedays, self._board, self._leads)
         self._pager = self._make_pager()
         self._slack = self._make_slack()
@@ -129,6 +131,7 @@ class Shift:
             turns = None if self._term is None else self._turns()
             stack.enter_context(thread_of(self._pager))
             stack.enter_context(thread_of(self._worker))
+            stack.enter_context(thread_of(self._leftovers))
             if self._slack is not None:
                 stack.enter_context(thread_of(self._slack))
             if turns is not None:
@@ -158,6 +161,16 @@ class Shift:
                 Duty("runs", lambda: self._leads() and runs.advance()),
             ]
         return Worker(duties, self._board)
+
+    def _make_leftovers(self) -> Worker:
+        leftovers = Leftovers(self._world)
+
+        def end() -> None:
+            if self._leads():
+                leftovers.end()
+
+        # Apart: an Alertmanager that does not answer keeps no run waiting.
+        return Worker([Duty("silences", end)], self._board, "silences")
 
     def _make_pager(self) -> Pager:
         house, world = self._house, self._world

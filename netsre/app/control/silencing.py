@@ -4,9 +4,10 @@ One Alertmanager that takes a silence is enough: of a pair it tells the other, a
 what it would send. They are found again by who made them, which is the key of the step.
 """
 
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from netsre.adapters.alertmanager import Answer, Result
@@ -57,12 +58,20 @@ class Told:
         return self.answer.result is Result.ACCEPTED
 
 
+def _unknown() -> threading.Event:
+    event = threading.Event()
+    event.set()
+    return event
+
+
 @dataclass(frozen=True, slots=True)
 class Silencer:
     """All Alertmanagers, each asked at the same time as the others."""
 
     clients: tuple[Client, ...]
     clock: Clock
+    uncertain: threading.Event = field(default_factory=_unknown, kw_only=True, compare=False)
+    """Whether a silence may be there that nobody counts upon; at the beginning that is not known."""
 
     def make(self, silence: Document) -> list[Told]:
         """Ask all of them for a silence."""
@@ -86,6 +95,8 @@ class Silencer:
         # An answer that was lost says nothing; that it is there does.
         if not any(one.accepted for one in told) and not self._there(key):
             all_ = all(one.answer.result is Result.REJECTED for one in told)
+            if not all_:
+                self.uncertain.set()
             raise LeftOut(
                 REJECTED if all_ else UNREACHABLE, f"no Alertmanager took the silence: {said(told)}"
             )
@@ -101,6 +112,7 @@ class Silencer:
         if found:
             return Standing.ENDED
         if not told or not all(one.accepted for one in told):
+            self.uncertain.set()
             raise NodeUnreachable(f"whether a silence was made is not known: {said(told)}")
         return Standing.ABSENT
 
@@ -110,6 +122,15 @@ class Silencer:
         if not any(one.accepted for one in told):
             raise NodeUnreachable(f"no Alertmanager ended the silence: {said(told)}")
         return {"peers": {one.client.name: one.answer.result.value for one in told}}
+
+    def end_left(self, key: str) -> tuple[bool, bool]:
+        """End the silence of a step that does without one.
+
+        Return whether it is certain that there is none any more, and whether there was one.
+        """
+        told = self._ask(lambda client: _end(client, key))
+        there = any(found.lasts for one in told for found in _of(one, key))
+        return all(one.accepted for one in told), there
 
     def _there(self, key: str) -> bool:
         return any(_of(one, key) for one in self._ask(lambda client: client.silences()))

@@ -14,6 +14,7 @@ from netsre.app import neighbours, prefiltering
 from netsre.app.effects import policed, timed
 from netsre.app.effects.enforcing import Enforcing
 from netsre.app.effects.filtering import Prefiltering
+from netsre.app.effects.ledger import USUAL, Where
 from netsre.app.inventory.client import Inventory, Site
 from netsre.app.policing.node import Places
 from netsre.errors import BadInput
@@ -50,16 +51,20 @@ class Host:
         blocks: Blocks | None,
         absence: str,
         inventory: Inventory,
-        policies: Places,
-        prefilter: prefiltering.Places,
+        where: Where = USUAL,
     ) -> None:
         """Act on the host; without `blocks` nothing can be blocked, and `absence` says why."""
         self._inventory = inventory
         self._blocks = blocks
         self._absence = absence
-        self._policies = policed.impatient(policies)
-        self._enforcing = Enforcing(policies)
-        self._prefilter = Prefiltering(prefilter)
+        # A command that changes something is waited for for a moment only.
+        self._policies = Places(where.policies, where.state, patient=False)
+        self._enforcing = Enforcing(self._policies)
+        self._prefilter = Prefiltering(prefiltering.Places(where.prefilter, patient=False))
+
+    def at(self, where: Where) -> "Host":
+        """Return the same host for what another agent had elsewhere."""
+        return Host(self._blocks, self._absence, self._inventory, where)
 
     def table(self, netns: str, most: int) -> Table:
         """Return who fills a namespace's connection table, at most so many of them, and in which states."""

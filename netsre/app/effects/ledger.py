@@ -18,10 +18,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from netsre.adapters import clocks, processes
 from netsre.app import rundir
+from netsre.app.policing.places import PINS, PREFILTER, STATE
 from netsre.clock import Timestamp
 from netsre.errors import EnvironmentUnfit
 from netsre.gameday import ownership
@@ -50,6 +51,20 @@ _LOCK_TURN: Final = 0.001
 _OTHERS: Final = stat.S_IWGRP | stat.S_IWOTH
 
 
+class Where(NamedTuple):
+    """Where an agent has what it changes by names of files."""
+
+    policies: Path = PINS
+    """The datapath, below a BPF file system."""
+    state: Path = STATE
+    """What is remembered of policies."""
+    prefilter: Path = PREFILTER
+    """Below a BPF file system."""
+
+
+USUAL: Final = Where()
+
+
 class State(StrEnum):
     """How far an effect came."""
 
@@ -76,6 +91,7 @@ class Entry:
     """Since when it is over or done, in nanoseconds of CLOCK_BOOTTIME."""
     details: Document
     """Figures for who asked, and notes about its end."""
+    where: Where = USUAL
 
     @property
     def in_force(self) -> bool:
@@ -107,10 +123,11 @@ class Entry:
 class Ledger:
     """The files of one directory; what changes them holds the directory's lock."""
 
-    def __init__(self, directory: Path, owner: Owner) -> None:
-        """Write as `owner` into a directory that `prepare` made."""
+    def __init__(self, directory: Path, owner: Owner, where: Where = USUAL) -> None:
+        """Write as `owner` into a directory that `prepare` made; `where` is what that one changes."""
         self.directory = directory
         self.owner = owner
+        self.where = where
         self._boot = clocks.boot()
 
     @contextlib.contextmanager
@@ -263,6 +280,7 @@ def _document(entry: Entry) -> Document:
         "deadline": entry.deadline,
         "over": entry.over,
         "details": entry.details,
+        **({} if entry.where == USUAL else {"where": {k: str(v) for k, v in entry.where._asdict().items()}}),
     }
 
 
@@ -282,6 +300,7 @@ def _read(content: bytes) -> tuple[str, Entry]:
         _whole(document.get("deadline")),
         None if over is None else _whole(over),
         _object(document.get("details")),
+        Where(**{key: Path(str(path)) for key, path in _object(document.get("where", {})).items()}),
     )
     return str(document.get("boot")), entry
 

@@ -13,7 +13,7 @@ from typing import Final, Protocol
 
 from netsre.adapters.control import ControlRefused
 from netsre.app.effects import bounds
-from netsre.app.effects.ledger import Entry, Ledger, State, is_key, kept_for, lives
+from netsre.app.effects.ledger import Entry, Ledger, State, Where, is_key, kept_for, lives
 from netsre.clock import Clock, Timestamp
 from netsre.errors import NetsreError
 from netsre.model.documents import Document
@@ -50,6 +50,10 @@ class Kernel(Protocol):
 
     def end(self, effect: Effect, deadline: int) -> Document:
         """Take back what is still ours, and say under `result` what was found."""
+        ...
+
+    def at(self, where: Where) -> "Kernel":
+        """Return the same for what another agent had elsewhere."""
         ...
 
 
@@ -225,7 +229,7 @@ class Effects:
         self._check_time(key, deadline)
         ends = self._boottime() + ttl * _MILLISECOND
         until = Timestamp(self._clock.now() + ttl)
-        begun = Entry(key, effect, State.BEGUN, self._ledger.owner, until, ends, None, {})
+        begun = Entry(key, effect, State.BEGUN, self._ledger.owner, until, ends, None, {}, self._ledger.where)
         self._write_ahead(begun)
         try:
             return self._keep(begun, self._kernel.begin(effect, ends))
@@ -266,10 +270,10 @@ class Effects:
             self._ledger.remove(begun)
             raise refusal
         with contextlib.suppress(*_FAILURES):
-            if self._kernel.holds(begun.effect, begun.deadline):
+            if self._at(begun).holds(begun.effect, begun.deadline):
                 return self._keep(begun, {})
         try:
-            self._kernel.end(begun.effect, begun.deadline)
+            self._at(begun).end(begun.effect, begun.deadline)
             self._ledger.remove(begun)
         except _FAILURES as failure:
             self._tidy_at = self._boottime()
@@ -290,7 +294,7 @@ class Effects:
 
     def _end(self, entry: Entry, why: str) -> Entry:
         """Take an effect back and note it; where that fails, it is still in force."""
-        details = self._kernel.end(entry.effect, entry.deadline)
+        details = self._at(entry).end(entry.effect, entry.deadline)
         ended = entry.ended(why, details, self._boottime())
         self._mine = {key: other for key, other in self._mine.items() if key != entry.key}
         self._complained.discard(entry.key)
@@ -332,6 +336,9 @@ class Effects:
                 settled.append(known)
         return tuple(settled)
 
+    def _at(self, entry: Entry) -> Kernel:
+        return self._kernel if entry.where == self._ledger.where else self._kernel.at(entry.where)
+
     def _is_orphan(self, entry: Entry) -> bool:
         """Tell whether nobody keeps an effect that may be in force."""
         ours = entry.owner == self._ledger.owner
@@ -350,7 +357,7 @@ class Effects:
             with contextlib.suppress(*_FAILURES):
                 if entry.state is not State.BEGUN:
                     return self._end(entry, "gone")
-                self._kernel.end(entry.effect, entry.deadline)
+                self._at(entry).end(entry.effect, entry.deadline)
                 self._ledger.remove(entry)
                 return None
             return entry
@@ -359,7 +366,7 @@ class Effects:
         due = entry.deadline <= self._boottime() and not isinstance(entry.effect, DoneAtOnce)
         if isinstance(entry.effect, Block) and not due:
             return self._keep(entry, self._kernel.begin(entry.effect, entry.deadline))
-        holds = self._kernel.holds(entry.effect, entry.deadline)
+        holds = self._at(entry).holds(entry.effect, entry.deadline)
         if holds and not due:
             return self._keep(entry, {})
         if entry.state is State.BEGUN and not holds:

@@ -6,11 +6,9 @@ from typing import Final
 
 from netsre.adapters import processes
 from netsre.adapters.control import ControlRefused
-from netsre.app import prefiltering
 from netsre.app.effects.host import Host
-from netsre.app.effects.ledger import Entry, Ledger, State, kept_for, lives
+from netsre.app.effects.ledger import USUAL, Entry, Ledger, State, Where, kept_for, lives
 from netsre.app.inventory.client import Inventory
-from netsre.app.policing.node import Places
 from netsre.clock import duration_text
 from netsre.errors import EnvironmentUnfit, NetsreError
 from netsre.gameday.ownership import Owner
@@ -28,8 +26,6 @@ from netsre.model.effects import (
     Timeout,
 )
 
-_POLICIES: Final = Places()
-_PREFILTER: Final = prefiltering.Places()
 _FOUND: Final = frozenset({"put_back", "removed", "still_in_use"})
 """Words for what was there."""
 _END_BY_THEMSELVES: Final = (PolicyMode, PrefilterMode, SourceLimit, Stagger)
@@ -48,11 +44,18 @@ class Ended:
     detail: str
 
 
+def places(directory: Path) -> frozenset[Where]:
+    """Return where agents of this host change what is named by files: the usual places, and all on file."""
+    if not directory.is_dir():
+        return frozenset({USUAL})
+    ledger = Ledger(directory, processes.this_process())
+    with ledger.locked():
+        return frozenset({USUAL, *(entry.where for entry in ledger.entries())})
+
+
 def end_orphans(
     directory: Path,
     boottime: int,
-    policies: Places = _POLICIES,
-    prefilter: prefiltering.Places = _PREFILTER,
     *,
     doomed: frozenset[Owner] = frozenset(),
 ) -> tuple[Ended, ...]:
@@ -74,12 +77,12 @@ def end_orphans(
         needs_way_in = any(entry.over is None and isinstance(entry.effect, Timeout) for entry in orphaned)
         inventory = Inventory.start() if needs_way_in else Inventory(None)
         try:
-            host = Host(None, "", inventory, policies, prefilter)
+            host = Host(None, "", inventory)
             for entry in orphaned:
                 if entry.over is not None:
                     if boottime - entry.over > kept_for(entry.effect):
                         ledger.remove(entry)
-                elif (ended := _end(ledger, host, entry, boottime)) is not None:
+                elif (ended := _end(ledger, host.at(entry.where), entry, boottime)) is not None:
                     found.append(ended)
         finally:
             inventory.close()

@@ -1,6 +1,5 @@
 """What effects do to the policy datapath of this node, and to who follows its files."""
 
-from dataclasses import replace
 from typing import Final
 
 from netsre.adapters import conntrack
@@ -18,11 +17,6 @@ from netsre.model.effects import DatapathFacts, PolicyPrograms, Resize, Stagger
 from netsre.runbook.actions.stagger import LONGEST_PACE, SHORTEST_PACE
 
 _COUNT_SECONDS: Final = 2.0
-
-
-def impatient(places: Places) -> Places:
-    """Return the same places for who waits for others for a moment only, and refuses by `busy` then."""
-    return replace(places, patient=False)
 
 
 def facts(where: Places) -> DatapathFacts:
@@ -104,7 +98,7 @@ def end(effect: Resize | Stagger | PolicyPrograms, deadline: int, where: Places)
             return programmed.end(effect, where)
         case Stagger(every):
             # Also where its time is over: nothing is left lying about.
-            found = staggering.read(where.state, 0)
+            found = staggering.on_file(where.state)
             if found is None or (found.every, found.deadline) != (every, deadline):
                 return "changed_by_other"
             staggering.end(where.state)

@@ -11,15 +11,13 @@ from netsre.adapters.bpf.block import Blocks
 from netsre.adapters.bpf.filters import HOOKS
 from netsre.adapters.bpf.loading import ProbeUnfit
 from netsre.adapters.control import ControlServer
-from netsre.app import prefiltering
 from netsre.app.effects import ledger
 from netsre.app.effects.commands import Commands
 from netsre.app.effects.host import Host
-from netsre.app.effects.ledger import Ledger
+from netsre.app.effects.ledger import Ledger, Where
 from netsre.app.effects.manager import Effects
 from netsre.app.effects.settings import EffectsSettings
 from netsre.app.inventory.client import Inventory
-from netsre.app.policing.node import Places
 from netsre.clock import SystemClock, boottime
 from netsre.conventions import OTHER
 from netsre.datapath.block import BLOCKED_REASON
@@ -47,13 +45,13 @@ class EffectsService:
         blocks: Blocks | None,
         absence: ProbeUnfit | None,
         inventory: Inventory,
-        places: tuple[Places, prefiltering.Places],
+        where: Where,
     ) -> None:
         """Take what only root can: the ledger's directory and the socket; raises `EnvironmentUnfit`.
 
         Without `blocks` nothing can be blocked, and `absence` says why. Without a socket there is nothing new
-        to keep; a ledger that is there is looked after all the same. `places` are those of policies and of
-        the prefilter.
+        to keep; a ledger that is there is looked after all the same. `where` is what it changes by names of
+        files.
         """
         self._settings = settings
         self._blocks = blocks
@@ -69,9 +67,9 @@ class EffectsService:
             group = settings.user.gid if settings.user is not None else None
             with privileges.as_group(group):
                 self._listener = control.listen(settings.socket, shared=group is not None)
-        host = Host(blocks, f"{absence.reason}: {absence}" if absence is not None else "", inventory, *places)
+        host = Host(blocks, f"{absence.reason}: {absence}" if absence is not None else "", inventory, where)
         self._effects = Effects(
-            Ledger(settings.directory, processes.this_process()), host, SystemClock(), boottime
+            Ledger(settings.directory, processes.this_process(), where), host, SystemClock(), boottime
         )
         self._commands = Commands(self._effects, host)
 

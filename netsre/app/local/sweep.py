@@ -17,7 +17,10 @@ from typing import Final
 from netsre.adapters import namespaces, processes
 from netsre.app import rundir
 from netsre.app.effects import ledger, orphans
+from netsre.app.effects.ledger import Where
+from netsre.app.policing import programs
 from netsre.app.policing.node import Places
+from netsre.app.remembering import Locked
 from netsre.clock import boottime
 from netsre.errors import BadInput
 from netsre.gameday import ownership
@@ -31,23 +34,20 @@ class Removed:
     """One thing that a sweep took away."""
 
     kind: str
-    """`process`, `namespace`, a kind of effect such as `limit`, `directory` or `file`."""
+    """`process`, `namespace`, a kind of effect such as `limit`, `exchange`, `directory` or `file`."""
     name: str
     detail: str
 
 
-def sweep(
-    data_dir: Path | None = None, effects: Path = ledger.DIRECTORY, policies: Places | None = None
-) -> tuple[Removed, ...]:
+def sweep(data_dir: Path | None = None, effects: Path = ledger.DIRECTORY) -> tuple[Removed, ...]:
     """Remove every stale thing of ours and return what was removed, in the order of removal.
 
     Needs root. A `data_dir` that is not a directory raises `BadInput`; one that does not exist holds nothing.
-    `effects` is the directory that agents write their changes down in, `policies` where a policy datapath is
-    other than usual. Raises `EnvironmentUnfit` when the
-    kernel does not let one of them be put back.
+    `effects` is the directory that agents write their changes down in, also where these are. Raises
+    `EnvironmentUnfit` when the kernel does not let one of them be put back.
     """
     # Agents that outlived their parent end first, and take back what is theirs.
-    changed = _sweep_processes(), _sweep_effects(effects, policies or Places())
+    changed = _sweep_processes(), _sweep_effects(effects)
     removed = [*itertools.chain(*changed), *_sweep_namespaces(), *_sweep_run_directories()]
     if data_dir is not None:
         removed += _sweep_files(data_dir)
@@ -71,9 +71,21 @@ def _sweep_processes() -> list[Removed]:
     return [Removed("process", stale[pid], f"pid {pid} ({called[pid]})") for pid in sorted(gone)]
 
 
-def _sweep_effects(directory: Path, policies: Places) -> list[Removed]:
-    ended = orphans.end_orphans(directory, boottime(), policies)
-    return [Removed(effect.kind, effect.name, effect.detail) for effect in ended]
+def _sweep_effects(directory: Path) -> list[Removed]:
+    known = sorted(orphans.places(directory))
+    ended = orphans.end_orphans(directory, boottime())
+    finished = [where.policies for where in known if _finishes(where)]
+    return [
+        *(Removed(effect.kind, effect.name, effect.detail) for effect in ended),
+        *(Removed("exchange", str(pins), "of policy programs, was not finished") for pins in finished),
+    ]
+
+
+def _finishes(where: Where) -> bool:
+    """Finish an exchange of policy programs; what somebody holds is no leftover."""
+    with contextlib.suppress(Locked):
+        return programs.finish(Places(where.policies, where.state, patient=False))
+    return False
 
 
 def _sweep_run_directories() -> list[Removed]:

@@ -130,7 +130,10 @@ def rollback(places: Places, number: int | None) -> tuple[Revision, int]:
 
 def go_to(places: Places, chosen: Callable[[Held, int], int]) -> tuple[Revision, int]:
     """Go to a revision by what the kernel holds and the time (CLOCK_BOOTTIME); return as `rollback`."""
-    with places.place.locked(), node.opened(places) as datapath:
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(places.place.locked())
+        node.settle(places)
+        datapath = stack.enter_context(node.opened(places))
         with node.kernel("the policy datapath cannot be read"):
             held = policy_maps.revisions(datapath)
         now_ns = boottime()

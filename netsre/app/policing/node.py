@@ -4,10 +4,11 @@ import contextlib
 import errno
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import Final, TypeVar
 
 from netsre.adapters import namespaces
 from netsre.adapters.bpf import policy_connections, policy_maps, policy_programs
@@ -31,6 +32,9 @@ _NEXT_STEPS: Final = MappingProxyType(
         errno.ENOENT: "is a BPF file system there? mount -t bpf bpf /sys/fs/bpf",
     }
 )
+
+
+_Opened = TypeVar("_Opened")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +73,15 @@ def kernel(what: str) -> Iterator[None]:
         raise EnvironmentUnfit(f"{what}: {reason}" + (f"; {hint}" if hint else "")) from error
 
 
+@contextlib.contextmanager
+def entered(what: str, entering: AbstractContextManager[_Opened]) -> Iterator[_Opened]:
+    """Enter something, and turn only what the kernel refuses meanwhile into such a line."""
+    with contextlib.ExitStack() as stack:
+        with kernel(what):
+            found = stack.enter_context(entering)
+        yield found
+
+
 def digest(programs: Path) -> str:
     """Return what the source of the programs is known by."""
     return resources.digest(programs, SOURCES)
@@ -81,13 +94,9 @@ def make(places: Places) -> None:
         Pins(places.pins).make(template, {}, digest(places.programs))
 
 
-@contextlib.contextmanager
-def there(places: Places) -> Iterator[Datapath | None]:
+def there(places: Places) -> AbstractContextManager[Datapath | None]:
     """Open the datapath, or nothing where there is none."""
-    with contextlib.ExitStack() as stack:
-        with kernel(f"the policy datapath in {places.pins} cannot be opened"):
-            datapath = stack.enter_context(Pins(places.pins).datapath())
-        yield datapath
+    return entered(f"the policy datapath in {places.pins} cannot be opened", Pins(places.pins).datapath())
 
 
 @contextlib.contextmanager

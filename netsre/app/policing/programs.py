@@ -38,6 +38,15 @@ def read(places: Places) -> Running:
         return found
 
 
+def finish(places: Places) -> bool:
+    """Go on with an exchange that was killed; say whether one was. Raises `Locked` and `EnvironmentUnfit`."""
+    if policy_programs.is_settled(Pins(places.pins)):
+        return False
+    with places.place.locked():
+        node.settle(places)
+    return True
+
+
 def go_back(places: Places) -> Running:
     """Have the programs run that ran before, and leave those that run; return what runs then.
 

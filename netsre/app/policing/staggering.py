@@ -12,11 +12,14 @@ from typing import Any, Final, Self
 
 from netsre.adapters import clocks
 from netsre.app import remembering
-from netsre.clock import SECOND, SystemClock, Timestamp, boottime, duration_text, rfc3339
+from netsre.clock import DAY, SECOND, SystemClock, Timestamp, boottime, duration_text, rfc3339
 from netsre.errors import EnvironmentUnfit
+from netsre.runbook.actions.stagger import LONGEST_PACE, SHORTEST_PACE
 
 _FILE: Final = "staggered.json"
 _MILLISECOND: Final = 10**6
+_LONGEST: Final = DAY * _MILLISECOND
+"""Nanoseconds for which anybody can have changes staggered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,10 @@ class Staggered:
     @classmethod
     def of(cls, found: Mapping[str, Any]) -> Self:
         """Return what a document says; raises one of `remembering.WRONG`."""
-        return cls(int(found["every"]), int(found["deadline"]), str(found["boot"]))
+        made = cls(int(found["every"]), int(found["deadline"]), str(found["boot"]))
+        if not SHORTEST_PACE <= made.every <= LONGEST_PACE:
+            raise ValueError("nobody is asked for such a pace")
+        return made
 
 
 def begin(directory: Path, every: int, deadline: int) -> None:
@@ -42,14 +48,20 @@ def begin(directory: Path, every: int, deadline: int) -> None:
     remembering.write(directory / _FILE, json.dumps(document))
 
 
-def read(directory: Path, now_ns: int) -> Staggered | None:
-    """Return how changes are staggered at a time of CLOCK_BOOTTIME; None where they are not."""
+def on_file(directory: Path) -> Staggered | None:
+    """Return what this start of the machine has on file, over or not; what makes no sense is nothing."""
     try:
         found = remembering.read(directory / _FILE, Staggered.of, "changes are not staggered")
     except EnvironmentUnfit:
         return None
-    is_so = found is not None and now_ns < found.deadline and found.boot == clocks.boot()
-    return found if is_so else None
+    return found if found is not None and found.boot == clocks.boot() else None
+
+
+def read(directory: Path, now_ns: int) -> Staggered | None:
+    """Return how changes are staggered at a time of CLOCK_BOOTTIME; None where they are not."""
+    found = on_file(directory)
+    # What nobody is asked for is a mistake in the file: changes come into force as ever.
+    return found if found is not None and now_ns < found.deadline <= now_ns + _LONGEST else None
 
 
 def end(directory: Path) -> None:

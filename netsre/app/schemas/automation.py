@@ -215,7 +215,7 @@ def _verify() -> Schema:
             "slo": parts.name("The SLO that says so."),
             "query": levels.query(),
             "need": parts.whole("How many of them must be good: all, unless written.", minimum=1),
-            "noData": parts.choice("What it means that nothing was measured.", ("inconclusive", "fail")),
+            "noData": parts.choice("What it means that nothing was measured.", proofs.NO_DATA),
             "within": parts.duration("Until when, at most 1h after the last change."),
         },
     )

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -15,7 +16,7 @@ from netsre.clock import boottime
 from netsre.datapath.policy import verdicts
 from netsre.datapath.policy.compiles import Kind, Took
 from netsre.datapath.policy.conntrack import Event
-from netsre.datapath.policy.gains import NOWHERE, Gains
+from netsre.datapath.policy.gains import NOWHERE, Counts, Gains
 from netsre.datapath.policy.modes import Mode
 from netsre.datapath.policy.unexpected import RefusedTotals
 from netsre.datapath.policy.verdicts import Names, VerdictTotals
@@ -54,6 +55,8 @@ class PolicySensor:
         self._compile_gains = Gains[Kind]()
         self._pace = Pace(_REST)
         self._retired_at = float("-inf")
+        self._idle: Mapping[bytes, Counts] = {}
+        """What counters had that no revision or order has, when room was made last."""
 
     def scan(self, now: float) -> None:
         """Count while the datapath is there, and the names are known; make room of what is gone."""
@@ -96,15 +99,21 @@ class PolicySensor:
             self._retire(now)
 
     def _retire(self, now: float) -> None:
-        """Have the kernel give up counters of what no revision or order has; not where names were lost."""
-        said = self._said
+        """Have the kernel give up counters of what no revision or order has; not where names were lost.
+
+        Only those that stand still since the last time: another agent of this node has read them by then, and
+        does not lose what was counted last.
+        """
+        said, before = self._said, self._idle
+        self._idle = {}
         if said is None or not said.kept <= self._state.made.keys():
             return
         numbers = self._state.numbers
         # The name of an order is kept for as long as something is counted under it, and so says nothing here.
         rules = {*numbers.rules.known.values(), *(one.rule for one in said.orders)}
         identities = {*numbers.identities.values()}
-        keys = verdicts.gone(said.counts, rules, identities)
+        self._idle = {key: said.counts[key] for key in verdicts.gone(said.counts, rules, identities)}
+        keys = {key for key, counts in self._idle.items() if before.get(key) == counts}
         taken = policy_retiring.retire(self._pins, said.number, keys) if keys else {}
         self._verdicts.end(taken, now)
 

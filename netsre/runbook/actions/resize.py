@@ -5,17 +5,13 @@ all that is known by then fits.
 """
 
 from dataclasses import dataclass
-from typing import Final
 
-from netsre import clock
 from netsre.model import values
 from netsre.model.documents import Document
 from netsre.model.effects import Effect
 from netsre.model.effects import Resize as ResizeEffect
-from netsre.runbook.actions import sizes, sources
+from netsre.runbook.actions import sizes
 from netsre.runbook.actions.contract import Subject, Views
-
-LONGEST: Final = clock.DAY
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +22,7 @@ class Resize:
 
     def read(self, parameters: values.Mapping) -> Document | None:
         """Take `max` (`x2`, or a number of connections), `most` and `ttl`."""
-        size, ttl = sizes.read(parameters, "max", "most"), sources.ttl(parameters, LONGEST)
-        return None if size is None or ttl is None else {"max": size[0], "most": size[1], "ttl": ttl}
+        return sizes.read(parameters, "max", "most")
 
     def plan(self, subject: Subject, parameters: Document, views: Views) -> Effect:
         """Return the new size: never above `most`, nor above what the node's memory bears.

@@ -3,27 +3,32 @@
 import re
 from typing import Final
 
+from netsre import clock
 from netsre.model import literals, values
-from netsre.model.documents import Json
+from netsre.model.documents import Document, Json
 from netsre.runbook import codes
+from netsre.runbook.actions import sources
 from netsre.runbook.actions.contract import NothingToDo
 
+LONGEST: Final = clock.DAY
+"""For which a table may have more room."""
 TIMES: Final = re.compile(r"x([2-8])")
 NUMBER: Final = re.compile(r"[1-9][0-9]{0,9}")
 
 
-def read(parameters: values.Mapping, wish: str, bound: str) -> tuple[str | int, int] | None:
-    """Take the size that is wished for (`x2`, or a number of entries) and its bound, by their keys."""
+def read(parameters: values.Mapping, wish: str, bound: str) -> Document | None:
+    """Take, by their keys, the size that is wished for (`x2`, or a number) and its bound, and `ttl`."""
     size, most = _wish(parameters, wish), parameters.integer(bound)
+    ttl = sources.ttl(parameters, LONGEST)
     if most == 0:
         parameters.wrong(bound, codes.PARAMETER, "0 would allow no entry; write a number of entries")
         return None
-    if size is None or most is None:
+    if size is None or most is None or ttl is None:
         return None
     if isinstance(size, int) and size > most:
         parameters.wrong(wish, codes.PARAMETER, f"{size} is above {bound}, which is {most}")
         return None
-    return size, most
+    return {wish: size, bound: most, "ttl": ttl}
 
 
 def chosen(now: int, wish: Json, most: Json, memory: int, what: str) -> int:

@@ -1,16 +1,12 @@
 """`conntrack.tune`: the connection tables may hold more entries for a while, as far as memory allows."""
 
 from dataclasses import dataclass
-from typing import Final
 
-from netsre import clock
 from netsre.model import values
 from netsre.model.documents import Document
 from netsre.model.effects import Effect, Limit
-from netsre.runbook.actions import sizes, sources
+from netsre.runbook.actions import sizes
 from netsre.runbook.actions.contract import Subject, Views
-
-LONGEST: Final = clock.DAY
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +17,7 @@ class Tune:
 
     def read(self, parameters: values.Mapping) -> Document | None:
         """Take `limit` (`x2`, or a number of entries), `max` and `ttl`."""
-        size, ttl = sizes.read(parameters, "limit", "max"), sources.ttl(parameters, LONGEST)
-        return None if size is None or ttl is None else {"limit": size[0], "max": size[1], "ttl": ttl}
+        return sizes.read(parameters, "limit", "max")
 
     def plan(self, subject: Subject, parameters: Document, views: Views) -> Effect:
         """Return the new limit: never above `max`, nor above what the node's memory bears.

@@ -238,6 +238,23 @@ def test_an_old_alert_that_fires_is_listed_before_any_that_ended(machine: Machin
     assert least == ["firing"]
 
 
+def test_the_history_of_a_runbook_that_never_was_is_not_found(machine: Machine) -> None:
+    """One that has not run yet has an empty history, and one that is no more keeps its own."""
+    (known, *_) = machine.world.runbooks
+    before = Client(machine).json(f"/api/v1/runs?runbook={known}")
+    answer = Client(machine).get(f"/api/v1/runs?runbook={known[:-1]}")
+    machine.burn()
+    with machine.store.write() as transaction:
+        (run,) = transaction.runs.newest(1)
+        transaction.runs.add(dataclasses.replace(run, id="of-before", runbook="gone"))
+
+    assert before == {"runs": []}
+    assert answer.status_code == 404
+    assert answer.json()["detail"] == f"runbook {known[:-1]!r} does not exist; did you mean {known!r}?"
+    assert [one["id"] for one in Client(machine).json("/api/v1/runs?runbook=gone")["runs"]] == ["of-before"]
+    assert Client(machine).json("/api/v1/runs?runbook=gone&waiting=true") == {"runs": []}
+
+
 @pytest.mark.parametrize(
     "path", ["/api/v1/alerts?limit=0", "/api/v1/runs?limit=x", "/api/v1/runs?limit=99999"]
 )
@@ -474,4 +491,8 @@ def test_no_name_has_a_nul(machine: Machine, path: str) -> None:
 def test_no_text_of_a_person_has_a_nul(machine: Machine, text: str, status: int) -> None:
     """Whoever writes one is told so; a backslash that stands for itself is none."""
     body = f'{{"kind": "deploy", "text": "{text}"}}'
-    assert Client(machine).post("/api/v1/events", body).status_code == status
+    client = Client(machine)
+    assert client.post("/api/v1/events", body).status_code == status
+    # Read as JSON they could have one that nobody looked for.
+    for encoding in ("utf-16", "utf-32"):
+        assert client.post("/api/v1/events", body.encode(encoding)).status_code == 400

@@ -8,7 +8,7 @@ import os
 import pathlib
 import threading
 from collections.abc import Callable, Iterator
-from typing import Final
+from typing import Final, Self
 
 import pytest
 
@@ -16,7 +16,7 @@ from netsre.adapters import processes
 from netsre.adapters.control import ControlRefused
 from netsre.app.effects import ledger as ledgers
 from netsre.app.effects.bounds import MOST_BLOCKS
-from netsre.app.effects.ledger import Entry, Ledger, State
+from netsre.app.effects.ledger import Entry, Ledger, State, Where
 from netsre.app.effects.manager import Effects
 from netsre.clock import HOUR, MINUTE, Timestamp
 from netsre.errors import EnvironmentUnfit
@@ -136,6 +136,11 @@ class Host:
                 return effect in self.others
             case PrefilterMode() | SourceLimit():
                 raise AssertionError(f"nobody is to ask for this: {effect}")
+
+    def at(self, where: Where) -> Self:
+        """Have it all in one place."""
+        del where
+        return self
 
     def end(self, effect: Effect, deadline: int) -> Document:
         """Change back."""

@@ -13,6 +13,7 @@ from netsre import clock
 from netsre.adapters.secrets import Secrets
 from netsre.alerting import describe
 from netsre.app.control.calling import Caller
+from netsre.app.control.leftovers import Leftovers
 from netsre.app.control.reach import Outside, Reach
 from netsre.app.control.silencing import Silencer
 from netsre.model.deeds import Call, Deed, Request, Silence
@@ -21,7 +22,7 @@ from netsre.model.runbooks import Runbook, Step
 from netsre.runbook.actions.catalogue import allowing
 from netsre.runbook.actions.contract import NodeUnreachable
 from netsre.store.outbox import Message
-from tests.unit.app.crashing import BOOK, End, Fate, Host, Lab
+from tests.unit.app.crashing import BOOK, Controller, End, Fate, Host, Lab
 from tests.unit.app.fakes import SetClock
 from tests.unit.app.outsiders import LOST_AFTER, LOST_BEFORE, Line, MemoryAlertmanager, MemoryServer
 
@@ -242,6 +243,43 @@ def test_an_alertmanager_that_vanishes_between_intent_and_outcome_holds_a_run_up
     end, states, *_ = made.live()
 
     assert (end.runs, states) == ((HELPS,), ("active",))
+
+
+@pytest.mark.parametrize("died", [False, True])
+def test_a_silence_that_a_run_left_out_is_ended_as_soon_as_that_can_be_told(
+    bench: Bench, *, died: bool
+) -> None:
+    """By this controller or the next, once, and on record; what a run counts upon stays."""
+    kept, lost = bench.ground(book(SILENCE)), bench.ground(book(SILENCE))
+    lost.alertmanager.line.faults = {1: LOST_AFTER, 2: LOST_BEFORE}
+    for made in (kept, lost):
+        made.lab.live()
+        assert [made.alertmanager.state(one) for one in made.alertmanager.kept] == ["active"]
+        if died:
+            made.lab.outside = replace(
+                made.lab.outside, silences=Silencer((made.alertmanager,), made.lab.clock)
+            )
+        leftovers = Leftovers(Controller(made.lab).world)
+        made.alertmanager.line.silent = True
+        leftovers.end()
+        made.alertmanager.line.silent = False
+        before = len(made.alertmanager.line.calls)
+        leftovers.end()
+        assert len(made.alertmanager.line.calls) == before, "it was asked again at once"
+        for _ in range(3):
+            made.lab.pass_time(clock.MINUTE)
+            leftovers.end()
+
+    assert kept.alertmanager.line.calls == ["silence"]
+    assert lost.alertmanager.line.calls == ["silence", "silences", *["silences"] * 2, "expire"]
+    (ended,) = lost.alertmanager.kept
+    assert (lost.alertmanager.state(ended), kept.alertmanager.state(kept.alertmanager.kept[0])) == (
+        "expired",
+        "active",
+    )
+    with lost.lab.store.read() as transaction:
+        verbs = [row.verb for row in transaction.audit.rows()]
+    assert verbs.count("silence.ended") == 1
 
 
 @pytest.mark.parametrize(

@@ -230,6 +230,13 @@ def test_a_plan_is_made_with_the_parameters_that_are_asked_for(lab: Lab) -> None
     assert (status, said["detail"]) == (400, "runbook conntrack-exhaustion has no parameter 'ttl'")
 
 
+@pytest.mark.parametrize("query", ["?set=a%3D1&set=a%3D2", "?set=a", "?set=%3D1", "?set="])
+def test_a_parameter_is_given_once_and_whole(lab: Lab, query: str) -> None:
+    """No value wins in silence; what the command line refuses is refused here."""
+    status, said = ask(lab, query=query)
+    assert (status, said["detail"].partition(": ")[2]) == (400, "write each parameter once, as NAME=VALUE")
+
+
 def test_without_a_controller_the_command_ends_with_3(
     tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -200,7 +200,12 @@ def test_people_hear_of_the_question_until_it_is_answered(desk: Desk) -> None:
 
     labels = dict(question.labels)
     assert (labels["severity"], labels["runbook"], labels["target"]) == ("page", BOOK.name, "conntrack/a")
-    assert "block" in question.annotations["summary"]
+    summary, description = (question.annotations[key] for key in ("summary", "description"))
+    assert summary.startswith(
+        f"runbook {BOOK.name} wants to act on conntrack/a: drop packets of 10.0.0.9 at eth0 in lab for 10m; "
+    )
+    assert "=" not in summary
+    assert "(exactly: block netns=lab interface=eth0 source=10.0.0.9 ttl=10m; " in description
     assert f"netsre runbook approve {desk.run['id']}" in question.annotations["description"]
     assert "2 approvals of sre" in question.annotations["description"]
     assert question.annotations["runbook_url"].endswith("/runbooks/approvals")

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from netsre import clock, conventions
 from netsre.model.levels import BurnPolicy, Measured, NoData, RatioIndicator, Selector
-from netsre.model.samples import Series
+from netsre.model.samples import Series, labels
 from netsre.slo import definition, evaluate
 from netsre.slo.buckets import Bucket, Slot, by_slot
 from netsre.slo.engine import Engine, Note, Observation
@@ -174,6 +174,23 @@ def test_a_level_of_the_datapath_waits_until_somebody_shows_its_metric() -> None
     engine.observe(scrape(15, {FAILED: 1, Series(conventions.POLICY_VERDICTS, ()): 1}))
     (found,) = engine.evaluate(after(15))
     assert found.total == 1
+
+
+def test_what_only_a_datapath_counts_as_bad_is_unknown_without_one() -> None:
+    """Connections of a node without a prefilter are no proof that its rules are right."""
+    missed = Series(conventions.PREFILTER_MISSED, labels({"rule": "192.0.2.0/24"}))
+    level = slo(RatioIndicator(Selector(conventions.PREFILTER_MISSED), Selector("flows")), group_by=("node",))
+    engine = Engine([level])
+    for second, read in ((0, {FAILED: 1}), (15, {FAILED: 5})):
+        assert engine.observe(scrape(second, read)).buckets == ()
+    assert tuple(engine.evaluate(after(15))) == ()
+    assert evaluate.unread(level, prometheus=False) == NoData("needs_datapath")
+
+    engine.observe(scrape(30, {FAILED: 7, missed: 0}))
+    engine.observe(scrape(45, {FAILED: 9, missed: 1}))
+    engine.observe(scrape(60, {FAILED: 99}))
+    (found,) = engine.evaluate(after(60))
+    assert (int(found.bad), int(found.total)) == (1, 4)
 
 
 def test_an_slo_without_groups_shows_before_its_first_reading() -> None:

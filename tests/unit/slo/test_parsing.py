@@ -99,7 +99,17 @@ def test_the_shipped_files_read_as_designed() -> None:
         ("probes-up", Fraction(999, 1000), 30 * clock.DAY, ("node",)),
         ("udp-answered", Fraction(99, 100), 30 * clock.DAY, ("node",)),
     ]
-    assert [policy.name for policy in found.policies] == ["guide", "low-traffic", "workbook"]
+    assert [policy.name for policy in found.policies] == ["guide", "low-traffic", "tickets", "workbook"]
+
+
+@pytest.mark.parametrize("name", ["policy-compile", "flow-log"])
+def test_nobody_is_woken_by_what_can_wait(name: str) -> None:
+    """Slow changes of policies and a log that loses lines are tickets, told as soon as a page would be."""
+    (slo,) = service_levels.load([SHIPPED / "datapath" / f"{name}.yaml"]).slos
+    assert slo.policy is not None
+    assert {(rule.severity, rule.long) for rule in slo.policy.rules} == {
+        ("ticket", long) for long in (clock.HOUR, 6 * clock.HOUR, clock.DAY, 3 * clock.DAY)
+    }
 
 
 def flow_success() -> SLO:

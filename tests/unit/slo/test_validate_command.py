@@ -17,7 +17,7 @@ BAD = pathlib.Path(__file__).parent / "bad"
 def test_the_shipped_files_are_valid_without_naming_them(capsys: pytest.CaptureFixture[str]) -> None:
     """An installed netsre can check itself: no path, exit 0."""
     assert main.run(["slo", "validate"]) == 0
-    assert capsys.readouterr().out == "13 SLOs, 9 alerts, 3 burn policies: no findings\n"
+    assert capsys.readouterr().out == "13 SLOs, 9 alerts, 4 burn policies: no findings\n"
 
 
 def test_findings_are_printed_with_their_place_and_exit_1(capsys: pytest.CaptureFixture[str]) -> None:

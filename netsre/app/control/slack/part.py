@@ -91,6 +91,8 @@ class SlackPart:
             "mode": self._settings.mode.value,
             "problem": self.teller.problem or self._board.problems.get("slack"),
             "waiting": self.teller.waiting,
+            # Null where clicks come by HTTP: who does not come is not known.
+            "hears": None if self._socket is None else self._socket.connected(),
             "last_success_at": None if last is None else clock.rfc3339(last),
         }
 

@@ -22,6 +22,7 @@ export function showStatus(status, now) {
     name: peer.peer, up: peer.up ?? true, reason: peer.reason, last: "told", at: peer.last_accepted_at,
   }));
   showPlaces(byId("alertmanagers"), peers, now);
+  showPlaces(byId("slack"), slackOf(status), now);
   const stopped = status.kill_switch?.state === "on";
   setAttribute(byId("automation"), "data-up", String(!stopped));
   const paused = status.pauses ?? [];
@@ -50,11 +51,30 @@ function pastOf({ past }) {
   return [{ name: `past of ${levels}: ${Math.floor(past.progress * 100)} % read,`, up: true, reading: true }];
 }
 
+/** Slack as a place; none where no incident is told there. */
+function slackOf({ slack }) {
+  if (!slack) return [];
+  const deaf = isDeaf(slack);
+  const notes = [slack.waiting ? messages(slack.waiting, "wait") : "", deaf ? "buttons are not heard" : ""];
+  const note = notes.filter(Boolean).join(", ");
+  return [{
+    name: `channel ${slack.channel}`, up: !slack.problem && !deaf, reason: slack.problem || note,
+    note, last: "told", at: slack.last_success_at,
+  }];
+}
+
+/** Slack can be told, but what people click there comes over a socket that is not connected. */
+const isDeaf = (slack) => slack.hears === false;
+
+function messages(count, verb) {
+  return count === 1 ? `1 message ${verb}s` : `${count} messages ${verb}`;
+}
+
 function placeText(place, now) {
   if (!place.name) return "none configured";
   if (place.reading) return `… ${place.name} not in the numbers yet`;
-  if (place.up) return `✓ ${place.name} up`;
   const last = place.at ? `, last ${place.last} ${format.age(place.at, now)}` : `, never ${place.last}`;
+  if (place.up) return place.note ? `… ${place.name} up, ${place.note}${last}` : `✓ ${place.name} up`;
   return `▲ ${place.name} DOWN: ${place.reason || "no reason given"}${last}`;
 }
 
@@ -100,12 +120,23 @@ export function warnings(status, now) {
     const why = peer.reason || "no reason given";
     found.push({ word: "ALERTMANAGER DOWN", text: `Alertmanager ${peer.peer} is down: ${why}. It tells nobody what fires.` });
   }
+  found.push(...slackWarnings(status));
   const { state, reason, by, at, problem } = status.kill_switch ?? {};
   if (state !== "on") return found;
   const who = by ? ` by ${by}` : "";
   const since = at ? ` since ${format.clock(at, now)}` : "";
   const why = problem || reason;
   return [...found, { word: "AUTOMATION STOPPED", text: `Automation is stopped${who}${since}${why ? ` (${why})` : ""}: no runbook acts until netsre kill-switch off.` }];
+}
+
+function slackWarnings({ slack }) {
+  if (!slack) return [];
+  if (slack.problem) {
+    const waits = slack.waiting ? ` ${messages(slack.waiting, "wait")}.` : "";
+    return [{ word: "SLACK DOWN", text: `Slack is not told of incidents: ${slack.problem}.${waits}` }];
+  }
+  if (!isDeaf(slack)) return [];
+  return [{ word: "SLACK DEAF", text: "Slack's buttons are not heard: its socket is not connected. Decide by netsre runbook approve, deny, cancel." }];
 }
 
 function unreachable(failures, lastGood, now) {
