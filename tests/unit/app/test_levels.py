@@ -146,7 +146,7 @@ def test_a_run_is_two_lines_and_each_entry_of_its_journal_another() -> None:
         (
             "outcome",
             {"ok": True, "evidence": {"top_source": "10.0.0.9"}},
-            "saw top_source; top source 10.0.0.9",
+            "saw top_source; top source 10.0.0.9 top_source: 10.0.0.9",
         ),
         ("undo_outcome", {"ok": True, "result": {}}, "done"),
         (
