@@ -18,11 +18,10 @@ from netsre.clock import Timestamp
 from netsre.model.alerts import Alert, AlertSource, AlertState
 from netsre.model.runbooks import CANCELLED, DENIED, Run, RunState
 from netsre.model.samples import Labels, labels
-from netsre.runbook import story
+from netsre.runbook import course, story
 from netsre.runbook.approval import Verdict
 from netsre.runbook.commands import Ask
 from netsre.runbook.consent import NO_APPROVER
-from netsre.runbook.course import INCONCLUSIVE
 from netsre.runbook.decide import Gate
 from netsre.store.database import Transaction
 
@@ -43,12 +42,10 @@ _LEFT: Final = {
     RunState.REFUSED: "It changed nothing.",
     RunState.EXPIRED: "Nobody approved it in time, and it changed nothing.",
     RunState.FAILED: "Look into its journal for what it changed; every effect ends by itself.",
-    RunState.UNDONE: "It did not help, and everything it changed was taken back.",
     RunState.NEEDS_HUMAN: "In which state it left the node is not known, or it may not go on.",
 }
-_KEPT: Final = "What it changed stays."
+_UNCLEAR: Final = "Nothing that was measured says whether it helped"
 _DO: Final = {
-    INCONCLUSIVE: "Nothing was measured that says whether it helped; look, by the page of the runbook.",
     Gate.KILL_SWITCH_ON.value: "Act by hand; when automation may act again, run netsre kill-switch off.",
     Gate.KILL_SWITCH_UNREADABLE.value: "Act by hand; run netsre kill-switch status, then set it.",
     Gate.COMMON_CAUSE.value: "Look for what the nodes have in common: this is not one node's trouble.",
@@ -136,7 +133,8 @@ class People:
 
     def _annotations(self, run: Run, left: str, names: Iterable[str]) -> dict[str, str]:
         links, ended = self.world.links, clock.rfc3339(run.ended_at or run.started_at)
-        what = f"runbook {run.runbook} did not help on {run.target or 'no target'}"
+        helped = "may not have helped" if run.reason == course.INCONCLUSIVE else "did not help"
+        what = f"runbook {run.runbook} {helped} on {run.target or 'no target'}"
         return {
             "summary": f"{'no runbook changes anything' if _of_all(run) else what}: {run.reason}",
             "description": f"Run {run.id} ended {run.state} at {ended} ({run.reason}). {left} "
@@ -150,13 +148,15 @@ class People:
 
 def _left(transaction: Transaction, run: Run) -> str:
     """Say how a run left the node."""
-    if (run.state, run.reason) == (RunState.NEEDS_HUMAN, INCONCLUSIVE):
-        return _KEPT
+    helped = _UNCLEAR if run.reason == course.INCONCLUSIVE else "It did not help"
     if run.state is RunState.UNDONE:
         names = story.read(transaction.runs.journal([run.id])[run.id]).lasting
         if names:
             stays = f"what {' and '.join(names)} did cannot be undone"
-            return f"It did not help, and everything else that it changed was taken back: {stays}."
+            return f"{helped}, and everything else that it changed was taken back: {stays}."
+        return f"{helped}, and everything it changed was taken back."
+    if (run.state, run.reason) == (RunState.NEEDS_HUMAN, course.INCONCLUSIVE):
+        return f"{helped}, and what it changed stays."
     return _LEFT[run.state]
 
 

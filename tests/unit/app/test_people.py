@@ -130,6 +130,24 @@ def test_a_run_that_did_not_help_calls_people(desk: "Desk", state: RunState, rea
 
 
 @pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        (RunState.UNDONE, "and everything it changed was taken back"),
+        (RunState.NEEDS_HUMAN, "and what it changed stays"),
+    ],
+)
+def test_who_is_called_hears_that_nothing_was_measured_and_how_it_was_left(
+    desk: "Desk", state: RunState, said: str
+) -> None:
+    """It is not called a failure, and not a success."""
+    desk.end(state, "verify_inconclusive")
+
+    (call,) = desk.calls()
+    assert f"Nothing that was measured says whether it helped, {said}." in call.annotations["description"]
+    assert "may not have helped" in call.annotations["summary"]
+
+
+@pytest.mark.parametrize(
     ("state", "reason", "severity"),
     [
         (RunState.REFUSED, "no_prefilter", "ticket"),
