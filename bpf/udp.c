@@ -12,8 +12,9 @@
  *
  * On loopback the error of a datagram comes before the call has ended that sends it. The kernel sends nothing while
  * an error waits for the caller: so an error that is there when a call has sent came in that call, and is of what it
- * sent. Only another thread that reads can have taken it by then; an error of the last UDP_SAME_CALL_NS is then
- * taken for it.
+ * sent. Only another thread that reads can have taken it by then: of a conversation in which nothing was sent before,
+ * it is of this call; of another one if it came within the last UDP_SAME_CALL_NS. A thread that reads is woken before
+ * the error is reported, and may have taken it when that looks: then what it was told is the report.
  *
  * Given by the loader: OFF_*, CONNECT_BUCKET, STALL_NS, UDP_*, MAX_UDP_*. Compiled behind attempts.c.
  */
@@ -266,6 +267,14 @@ ALWAYS_INLINE __u64 udp_ended(struct udp_conversation *talk, __u64 cookie, struc
 	return start_ns;
 }
 
+/* Begins an attempt; says whether none was open. An error of before has reached its caller: else nothing is sent. */
+ALWAYS_INLINE int udp_starts(struct udp_conversation *talk, __u64 now)
+{
+	talk->begun = 1;
+	talk->error_taken = 1;
+	return __sync_val_compare_and_swap(&talk->start_ns, 0, now) == 0;
+}
+
 /* Does what was decided; says whether an attempt began. */
 ALWAYS_INLINE int udp_does(struct udp_conversation *talk, __u64 cookie, struct udp_step *step, __u64 now)
 {
@@ -273,12 +282,7 @@ ALWAYS_INLINE int udp_does(struct udp_conversation *talk, __u64 cookie, struct u
 
 	if (start_ns || step->counts)
 		udp_outcome(talk, step->outcome, step->error, start_ns, now);
-	if (!step->begins)
-		return 0;
-	talk->begun = 1;
-	talk->error = 0;
-	talk->error_counts = 0;
-	return __sync_val_compare_and_swap(&talk->start_ns, 0, now) == 0;
+	return step->begins && udp_starts(talk, now);
 }
 
 /* A datagram is on its way. */
@@ -315,9 +319,11 @@ ALWAYS_INLINE void udp_fails(struct udp_conversation *talk, int error, __u64 now
 	__u64 answered_ns = *(volatile __u64 *)&talk->answered_ns;
 
 	talk->error = error;
-	talk->error_ns = now;
 	talk->error_counts = 0;
-	if (talk->start_ns) {
+	talk->error_taken = 0;
+	/* Seen by all before we look: who begins an attempt meanwhile looks for it after that. */
+	__sync_lock_test_and_set(&talk->error_ns, now);
+	if (*(volatile __u64 *)&talk->start_ns) {
 		talk->error_counts = 1;
 		udp_step_ends(step, FLOW_FAILED, error);
 	} else if (answered_ns && talk->unanswered && udp_within(answered_ns, now, UDP_CONVERSATION_NS)) {
@@ -325,6 +331,14 @@ ALWAYS_INLINE void udp_fails(struct udp_conversation *talk, int error, __u64 now
 		if (__sync_val_compare_and_swap(&talk->answered_ns, answered_ns, 0) == answered_ns)
 			udp_step_counts(step, FLOW_FAILED, error);
 	}
+}
+
+/* A call that receives was told of an error; nobody has reported it if an attempt waits, or the last is taken. */
+ALWAYS_INLINE void udp_takes(struct udp_conversation *talk, int error, __u64 now, struct udp_step *step)
+{
+	if (talk->start_ns || !talk->error || talk->error_taken)
+		udp_fails(talk, error, now, step);
+	talk->error_taken = 1;
 }
 
 /* A failure of what was sent in a call that has just ended, and that no attempt has ended by. */
@@ -338,7 +352,7 @@ ALWAYS_INLINE void udp_fails_at_once(struct udp_conversation *talk, int error, s
 /* A call that sent nothing. It is an attempt only if there is no way to the peer, or none that is allowed. */
 ALWAYS_INLINE void udp_send_failed(struct udp_conversation *talk, int error, int opened, struct udp_step *step)
 {
-	int known = talk->error == error;
+	int known = talk->error == error && !talk->error_taken;
 
 	if (known) /* Of an earlier datagram: the caller is told, and nothing was tried. */
 		talk->error = 0;
@@ -413,11 +427,19 @@ ALWAYS_INLINE struct udp_conversation *udp_known(struct udp_socket *socket, stru
 	return socket->peers > 1 ? udp_peers.lookup(peer) : NULL;
 }
 
-ALWAYS_INLINE struct udp_socket *udp_begin(__u64 cookie, __u8 role)
+/*
+ * A socket that acts for the first time; a client with its first conversation, so that whoever comes upon it meanwhile,
+ * on another CPU, finds that one there.
+ */
+ALWAYS_INLINE struct udp_socket *udp_begin(__u64 cookie, __u8 role, const struct udp_peer *peer, __u64 sk)
 {
 	struct udp_socket fresh = {.role = role};
 	struct udp_socket *made;
 
+	if (role == UDP_CLIENT && udp_describe(&fresh.first, peer, sk)) {
+		fresh.first_taken = 1;
+		fresh.peers = 1;
+	}
 	udp_sockets.insert(&cookie, &fresh);
 	made = udp_sockets.lookup(&cookie);
 	if (!made)
@@ -449,15 +471,24 @@ ALWAYS_INLINE struct udp_conversation *udp_with(struct udp_socket *socket, struc
 /* A datagram was sent by a call without an address, and an error may have come in that call. */
 ALWAYS_INLINE void udp_sent_connected(const void *sk, struct udp_conversation *talk, __u64 now, struct udp_step *step)
 {
+	__u64 seen_ns = *(volatile __u64 *)&talk->error_ns;
 	int error = MEMBER(int, sk, OFF_SK_ERR);
+	__u64 span = talk->begun ? UDP_SAME_CALL_NS : STALL_NS;
 
 	if (!udp_is_failure(error)) {
 		error = 0;
-		if (talk->error && !talk->error_counts && udp_within(talk->error_ns, now, UDP_SAME_CALL_NS))
+		if (talk->error && !talk->error_counts && udp_within(talk->error_ns, now, span))
 			error = talk->error;
 	}
 	if (!error) {
 		udp_sends(talk, now, step);
+		if (!step->begins || step->ends)
+			return;
+		step->begins = 0;
+		if (udp_starts(talk, now) && *(volatile __u64 *)&talk->error_ns != seen_ns) {
+			talk->error_counts = 1;
+			udp_step_ends(step, FLOW_FAILED, talk->error);
+		}
 	} else if (!talk->error_counts) {
 		talk->error_counts = 1;
 		if (!talk->start_ns)
@@ -483,7 +514,7 @@ ALWAYS_INLINE struct udp_conversation *udp_called(const void *sk, __u64 cookie, 
 	if (!udp_connected(sk, &peer) || udp_is_group(&peer) || (sent < 0 && !udp_is_failure(-sent)))
 		return NULL;
 	if (!socket)
-		socket = udp_begin(cookie, UDP_CLIENT);
+		socket = udp_begin(cookie, UDP_CLIENT, &peer, (__u64)sk);
 	return socket ? udp_with(socket, &peer, (__u64)sk) : NULL;
 }
 
@@ -539,8 +570,8 @@ int udp_received(struct bpf_raw_tracepoint_args *ctx)
 	}
 	peer.cookie = cookie;
 	connected = udp_connected(sk, &peer);
-	if (!socket && got >= 0)
-		socket = udp_begin(cookie, connected ? UDP_CLIENT : UDP_SERVER);
+	if (!socket && (connected || got >= 0))
+		socket = udp_begin(cookie, connected ? UDP_CLIENT : UDP_SERVER, &peer, (__u64)sk);
 	if (!socket || socket->role == UDP_SERVER)
 		return 0;
 	talk = connected ? udp_with(socket, &peer, (__u64)sk) : udp_known(socket, &socket->last);
@@ -549,8 +580,8 @@ int udp_received(struct bpf_raw_tracepoint_args *ctx)
 	now = bpf_ktime_get_ns();
 	if (got >= 0)
 		udp_answers(talk, now, &step);
-	else /* If one waits: the thread that reads was faster than the report of the error. */
-		udp_step_ends(&step, FLOW_FAILED, -got);
+	else
+		udp_takes(talk, -got, now, &step);
 	udp_does(talk, cookie, &step, now);
 	return 0;
 }
@@ -574,7 +605,7 @@ int udp_told(struct bpf_raw_tracepoint_args *ctx)
 	connected = udp_connected(sk, &peer);
 	socket = udp_sockets.lookup(&peer.cookie);
 	if (!socket && connected)
-		socket = udp_begin(peer.cookie, UDP_CLIENT);
+		socket = udp_begin(peer.cookie, UDP_CLIENT, &peer, (__u64)sk);
 	if (!socket || socket->role == UDP_SERVER)
 		return 0;
 	talk = connected ? udp_with(socket, &peer, (__u64)sk) : udp_known(socket, &socket->last);
@@ -596,13 +627,13 @@ ALWAYS_INLINE void udp_addresses(void *sk, struct udp_peer *peer)
 
 	if (udp_is_group(peer))
 		return;
-	socket = udp_sockets.lookup(&peer->cookie);
-	if (!socket)
-		socket = udp_begin(peer->cookie, UDP_CLIENT);
-	if (!socket || socket->role == UDP_SERVER)
-		return;
 	/* As a number: the type that a hook gives to a socket forbids to look into it. */
 	bpf_probe_read_kernel(&raw, sizeof(raw), &sk);
+	socket = udp_sockets.lookup(&peer->cookie);
+	if (!socket)
+		socket = udp_begin(peer->cookie, UDP_CLIENT, peer, raw);
+	if (!socket || socket->role == UDP_SERVER)
+		return;
 	talk = udp_with(socket, peer, raw);
 	socket->last = *peer;
 	socket->opened = 0;
@@ -623,7 +654,7 @@ ALWAYS_INLINE void udp_hears(struct udp_peer *peer)
 	__u64 now;
 
 	if (!socket) {
-		udp_begin(peer->cookie, UDP_SERVER);
+		udp_begin(peer->cookie, UDP_SERVER, NULL, 0);
 		return;
 	}
 	if (socket->role == UDP_SERVER)

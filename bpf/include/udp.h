@@ -29,9 +29,10 @@ struct udp_conversation {
 	__u8 destination;
 	__u8 begun;	   /* Something was sent. */
 	__u8 unanswered;   /* Something was sent after the last answer. */
-	__u8 error;	   /* The errno of that error; 0 when the caller has seen it. */
+	__u8 error;	   /* The errno of that error; 0 when a call that sends was told, or an answer came. */
 	__u8 error_counts; /* An attempt has ended by it. */
-	__u8 pad[7];
+	__u8 error_taken;  /* Its caller was told otherwise: the next call that fails is told of another one. */
+	__u8 pad[6];
 };
 
 /* Names a conversation but the first of a socket. */

@@ -46,7 +46,7 @@ DEFINES: Final = {
 }
 """Preprocessor names that the probe's source needs, beside the member offsets."""
 
-CONVERSATION: Final = struct.Struct("<QQQQ16s16sII2sHBBBBB7x")
+CONVERSATION: Final = struct.Struct("<QQQQ16s16sII2sHBBBBBB6x")
 PEER: Final = struct.Struct("<Q16s2s6x")
 SOCKET: Final = struct.Struct(f"<{CONVERSATION.size}s{PEER.size}sQIIBBB5x")
 _TIMES: Final = struct.Struct("<QQQ")

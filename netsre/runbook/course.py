@@ -28,6 +28,7 @@ from netsre.runbook.commands import (
     Wait,
 )
 from netsre.runbook.decide import Gate
+from netsre.runbook.gates import basics
 from netsre.runbook.journal import NOT_UNDONE, UNREACHABLE
 from netsre.runbook.plan import Kind, Plan, Planned
 from netsre.runbook.story import Story, Turn
@@ -36,7 +37,7 @@ from netsre.runbook.verify import NO_READING, Outcome
 
 MOST_SAMPLES: Final = 1_000
 READING_WAIT: Final = clock.MINUTE
-"""How long a step waits for a reading: after a start any, for `still(alert)` one since the last change."""
+"""How long a step waits for a reading: before a change a fresh one, for `still(alert)` one since the last."""
 PLAN_CHANGED: Final = "plan_changed"
 _CONDITION_FALSE: Final = "condition_false"
 _UNTIL_MET: Final = "until_met"
@@ -57,6 +58,8 @@ class Present:
     """Whether the newest reading shows what the alert says (`standing.still`); None: it cannot be told."""
     read_at: Timestamp | None
     """When the newest reading of the alert's node was made."""
+    interval: int
+    """Milliseconds between two readings."""
     watched: bool = True
     """Whether this controller was there, and could hear people, since it last looked at the run."""
     directory: Directory = ALONE
@@ -238,10 +241,14 @@ class Course:
             current = replace(current, effect=None, reason=PLAN_CHANGED, message=message)
         if current.effect is None:
             return Fail(planned.step, planned.action, current.reason or "step_failed", current.message)
-        if self.present.read_at is None and abs(self.now - self.told.last_at) < READING_WAIT:
-            # Who just started has seen nothing yet: no reason to give up before the gates may judge.
+        if not self._sees() and abs(self.now - self.told.last_at) < READING_WAIT:
+            # Who just started, here or on the node, is soon read: no reason to have the gates give up before.
             return Wait(Timestamp(self.told.last_at + READING_WAIT), "reading")
         return Apply(planned.step, planned.action, self._key(planned), current.effect, self.plan)
+
+    def _sees(self) -> bool:
+        read_at = self.present.read_at
+        return basics.fresh(None if read_at is None else self.now - read_at, self.present.interval)
 
     def _replan(self, planned: Planned, turn: Turn) -> Command:
         if given_up(turn.silent, planned.manner):

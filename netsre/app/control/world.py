@@ -108,7 +108,8 @@ class World:
         newest = self._newest(alert)
         readings = self.readings(alert)
         stands = standing.still(alert, self.rules, self.sight.evaluations(), readings)
-        return Present(alert, stands, None if newest is None else newest.at, directory=self.directory)
+        read_at = None if newest is None else newest.at
+        return Present(alert, stands, read_at, self.interval, directory=self.directory)
 
     def met(self, run: Run, alert: Alert) -> Present:
         """Return what a step of a run is judged by when whoever acts looks at it now."""

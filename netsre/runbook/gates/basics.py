@@ -40,14 +40,20 @@ def firing(circumstances: Circumstances, *, needed: bool) -> Answer:
     return Answer(Gate.ALERT_NOT_FIRING, fires or not needed, "fires" if fires else "does not fire")
 
 
+def fresh(age: int | None, interval: int) -> bool:
+    """Tell whether a reading of such an age, in milliseconds, shows the node as it is; None is no reading."""
+    return age is not None and abs(age) <= BLIND_AFTER * interval
+
+
 def blind(circumstances: Circumstances, *, begun: bool, changes: bool) -> Answer:
     """Return whether the node was read a short while ago."""
-    age, most = circumstances.reading_age, BLIND_AFTER * circumstances.interval
+    age, interval = circumstances.reading_age, circumstances.interval
     if age is None:
         # Who has just started waits for the first reading; before a change there must be one.
         return Answer(Gate.BLIND, not begun or not changes, "no reading since this controller started")
-    said = f"last reading {age_text(abs(age))} ago, at most {clock.duration_text(most)}"
-    return Answer(Gate.BLIND, abs(age) <= most or not changes, said)
+    most = clock.duration_text(BLIND_AFTER * interval)
+    said = f"last reading {age_text(abs(age))} ago, at most {most}"
+    return Answer(Gate.BLIND, fresh(age, interval) or not changes, said)
 
 
 def kill_switch(state: KillSwitch) -> Answer:

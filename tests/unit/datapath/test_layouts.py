@@ -251,7 +251,7 @@ def test_a_conversation_is_decoded_field_by_field() -> None:
     """Distinct bytes in every field end where they belong, whether it is the first of its socket or not."""
     local, remote = bytes(range(16)), bytes(range(16, 32))
     raw = udp.CONVERSATION.pack(
-        7, 8, 9, 17, local, remote, 77, 5, (53).to_bytes(2, "big"), 4242, 2, 1, 1, 111, 1
+        7, 8, 9, 17, local, remote, 77, 5, (53).to_bytes(2, "big"), 4242, 2, 1, 1, 111, 1, 1
     )
     whole = udp.SOCKET.pack(raw, bytes(32), 1, 0, 0, 1, 2, 0)
     ends = (local, 4242, remote, 53)
@@ -278,7 +278,7 @@ def test_a_conversation_is_idle_when_nothing_was_heard_for_as_long_as_one_lasts(
 ) -> None:
     """What is open never is."""
     now = 1 + udp.CONVERSATION_NS + 1
-    rest = (0, bytes(16), bytes(16), 0, 0, b"\0\0", 0, 0, 0, 0, 0, 0)
+    rest = (0, bytes(16), bytes(16), 0, 0, b"\0\0", 0, 0, 0, 0, 0, 0, 0)
 
     assert udp.is_idle(udp.CONVERSATION.pack(start, answered, error, *rest), now) is idle
 

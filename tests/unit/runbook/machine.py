@@ -107,7 +107,7 @@ class Machine:
         """Return what a step is judged by."""
         seen = self.views.seen
         still = standing.still(self.alert, (given.RULE,), (), seen)
-        return progress.Present(self.alert, still, seen[-1].at if seen else None)
+        return progress.Present(self.alert, still, seen[-1].at if seen else None, INTERVAL)
 
     def carry_out(self, command: progress.Command) -> None:
         """Do what one command says, line for line."""

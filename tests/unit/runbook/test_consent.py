@@ -64,7 +64,7 @@ def after(
         for number, line in enumerate(written, 1)
     ]
     alert = dataclasses.replace(given.ALERT, state=state)
-    present = Present(alert, True, LATER, watched, directory)
+    present = Present(alert, True, LATER, clock.MINUTE, watched, directory)
     return progress.next_command(book, ACTIONS, entries, Timestamp(T0 + now), present)
 
 

@@ -28,6 +28,7 @@ LOOK = dataclasses.replace(
 OBSERVED = journal.observed(0, "evidence.collect", {})
 BLOCK, FLUSH, TUNE = "datapath.block_source", "conntrack.flush", "conntrack.tune"
 LATER = Timestamp(T0 + 30 * clock.SECOND)
+INTERVAL = 15 * clock.SECOND
 
 
 def lines(*written: Line, at: Timestamp = T0) -> list[JournalEntry]:
@@ -49,7 +50,9 @@ def ask(
 ) -> progress.Command:
     """Return the command that follows lines written at the beginning."""
     alert = dataclasses.replace(given.ALERT, state=state)
-    return progress.next_command(book, ACTIONS, lines(*written), now, progress.Present(alert, still, read_at))
+    return progress.next_command(
+        book, ACTIONS, lines(*written), now, progress.Present(alert, still, read_at, INTERVAL)
+    )
 
 
 def planned(book: Runbook = BOOK, node: MemoryNode | None = None) -> list[Line]:
@@ -272,7 +275,7 @@ def test_a_silent_node_is_asked_for_a_minute_and_then_left_to_people(
 ) -> None:
     """Ever more rarely; who slept for an hour asks once more, and a clock set back is not waited for."""
     journaled = lines(*planned(), begun(1, BLOCK)) + silent_at(*seconds)
-    present = progress.Present(given.ALERT, still=True, read_at=LATER)
+    present = progress.Present(given.ALERT, still=True, read_at=LATER, interval=INTERVAL)
 
     command = progress.next_command(BOOK, ACTIONS, journaled, Timestamp(T0 + now * 1000), present)
 
@@ -284,7 +287,7 @@ def test_a_silent_node_before_the_plan_ends_the_run_in_time(step: int) -> None:
     """Nothing was changed, so that nobody need look."""
     told = [] if step == 0 else [OBSERVED]
     journaled = lines(*told) + silent_at(0, 61, step=step)
-    present = progress.Present(given.ALERT, still=True, read_at=LATER)
+    present = progress.Present(given.ALERT, still=True, read_at=LATER, interval=INTERVAL)
 
     command = progress.next_command(BOOK, ACTIONS, journaled, T0, present)
 
@@ -396,10 +399,18 @@ def test_a_step_goes_by_its_latest_plan(changes: Document, expected: Any) -> Non
     assert isinstance(command, expected) if isinstance(expected, type) else command == expected
 
 
-def test_who_has_just_started_waits_for_a_reading_before_a_change() -> None:
-    """A minute long; then the gates say what that means."""
-    assert isinstance(ask(planned(), read_at=None), Wait)
-    assert isinstance(ask(planned(), read_at=None, now=Timestamp(T0 + clock.MINUTE)), progress.Apply)
+@pytest.mark.parametrize("age", [None, 3 * INTERVAL + 1, -3 * INTERVAL - 1])
+def test_without_a_fresh_reading_a_change_waits_for_one(age: int | None) -> None:
+    """A minute long from the last line: who just started, or whose agent did. Then it is the gates' word."""
+    over = Timestamp(T0 + clock.MINUTE)
+
+    def seen(now: Timestamp, ago: int | None) -> progress.Command:
+        return ask(planned(), read_at=None if ago is None else Timestamp(now - ago), now=now)
+
+    assert seen(T0, age) == Wait(over, "reading")
+    assert seen(Timestamp(over - 1), age) == Wait(over, "reading")
+    assert isinstance(seen(over, age), progress.Apply)
+    assert isinstance(seen(T0, 3 * INTERVAL), progress.Apply)
 
 
 @pytest.mark.parametrize(
@@ -633,9 +644,27 @@ def test_without_readings_a_run_is_never_a_success() -> None:
     while not machine.node.applications:
         machine.carry_out(machine.next())
     machine.readings = False
-    machine.pass_time(clock.MINUTE)
+    began = machine.now
+    machine.pass_time(30 * clock.SECOND)
 
     assert machine.live() == Finish(RunState.UNDONE, "blind")
+    assert machine.now - began == clock.MINUTE
+
+
+def test_an_agent_that_is_started_again_in_the_middle_does_not_end_the_run() -> None:
+    """Nothing is read for half a minute, so nothing is changed; then it goes on where it was."""
+    machine = Machine()
+    while not machine.node.applications:
+        machine.carry_out(machine.next())
+    machine.readings = False
+    machine.pass_time(30 * clock.SECOND)
+    waited = machine.next()
+    machine.readings = True
+
+    assert isinstance(waited, Wait)
+    assert waited.what == "reading"
+    assert machine.live() == Finish(RunState.SUCCEEDED, "verified")
+    assert machine.node.applications == ["run1/1", "run1/2"]
 
 
 def test_every_command_has_its_state() -> None:

@@ -49,7 +49,7 @@ def ask(written: Sequence[tuple[int, Line] | Line], of: Runbook, now: int = 0) -
         JournalEntry("run1", number, Timestamp(T0 + at), line.kind, line.step, line.action, line.data)
         for number, (at, line) in enumerate(timed, 1)
     ]
-    present = progress.Present(given.ALERT, True, LATER)
+    present = progress.Present(given.ALERT, True, LATER, clock.MINUTE)
     return progress.next_command(of, ACTIONS, entries, Timestamp(T0 + now), present)
 
 
