@@ -44,6 +44,11 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("netsre")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let a run say for how long it waits for others to take their namespaces down."""
+    parser.addini("namespaces_within", "seconds at the end of a run", default=str(machine.PATIENCE))
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Describe the markers, so that a misspelt one is an error."""
     # A job in the background of a script ignores Ctrl-C, and so would every program that a test starts.
@@ -146,7 +151,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     """
     if hasattr(session.config, "workerinput"):
         return
-    before, deadline = session.config.stash[_BEFORE], time.monotonic() + machine.PATIENCE
+    patience = float(session.config.getini("namespaces_within"))
+    before, deadline = session.config.stash[_BEFORE], time.monotonic() + patience
     while (left := _orphans(_namespaces() - before)) and time.monotonic() < deadline:
         time.sleep(0.1)
     session.config.stash[_LEFT] = left
