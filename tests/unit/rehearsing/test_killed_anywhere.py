@@ -1,8 +1,8 @@
 """Every runbook that ships, killed before and after lines of a journal and commands for its node.
 
-The database is a file on disk, which every life of a controller opens anew. How many points there are is not
-told by the harness: it follows from the journal of a run that nobody killed. Each kind of line and each effect
-of a runbook is among those that are tried here; `make soak` tries all of them.
+The database is a file on disk, which every life of a controller opens anew. How many points there are is
+not told by the harness: it follows from the journal of a run that nobody killed. Each kind of line and each
+effect of a runbook is among those that are tried here; `make soak` tries all of them.
 """
 
 import pathlib
