@@ -18,7 +18,7 @@ from typing import Final
 import hypothesis
 import pytest
 
-from tests import machine, needs, queues
+from tests import machine, needs, queues, thorough
 
 HERE: Final = pathlib.Path(__file__).parent
 IN_CI: Final = os.environ.get("CI") == "true"
@@ -36,6 +36,7 @@ _LEFT: Final = pytest.StashKey[set[str]]()
 hypothesis.settings.register_profile(
     "netsre",
     deadline=None,
+    max_examples=thorough.cases(50),
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
     derandomize=IN_CI,
     print_blob=True,

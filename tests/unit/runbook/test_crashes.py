@@ -103,7 +103,7 @@ def test_killed_at_any_one_point_a_run_ends_the_same(name: str) -> None:
         check(machine, expected[0])
 
 
-@hypothesis.settings(max_examples=thorough.cases(60), deadline=None)
+@hypothesis.settings(max_examples=thorough.cases(60))
 @hypothesis.given(
     name=strategies.sampled_from(sorted(SCENARIOS)),
     points=strategies.frozensets(strategies.integers(1, 60), max_size=8),

@@ -207,7 +207,7 @@ def test_killed_at_any_one_point_a_loop_ends_the_same(name: str) -> None:
         check(lived, expected)
 
 
-@hypothesis.settings(max_examples=thorough.cases(60), deadline=None)
+@hypothesis.settings(max_examples=thorough.cases(60))
 @hypothesis.given(
     name=strategies.sampled_from(sorted(SCENARIOS)),
     points=strategies.frozensets(strategies.integers(1, 90), max_size=8),
