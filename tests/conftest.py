@@ -77,8 +77,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Have one worker more than processors: most tests of the kernel and of servers wait."""
-    return (os.cpu_count() or 1) + 1
+    """Have two workers more than processors: most tests of the kernel and of servers wait."""
+    return (os.cpu_count() or 1) + 2
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> queues.Scheduler:
