@@ -53,7 +53,7 @@ bench: .venv/.run ## what netsre costs on this machine; BENCH_ARGS="policy agent
 	@tools/debian_packages.sh run test bench
 	@$(BIN)/python -m bench.run $(BENCH_ARGS)
 
-soak: dev-packages .venv/.run ## the same for long, with things dying on the way
+soak: dev-packages .venv/.dev ## the same for long, with things dying on the way
 	@$(BIN)/python -m bench.soak $(SOAK_ARGS)
 
 all: lint test ## what must pass before a change lands

@@ -6,11 +6,12 @@ seed: `make soak SOAK_ARGS="--starts 200 --drills 84 --seed 7"`. 42 drills are e
 once; nothing else may use the connection tables meanwhile. At the end a million hostile packets run through
 the policy programs, a hundred thousand requests that Slack never sent go to the route of its clicks, a
 hundred thousand malformed requests and files to the other routes and to the readers, and ten thousand
-hostile scenarios are played against the rules of automation.
+hostile scenarios are played against the rules of automation. Last, the tests of `tests/unit` run with every
+case of which a run of the tests tries a part.
 
 Before that, the agent alone runs under full load for ten minutes; its result is a section of
 docs/benchmarks.md. By itself: `make soak SOAK_ARGS="--starts 0 --drills 0 --packets 0 --clicks 0 --inputs 0
---scenarios 0"`.
+--scenarios 0 --tests 0"`.
 """
 
 import argparse
@@ -37,6 +38,7 @@ from bench import (
     policy_hostile,
     rules_hostile,
     slack_hostile,
+    thorough_tests,
 )
 from bench.lab_process import (
     END_SECONDS,
@@ -128,6 +130,7 @@ def _campaigns(options: argparse.Namespace) -> list[Campaign]:
         ("Hostile clicks", "refused", slack_hostile, options.clicks),
         ("Hostile inputs", "refused, or read", input_hostile, options.inputs),
         ("Hostile scenarios", "judged", rules_hostile, options.scenarios),
+        ("All cases of the tests", "passed", thorough_tests, options.tests),
     )
     return [
         first,
@@ -147,6 +150,7 @@ def main() -> int:
     )
     parser.add_argument("--inputs", type=int, default=10, help="tens of thousands of requests and files")
     parser.add_argument("--scenarios", type=int, default=10, help="thousands of hostile scenarios")
+    parser.add_argument("--tests", type=int, default=1, help="runs of tests/unit that leave no case out")
     parser.add_argument("--agent-minutes", type=float, default=10.0)
     parser.add_argument("--seed", type=int, default=20261123)
     options = parser.parse_args()

@@ -18,7 +18,7 @@ from typing import Final
 import hypothesis
 import pytest
 
-from tests import machine, needs, queues
+from tests import machine, needs, queues, thorough
 
 HERE: Final = pathlib.Path(__file__).parent
 IN_CI: Final = os.environ.get("CI") == "true"
@@ -36,12 +36,18 @@ _LEFT: Final = pytest.StashKey[set[str]]()
 hypothesis.settings.register_profile(
     "netsre",
     deadline=None,
+    max_examples=thorough.cases(50),
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
     derandomize=IN_CI,
     print_blob=True,
     database=None,
 )
 hypothesis.settings.load_profile("netsre")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let a run say for how long it waits for others to take their namespaces down."""
+    parser.addini("namespaces_within", "seconds at the end of a run", default=str(machine.PATIENCE))
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -71,8 +77,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Have one worker more than processors: most tests of the kernel and of servers wait."""
-    return (os.cpu_count() or 1) + 1
+    """Have two workers more than processors: most tests of the kernel and of servers wait."""
+    return (os.cpu_count() or 1) + 2
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> queues.Scheduler:
@@ -146,7 +152,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     """
     if hasattr(session.config, "workerinput"):
         return
-    before, deadline = session.config.stash[_BEFORE], time.monotonic() + machine.PATIENCE
+    patience = float(session.config.getini("namespaces_within"))
+    before, deadline = session.config.stash[_BEFORE], time.monotonic() + patience
     while (left := _orphans(_namespaces() - before)) and time.monotonic() < deadline:
         time.sleep(0.1)
     session.config.stash[_LEFT] = left

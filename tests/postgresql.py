@@ -11,8 +11,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-import sqlalchemy
-
 from tests.machine import wait_until
 
 USER: Final = "netsre"
@@ -47,6 +45,9 @@ class Server:
 
     def run(self, statement: str, database: str = "postgres") -> None:
         """Carry out a statement that no transaction may be around."""
+        # Every process that runs tests asks whether there is a server; few start one.
+        import sqlalchemy  # noqa: PLC0415
+
         url = self.address(database).replace("postgresql:", "postgresql+psycopg:", 1)
         engine = sqlalchemy.create_engine(url, isolation_level="AUTOCOMMIT", poolclass=sqlalchemy.NullPool)
         with engine.connect() as connection:
@@ -73,7 +74,9 @@ class Server:
         self.start()
 
     def _answers(self) -> bool:
-        with contextlib.suppress(sqlalchemy.exc.OperationalError):
+        from sqlalchemy.exc import OperationalError  # noqa: PLC0415 - likewise
+
+        with contextlib.suppress(OperationalError):
             self.run("SELECT 1")
             return True
         return False

@@ -40,6 +40,12 @@ POLICIES: Final = "policies"
 _POLICY_TESTS: Final = ("tests/kernel/test_policy_",)
 LONG: Final = (HOST, OWN, POLICIES)
 """Queues that more than one module is in, the longest first."""
+_SLOW_TESTS: Final = (
+    "tests/system/",
+    "tests/unit/app/test_crash_harness.py",
+    "tests/unit/rehearsing/test_killed_anywhere.py",
+)
+"""What is not to begin last: the other workers would have nothing to do meanwhile."""
 
 
 def queue_of(test: str) -> str:
@@ -55,7 +61,7 @@ def turn_of(test: str) -> int:
     """Return when a test's queue begins: first the longest, which decides how long a run takes."""
     if (queue := queue_of(test)) in LONG:
         return LONG.index(queue)
-    return len(LONG) if test.startswith("tests/system/") else len(LONG) + 1
+    return len(LONG) if test.startswith(_SLOW_TESTS) else len(LONG) + 1
 
 
 class Scheduler(LoadScopeScheduling):  # type: ignore[misc]

@@ -102,11 +102,16 @@ def load(command: bytes) -> None:
     subprocess.run(words, check=True)
 
 
-@pytest.fixture
-def agent(tmp_path: pathlib.Path) -> Iterator[Running]:
-    """Run an agent that has seen every kind of hostile name at work."""
-    log = str(tmp_path / "flows.jsonl")
-    with namespaces() as made, cgroup() as directory, running("--flow-log", log) as agent:
+@pytest.fixture(scope="module", name="log")
+def _log(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """Return where the agent writes its flow log."""
+    return tmp_path_factory.mktemp("odd") / "flows.jsonl"
+
+
+@pytest.fixture(scope="module", name="agent")
+def _agent(log: pathlib.Path) -> Iterator[Running]:
+    """Run an agent that has seen every kind of hostile name at work; a test only reads it."""
+    with namespaces() as made, cgroup() as directory, running("--flow-log", str(log)) as agent:
         for name in made:
             connecting = [sys.executable, "-c", _CONNECT, str(REFUSED_PORT)]
             subprocess.run([b"ip", b"netns", b"exec", name, *map(os.fsencode, connecting)], check=True)
@@ -174,10 +179,10 @@ def test_no_reader_of_the_agent_stumbles(agent: Running) -> None:
     assert wait_until(tables_are_read)
 
 
-def test_pinned_maps_are_found_beside_such_names() -> None:
+def test_pinned_maps_are_found_beside_such_names(agent: Running) -> None:
     """Whoever lists what is mounted meets the names of namespaces as well."""
-    with namespaces():
-        found = list(holders.by_files())
+    del agent
+    found = list(holders.by_files())
 
     assert all(held is None or isinstance(held.holder, str) for held in found)
 
@@ -228,16 +233,15 @@ def test_the_live_view_shows_names_and_obeys_none(agent: Running, view: str) -> 
         assert controls(run(*words, "--once", *form)) == set()
 
 
-def test_the_flow_log_shows_names_and_obeys_none(agent: Running, tmp_path: pathlib.Path) -> None:
+def test_the_flow_log_shows_names_and_obeys_none(agent: Running, log: pathlib.Path) -> None:
     """The same of its lines, as they are on disk and as the command shows them."""
-    path = tmp_path / "flows.jsonl"
-    assert wait_until(lambda: path.read_text(encoding="utf-8").count('"reason":"refused"') >= 9)
     del agent
-    written = path.read_text(encoding="utf-8")
+    assert wait_until(lambda: log.read_text(encoding="utf-8").count('"reason":"refused"') >= 9)
+    written = log.read_text(encoding="utf-8")
     names = {json.loads(line)["src"]["name"] for line in written.splitlines()}
 
     assert any("owned" in name for name in names)
-    for shown in (written, run("flows", "--file", str(path)), run("flows", "--file", str(path), "--json")):
+    for shown in (written, run("flows", "--file", str(log)), run("flows", "--file", str(log), "--json")):
         assert controls(shown) == set()
 
 

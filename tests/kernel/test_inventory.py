@@ -58,6 +58,8 @@ def asking(seconds: float = 5.0) -> Iterator[tuple[Part, Inventory]]:
     part = Part(MODULE, seconds)
     one = Inventory(part)
     try:
+        # Until then its number is 0, and a signal to that one is for all who run these tests.
+        assert wait_until(lambda: one.absence is None and part.pid > 0)
         yield part, one
     finally:
         part.close()

@@ -1,13 +1,16 @@
 """`netsre top` beside an agent on this kernel: as many as the test has made, over the time that it took."""
 
+import contextlib
 import functools
 import json
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
@@ -20,39 +23,73 @@ from tests.machine import wait_until
 
 pytestmark = [pytest.mark.requires("nft", "ip", "netns")]
 
-_SECONDS = 8
-"""Longer than what the tests make in between takes."""
+_SECONDS: Final = 12
+"""Longer than it takes all to begin, and what is made in between."""
+_VIEWS: Final = ("flows", "tcp", "conntrack", "drops", "bpf")
+
+Document = dict[str, Any]
 
 
-@pytest.fixture
-def agent(place: Place) -> Iterator[Running]:
-    """Run an agent for one test.
+@dataclass(frozen=True)
+class Interval:
+    """What all views told of one interval, in which something happened in a namespace."""
 
-    Not before the namespace is there: its number may have been that of another one until then.
+    agent: Running
+    place: Place
+    documents: Mapping[str, Document]
+    grown: Counter[str]
+    """What the kernel's own counters of the namespace counted meanwhile."""
+    buckets: Mapping[Decimal, int]
+    """What the agent's buckets of the time to connect grew by, each with those below it."""
+
+
+@pytest.fixture(scope="module", name="interval")
+def _interval() -> Iterator[Interval]:
+    """Run an agent, and a program for each view, over the same attempts, of which there were some before.
+
+    The agent not before the namespace is there: its number may have been that of another one until then.
     """
-    del place
-    with running("--run-statistics") as agent:
-        yield agent
+    with attempts.place() as place, running("--run-statistics") as agent:
+        connect(place)
+        assert wait_until(lambda: sum(agent.outcomes(place.name).values()) == 4 * COUNT)
+        with contextlib.ExitStack() as stack:
+            programs = {view: stack.enter_context(_top(agent, view)) for view in _VIEWS}
+            for program in programs.values():
+                assert program.stderr is not None
+                # It says so after its first reading.
+                assert program.stderr.readline() == f"measuring for {_SECONDS} s\n"
+            before, below = netstat.counters(place.name), _buckets(agent, place)
+            connect(place)
+            grown = netstat.counters(place.name) - before
+            over = [view for view, program in programs.items() if program.poll() is not None]
+            assert not over, "the interval was over before the work was done"
+            documents = {view: _told(program) for view, program in programs.items()}
+        buckets = {bound: count - below[bound] for bound, count in _buckets(agent, place).items()}
+        yield Interval(agent, place, documents, grown, buckets)
 
 
-def told(agent: Running, view: str, work: Callable[[], object]) -> dict[str, Any]:
-    """Return what a program reads of an interval in which something was done, all of it."""
+def _buckets(agent: Running, place: Place) -> dict[Decimal, int]:
+    return {
+        Decimal(dict(pairs)["le"]): int(value)
+        for (name, pairs), value in agent.samples().items()
+        if name == f"{c.FLOW_CONNECT_SECONDS}_bucket" and dict(pairs)["src"] == place.name
+    }
+
+
+def _top(agent: Running, view: str) -> "subprocess.Popen[str]":
     command = [sys.executable, "-P", "-m", "netsre", "top", "--agent", f"http://{agent.address}", "--json"]
     command += ["--view", view, "--interval", str(_SECONDS)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stderr is not None
-        # It says so after its first reading.
-        assert process.stderr.readline() == f"measuring for {_SECONDS} s\n"
-        work()
-        assert process.poll() is None, "the interval was over before the work was done"
-        said, complaints = process.communicate(timeout=60)
-    assert process.returncode == 0, complaints
-    assert complaints == ""
-    document: dict[str, Any] = json.loads(said)
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def _told(program: "subprocess.Popen[str]") -> Document:
+    said, complaints = program.communicate(timeout=60)
+    assert (program.returncode, complaints) == (0, "")
+    document: Document = json.loads(said)
     return document
 
 
-def rows_of(document: dict[str, Any], section: str, **labels: str) -> list[dict[str, Any]]:
+def rows_of(document: Document, section: str, **labels: str) -> list[Document]:
     """Return the rows about something."""
     return [row for row in document[section] if row.items() >= labels.items()]
 
@@ -64,14 +101,10 @@ def connect(place: Place) -> None:
         place.run(functools.partial(attempts.failing, family, attempts.REFUSED_PORT))
 
 
-def test_attempts_of_an_interval_are_counted_exactly(agent: Running, place: Place) -> None:
+def test_attempts_of_an_interval_are_counted_exactly(interval: Interval) -> None:
     """Those before it are not in it, as the kernel's own counters of the namespace say too."""
-    connect(place)
-    assert wait_until(lambda: sum(agent.outcomes(place.name).values()) == 4 * COUNT)
-    before = netstat.counters(place.name)
-    document = told(agent, "flows", lambda: connect(place))
-    grown = netstat.counters(place.name) - before
-    (row,) = rows_of(document, "flows", src=place.name)
+    document, grown = interval.documents["flows"], interval.grown
+    (row,) = rows_of(document, "flows", src=interval.place.name)
 
     assert (row["dst"], row["attempts"], row["failed"], row["denied"]) == (
         "loopback",
@@ -86,57 +119,47 @@ def test_attempts_of_an_interval_are_counted_exactly(agent: Running, place: Plac
     assert row["connect_p50_seconds"] <= row["connect_p99_seconds"]
 
 
-def test_latency_is_that_of_the_buckets_the_agent_serves(agent: Running, place: Place) -> None:
-    """All connections of this namespace are in the interval, so its buckets are those of the agent."""
-    document = told(agent, "flows", lambda: connect(place))
-    (row,) = rows_of(document, "flows", src=place.name)
-    buckets = {
-        Decimal(dict(pairs)["le"]): int(value)
-        for (name, pairs), value in agent.samples().items()
-        if name == f"{c.FLOW_CONNECT_SECONDS}_bucket" and dict(pairs)["src"] == place.name
-    }
+def test_latency_is_that_of_the_buckets_the_agent_serves(interval: Interval) -> None:
+    """Of what they grew by: earlier connections have no part in it."""
+    (row,) = rows_of(interval.documents["flows"], "flows", src=interval.place.name)
 
-    assert buckets[Decimal("Infinity")] == 2 * COUNT
+    assert interval.buckets[Decimal("Infinity")] == 2 * COUNT
     for key, rank in (("connect_p50_seconds", COUNT), ("connect_p99_seconds", 2 * COUNT)):
-        assert row[key] == float(min(bound for bound, count in buckets.items() if count >= rank))
+        assert row[key] == float(min(bound for bound, count in interval.buckets.items() if count >= rank))
 
 
-def test_resets_of_an_interval_are_counted_exactly(agent: Running, place: Place) -> None:
+def test_resets_of_an_interval_are_counted_exactly(interval: Interval) -> None:
     """Those that the node sends for closed ports, and those that its own clients get."""
-    before = netstat.counters(place.name)
-    document = told(agent, "tcp", lambda: connect(place))
-    grown = netstat.counters(place.name) - before
-    rows = rows_of(document, "tcp", src=place.name)
+    rows = rows_of(interval.documents["tcp"], "tcp", src=interval.place.name)
 
-    assert sum(row["reset_by_us"] for row in rows) == grown["Tcp.OutRsts"] == 2 * COUNT
+    assert sum(row["reset_by_us"] for row in rows) == interval.grown["Tcp.OutRsts"] == 2 * COUNT
     (egress,) = [row for row in rows if row["direction"] == "egress"]
     assert (egress["reset_by_peer"], egress["dst"]) == (2 * COUNT, "loopback")
     assert egress["rtt_p99_seconds"] is not None
 
 
-def test_connection_tables_are_as_full_as_the_kernel_says(agent: Running, place: Place) -> None:
+def test_connection_tables_are_as_full_as_the_kernel_says(interval: Interval) -> None:
     """Entries and limit of the namespace, read beside it."""
-    document = told(agent, "conntrack", lambda: connect(place))
-    (row,) = rows_of(document, "conntrack", netns=place.name)
-    limit = namespaces.run(place.name, ["cat", "/proc/sys/net/netfilter/nf_conntrack_max"]).stdout
+    (row,) = rows_of(interval.documents["conntrack"], "conntrack", netns=interval.place.name)
+    limit = namespaces.run(interval.place.name, ["cat", "/proc/sys/net/netfilter/nf_conntrack_max"]).stdout
 
     assert row["limit"] == int(limit)
     assert row["entries"] >= 2 * COUNT
     assert row["drops"] == row["early_drops"] == 0
 
 
-def test_drops_of_an_interval_are_counted_exactly(agent: Running, place: Place) -> None:
+def test_drops_of_an_interval_are_counted_exactly(interval: Interval) -> None:
     """Each refused attempt is a packet for which there was no socket."""
-    document = told(agent, "drops", lambda: connect(place))
-    (row,) = rows_of(document, "drops", netns=place.name, reason="no_socket")
+    document = interval.documents["drops"]
+    (row,) = rows_of(document, "drops", netns=interval.place.name, reason="no_socket")
 
     assert (row["hook"], row["packets"]) == ("kernel", 2 * COUNT)
-    assert not rows_of(document, "benign", netns=place.name, reason="no_socket")
+    assert not rows_of(document, "benign", netns=interval.place.name, reason="no_socket")
 
 
-def test_programs_show_what_they_cost_and_probes_are_up(agent: Running, place: Place) -> None:
+def test_programs_show_what_they_cost_and_probes_are_up(interval: Interval) -> None:
     """With run-time statistics on, every attempt is a run of the program that counts it."""
-    document = told(agent, "bpf", lambda: connect(place))
+    document = interval.documents["bpf"]
     (program,) = rows_of(document, "programs", program="netsre_flows")
 
     assert program["runs"] >= 4 * COUNT

@@ -207,29 +207,31 @@ def answers(node: AgentNode) -> bool:
         return False
 
 
-@pytest.mark.parametrize("part", ["agent", "controller", "lab-server"])
-def test_a_part_that_dies_is_started_again_beside_the_others(data_dir: pathlib.Path, part: str) -> None:
+def test_a_part_that_dies_is_started_again_beside_the_others(data_dir: pathlib.Path) -> None:
     """One line says who ended and how; a new one takes over, and the others are still the same processes."""
     with up(data_dir) as running:
         live(running)
-        before = parts(running)
-        os.kill(running.pid(part), signal.SIGKILL)
-        running.wait_for(rf"^{part} \(pid \d+\) ended: signal SIGKILL.*starting it again in 1 s$")
-        again = running.wait_for(rf"^{part}: started again, pid (\d+)$")
-        running.wait_for(LIVE, after=again.end())
-        after = parts(running)
-        assert sum(old == new for old, new in zip(before, after, strict=True)) == 4
+        every = set(parts(running))
+        for part in ("agent", "controller", "lab-server"):
+            before = parts(running)
+            os.kill(running.pid(part), signal.SIGKILL)
+            running.wait_for(rf"^{part} \(pid \d+\) ended: signal SIGKILL.*starting it again in 1 s$")
+            again = running.wait_for(rf"^{part}: started again, pid (\d+)$")
+            running.wait_for(LIVE, after=again.end())
+            after = parts(running)
+            assert sum(old == new for old, new in zip(before, after, strict=True)) == 4, part
+            every.update(after)
         running.stop()
-        assert gone(before + after)
+        assert gone(every)
 
 
-@pytest.mark.parametrize("part", ["agent", "controller"])
-def test_a_part_that_is_killed_before_it_is_ready_is_started_again(data_dir: pathlib.Path, part: str) -> None:
-    """It did not end by itself, so the start goes on with another."""
+def test_parts_that_are_killed_before_they_are_ready_are_started_again(data_dir: pathlib.Path) -> None:
+    """They did not end by themselves, so the start goes on with others."""
     with up(data_dir) as running:
-        wait_until(lambda: _child(running, part) is not None)
-        os.kill(_child(running, part) or 0, signal.SIGKILL)
-        running.wait_for(rf"^{part} \(pid \d+\) ended: signal SIGKILL.*starting it again in 1 s$")
+        for part in ("agent", "controller"):
+            wait_until(lambda part=part: _child(running, part) is not None)  # type: ignore[misc]
+            os.kill(_child(running, part) or 0, signal.SIGKILL)
+            running.wait_for(rf"^{part} \(pid \d+\) ended: signal SIGKILL.*starting it again in 1 s$")
         live(running)
         running.stop()
 

@@ -124,13 +124,17 @@ def can_be_killed(scenario: Scenario) -> bool:
     )
 
 
-def killed(stage: Stage, scenario: Scenario, whole: Played) -> Played:
-    """Play a scenario with a death at every point; return the first play that ends otherwise, or `whole`."""
+def killed(stage: Stage, scenario: Scenario, whole: Played, points: Sequence[int] | None = None) -> Played:
+    """Play a scenario with a death at every point; return the first play that ends otherwise, or `whole`.
+
+    `points` says at which alone, by number, counted from 1.
+    """
     if not can_be_killed(scenario):
         return whole
     # What stands in between comes later after a death; only the end is the same.
     quiet = replace(scenario, looks=tuple(map(_unheeded, scenario.looks)))
-    for number in range(1, len(whole.points) + 1):
+    points = range(1, len(whole.points) + 1) if points is None else points
+    for number in points:
         played = Play(stage, quiet, number).run()
         others = [
             Difference(scenario.origin, what, text, played.end[what])
@@ -139,7 +143,7 @@ def killed(stage: Stage, scenario: Scenario, whole: Played) -> Played:
         ]
         if others or not played.passed:
             return replace(played, differences=(*played.differences, *others))
-    return replace(whole, deaths=len(whole.points))
+    return replace(whole, deaths=len(points))
 
 
 def _unheeded(look: Look) -> Look:

@@ -103,8 +103,9 @@ class DyingStore(Store):
         self.before_write()
         with super().write() as transaction:
             yield transaction
-            self.fate.point("before commit")
-        self.fate.point("after commit")
+            lines = " ".join(kind.value for kind, _ in transaction.runs.written)
+            self.fate.point(f"before commit {lines}")
+        self.fate.point(f"after commit {lines}")
 
 
 @dataclass

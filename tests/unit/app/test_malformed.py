@@ -11,6 +11,7 @@ import yaml
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from tests import thorough
 from tests.unit.app import malformed, test_api
 from tests.unit.app.malformed import FILES, Front, Sent, scribble
 
@@ -46,7 +47,7 @@ def test_what_is_malformed_is_refused_and_leaves_no_trace(front: Front) -> None:
     assert front.record() != before
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=thorough.cases(200), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(document=JSON, number=st.integers(min_value=0, max_value=9))
 def test_no_document_is_right_by_chance(front: Front, document: object, number: int) -> None:
     """Any JSON, at any door; some take nothing at all as well."""
@@ -72,7 +73,7 @@ def test_no_reader_breaks_on_what_somebody_wrote(tmp_path: pathlib.Path) -> None
     assert SCRIBBLES * 0.8 < refused < SCRIBBLES
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=thorough.cases(200))
 @given(text=st.text(), number=st.integers(min_value=0, max_value=len(FILES) - 1))
 def test_any_text_is_read_or_refused(
     text: str, number: int, tmp_path_factory: pytest.TempPathFactory

@@ -22,6 +22,7 @@ from netsre.model.runbooks import Runbook, Step
 from netsre.runbook.actions.catalogue import allowing
 from netsre.runbook.actions.contract import NodeUnreachable
 from netsre.store.outbox import Message
+from tests import thorough
 from tests.unit.app.crashing import BOOK, Controller, End, Fate, Host, Lab
 from tests.unit.app.fakes import SetClock
 from tests.unit.app.outsiders import LOST_AFTER, LOST_BEFORE, Line, MemoryAlertmanager, MemoryServer
@@ -121,7 +122,7 @@ HELPS, HELPS_NOT = ("succeeded", "verified"), ("undone", "verify_failed")
 
 @pytest.mark.parametrize(("helps", "result"), [(True, HELPS), (False, HELPS_NOT)])
 def test_killed_at_any_point_it_ends_the_same(bench: Bench, *, helps: bool, result: tuple[str, str]) -> None:
-    """Before and after every commit, and every call of the node, the Alertmanager and the server."""
+    """Before and after commits, and calls of the node, the Alertmanager and the server."""
 
     def ground(*dies_at: int) -> Ground:
         return bench.ground(book(SILENCE, SEEN, helps=helps), None if helps else hopeless(), *dies_at)
@@ -132,7 +133,7 @@ def test_killed_at_any_point_it_ends_the_same(bench: Bench, *, helps: bool, resu
     assert expected[1:] == (("active",) if helps else ("expired",), 1, int(not helps), ["1", "7"])
     assert {"before silence", "after silence", "before post", "after post"} <= set(whole.lab.fate.points)
 
-    for point in range(1, len(whole.lab.fate.points) + 1):
+    for point in thorough.some(whole.lab.fate.points):
         assert ground(point).live() == expected, f"{point}: {whole.lab.fate.points[point - 1]}"
 
 

@@ -27,6 +27,7 @@ from netsre.runbook import calendars, people_files, scenario_files
 from netsre.runbook import parsing as runbooks
 from netsre.runbook.actions.catalogue import ACTIONS
 from netsre.slo import parsing as slos
+from tests import thorough
 
 CHECKOUT: Final = pathlib.Path(__file__).resolve().parents[3]
 SHAPE: Final = {linting.UNKNOWN_KEY, linting.MISSING, linting.SHAPE, linting.KIND, linting.API_VERSION}
@@ -443,7 +444,12 @@ def told(text: str, kind: str, scratch: pathlib.Path) -> list[tuple[str, str]]:
 
 def findings(document: dict[str, Any], kind: str, scratch: pathlib.Path) -> set[str]:
     """Return the codes of all that the reader of such a file finds."""
-    return {code for code, _ in told(yaml.safe_dump(document), kind, scratch)}
+    return {code for code, _ in told(_text(document), kind, scratch)}
+
+
+def _text(document: Node) -> str:
+    """Write a document, by the part of the library that is in C: it takes a tenth of the time."""
+    return str(yaml.dump(document, Dumper=yaml.CSafeDumper))
 
 
 def places(value: Node, path: Path = ()) -> Iterator[Path]:
@@ -455,9 +461,12 @@ def places(value: Node, path: Path = ()) -> Iterator[Path]:
         yield from places(below, (*path, key))
 
 
-def changed(document: Node, path: Path) -> Iterator[tuple[str, Node]]:
-    """Yield a document without a value, with others in its place, and with an unknown key in a mapping."""
-    for instead in INSTEAD:
+def changed(document: Node, path: Path, number: int) -> Iterator[tuple[str, Node]]:
+    """Yield a document without a value, with others in its place, and with an unknown key in a mapping.
+
+    Of the others a third, unless all are wanted: the next third in the next place.
+    """
+    for instead in INSTEAD if thorough.ALL else INSTEAD[number % 3 :: 3]:
         copied, parent = _parent(document, path)
         parent[path[-1]] = instead
         yield f"{path} = {instead!r}", copied
@@ -497,7 +506,7 @@ def test_whatever_is_changed_both_see_what_is_wrong_with_its_shape(
     document: dict[str, Any], validator: jsonschema.Draft202012Validator, tmp_path: pathlib.Path
 ) -> None:
     """A schema refuses nothing that the reader takes, and the reader alone sees no key, shape or gap."""
-    assert agreed(document, validator, lambda one: findings(one, document["kind"], tmp_path)) > 100
+    assert agreed(document, validator, lambda one: findings(one, document["kind"], tmp_path)) > 50
 
 
 def agreed(
@@ -505,8 +514,8 @@ def agreed(
 ) -> int:
     """Hold a schema to the codes that a reader finds in every change of a document; return how many."""
     tried = 0
-    for path in places(document):
-        for what, candidate in changed(document, path):
+    for number, path in enumerate(places(document)):
+        for what, candidate in changed(document, path, number):
             tried += 1
             codes = found(candidate)
             refused = not validator.is_valid(candidate)
@@ -518,7 +527,7 @@ def agreed(
 def codes_of(parse: Callable[[dict[str, str]], object], document: Node) -> set[str]:
     """Return the codes of what a reader of texts finds in a document."""
     try:
-        parse({"file.yaml": yaml.safe_dump(document)})
+        parse({"file.yaml": _text(document)})
     except SpecErrors as errors:
         return {one.code for one in errors.findings}
     return set()

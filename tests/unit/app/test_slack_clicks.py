@@ -18,7 +18,7 @@ from netsre.app.control.slack import clicks, talk
 from netsre.errors import BadInput, StoreUnusable
 from netsre.model.holds import Scope
 from netsre.model.runbooks import RunState
-from tests import slack_server
+from tests import slack_server, thorough
 from tests.slack_server import Kept, Slack
 from tests.unit.app.crashing import BOOK, Killed
 from tests.unit.app.slack_desk import ANN, ASKS, BEN, CAL, STRANGER, TWO, Station, station
@@ -293,7 +293,7 @@ def _latin(text: str) -> str:
     return "".join(sign for sign in text if " " < sign < "\x7f")
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=thorough.cases(300), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(body=BODIES, at_time=TIMES, signature=SIGNATURES)
 def test_whatever_slack_did_not_sign_is_401_and_leaves_no_trace(
     shared: Station, body: bytes, at_time: str, signature: str
@@ -308,7 +308,7 @@ def test_whatever_slack_did_not_sign_is_401_and_leaves_no_trace(
     assert said(shared) == []
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=thorough.cases(300), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(body=BODIES)
 def test_what_is_signed_and_no_click_is_400_and_leaves_no_trace(shared: Station, body: bytes) -> None:
     """The secret does not make sense of what has none; a body that is no UTF-8 cannot be Slack's."""
@@ -316,7 +316,7 @@ def test_what_is_signed_and_no_click_is_400_and_leaves_no_trace(shared: Station,
     assert said(shared) == []
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=thorough.cases(300), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_click_with_anything_in_place_of_one_of_its_parts_does_nothing(
     shared: Station, data: st.DataObject

@@ -23,7 +23,7 @@ from netsre.runbook import journal
 from netsre.runbook.approval import Opinion, Request, Word
 from netsre.runbook.decide import Gate
 from netsre.store.database import Store
-from tests import slack_rules
+from tests import slack_rules, thorough
 from tests.unit import burning
 from tests.unit.app import incident_story as told
 
@@ -215,7 +215,7 @@ def test_a_plan_that_another_one_replaced_is_a_stamp(store: Store) -> None:
     assert "netsre.approve" in str(said[f"ask/{run.id}/{'ab' * 32}"].blocks)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=thorough.cases(40), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(name=HOSTILE, text=HOSTILE, address=HOSTILE)
 def test_outside_text_does_nothing_in_slack(
     tmp_path_factory: pytest.TempPathFactory, name: str, text: str, address: str

@@ -11,6 +11,7 @@ from hypothesis import strategies
 
 from netsre.datapath.balance import maglev
 from netsre.model.balance.values import MOST_BACKENDS, MOST_WEIGHT
+from tests import thorough
 
 NAMES = strategies.integers(0, 2**32).map(lambda number: f"10.0.{number}:80")
 WEIGHTS = strategies.dictionaries(NAMES, strategies.integers(1, MOST_WEIGHT), min_size=1, max_size=20)
@@ -37,7 +38,7 @@ def test_equal_backends_have_equal_shares(count: int) -> None:
     assert all(abs(Fraction(have * count, maglev.SIZE) - 1) <= Fraction(1, 100) for have in slots.values())
 
 
-@hypothesis.settings(max_examples=60, deadline=None)
+@hypothesis.settings(max_examples=thorough.cases(60))
 @hypothesis.given(WEIGHTS)
 def test_shares_follow_weights(weights: dict[str, int]) -> None:
     """Within two slots above, and 1 % and one slot below; nobody is left out."""
@@ -50,7 +51,7 @@ def test_shares_follow_weights(weights: dict[str, int]) -> None:
         assert share * Fraction(99, 100) - 1 <= slots[name] <= share + 2
 
 
-@hypothesis.settings(max_examples=30, deadline=None)
+@hypothesis.settings(max_examples=thorough.cases(30))
 @hypothesis.given(WEIGHTS, strategies.randoms(use_true_random=False))
 def test_the_table_follows_from_names_and_weights_alone(
     weights: dict[str, int], chance: random.Random
@@ -97,7 +98,7 @@ def of_the_paper(names: list[str], size: int) -> list[str]:
                 return [names[number] for number in entry]
 
 
-@hypothesis.settings(max_examples=30, deadline=None)
+@hypothesis.settings(max_examples=thorough.cases(30))
 @hypothesis.given(strategies.lists(NAMES, min_size=1, max_size=20, unique=True), strategies.integers(1, 9))
 def test_backends_of_one_weight_have_the_table_of_the_paper(names: list[str], weight: int) -> None:
     """Slot by slot, with the hash that is written down."""
@@ -147,7 +148,7 @@ def of_the_definition(weights: dict[str, int], size: int) -> list[str]:
         turn += 1
 
 
-@hypothesis.settings(max_examples=100, deadline=None)
+@hypothesis.settings(max_examples=thorough.cases(100))
 @hypothesis.given(WEIGHTS, strategies.sampled_from([23, 101, 211]))
 def test_backends_of_any_weights_have_the_table_of_the_definition(weights: dict[str, int], size: int) -> None:
     """Slot by slot, also where the last round is not whole."""

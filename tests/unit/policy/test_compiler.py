@@ -14,6 +14,7 @@ from netsre.datapath.policy.layouts import Map
 from netsre.datapath.policy.numbers import Numbers
 from netsre.errors import SpecErrors
 from netsre.model.policies import codes, endpoints, files
+from tests import thorough
 from tests.unit.policy import generated
 from tests.unit.policy.cluster import cilium, kubernetes
 
@@ -108,7 +109,7 @@ def outcome(
     return (bytes_of(found), found.policies, found.endpoints, found.resolved), found.encoded.numbers
 
 
-@settings(max_examples=60)
+@settings(max_examples=thorough.cases(60))
 @given(seed=st.integers(min_value=0, max_value=2**32))
 def test_the_result_is_that_of_a_new_compiler(seed: int) -> None:
     """Byte by byte, after any changes of policies and endpoints, and after input that is refused."""

@@ -179,4 +179,4 @@ def test_schema_and_reader_say_the_same_about_its_shape() -> None:
     jsonschema.Draft202012Validator.check_schema(schema)
     validator = jsonschema.Draft202012Validator(schema)
     validator.validate(WHOLE)
-    assert both.agreed(WHOLE, validator, functools.partial(both.codes_of, endpoints.parse)) > 300
+    assert both.agreed(WHOLE, validator, functools.partial(both.codes_of, endpoints.parse)) > 100

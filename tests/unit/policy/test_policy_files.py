@@ -253,13 +253,13 @@ def test_whatever_stands_in_a_place_is_read_or_found_wrong(text: str) -> None:
     """Nothing that a person writes ends in anything but policies or findings."""
     whole = yaml.safe_load(text)
     taken = refused = 0
-    for path in both.places(whole):
-        for _, candidate in both.changed(whole, path):
+    for number, path in enumerate(both.places(whole)):
+        for _, candidate in both.changed(whole, path, number):
             findings = linting.Findings()
             policies = files.read({"p.yaml": yaml.safe_dump(candidate)}, findings)
             taken += not len(findings)
             refused += bool(len(findings))
             assert policies or len(findings)
             assert all(one.line > 0 and one.message for one in findings.sorted())
-    assert taken > 50
-    assert refused > 300
+    assert taken > 10
+    assert refused > 100

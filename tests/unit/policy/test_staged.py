@@ -16,6 +16,7 @@ from netsre.datapath.policy.reference import Answer, Decision, Reason, Staged, V
 from netsre.datapath.policy.resolve import Canary, Trial
 from netsre.model.policies import files
 from netsre.model.policies.values import Direction, Policy
+from tests import thorough
 from tests.unit.policy import generated
 from tests.unit.policy.cluster import ENDPOINTS, ENDPOINTS_TEXT, address, cilium, kubernetes, read
 from tests.unit.policy.maps import Maps, said
@@ -123,7 +124,7 @@ def test_the_canaries_of_the_law_above_lose_what_they_had(seed: int) -> None:
     assert {(Reason.WITHDRAWN, True), (Reason.WITHDRAWN, False), (Reason.DEFAULT_DENY, True)} <= reasons
 
 
-@settings(max_examples=20)
+@settings(max_examples=thorough.cases(20))
 @given(seed=st.integers(min_value=0, max_value=2**32))
 def test_so_do_the_bytes_that_a_kernel_holds(seed: int) -> None:
     """Looked up as programs do it, fallback to anybody included."""
@@ -161,7 +162,7 @@ def test_a_table_that_denies_nothing_says_so(staged: Staged, lenient: int) -> No
     assert layouts.ENDPOINT.unpack(entries[key])[-2] == lenient
 
 
-@settings(max_examples=15)
+@settings(max_examples=thorough.cases(15))
 @given(seed=st.integers(min_value=0, max_value=2**32))
 def test_what_a_compiler_keeps_changes_no_answer(seed: int) -> None:
     """One that has compiled other stages and canaries of the same policies, and one that knows nothing."""

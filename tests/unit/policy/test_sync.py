@@ -16,6 +16,7 @@ from netsre.datapath.policy.sync import Held, NumbersAstray, Put, Remove, Settle
 from netsre.errors import BadInput
 from netsre.model.policies import files
 from netsre.model.policies.values import Policy
+from tests import thorough
 from tests.unit.policy import generated
 from tests.unit.policy.cluster import ENDPOINTS, kubernetes, read
 from tests.unit.policy.maps import Maps, said
@@ -61,7 +62,7 @@ def run(maps: Maps, revision: Encoded, capacity: Mapping[Map, int] = ROOM) -> No
     assert not sync.plan(maps.held(), revision, capacity, BATCH).operations
 
 
-@settings(max_examples=15)
+@settings(max_examples=thorough.cases(15))
 @given(seed=st.integers(min_value=0, max_value=2**32))
 def test_a_plan_that_is_stopped_anywhere_shows_no_mixture_and_can_be_made_anew(seed: int) -> None:
     """After each operation, and in the middle of one: the old decisions or the new, and then the same end."""
@@ -112,7 +113,7 @@ def stops(before: Maps, done: Iterable[object], last: object, chance: random.Ran
     return found
 
 
-@settings(max_examples=25)
+@settings(max_examples=thorough.cases(25))
 @given(seed=st.integers(min_value=0, max_value=2**32))
 def test_another_revision_than_the_one_that_was_stopped_finds_nothing_of_it(seed: int) -> None:
     """Numbers that a stopped plan had begun to use mean something else to the next one."""

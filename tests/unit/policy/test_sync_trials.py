@@ -10,6 +10,7 @@ from netsre.datapath.policy.layouts import SLOTS, Map, Revision
 from netsre.datapath.policy.numbers import Numbers
 from netsre.datapath.policy.sync import KEPT, NoRoom, Switch, Trial
 from netsre.errors import BadInput
+from tests import thorough
 from tests.unit.policy import generated
 from tests.unit.policy.maps import Maps
 from tests.unit.policy.test_sync import BATCH, ROOM, copy, decisions, encoded, on_port, some_policies, stops
@@ -45,7 +46,7 @@ def put(maps: Maps, revision: Encoded) -> None:
     maps.apply(sync.plan(maps.held(), revision, ROOM, BATCH).operations)
 
 
-@settings(max_examples=15)
+@settings(max_examples=thorough.cases(15))
 @given(seed=st.integers(min_value=0, max_value=2**32))
 def test_a_plan_with_a_trial_that_is_stopped_anywhere_shows_no_mixture_at_any_time(seed: int) -> None:
     """With nothing on trial or something, before and after: the old decisions of a time, or the new ones."""

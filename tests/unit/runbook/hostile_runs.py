@@ -189,12 +189,12 @@ class Watched(Machine):
         steps = plans[-1].data.get("steps") if plans else ()
         return any(step.get("effect") == effects.write(effect) for step in _mappings(steps))
 
-    def point(self) -> None:
+    def point(self, name: str) -> None:
         """Let something happen, or die, by chance."""
         if self.spite and self.chance.random() < self.spite / 4:
-            self.points += 1
+            self.points.append(name)
             raise Died
-        super().point()
+        super().point(name)
 
     def next(self) -> progress.Command:
         """Let something happen before the run is asked what is next."""
@@ -290,7 +290,7 @@ def played(seed: int) -> Watched:
         actions=allowing((URL,)), outside=outside, hands=hands,
     )  # fmt: skip
     made.chance, made.spite, node.machine = chance, chance.choice((0.0, 0.05, 0.2)), made
-    way.fate.reached = made.point
+    way.fate.reached = lambda: made.point(way.fate.points[-1])
     finish = made.live()
     _judge(made, finish)
     _judge_outside(made, finish, there, server)

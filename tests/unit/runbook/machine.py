@@ -47,7 +47,8 @@ class Machine:
     now: Timestamp = given.T0
     entries: list[JournalEntry] = field(default_factory=list)
     commands: list[progress.Command] = field(default_factory=list)
-    points: int = 0
+    points: list[str] = field(default_factory=list)
+    """What came before or after each point that was passed, over all lives."""
     readings: bool = True
     chosen: Mapping[str, str] = field(default_factory=dict)
     """Parameters that somebody chose who began the run by hand; empty: an alert began it."""
@@ -152,15 +153,16 @@ class Machine:
 
     def write(self, *lines: Line) -> None:
         """Append lines in one transaction."""
-        self.point()
+        kinds = " ".join(line.kind.value for line in lines)
+        self.point(f"before {kinds}")
         for line in lines:
             self._append(line)
-        self.point()
+        self.point(f"after {kinds}")
 
-    def point(self) -> None:
+    def point(self, name: str) -> None:
         """Die here, if a test says so."""
-        self.points += 1
-        if self.points in self.dies_at:
+        self.points.append(name)
+        if len(self.points) in self.dies_at:
             raise Died
 
     def _life(self) -> progress.Finish:
@@ -222,9 +224,9 @@ class Machine:
             return
         self.write(verdict.line(step, action), journal.applying(step, action, key, command.effect))
         try:
-            self.point()
+            self.point("before apply")
             figures = Reach(self.node, self.outside).apply(key, command.effect)
-            self.point()
+            self.point("after apply")
         except LeftOut as refusal:
             self.write(journal.left_out(step, action, refusal.reason, str(refusal)))
         except NodeRefused as refusal:
@@ -242,9 +244,9 @@ class Machine:
             return
         self.write(journal.undoing(step, action, key, command.effect))
         try:
-            self.point()
+            self.point("before undo")
             figures = Reach(self.node, self.outside).undo(key, command.effect)
-            self.point()
+            self.point("after undo")
         except NodeRefused as refusal:
             self.write(journal.undo_failed(step, action, refusal.reason, str(refusal)))
         except NodeUnreachable:

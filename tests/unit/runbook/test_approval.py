@@ -13,6 +13,7 @@ from netsre.model.directory import ALONE, OPERATOR, Directory, Person
 from netsre.model.runbooks import Approval, Run, RunState
 from netsre.runbook import approval
 from netsre.runbook.approval import Answer, Decision, Opinion, Request, Situation, Verdict, Word
+from tests import thorough
 
 T0 = Timestamp(1_700_000_000_000)
 PLAN, OTHER = "a" * 64, "b" * 64
@@ -165,7 +166,7 @@ clicks = st.lists(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=thorough.cases(300))
 @given(clicks, st.booleans(), st.sampled_from(["", "ann"]))
 def test_whatever_people_click_no_run_goes_without_its_quorum(
     said: list[tuple[str, Opinion, str, int, int]],

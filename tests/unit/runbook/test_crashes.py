@@ -11,6 +11,7 @@ from netsre.model.effects import Limit, Standing
 from netsre.model.runbooks import JournalKind, RunState
 from netsre.runbook import progress
 from netsre.runbook.progress import Finish
+from tests import thorough
 from tests.unit.runbook.given import NOISY, MemoryNode
 from tests.unit.runbook.machine import Machine
 
@@ -91,18 +92,18 @@ def test_the_limit_is_raised_only_when_the_alert_still_stands_after_the_flush() 
 
 @pytest.mark.parametrize("name", sorted(SCENARIOS))
 def test_killed_at_any_one_point_a_run_ends_the_same(name: str) -> None:
-    """Before and after every line, and before and after every effect."""
+    """Before and after lines of each kind, and before and after effects."""
     make, _ = SCENARIOS[name]
     whole = Machine(make())
     expected = end(whole)
 
-    for point in range(1, whole.points + 1):
+    for point in thorough.some(whole.points):
         machine = Machine(make(), dies_at=frozenset({point}))
         assert end(machine) == expected, f"killed at point {point}"
         check(machine, expected[0])
 
 
-@hypothesis.settings(max_examples=60, deadline=None)
+@hypothesis.settings(max_examples=thorough.cases(60))
 @hypothesis.given(
     name=strategies.sampled_from(sorted(SCENARIOS)),
     points=strategies.frozensets(strategies.integers(1, 60), max_size=8),

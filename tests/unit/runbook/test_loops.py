@@ -16,6 +16,7 @@ from netsre.runbook import plan, progress
 from netsre.runbook.actions.catalogue import ACTIONS
 from netsre.runbook.plan import Kind
 from netsre.runbook.progress import Finish
+from tests import thorough
 from tests.unit.runbook import given, test_parsing
 from tests.unit.runbook.given import MemoryNode
 from tests.unit.runbook.machine import Machine
@@ -195,18 +196,18 @@ def test_all_rounds_are_taken_back_from_the_last_to_the_first() -> None:
 
 @every_scenario
 def test_killed_at_any_one_point_a_loop_ends_the_same(name: str) -> None:
-    """Before and after every line, and before and after every effect."""
+    """Before and after lines of each kind, and before and after effects."""
     whole = machine(name)
     expected = whole.live()
 
-    for point in range(1, whole.points + 1):
+    for point in thorough.some(whole.points):
         lived = machine(name, dies_at=frozenset({point}))
         assert lived.live() == expected, f"killed at point {point}"
         assert lived.node.applications == whole.node.applications, f"killed at point {point}"
         check(lived, expected)
 
 
-@hypothesis.settings(max_examples=60, deadline=None)
+@hypothesis.settings(max_examples=thorough.cases(60))
 @hypothesis.given(
     name=strategies.sampled_from(sorted(SCENARIOS)),
     points=strategies.frozensets(strategies.integers(1, 90), max_size=8),

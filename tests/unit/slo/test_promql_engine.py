@@ -19,6 +19,7 @@ from netsre.slo.buckets import Bucket
 from netsre.slo.engine import Engine, Note
 from netsre.slo.indicators import Anomaly, Measure
 from netsre.slo.promql import Piece
+from tests import thorough
 from tests.unit.slo.given import FAILED, PROMQL, START, WORKBOOK, after, scrape, slo
 
 SETTLE: Final = 30 * clock.SECOND
@@ -330,7 +331,7 @@ def expected(
     return bad, total, len(inside), (now - (end - length)) // MINUTE + 1
 
 
-@settings(max_examples=60)
+@settings(max_examples=thorough.cases(60))
 @given(kind=KINDS, pattern=PATTERN, turns=TURNS)
 def test_every_piece_that_was_answered_is_counted_once_wherever_the_process_ends(
     kind: tuple[int, int, int | None], pattern: list[tuple[str, str] | None], turns: list[Turn]
