@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from netsre.adapters import processes
+from netsre.adapters.control import ControlUnreachable
 
 LIMIT: Final = pathlib.Path("/proc/sys/net/netfilter/nf_conntrack_max")
 """Of the connection tables; only the host can change it."""
@@ -42,6 +43,23 @@ def wait_until(condition: Callable[[], bool], seconds: float = PATIENCE) -> bool
     while not (met := condition()) and time.monotonic() < deadline:
         time.sleep(0.02)
     return met or condition()
+
+
+def when_served(ask: Callable[[], object], seconds: float = PATIENCE) -> None:
+    """Ask over a control socket until it is answered; raises what came last when it is not in time.
+
+    A socket has its name a moment before anybody listens on it. Ask what may be asked twice.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            ask()
+        except ControlUnreachable:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+        else:
+            return
 
 
 def gone(pids: Iterable[int]) -> bool:

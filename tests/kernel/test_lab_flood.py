@@ -17,7 +17,7 @@ from netsre.app.local import lab, labpackets
 from netsre.app.local.supervise import Supervisor
 from netsre.clock import SECOND, SystemClock
 from netsre.model.documents import Document
-from tests.machine import gone, open_directory, wait_until
+from tests.machine import PATIENCE, gone, open_directory, wait_until, when_served
 
 pytestmark = [pytest.mark.requires("nft", "netns")]
 
@@ -49,9 +49,16 @@ class Noisy:
         found = {pid for pid in inside if self.commander in processes.lineage(pid) - {pid}}
         return {pid for pid in found if not gone([pid])}
 
+    @property
+    def launcher(self) -> int:
+        """The one of the family that started the others. Numbers of processes start anew at some time."""
+        family = self.family()
+        (found,) = (pid for pid in family if processes.lineage(pid) & family == {pid})
+        return found
+
     def arrived(self) -> int:
         """Return how many entries the noisy client has there, which has the most."""
-        (most,) = namespaces.inside(self.lab.server, lambda: conntrack.count(1)).sources
+        (most,) = namespaces.inside(self.lab.server, lambda: conntrack.count(1, seconds=PATIENCE)).sources
         assert most.source == "198.18.2.2"
         return most.entries
 
@@ -82,8 +89,9 @@ def _noisy_lab(kind: str) -> Iterator[Noisy]:
                 children = {child.name: child.pid for child in supervisor}
                 last = lab.SINK_PORT + labpackets.SINK_PORTS - 1
                 assert wait_until(lambda: processes.listening_sockets(children["lab-sink"], last) == 2)
-                assert wait_until(socket.exists)
-                yield Noisy(network, socket, children)
+                noisy = Noisy(network, socket, children)
+                when_served(noisy.client.state)
+                yield noisy
             finally:
                 supervisor.stop(lambda: True)
 
@@ -187,7 +195,7 @@ def test_the_kernel_ends_a_flood_at_its_deadline(noisy: Noisy) -> None:
     """Those who could end it are halted; the workers end when their time is over, and not before."""
     began = time.monotonic()
     noisy.client.flood("drill/1", "tcp", 3)
-    launcher, *_ = sorted(noisy.family())
+    launcher = noisy.launcher
     workers = noisy.family() - {launcher}
     for pid in (noisy.commander, launcher):
         os.kill(pid, signal.SIGSTOP)
@@ -207,7 +215,7 @@ def test_killing_who_started_a_flood_ends_it(noisy: Noisy, killed: str) -> None:
     """After kill -9 of the commander, or of the launcher, nothing of the family is left."""
     noisy.client.flood("drill/1", "udp", 600)
     family = noisy.family()
-    os.kill(noisy.commander if killed == "commander" else min(family), signal.SIGKILL)
+    os.kill(noisy.commander if killed == "commander" else noisy.launcher, signal.SIGKILL)
     assert len(family) == 2
     assert wait_until(lambda: gone({noisy.commander, *family}))
 

@@ -11,7 +11,7 @@ from tests.kernel.automated import automated
 from tests.kernel.block_link import INTERFACE, OTHER_SOURCE, SOURCE, TARGET
 from tests.kernel.filtered_node import Node, filtered_node
 from tests.kernel.tracked_link import REMEMBER, TRACK
-from tests.machine import alone_with_limit
+from tests.machine import PATIENCE, alone_with_limit
 
 pytestmark = [pytest.mark.requires("root", "bpf", "bcc", "netns", "nft", "ip")]
 
@@ -46,7 +46,7 @@ def send(node: Node, source: str, ports: range, sockets: int) -> None:
 
 def held(node: Node) -> dict[str, int]:
     """Return the entries of each source, asked of the kernel."""
-    found = namespaces.inside(node.link.receiver, lambda: conntrack.count(10, None))
+    found = namespaces.inside(node.link.receiver, lambda: conntrack.count(10, seconds=PATIENCE))
     return {each.source: each.entries for each in found.sources}
 
 

@@ -15,7 +15,7 @@ import httpx
 
 from netsre.adapters.control.lab import LabClient
 from netsre.app.local import lab
-from tests.machine import PATIENCE, open_directory, wait_until
+from tests.machine import PATIENCE, open_directory, when_served
 from tests.system.up_process import Up
 
 SECONDS: Final = 90
@@ -36,7 +36,8 @@ def server(running: Up) -> str:
 
 def flood(running: Up) -> None:
     """Have the lab's own noisy client fill the table."""
-    LabClient(place(running) / "lab.sock").flood("test", "udp", SECONDS)
+    noisy = LabClient(place(running) / "lab.sock")
+    when_served(lambda: noisy.flood("test", "udp", SECONDS))
 
 
 @contextlib.contextmanager
@@ -68,8 +69,7 @@ def another_flood(namespace: str, target: str) -> Iterator[None]:
         ]
         with subprocess.Popen([*command, *where]) as process:
             try:
-                assert wait_until(control.exists)
-                LabClient(control).flood("another", "udp", SECONDS)
+                when_served(lambda: LabClient(control).flood("another", "udp", SECONDS))
                 yield
             finally:
                 process.kill()
