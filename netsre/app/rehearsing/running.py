@@ -124,9 +124,7 @@ def can_be_killed(scenario: Scenario) -> bool:
     )
 
 
-def killed(
-    stage: Stage, scenario: Scenario, whole: Played, points: Sequence[int] | None = None
-) -> Played:
+def killed(stage: Stage, scenario: Scenario, whole: Played, points: Sequence[int] | None = None) -> Played:
     """Play a scenario with a death at every point; return the first play that ends otherwise, or `whole`.
 
     `points` says at which alone, by number, counted from 1.
