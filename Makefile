@@ -28,8 +28,9 @@ run: packages .venv/.run ## netsre on this machine, with a small network of its 
 	@tools/system_user.sh
 	@$(BIN)/python tools/foreground.py tools/up.sh $(RUN_ARGS)
 
+# Some thousand processes start here: what one of them compiles is kept for the others, whatever is the habit here.
 test: dev-packages .venv/.dev ## every test; names what it skipped, and what passed only when run again
-	@$(BIN)/python -m tools.run_tests -n auto $(TEST_ARGS)
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m tools.run_tests -n auto $(TEST_ARGS)
 
 lint: dev-packages .venv/.dev ## layout, types, import law, generated files, the wheel
 	@echo "lint: ruff" && $(BIN)/ruff check --quiet . && $(BIN)/ruff format --quiet --check .

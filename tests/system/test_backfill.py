@@ -1,6 +1,7 @@
 """An SLO that is asked for today has its past tomorrow, as if it had always been there."""
 
 import contextlib
+import functools
 import pathlib
 from collections.abc import Iterator
 from decimal import Decimal
@@ -113,6 +114,7 @@ def comparable(views: list[wire.SloView]) -> Levels:
     return {(view.name, *view.group.values()): view.model_dump(exclude={"recent"}) for view in views}
 
 
+@functools.cache
 def expected(url: str, asked: tuple[SLO, ...], at: Timestamp) -> Levels:
     """Return what the whole history gives at a time."""
     with contextlib.closing(PrometheusClient(url)) as client:
@@ -120,10 +122,10 @@ def expected(url: str, asked: tuple[SLO, ...], at: Timestamp) -> Levels:
     return comparable(read.levels.slos)
 
 
-@pytest.fixture
-def asked(tmp_path: pathlib.Path) -> tuple[SLO, ...]:
+@pytest.fixture(scope="module")
+def asked(tmp_path_factory: pytest.TempPathFactory) -> tuple[SLO, ...]:
     """Return SLOs of a short, a middle and a long window."""
-    return slos(tmp_path, {"6h": "none", "25h": "none", "30d": "workbook"})
+    return slos(tmp_path_factory.mktemp("slos"), {"6h": "none", "25h": "none", "30d": "workbook"})
 
 
 def test_the_past_is_read_beside_the_turns(

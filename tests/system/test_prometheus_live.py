@@ -1,5 +1,6 @@
 """A Prometheus that is followed look by look gives what the same history gives when it is read at once."""
 
+import contextlib
 import pathlib
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -91,10 +92,25 @@ def slos(path: pathlib.Path, windows: Mapping[str, str]) -> tuple[SLO, ...]:
     return service_levels.load([path / "slos.yaml"]).slos
 
 
+@pytest.fixture(scope="module")
+def asked(tmp_path_factory: pytest.TempPathFactory) -> tuple[SLO, ...]:
+    """Return SLOs of a short, a middle and a long window."""
+    return slos(tmp_path_factory.mktemp("slos"), {"6h": "none", "25h": "none", "30d": "workbook"})
+
+
+@pytest.fixture(scope="module")
+def whole(source: str, asked: tuple[SLO, ...]) -> dict[tuple[str, ...], wire.SloView]:
+    """Return every level by name and group, as the whole history has it."""
+    with contextlib.closing(PrometheusClient(source)) as client:
+        read = recorded_levels.read(client, asked, END, "instance", lambda _done, _of: None)
+    return {(view.name, *view.group.values()): view for view in read.levels.slos}
+
+
 @pytest.mark.parametrize("restarts", [0, 9])
-def test_looks_count_what_the_whole_history_holds(source: str, tmp_path: pathlib.Path, restarts: int) -> None:
+def test_looks_count_what_the_whole_history_holds(
+    source: str, asked: tuple[SLO, ...], whole: dict[tuple[str, ...], wire.SloView], restarts: int
+) -> None:
     """However often the controller begins anew: not a digit differs, in no window and no group."""
-    asked = slos(tmp_path, {"6h": "none", "25h": "none", "30d": "workbook"})
     follower = Follower(source, asked, END - LENGTH - 60_000)
     number = 0
     while follower.clock.at < END:
@@ -104,10 +120,7 @@ def test_looks_count_what_the_whole_history_holds(source: str, tmp_path: pathlib
             follower.begin()
         follower.look()
 
-    client = PrometheusClient(source)
-    read = recorded_levels.read(client, asked, END, "instance", lambda _done, _of: None)
-    client.close()
-    assert follower.levels() == {(view.name, *view.group.values()): view for view in read.levels.slos}
+    assert follower.levels() == whole
     assert len(follower.levels()) == 9 * len(SCENARIOS)
 
 
