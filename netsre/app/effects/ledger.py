@@ -300,9 +300,13 @@ def _read(content: bytes) -> tuple[str, Entry]:
         _whole(document.get("deadline")),
         None if over is None else _whole(over),
         _object(document.get("details")),
-        Where(**{key: Path(str(path)) for key, path in _object(document.get("where", {})).items()}),
+        _where(_object(document.get("where", {}))),
     )
     return str(document.get("boot")), entry
+
+
+def _where(found: Document) -> Where:
+    return Where(**{key: Path(str(path)) for key, path in found.items() if key in Where._fields})
 
 
 def _key(value: Json) -> str:

@@ -816,6 +816,24 @@ def test_a_key_whose_file_cannot_be_read_is_refused(machine: Machine) -> None:
     assert machine.host.begun == [LIMIT]
 
 
+def test_where_an_effect_was_made_is_on_file(machine: Machine) -> None:
+    """Unless it is the usual place; what another version adds to it is no reason to lose the rest."""
+    elsewhere = Where(pathlib.Path("/sys/fs/bpf/other"), prefilter=pathlib.Path("/sys/fs/bpf/filter"))
+    usual, other = (Ledger(machine.directory, GONE, where) for where in (Where(), elsewhere))
+    for ledger, key in ((usual, "run/1"), (other, "run/2")):
+        entry = Entry(key, LIMIT, State.APPLIED, GONE, Timestamp(0), 0, None, {}, ledger.where)
+        ledger.write(entry)
+    first, second = sorted(machine.directory.iterdir())
+    assert "where" not in json.loads(first.read_text())
+    document = json.loads(second.read_text())
+    second.write_text(json.dumps({**document, "where": {**document["where"], "balancer": "/x"}}))
+
+    assert {key: entry.where for key, entry in machine.on_file().items()} == {
+        "run/1": Where(),
+        "run/2": elsewhere,
+    }
+
+
 def test_who_holds_the_ledger_and_hangs_keeps_no_agent_from_beginning_or_ending(
     machine: Machine, caplog: pytest.LogCaptureFixture
 ) -> None:
