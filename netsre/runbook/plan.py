@@ -30,7 +30,6 @@ from netsre.runbook.actions.contract import (
 )
 from netsre.runbook.journal import Line
 
-
 CONDITION_FALSE: Final = "condition_false"
 """The word of a step that its condition leaves out."""
 
@@ -162,7 +161,7 @@ def make(
         if later is not None:
             return later
         holds = _settled(step, evidence, subject)
-        # What holds whatever comes is no condition any more: what it refuses, it refuses before people are asked.
+        # What holds whatever comes is no condition any more: it is refused before people are asked.
         unplanned = _unplanned(index, replace(step, condition=None) if holds else step, seen)
         if holds is False:
             return replace(unplanned, kind=Kind.SKIP, reason=CONDITION_FALSE)

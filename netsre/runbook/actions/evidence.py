@@ -15,7 +15,14 @@ from netsre.model.levels import Evaluation, Measured, Ratio
 from netsre.runbook import codes
 from netsre.runbook.actions import evidence_changes, evidence_datapath
 from netsre.runbook.actions.contract import ActionFailed, NodeUnreachable, Subject, Views
-from netsre.runbook.actions.evidence_datapath import CHANGED_LAST, TOP_CLIENT, TOP_MAP, TOP_RULE, Topic
+from netsre.runbook.actions.evidence_datapath import (
+    CHANGED_LAST,
+    MISSING,
+    TOP_CLIENT,
+    TOP_MAP,
+    TOP_RULE,
+    Topic,
+)
 from netsre.runbook.actions.evidence_span import LARGEST, Span, cut, whole
 
 DOMINATES: Final = Fraction(1, 10)
@@ -26,6 +33,7 @@ GIVES: Final[Mapping[str, str]] = MappingProxyType(
     {
         TOP_SOURCES: TOP_SOURCE,
         "drops": TOP_RULE,
+        "loads": MISSING,
         "maps": TOP_MAP,
         "noisy": TOP_CLIENT,
         "policies": CHANGED_LAST,

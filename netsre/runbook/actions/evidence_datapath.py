@@ -22,6 +22,8 @@ TOP_RULE: Final = "top_rule"
 TOP_MAP: Final = "top_map"
 TOP_CLIENT: Final = "top_client"
 CHANGED_LAST: Final = "changed_last"
+MISSING: Final = "missing"
+"""What the kernel lacks for programs that it refused."""
 OF_PROGRAMS: Final = "programs"
 OF_REVISION: Final = "revision"
 LATELY: Final = clock.HOUR
@@ -85,7 +87,7 @@ def _unseen(span: Span, name: str) -> str:
     return "" if any(pairs.get("probe") == "drops" and up for pairs, up in probes) else NOT_MEASURED
 
 
-def _loads(_subject: Subject, span: Span, views: Views) -> Json:
+def _loads(subject: Subject, span: Span, views: Views) -> Json:
     """Return the loads that failed, by whom and why, and the last words of the verifier about each."""
     if not span.measures(conventions.BPF_PROGRAM_LOADS):
         return missing(NOT_MEASURED)
@@ -98,15 +100,17 @@ def _loads(_subject: Subject, span: Span, views: Views) -> Json:
         rows.append(
             {key: pairs.get(key, "") for key in ("owner", "type", "reason")} | {"count": whole(count)}
         )
-    return {"since": span.since(), "good": whole(good), **cut("failed", rows), "refused": _refused(views)}
-
-
-def _refused(views: Views) -> Json:
+    seen = {"since": span.since(), "good": whole(good), **cut("failed", rows)}
     try:
         found = views.records.refused_loads()
     except (NodeUnreachable, NodeRefused) as error:
-        return {**missing("unreachable"), "error": str(error)}
-    return tuple({**one, "log": str(one.get("log", ""))[-_MOST_WORDS:]} for one in found[:_MOST_REFUSED])
+        return {**seen, "refused": {**missing("unreachable"), "error": str(error)}}
+    # Many try out on purpose what a kernel has; of an alert about one owner, only what this one lacks counts.
+    owner = dict(subject.alert.labels).get("owner")
+    meant = [one for one in found if owner in (None, one.get("command"))]
+    lacks = dict.fromkeys(str(one["missing"]) for one in meant[:_MOST_REFUSED] if one.get("missing"))
+    last = tuple({**one, "log": str(one.get("log", ""))[-_MOST_WORDS:]} for one in found[:_MOST_REFUSED])
+    return {**seen, **({MISSING: ", ".join(lacks)} if lacks else {}), "refused": last}
 
 
 def _maps(_subject: Subject, span: Span, _views: Views) -> Json:
