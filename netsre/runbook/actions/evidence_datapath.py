@@ -114,7 +114,7 @@ def _loads(subject: Subject, span: Span, views: Views) -> Json:
 
 
 def _maps(_subject: Subject, span: Span, _views: Views) -> Json:
-    """Return the maps by how full they are; the fullest stands out from four fifths on."""
+    """Return maps by how full they are, and owners by memory; the fullest stands out from four fifths on."""
     if not span.measures(conventions.BPF_MAP_CAPACITY):
         return missing(NOT_MEASURED)
     found: dict[tuple[str, str], dict[str, Decimal]] = defaultdict(dict)
@@ -141,9 +141,20 @@ def _maps(_subject: Subject, span: Span, _views: Views) -> Json:
         {"map": pairs.get("map", ""), "count": whole(count)}
         for pairs, count in span.increases(conventions.BPF_MAP_OVERFLOWS)
     ]
+    held = _sums((owner, read.get("memory_bytes", Decimal(0))) for (_, owner), read in found.items())
+    owners: list[dict[str, Json]] = [
+        {"owner": owner, "memory_bytes": whole(memory)}
+        for owner, memory in sorted(held.items(), key=lambda row: (-row[1], row[0]))
+        if memory
+    ]
     (top, _), read = fullest[0]
     stands_out = read.get("pressure_ratio", Decimal(0)) >= FULL
-    seen = {"since": span.since(), **cut("maps", rows), **cut("overflows", overflows)}
+    seen = {
+        "since": span.since(),
+        **cut("maps", rows),
+        **cut("owners", owners),
+        **cut("overflows", overflows),
+    }
     return {**seen, **({TOP_MAP: top} if stands_out else {})}
 
 

@@ -152,6 +152,7 @@ def test_maps_come_by_how_full_they_are_and_the_fullest_stands_out_from_four_fif
         "capacity": 1000,
     }
     assert found["maps"]["maps"][2] == {**array, "capacity": 9, "memory_bytes": 4096}
+    assert found["maps"]["owners"] == ({"owner": "cilium", "memory_bytes": 4096},)
     assert found["top_map"] == "lpm"
     assert "top_map" not in collect(seen(full("lpm", "cilium", "0.79")), "maps")
 
