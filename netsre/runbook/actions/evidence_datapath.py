@@ -141,12 +141,7 @@ def _maps(_subject: Subject, span: Span, _views: Views) -> Json:
         {"map": pairs.get("map", ""), "count": whole(count)}
         for pairs, count in span.increases(conventions.BPF_MAP_OVERFLOWS)
     ]
-    held = _sums((owner, read.get("memory_bytes", Decimal(0))) for (_, owner), read in found.items())
-    owners: list[dict[str, Json]] = [
-        {"owner": owner, "memory_bytes": whole(memory)}
-        for owner, memory in sorted(held.items(), key=lambda row: (-row[1], row[0]))
-        if memory
-    ]
+    owners = _held((owner, read.get("memory_bytes", Decimal(0))) for (_, owner), read in found.items())
     (top, _), read = fullest[0]
     stands_out = read.get("pressure_ratio", Decimal(0)) >= FULL
     seen = {
@@ -156,6 +151,11 @@ def _maps(_subject: Subject, span: Span, _views: Views) -> Json:
         **cut("overflows", overflows),
     }
     return {**seen, **({TOP_MAP: top} if stands_out else {})}
+
+
+def _held(memory: Iterable[tuple[str, Decimal]]) -> list[dict[str, Json]]:
+    held = sorted(_sums(memory).items(), key=lambda row: (-row[1], row[0]))
+    return [{"owner": owner, "memory_bytes": whole(bytes_)} for owner, bytes_ in held if bytes_]
 
 
 def _policies(_subject: Subject, span: Span, views: Views) -> Json:
