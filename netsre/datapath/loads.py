@@ -34,7 +34,9 @@ FAILURE: Final = struct.Struct("<QQQIIII16s16sII4096sQ")
 _ERRORS: Final = frozenset(
     {"EPERM", "EINVAL", "EACCES", "E2BIG", "ENOSPC", "ENOMEM", "EAGAIN", "EFAULT", "EBADF"}
 )
-_TYPES: Final = (
+OTHER_TYPE: Final = "other"
+"""A type of program that has no name here."""
+TYPES: Final = (
     *("unspec", "socket_filter", "kprobe", "sched_cls", "sched_act", "tracepoint", "xdp", "perf_event"),
     *("cgroup_skb", "cgroup_sock", "lwt_in", "lwt_out", "lwt_xmit", "sock_ops", "sk_skb", "cgroup_device"),
     *("sk_msg", "raw_tracepoint", "cgroup_sock_addr", "lwt_seg6local", "lirc_mode2", "sk_reuseport"),
@@ -111,7 +113,7 @@ class LoadFailure:
 
 def type_of(number: int) -> str:
     """Return the kernel's name of a type of program."""
-    return _TYPES[number] if number < len(_TYPES) else "other"
+    return TYPES[number] if number < len(TYPES) else OTHER_TYPE
 
 
 def reason_of(error: int) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from netsre.datapath import drops, flow_log, flows, loads, offsets, services, tcp, udp, workloads
+from netsre.datapath import drops, flow_log, flows, loads, missing, offsets, services, tcp, udp, workloads
 from netsre.datapath.btf import TypeTable
 
 
@@ -165,6 +165,7 @@ LOADS: Final = Probe(
         Program("netsre_loads_b", "load_ends", "sys_exit_bpf", category="syscalls"),
     ),
     defines=loads.defines,
+    enums=(missing.TYPES_ENUM,),
     loss="program loads of others are not counted, and what the verifier said is not kept",
 )
 

@@ -305,6 +305,10 @@ class Enforcement:
     """The digest of the programs that run; empty where nobody knows."""
     kept_programs: str = ""
     """Of those that ran before and may run again; empty where there are none that nobody went back from."""
+    programs_age: int | None = None
+    """For how many milliseconds these programs run; None where nobody knows."""
+    revision_age: int | None = None
+    """How many milliseconds ago what decides now was made; None where nobody knows."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,6 +102,16 @@ def measures(condition: Condition) -> bool:
             return False
 
 
+def is_settled(condition: Condition) -> bool:
+    """Tell whether a condition is the same whenever it is asked, once the evidence is there.
+
+    Annotations and the state of an alert change while a run waits.
+    """
+    return not measures(condition) and all(
+        operand.root in ("labels", "evidence") for operand in _operands(condition)
+    )
+
+
 def evidence(condition: Condition) -> frozenset[str]:
     """Return the names of the evidence that a condition asks for."""
     return frozenset(field.name for field in _operands(condition) if field.root == "evidence")

@@ -30,7 +30,7 @@ from netsre.runbook.commands import (
 from netsre.runbook.decide import Gate
 from netsre.runbook.gates import basics
 from netsre.runbook.journal import NOT_UNDONE, UNREACHABLE
-from netsre.runbook.plan import Kind, Plan, Planned
+from netsre.runbook.plan import CONDITION_FALSE, Kind, Plan, Planned
 from netsre.runbook.story import Story, Turn
 from netsre.runbook.tries import MOST_BEGUN, given_up, pause, reason_of
 from netsre.runbook.verify import NO_READING, Outcome
@@ -39,7 +39,6 @@ MOST_SAMPLES: Final = 1_000
 READING_WAIT: Final = clock.MINUTE
 """How long a step waits for a reading: before a change a fresh one, for `still(alert)` one since the last."""
 PLAN_CHANGED: Final = "plan_changed"
-_CONDITION_FALSE: Final = "condition_false"
 _UNTIL_MET: Final = "until_met"
 _MISTAKES: Final = frozenset({"internal_error", "step_failed", "unknown_action"})
 """Why there is no effect, where that says nothing about the node."""
@@ -164,13 +163,13 @@ class Course:
         whether the run helped, such a step still can; once, as it then has another outcome.
         """
         word, loop = (turn.outcome or {}).get("skipped"), planned.manner.round
-        asked = {_CONDITION_FALSE: planned.condition, _UNTIL_MET: None if loop is None else loop.until}
+        asked = {CONDITION_FALSE: planned.condition, _UNTIL_MET: None if loop is None else loop.until}
         condition = asked.get(word) if isinstance(word, str) else None
         if condition is None or not conditions.measures(condition) or self._verified_enough():
             return False
         read_at = self.present.read_at
         stands = read_at is not None and read_at > turn.ended_at and self.present.still is True
-        return stands and self._holds(planned, condition) is (word == _CONDITION_FALSE)
+        return stands and self._holds(planned, condition) is (word == CONDITION_FALSE)
 
     def _settle(self, planned: Planned, turn: Turn) -> Command:
         if isinstance(turn.effect, Silence) and turn.silent:
@@ -196,7 +195,7 @@ class Course:
             return None
         held = self._holds(planned, planned.condition)
         if held is False:
-            return Skip(planned.step, planned.action, _CONDITION_FALSE)
+            return Skip(planned.step, planned.action, CONDITION_FALSE)
         return None if held is True else held
 
     def _holds(self, planned: Planned, condition: Condition) -> bool | Command:

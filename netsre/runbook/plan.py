@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Literal
+from typing import Final, Literal
 
 from netsre.model import deeds
 from netsre.model.conditions import Condition
@@ -29,6 +29,9 @@ from netsre.runbook.actions.contract import (
     Views,
 )
 from netsre.runbook.journal import Line
+
+CONDITION_FALSE: Final = "condition_false"
+"""The word of a step that its condition leaves out."""
 
 
 class Kind(StrEnum):
@@ -152,11 +155,19 @@ def make(
     seen: dict[str, Json] = {}
     for _, document in sorted(evidence.items()):
         seen.update(document)
-    steps = tuple(
-        _later(index, step, first, actions)
-        or _plan_step(_unplanned(index, step, seen), subject, views, actions)
-        for index, step in enumerate(runbook.steps)
-    )
+
+    def planned(index: int, step: Step) -> Planned:
+        later = _later(index, step, first, actions)
+        if later is not None:
+            return later
+        holds = _settled(step, evidence, subject)
+        # What holds whatever comes is no condition any more: it is refused before people are asked.
+        unplanned = _unplanned(index, replace(step, condition=None) if holds else step, seen)
+        if holds is False:
+            return replace(unplanned, kind=Kind.SKIP, reason=CONDITION_FALSE)
+        return _plan_step(unplanned, subject, views, actions)
+
+    steps = tuple(planned(index, step) for index, step in enumerate(runbook.steps))
     return Plan(
         runbook.name,
         definition.of(runbook),
@@ -246,6 +257,14 @@ def _later(index: int, step: Step, first: int, actions: Mapping[str, Action]) ->
 def _unplanned(index: int, step: Step, seen: Mapping[str, Json]) -> Planned:
     parameters = references.resolved(step.parameters, seen)
     return Planned(index, step.action, Kind.OBSERVE, parameters, step.condition, manner=step.manner)
+
+
+def _settled(step: Step, evidence: Mapping[int, Document], subject: Subject) -> bool | None:
+    """Say whether a condition holds that nothing can change any more; None where something can."""
+    if step.condition is None or step.manner.round is not None or not conditions.is_settled(step.condition):
+        return None
+    known = {name: evidence[at][name] for name, at in step.manner.sees if name in evidence.get(at, {})}
+    return conditions.holds(step.condition, subject.alert, evidence=known)
 
 
 def _plan_step(planned: Planned, subject: Subject, views: Views, actions: Mapping[str, Action]) -> Planned:

@@ -21,6 +21,10 @@ MOVE: Final = _INSTRUCTION.pack(0xB7, 0, 0, 0)
 EXIT: Final = _INSTRUCTION.pack(0x95, 0, 0, 0)
 UNSET: Final = _INSTRUCTION.pack(0xBF, 0x20, 0, 0)
 """Copies a register that nobody set: the verifier refuses it with EACCES."""
+NO_HELPER: Final = _INSTRUCTION.pack(0x85, 0, 0, 9999)
+"""Calls a helper that no kernel has."""
+NOT_HERE: Final = _INSTRUCTION.pack(0x85, 0, 0, 51)
+"""Calls bpf_redirect_map, which programs on sockets may not."""
 SOCKET_FILTER: Final = 1
 XDP: Final = 6
 _LOG_BYTES: Final = 1 << 20
@@ -53,6 +57,8 @@ _WAYS: Final[dict[str, Callable[[], str]]] = {
     "long": lambda: load(MOVE * 100 + EXIT, SOCKET_FILTER, b"t_long"),
     "xdp": lambda: load(_GOOD, XDP, b"t_xdp"),
     "refused": lambda: load(UNSET + EXIT, SOCKET_FILTER, b"t_refused", log_bytes=_LOG_BYTES),
+    "beyond": lambda: load(NO_HELPER + EXIT, SOCKET_FILTER, b"t_beyond", log_bytes=_LOG_BYTES),
+    "elsewhere": lambda: load(NOT_HERE + EXIT, SOCKET_FILTER, b"t_elsewhere", log_bytes=_LOG_BYTES),
     # The verifier tells every instruction: far more than is kept, its verdict at the end.
     "talkative": lambda: load(MOVE * 3000 + UNSET + EXIT, SOCKET_FILTER, b"t_talks", log_bytes=_LOG_BYTES),
     "cramped": lambda: load(MOVE * 300 + EXIT, SOCKET_FILTER, b"t_cramped", log_bytes=256),

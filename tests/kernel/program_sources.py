@@ -20,3 +20,9 @@ def other_sources(place: pathlib.Path, old: str, new: str) -> pathlib.Path:
     assert old in text
     file.write_text(text.replace(old, new), encoding="utf-8")
     return copied
+
+
+ASKS = "	found = ask(revision, key, packet->service, &answer);"
+"""What looks up whether a policy allows a connection that begins."""
+ASKS_WRONGLY = "	found = ask(revision, key, packet->service ^ 0x0100, &answer);"
+"""The same of a version that asks about another port: what is allowed is denied, and counted so."""

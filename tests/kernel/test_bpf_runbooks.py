@@ -31,11 +31,11 @@ def levels(home: pathlib.Path) -> pathlib.Path:
 
 
 def test_a_program_that_the_verifier_refuses_pages_until_its_owner_loads_one() -> None:
-    """By the name of the owner, with the verifier's words in the journal of the run; EPERM is no page."""
+    """With the verifier's words and what the kernel lacks in the journal of the run; EPERM is no page."""
     with open_directory() as home:
         given = ("--slos", str(levels(home)))
         with automated(home, "program-load-failure", (), *given) as automation:
-            program_loader.run(_OWNER.encode(), "good:1", "refused:1")
+            program_loader.run(_OWNER.encode(), "good:1", "beyond:1", "refused:1")
             run = automation.ended()
             [alert] = automation.alerts("ProgramLoadFailing")
             program_loader.run(_OWNER.encode(), "xdp:1")
@@ -49,6 +49,7 @@ def test_a_program_that_the_verifier_refuses_pages_until_its_owner_loads_one() -
     assert alert["annotations"]["runbook_url"].endswith("/runbooks/program-load-failure")
     assert "R2 !read_ok" in str(run), run
     assert "t_refused" in str(run)
+    assert "'missing': 'helper 9999'" in str(run), run
 
 
 def test_a_map_that_will_refuse_entries_is_a_ticket_and_one_that_evicts_is_none() -> None:

@@ -5,6 +5,7 @@ import contextlib
 import http.client
 import json
 import os
+import pathlib
 import re
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from netsre.adapters.bpf.loads import LoadProbe
 from netsre.adapters.bpf.session import open_session
 from netsre.app.resources import directory
 from netsre.app.sensors.loads import LoadSensor
+from netsre.datapath import btf, missing
 from netsre.datapath.loads import FAILURES, MAX_LOADS, MOST_FAILING
 from netsre.datapath.probes import LOADS
 from netsre.metrics.readings import Readings
@@ -91,6 +93,31 @@ def test_every_load_of_another_process_is_counted_once_with_its_errno(sensor: Lo
     for (_, _, reason), count in counted.items():
         reasons["ok" if reason == "none" else reason] += int(count)
     assert reasons == by_errno
+
+
+def test_what_the_kernel_lacks_is_named(sensor: LoadSensor) -> None:
+    """A helper, one that this type of program may not call, a type; a program that is wrong lacks nothing."""
+    program_loader.run(_COMMAND, "beyond:1", "elsewhere:1", "unknown:1", "refused:1")
+
+    assert {one["name"]: one["missing"] for one in _failures(sensor)} == {
+        "t_beyond": "helper 9999",
+        "t_elsewhere": "bpf_redirect_map in programs of type socket_filter",
+        "t_unknown": "programs of type other",
+        "t_refused": "",
+    }
+
+
+def test_helpers_have_the_numbers_of_this_kernel() -> None:
+    """As far as it has them; those after the last one came later than this kernel."""
+    types = btf.TypeTable(pathlib.Path("/sys/kernel/btf/vmlinux").read_bytes())
+    known = {
+        number: name for number, name in types.enumerators("bpf_func_id").items() if not name.startswith("__")
+    }
+    told = {number: name.replace("bpf_", "BPF_FUNC_", 1) for number, name, _ in missing.helpers()}
+
+    assert {number: name for number, name in told.items() if number in known} == {
+        number: name for number, name in known.items() if number in told
+    }
 
 
 def test_an_owner_fails_until_it_loads_something_well(sensor: LoadSensor) -> None:

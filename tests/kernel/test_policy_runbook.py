@@ -11,6 +11,7 @@ from netsre.app.resources import directory
 from tests.kernel.automated import Automated, Run, automated
 from tests.kernel.block_link import PORT, SOURCE, TARGET
 from tests.kernel.policed_node import Node, policed_node, policy
+from tests.kernel.program_sources import ASKS, ASKS_WRONGLY, other_sources
 
 pytestmark = [pytest.mark.requires("root", "bpf", "bcc", "netns", "nft", "ip")]
 
@@ -55,6 +56,30 @@ def test_a_change_that_denies_what_was_allowed_is_gone_back_on(node: Node) -> No
 
     assert run["result"] == "succeeded", run
     assert node.in_force() == good != bad
+    assert node.link.passes()
+
+
+def shown(node: Node) -> str:
+    """Return the first line about the programs that decide."""
+    return node.run("programs").partition(" since ")[0]
+
+
+def test_a_version_that_denies_what_was_allowed_is_gone_back_from(node: Node) -> None:
+    """Its programs run last, so those of before run again; policies stay, and nobody is asked about them."""
+    node.apply(policy(PORT))
+    good = shown(node)
+    bad = other_sources(node.home / "sources", ASKS, ASKS_WRONGLY)
+    with automated(node.home, "denied-traffic", running(node)) as automation:
+        node.apply(policy(PORT), "--programs", str(bad))
+        assert not node.link.passes()
+        revision = node.in_force()
+        asked = automation.waiting()
+        assert shown(node) != good
+        automation.approve(asked)
+        run = ended(automation, node)
+
+    assert run["result"] == "succeeded", run
+    assert (shown(node), node.in_force()) == (good, revision)
     assert node.link.passes()
 
 

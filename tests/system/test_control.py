@@ -205,6 +205,7 @@ def test_the_node_says_what_the_agent_says(tmp_path: pathlib.Path) -> None:
             "stricter": "",
             "programs": "b",
             "kept_programs": "c",
+            "programs_age": 60_000,
         },
         "prefilter": strict,
         "apply": {"until": 5},
@@ -221,7 +222,13 @@ def test_the_node_says_what_the_agent_says(tmp_path: pathlib.Path) -> None:
         assert node.limit() == LimitFacts(10, 20)
         mode = ModeFacts("enforce", "enforce", ends=False, enforced=True)
         expected = Enforcement(
-            mode, RevisionFacts(7, "a"), None, on_trial=False, programs="b", kept_programs="c"
+            mode,
+            RevisionFacts(7, "a"),
+            None,
+            on_trial=False,
+            programs="b",
+            kept_programs="c",
+            programs_age=60_000,
         )
         assert node.enforcement("a/b") == expected
         assert node.prefilter() == mode

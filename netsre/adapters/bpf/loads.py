@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from netsre.adapters.bpf.session import Session
-from netsre.datapath import loads
+from netsre.datapath import loads, missing
 from netsre.datapath.loads import LoadCount, LoadFailure
 
 _FIRST: Final = struct.pack("<I", 0)
@@ -47,6 +47,10 @@ class LoadProbe:
         slots = (table.lookup(struct.pack("<I", slot)) or b"" for slot in range(table.capacity))
         found = [failure for slot in slots if (failure := loads.decode_failure(slot)) is not None]
         return sorted(found, key=lambda failure: -failure.at_ns)
+
+    def missing(self, failure: LoadFailure) -> str:
+        """Return what this kernel lacks for a program; empty where nobody can tell."""
+        return missing.missing(failure, self.session.enums.get(missing.TYPES_ENUM, {}))
 
     def _sum(self, name: str, slot: int) -> int:
         value = self.session.maps[name].lookup(struct.pack("<I", slot)) or b""

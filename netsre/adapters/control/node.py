@@ -234,7 +234,14 @@ def _enforcement(answer: Document) -> Enforcement:
         stricter=_text(answer, "stricter"),
         programs=_text(answer, "programs"),
         kept_programs=_text(answer, "kept_programs"),
+        programs_age=_age(answer, "programs_age"),
+        revision_age=_age(answer, "revision_age"),
     )
+
+
+def _age(answer: Document, key: str) -> int | None:
+    # Agents of before do not say.
+    return None if answer.get(key) is None else _whole(answer, key)
 
 
 def _revision(answer: Document) -> RevisionFacts:

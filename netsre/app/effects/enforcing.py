@@ -16,12 +16,12 @@ from netsre.app.policing import applying, modes, node, programs
 from netsre.app.policing.modes import Strictness
 from netsre.app.policing.node import Places
 from netsre.app.policing.recipes import Recipe, Recipes
-from netsre.clock import boottime
+from netsre.clock import SystemClock, boottime
 from netsre.datapath.policy import reading
 from netsre.datapath.policy.layouts import Revision
 from netsre.datapath.policy.modes import Mode, Setting
 from netsre.datapath.policy.sync import Held
-from netsre.errors import BadInput
+from netsre.errors import BadInput, EnvironmentUnfit
 from netsre.model.documents import Document
 from netsre.model.effects import EVERYBODY, Enforcement, PolicyMode, PolicyRevision, RevisionFacts
 
@@ -59,6 +59,8 @@ class Enforcing:
             stricter=stricter,
             programs=running.digest,
             kept_programs="" if running.is_left else running.kept,
+            programs_age=_age(running.since_ms),
+            revision_age=self._made_ago(decides.number),
         )
 
     def check(self, effect: PolicyMode | PolicyRevision) -> None:
@@ -190,9 +192,20 @@ class Enforcing:
         recipe = self._recipe(revision.number)
         return RevisionFacts(revision.number, recipe.digest if recipe is not None else "")
 
+    def _made_ago(self, number: int) -> int | None:
+        with contextlib.suppress(EnvironmentUnfit):
+            made = self._places.place.read().made.get(number)
+            return _age(made.at) if made is not None else None
+        return None
+
     def _recipe(self, number: int) -> Recipe | None:
         # What cannot be read is as good as lost: nobody can say what it is.
         return Recipes(self._places.state, lambda _: None).read(number)
+
+
+def _age(at: int) -> int:
+    # Both by the clock of this node, which may have been set back meanwhile.
+    return max(0, SystemClock().now() - at)
 
 
 def _whole(revision: Revision) -> Revision:

@@ -62,6 +62,7 @@ class LoadSensor:
                     if key not in {"at_ns", "duration_ns"}
                 },
                 "seconds": failure.duration_ns / 1e9,
+                "missing": self._probe.missing(failure),
             }
             for failure in self._probe.failures()
         ]

@@ -15,7 +15,14 @@ from netsre.model.levels import Evaluation, Measured, Ratio
 from netsre.runbook import codes
 from netsre.runbook.actions import evidence_changes, evidence_datapath
 from netsre.runbook.actions.contract import ActionFailed, NodeUnreachable, Subject, Views
-from netsre.runbook.actions.evidence_datapath import TOP_CLIENT, TOP_MAP, TOP_RULE, Topic
+from netsre.runbook.actions.evidence_datapath import (
+    CHANGED_LAST,
+    MISSING,
+    TOP_CLIENT,
+    TOP_MAP,
+    TOP_RULE,
+    Topic,
+)
 from netsre.runbook.actions.evidence_span import LARGEST, Span, cut, whole
 
 DOMINATES: Final = Fraction(1, 10)
@@ -23,7 +30,14 @@ DOMINATES: Final = Fraction(1, 10)
 TOP_SOURCES: Final = "top-sources"
 TOP_SOURCE: Final = "top_source"
 GIVES: Final[Mapping[str, str]] = MappingProxyType(
-    {TOP_SOURCES: TOP_SOURCE, "drops": TOP_RULE, "maps": TOP_MAP, "noisy": TOP_CLIENT}
+    {
+        TOP_SOURCES: TOP_SOURCE,
+        "drops": TOP_RULE,
+        "loads": MISSING,
+        "maps": TOP_MAP,
+        "noisy": TOP_CLIENT,
+        "policies": CHANGED_LAST,
+    }
 )
 """What a topic gives to later steps, where one of what it lists stands out."""
 

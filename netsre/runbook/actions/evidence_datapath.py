@@ -10,8 +10,9 @@ from fractions import Fraction
 from types import MappingProxyType
 from typing import Final
 
-from netsre import conventions
+from netsre import clock, conventions
 from netsre.model.documents import Document, Json
+from netsre.model.effects import EVERYBODY, Enforcement
 from netsre.runbook.actions.contract import NodeRefused, NodeUnreachable, Subject, Views
 from netsre.runbook.actions.evidence_span import Span, cut, levels, whole
 
@@ -20,6 +21,15 @@ Topic = Callable[[Subject, Span, Views], Json]
 TOP_RULE: Final = "top_rule"
 TOP_MAP: Final = "top_map"
 TOP_CLIENT: Final = "top_client"
+CHANGED_LAST: Final = "changed_last"
+MISSING: Final = "missing"
+"""What the kernel lacks for programs that it refused."""
+OF_PROGRAMS: Final = "programs"
+OF_REVISION: Final = "revision"
+LATELY: Final = clock.HOUR
+"""An exchange of programs that is longer ago is not taken for the cause of what begins now."""
+ONE_APPLY: Final = clock.MINUTE
+"""Another version brings its programs with its first `apply`, and a revision after them."""
 MOST_OF_ALL: Final = Fraction(1, 2)
 """Share of what was dropped or denied from which one rule or client is worth acting upon."""
 MANY: Final = 100
@@ -37,6 +47,8 @@ _HOOKS: Final = ((_XDP, _XDP), ("tc", "tc_"), ("kernel", "kernel"))
 _MOST_WORDS: Final = 2_000
 """Characters of a verifier's log: it says at its end what it does not like."""
 _MOST_REFUSED: Final = 5
+_DIGITS: Final = 12
+"""Of a digest, as people read them."""
 
 
 def missing(word: str) -> Document:
@@ -75,7 +87,7 @@ def _unseen(span: Span, name: str) -> str:
     return "" if any(pairs.get("probe") == "drops" and up for pairs, up in probes) else NOT_MEASURED
 
 
-def _loads(_subject: Subject, span: Span, views: Views) -> Json:
+def _loads(subject: Subject, span: Span, views: Views) -> Json:
     """Return the loads that failed, by whom and why, and the last words of the verifier about each."""
     if not span.measures(conventions.BPF_PROGRAM_LOADS):
         return missing(NOT_MEASURED)
@@ -88,19 +100,21 @@ def _loads(_subject: Subject, span: Span, views: Views) -> Json:
         rows.append(
             {key: pairs.get(key, "") for key in ("owner", "type", "reason")} | {"count": whole(count)}
         )
-    return {"since": span.since(), "good": whole(good), **cut("failed", rows), "refused": _refused(views)}
-
-
-def _refused(views: Views) -> Json:
+    seen = {"since": span.since(), "good": whole(good), **cut("failed", rows)}
     try:
         found = views.records.refused_loads()
     except (NodeUnreachable, NodeRefused) as error:
-        return {**missing("unreachable"), "error": str(error)}
-    return tuple({**one, "log": str(one.get("log", ""))[-_MOST_WORDS:]} for one in found[:_MOST_REFUSED])
+        return {**seen, "refused": {**missing("unreachable"), "error": str(error)}}
+    # Many try out on purpose what a kernel has; of an alert about one owner, only what this one lacks counts.
+    owner = dict(subject.alert.labels).get("owner")
+    meant = [one for one in found if owner in (None, one.get("command"))]
+    lacks = dict.fromkeys(str(one["missing"]) for one in meant[:_MOST_REFUSED] if one.get("missing"))
+    last = tuple({**one, "log": str(one.get("log", ""))[-_MOST_WORDS:]} for one in found[:_MOST_REFUSED])
+    return {**seen, **({MISSING: ", ".join(lacks)} if lacks else {}), "refused": last}
 
 
 def _maps(_subject: Subject, span: Span, _views: Views) -> Json:
-    """Return the maps by how full they are; the fullest stands out from four fifths on."""
+    """Return maps by how full they are, and owners by memory; the fullest stands out from four fifths on."""
     if not span.measures(conventions.BPF_MAP_CAPACITY):
         return missing(NOT_MEASURED)
     found: dict[tuple[str, str], dict[str, Decimal]] = defaultdict(dict)
@@ -127,14 +141,28 @@ def _maps(_subject: Subject, span: Span, _views: Views) -> Json:
         {"map": pairs.get("map", ""), "count": whole(count)}
         for pairs, count in span.increases(conventions.BPF_MAP_OVERFLOWS)
     ]
+    owners = _held((owner, read.get("memory_bytes", Decimal(0))) for (_, owner), read in found.items())
     (top, _), read = fullest[0]
     stands_out = read.get("pressure_ratio", Decimal(0)) >= FULL
-    seen = {"since": span.since(), **cut("maps", rows), **cut("overflows", overflows)}
+    seen = {
+        "since": span.since(),
+        **cut("maps", rows),
+        **cut("owners", owners),
+        **cut("overflows", overflows),
+    }
     return {**seen, **({TOP_MAP: top} if stands_out else {})}
 
 
-def _policies(_subject: Subject, span: Span, _views: Views) -> Json:
-    """Return the revision in force and how it is treated, what of that was otherwise before, and compiles."""
+def _held(memory: Iterable[tuple[str, Decimal]]) -> list[dict[str, Json]]:
+    held = sorted(_sums(memory).items(), key=lambda row: (-row[1], row[0]))
+    return [{"owner": owner, "memory_bytes": whole(bytes_)} for owner, bytes_ in held if bytes_]
+
+
+def _policies(_subject: Subject, span: Span, views: Views) -> Json:
+    """Return the revision in force and how it is treated, what of that was otherwise before, and compiles.
+
+    What was changed last of the datapath, its programs or its revision, stands out.
+    """
     if not span.measures(conventions.POLICY_REVISION):
         return missing(NO_POLICIES)
     now = _in_force(span.levels)
@@ -149,7 +177,33 @@ def _policies(_subject: Subject, span: Span, _views: Views) -> Json:
     rows: list[dict[str, Json]] = [{"stage": stage, **took} for stage, took in sorted(compiled.items())]
     # Without an earlier reading nobody can say what it was.
     was: Json = missing(NOT_MEASURED) if first is None else changed
-    return {"since": span.since(), "now": now, "before": was, **cut("compiles", rows)}
+    seen = {"since": span.since(), "now": now, "before": was, **cut("compiles", rows)}
+    return {**seen, **_programs(views)}
+
+
+def _programs(views: Views) -> dict[str, Json]:
+    try:
+        found = views.node.enforcement(EVERYBODY)
+    except (NodeUnreachable, NodeRefused) as error:
+        return {OF_PROGRAMS: {**missing("unreachable"), "error": str(error)}}
+    told: Json = {
+        "now": found.programs[:_DIGITS],
+        "before": found.kept_programs[:_DIGITS],
+        "seconds": None if found.programs_age is None else found.programs_age // clock.SECOND,
+    }
+    return {OF_PROGRAMS: told, CHANGED_LAST: _changed_last(found)}
+
+
+def _changed_last(found: Enforcement) -> str:
+    """Return `programs` where they were exchanged lately and no revision was made since, else `revision`.
+
+    Only where those of before are kept: a node that begins to police has nothing to go back to. What came
+    with one `apply` is taken for the programs, as policies stay as people wrote them when these go back.
+    """
+    age, made = found.programs_age, found.revision_age
+    if not found.kept_programs or age is None or age > LATELY:
+        return OF_REVISION
+    return OF_PROGRAMS if made is None or made + ONE_APPLY >= age else OF_REVISION
 
 
 def _in_force(read: Callable[[str], Sequence[tuple[Mapping[str, str], Decimal]]]) -> dict[str, Json]:

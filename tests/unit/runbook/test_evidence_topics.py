@@ -1,5 +1,6 @@
 """Evidence about programs, maps, policies, changes and clients; what is not measured is a word."""
 
+import dataclasses
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
@@ -99,6 +100,25 @@ def test_failed_loads_come_with_the_last_words_of_the_verifier() -> None:
     assert len(found["refused"][0]["log"]) == 2_000
 
 
+def test_what_the_kernel_lacks_stands_out_for_the_owner_that_is_meant() -> None:
+    """Others try out on purpose what a kernel has; without an owner in the alert all are meant."""
+    bad = series("bpf_program_loads_total", owner="cni", type="xdp", result="error", reason="EINVAL")
+    loads: list[Document] = [
+        {"command": "cni", "error": "EACCES", "log": "", "missing": ""},
+        {"command": "cni", "error": "EINVAL", "log": "", "missing": "bpf_loop (kernel 5.17)"},
+        {"command": "cni", "error": "EINVAL", "log": "", "missing": "bpf_loop (kernel 5.17)"},
+        {"command": "bpftool", "error": "EINVAL", "log": "", "missing": "helper 300"},
+        {"command": "of an agent of before", "error": "EINVAL", "log": ""},
+    ]
+    views = seen({bad: 1}, {bad: 3}, records=given.MemoryRecords(loads=loads))
+    alert = dataclasses.replace(given.ALERT, labels=labels({"owner": "cni"}))
+    about = dataclasses.replace(given.SUBJECT, alert=alert)
+
+    assert Collect().observe(about, {"what": ("loads",)}, views)["missing"] == "bpf_loop (kernel 5.17)"
+    assert collect(views, "loads")["loads"]["missing"] == "bpf_loop (kernel 5.17), helper 300"
+    assert "missing" not in collect(seen({bad: 1}), "loads")
+
+
 def test_an_agent_that_does_not_say_what_the_verifier_said_is_no_failure() -> None:
     """The counters are evidence all the same."""
     bad = series("bpf_program_loads_total", owner="tc", type="xdp", result="error", reason="EINVAL")
@@ -132,6 +152,7 @@ def test_maps_come_by_how_full_they_are_and_the_fullest_stands_out_from_four_fif
         "capacity": 1000,
     }
     assert found["maps"]["maps"][2] == {**array, "capacity": 9, "memory_bytes": 4096}
+    assert found["maps"]["owners"] == ({"owner": "cilium", "memory_bytes": 4096},)
     assert found["top_map"] == "lpm"
     assert "top_map" not in collect(seen(full("lpm", "cilium", "0.79")), "maps")
 
@@ -140,6 +161,48 @@ def revision(number: int, mode: str) -> dict[Series, int | str]:
     """Return the series of a revision in force."""
     modes = {series("policy_mode", mode=one): int(one == mode) for one in ("off", "monitor", "enforce")}
     return {series("policy_revision"): number, series("policy_rules"): 10, **modes}
+
+
+_EXCHANGED = {"programs": "8c1f0a7be94d55", "kept_programs": "71d6828f5a1399"}
+
+
+@pytest.mark.parametrize(
+    ("facts", "expected"),
+    [
+        ({}, "revision"),
+        ({**_EXCHANGED, "programs_age": 10 * MINUTE, "revision_age": clock.DAY}, "programs"),
+        ({**_EXCHANGED, "programs_age": 10 * MINUTE, "revision_age": 9 * MINUTE}, "programs"),
+        ({**_EXCHANGED, "programs_age": 10 * MINUTE, "revision_age": 9 * MINUTE - 1}, "revision"),
+        ({**_EXCHANGED, "programs_age": 10 * MINUTE}, "programs"),
+        ({**_EXCHANGED, "programs_age": clock.HOUR, "revision_age": clock.DAY}, "programs"),
+        ({**_EXCHANGED, "programs_age": clock.HOUR + 1, "revision_age": clock.DAY}, "revision"),
+        ({**_EXCHANGED, "kept_programs": "", "programs_age": MINUTE}, "revision"),
+        ({**_EXCHANGED, "revision_age": clock.DAY}, "revision"),
+    ],
+)
+def test_what_of_the_policies_changed_last(facts: dict[str, Any], expected: str) -> None:
+    """Programs of the last hour that no revision came after, those of the same `apply` included."""
+    views = seen(revision(7, "enforce"))
+    views.node.policies = dataclasses.replace(given.POLICIES, **facts)
+    found = collect(views, "policies")
+
+    assert found["changed_last"] == expected
+    age = facts.get("programs_age")
+    assert found["policies"]["programs"] == {
+        "now": facts.get("programs", "")[:12],
+        "before": facts.get("kept_programs", "")[:12],
+        "seconds": None if age is None else age // 1000,
+    }
+
+
+def test_a_node_that_does_not_say_its_programs_has_none_that_changed() -> None:
+    """What the readings say of policies is evidence all the same."""
+    views = seen(revision(7, "enforce"))
+    views.node.silent = True
+    found = collect(views, "policies")
+
+    assert found["policies"]["programs"] == {"no_data": "unreachable", "error": "the node does not answer"}
+    assert (found["policies"]["now"]["revision"], "changed_last" in found) == (7, False)
 
 
 def test_policies_say_what_was_otherwise_before() -> None:
@@ -222,7 +285,14 @@ def test_noisy_clients_are_listed_by_each_measure() -> None:
 
 
 @pytest.mark.parametrize(
-    ("topic", "given_by"), [("drops", "top_rule"), ("maps", "top_map"), ("noisy", "top_client")]
+    ("topic", "given_by"),
+    [
+        ("drops", "top_rule"),
+        ("loads", "missing"),
+        ("maps", "top_map"),
+        ("noisy", "top_client"),
+        ("policies", "changed_last"),
+    ],
 )
 def test_lint_knows_what_a_topic_gives(topic: str, given_by: str) -> None:
     """A later step may refer to it."""

@@ -8,7 +8,7 @@ import pytest
 from netsre.model.documents import Json, canonical
 from netsre.model.effects import Block, Flush, Limit
 from netsre.model.runbooks import Runbook, Step
-from netsre.runbook import plan, references
+from netsre.runbook import conditions, plan, references
 from netsre.runbook.actions.catalogue import ACTIONS
 from netsre.runbook.actions.contract import NodeUnreachable
 from netsre.runbook.plan import Kind, Plan
@@ -47,6 +47,31 @@ def test_a_plan_reads_back_as_it_was_written() -> None:
         assert [step.effect for step in back.steps] == [step.effect for step in made.steps]
         assert back.limits == BOOK.limits
         assert back.verify == BOOK.verify
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "kept"),
+    [
+        ("evidence.top_source == '10.0.0.9'", Kind.REFUSE, False),
+        ("evidence.top_source != '10.0.0.9' and labels.netns == 'lab'", Kind.SKIP, True),
+        ("annotations.summary == ''", Kind.REFUSE, True),
+        ("still(alert)", Kind.REFUSE, True),
+    ],
+    ids=["holds", "does not", "can change", "is measured"],
+)
+def test_a_condition_that_nothing_changes_any_more_is_decided_in_the_plan(
+    text: str, kind: Kind, *, kept: bool
+) -> None:
+    """So what it leaves out is not asked for, and what it does not is refused before people are asked."""
+    manner = dataclasses.replace(BOOK.steps[1].manner, sees=(("top_source", 0),))
+    step = dataclasses.replace(BOOK.steps[1], condition=conditions.parse(text), manner=manner)
+    book = dataclasses.replace(BOOK, steps=(BOOK.steps[0], step, *BOOK.steps[2:]))
+    made = make("10.0.0.9", MemoryNode(protected="own_address"), book)
+
+    assert (made.steps[1].kind, made.steps[1].effect) == (kind, None)
+    assert (made.steps[1].condition is not None) is kept
+    assert (made.refused is not None and made.refused.step == 1) is not kept
+    assert plan.read(json.loads(canonical(made.document()))).hash == made.hash
 
 
 def test_the_hash_names_exactly_one_plan() -> None:

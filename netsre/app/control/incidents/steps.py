@@ -30,7 +30,7 @@ from netsre.model.effects import (
 from netsre.model.runbooks import JournalEntry, JournalKind
 from netsre.runbook import decide
 from netsre.runbook.actions.evidence import TOP_SOURCE
-from netsre.runbook.actions.evidence_datapath import TOP_CLIENT, TOP_MAP, TOP_RULE
+from netsre.runbook.actions.evidence_datapath import CHANGED_LAST, MISSING, TOP_CLIENT, TOP_MAP, TOP_RULE
 from netsre.runbook.actions.notify import NOTICE, NOTIFY
 from netsre.runbook.plan import Kind, Plan, Planned
 from netsre.runbook.story import WHOLE
@@ -41,6 +41,8 @@ _STANDS_OUT: Final = MappingProxyType(
         TOP_CLIENT: "the noisiest client",
         TOP_RULE: "the rule with most of the XDP drops",
         TOP_MAP: "the fullest map",
+        MISSING: "what the kernel lacks",
+        CHANGED_LAST: "what of the policies changed last",
     }
 )
 
