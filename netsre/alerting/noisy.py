@@ -14,7 +14,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from netsre import clock
 from netsre.alerting import codes
+from netsre.clock import Timestamp
 from netsre.model import linting, literals, specs, values
 
 KIND: Final = "NoisyClients"
@@ -33,8 +35,13 @@ class NoisyClient:
     reason: str
 
 
-def parse(texts: Mapping[str, str], today: datetime.date) -> tuple[NoisyClient, ...]:
-    """Read files (name to text) strictly; raises `SpecErrors`, also for an end in the past."""
+def day_of(at: Timestamp) -> datetime.date:
+    """Return the day of a time, in UTC."""
+    return datetime.datetime.fromtimestamp(at // clock.SECOND, tz=datetime.UTC).date()
+
+
+def parse(texts: Mapping[str, str], today: datetime.date, *, over: bool = False) -> tuple[NoisyClient, ...]:
+    """Read files (name to text) strictly; raises `SpecErrors`, without `over` also for an end in the past."""
     findings = linting.Findings()
     documents = specs.of_files(texts, {KIND}, findings)
     specs.refuse_duplicates(documents, codes.SAME_CLIENT, "file of noisy clients", findings)
@@ -44,7 +51,7 @@ def parse(texts: Mapping[str, str], today: datetime.date) -> tuple[NoisyClient, 
         listed = document.spec.sequence("clients")
         document.spec.end()
         for part in listed.mappings() if listed is not None else ():
-            client = _client(part, today)
+            client = _client(part, today, over=over)
             if client is not None and client.src in found:
                 message = f"{literals.shown(client.src)} is muted already; write it once"
                 part.wrong("src", codes.SAME_CLIENT, message)
@@ -54,16 +61,16 @@ def parse(texts: Mapping[str, str], today: datetime.date) -> tuple[NoisyClient, 
     return tuple(found.values())
 
 
-def _client(part: values.Mapping, today: datetime.date) -> NoisyClient | None:
+def _client(part: values.Mapping, today: datetime.date, *, over: bool) -> NoisyClient | None:
     src, owner, reason = (part.text(key) for key in ("src", "owner", "reason"))
-    until = _until(part, today)
+    until = _until(part, today, over=over)
     part.end()
     if src is None or owner is None or reason is None or until is None:
         return None
     return NoisyClient(src, until, owner, reason)
 
 
-def _until(part: values.Mapping, today: datetime.date) -> datetime.date | None:
+def _until(part: values.Mapping, today: datetime.date, *, over: bool) -> datetime.date | None:
     text = part.text("until")
     if text is None:
         return None
@@ -74,7 +81,7 @@ def _until(part: values.Mapping, today: datetime.date) -> datetime.date | None:
         until = None
     if until is None:
         message = f"{literals.shown(text)} is no day; write one such as '{today + LONGEST / 2}'"
-    elif until < today:
+    elif until < today and not over:
         message = f"was over on {until}; remove the client, or look whether it is still noisy"
     elif until > today + LONGEST:
         message = f"is further away than {LONGEST.days} days; write a day up to {today + LONGEST}"

@@ -45,8 +45,8 @@ class Wishes:
 def files(slos: Sequence[Path], wishes: Wishes, now: Timestamp) -> Mapping[str, bytes]:
     """Return the configuration by file name; raises `BadInput` for files that are wrong, or over by now."""
     levels = service_levels.load(slos)
-    today = datetime.datetime.fromtimestamp(now // clock.SECOND, tz=datetime.UTC).date()
-    clients = noisy.parse(resources.texts(list(wishes.noisy), ".yaml", ".yml"), today) if wishes.noisy else ()
+    texts = resources.texts(list(wishes.noisy), ".yaml", ".yml")
+    clients = noisy.parse(texts, noisy.day_of(now))
     found = routing.of(levels.slos, levels.alerts, clients)
     if clients and not found.of_clients:
         raise BadInput(

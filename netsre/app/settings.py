@@ -45,6 +45,7 @@ class Options:
     slos: tuple[str, ...] = ()
     runbooks: tuple[str, ...] = ()
     people: tuple[str, ...] = ()
+    noisy: tuple[str, ...] = ()
     alertmanagers: tuple[str, ...] = ()
     control: str | None = None
     lab_control: str | None = None
@@ -83,6 +84,8 @@ class Settings:
     runbooks: tuple[Path, ...]
     people: tuple[Path, ...]
     """Files of who may decide about runs; without any there is one operator."""
+    noisy: tuple[Path, ...]
+    """Files of clients whose tickets are muted."""
     alertmanagers: tuple[str, ...]
     """Addresses of every Alertmanager that is told of alerts; each is told by itself."""
     control: Path | None
@@ -132,6 +135,7 @@ def settings(options: Options, defaults: Options = Options()) -> Settings:
         slos=tuple(Path(path) for path in slos) or (resources.directory("slos"),),
         runbooks=tuple(Path(path) for path in runbooks) or (resources.directory("runbooks"),),
         people=tuple(Path(path) for path in options.people or _one(written.get("people"))),
+        noisy=tuple(Path(path) for path in options.noisy or _one(written.get("noisy"))),
         alertmanagers=_alertmanagers(options, written),
         control=_path(first(options.control, "NETSRE_CONTROL", "control", "")),
         lab_control=_path(options.lab_control),
@@ -291,6 +295,7 @@ def _file(path: str | None) -> tuple[dict[str, str], Bounds, SlackSettings | Non
                 "slos",
                 "runbooks",
                 "people",
+                "noisy",
                 "secrets",
                 "user",
                 "node",

@@ -120,7 +120,7 @@ def create(served: Served) -> Asgi:
     app.include_router(drill_api.router(served.gamedays, served.api_token))
     people = served.world.directory
     app.include_router(event_api.router(served.store, served.clock, served.api_token, people))
-    app.include_router(incident_api.router(served.store, served.clock))
+    app.include_router(incident_api.router(served.world))
     app.include_router(postmortem_api.router(served.store, served.board, served.clock))
     app.include_router(console.router)
 

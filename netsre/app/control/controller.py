@@ -30,6 +30,8 @@ from netsre.adapters import processes
 from netsre.adapters.alertmanager import Alertmanager
 from netsre.adapters.http_calls import HttpCaller
 from netsre.adapters.http_protocol import BoundedProtocol
+from netsre.alerting import noisy, routing
+from netsre.alerting.mutes import Noisy
 from netsre.app import (
     datadir,
     gamedays,
@@ -49,6 +51,7 @@ from netsre.app.control.shift import STOP_SECONDS, Front, House, Loaded, Shift, 
 from netsre.app.control.tick import Loop
 from netsre.app.database import opened
 from netsre.app.logs import pairs
+from netsre.app.service_levels import ServiceLevels
 from netsre.app.settings import Settings
 from netsre.clock import SystemClock
 from netsre.errors import EnvironmentUnfit, StoreUnusable
@@ -126,9 +129,17 @@ def load(settings: Settings) -> Loaded:
         gamedays=gamedays.read(settings.runbooks, settings.slos),
         calendars=maintenance.read(settings.runbooks),
         directory=directory,
+        noisy=_noisy(settings, asked),
         migrations=Migrations.load(str(resources.directory("migrations"))),
         pages=runbooks.pages(books),
     )
+
+
+def _noisy(settings: Settings, levels: ServiceLevels) -> Noisy:
+    # One whose day is over is heard again, and keeps no controller from its start.
+    today = noisy.day_of(SystemClock().now())
+    clients = noisy.parse(resources.texts(list(settings.noisy), ".yaml", ".yml"), today, over=True)
+    return Noisy(clients, frozenset(routing.of(levels.slos, levels.alerts).of_clients))
 
 
 def preload(*, postgresql: bool) -> None:

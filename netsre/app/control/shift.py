@@ -19,6 +19,7 @@ from netsre.adapters.control.node import AgentNode, NoNode
 from netsre.adapters.http_calls import HttpCaller
 from netsre.adapters.secrets import Secrets
 from netsre.alerting.describe import Links
+from netsre.alerting.mutes import Noisy
 from netsre.alerting.notify import Pace
 from netsre.app import slack_settings, tokens
 from netsre.app.control import api
@@ -65,6 +66,7 @@ class Loaded:
     gamedays: tuple[GameDay, ...]
     calendars: tuple[Maintenance, ...]
     directory: Directory
+    noisy: Noisy
     migrations: Migrations
     pages: Mapping[str, str]
 
@@ -249,6 +251,7 @@ def _world(house: House, store: Store, board: Board, term: Term | None) -> World
         bounds=settings.bounds,
         calendars=loaded.calendars,
         directory=loaded.directory,
+        noisy=loaded.noisy,
         outside=Outside(
             Silencer(tuple(house.clients), SystemClock()),
             Caller(house.caller or Nobody(), settings.bounds.http_allow, Secrets(settings.secrets)),

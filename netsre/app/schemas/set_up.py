@@ -34,6 +34,9 @@ def controller() -> Schema:
             "slos": parts.text("A file or directory of SLOs, burn policies and alerts."),
             "runbooks": parts.text("A file or directory of runbooks and game days."),
             "people": parts.text("A file or directory of the people who may decide about runs."),
+            "noisy": parts.text(
+                "A file or directory of clients whose tickets are muted (kind: NoisyClients)."
+            ),
             "secrets": parts.text("A directory of files, each a secret that runbooks name."),
             "user": parts.text("The user to become when started as root."),
             "node": parts.text("What the node is called."),

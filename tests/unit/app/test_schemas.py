@@ -283,6 +283,7 @@ spec:
   user: netsre
   node: here
   externalUrl: https://netsre.example/under
+  noisy: /etc/netsre/noisy.yaml
   alertmanager: http://127.0.0.1:9093
   automation:
     changes: {perTenMinutes: 3, perHour: 10, perDay: 40}

@@ -8,6 +8,7 @@ import pytest
 
 from netsre import clock
 from netsre.app import settings, slack_settings
+from netsre.app.control.controller import load
 from netsre.app.settings import Options
 from netsre.app.slack_settings import Mode, SlackSettings
 from netsre.cli.controller import controller
@@ -334,3 +335,21 @@ def test_secrets_have_a_directory_only_where_one_is_named(
     assert settings.settings(asked).secrets == pathlib.Path("/etc/netsre/secrets")
     monkeypatch.setenv("NETSRE_SECRETS", "/run/secrets")
     assert settings.settings(asked).secrets == pathlib.Path("/run/secrets")
+
+
+def test_clients_that_are_known_to_be_noisy_are_read_and_one_that_is_over_stops_nothing(
+    tmp_path: pathlib.Path,
+) -> None:
+    """A day that passes must not keep a controller from starting again."""
+    clients = tmp_path / "noisy.yaml"
+    clients.write_text(
+        "apiVersion: netsre.dev/v1\nkind: NoisyClients\nmetadata: {name: known}\nspec:\n"
+        "  clients: [{src: default/scanner, until: '2020-01-31', owner: ann, reason: It asks every port.}]\n"
+    )
+    file = tmp_path / "controller.yaml"
+    file.write_text(FILE.replace("30s}", f"30s, noisy: '{clients}'}}"))
+
+    found = load(settings.settings(Options(config=str(file)))).noisy
+
+    assert [client.src for client in found.clients] == ["default/scanner"]
+    assert "UnexpectedEgressDenied" in found.of_clients
