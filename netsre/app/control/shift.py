@@ -29,6 +29,7 @@ from netsre.app.control.dispatch import BATCH, Dispatcher, LogChannel
 from netsre.app.control.drill_parts import DrillPart
 from netsre.app.control.hook import Door
 from netsre.app.control.intake import Intake
+from netsre.app.control.lapsing import Lapses
 from netsre.app.control.leading import Office, Term, nobody
 from netsre.app.control.pager import Pager, Telling
 from netsre.app.control.reach import Outside
@@ -154,10 +155,11 @@ class Shift:
         if self._term is not None:
             log_channel = LogChannel(AlertLog(self._house.settings.data_dir / ALERT_LOG))
             dispatcher = Dispatcher(world.store, (log_channel, RunbookChannel(world)))
-            runs = Automation(world)
+            runs, lapses = Automation(world), Lapses(world)
             duties += [
                 Duty("delivery", lambda: self._leads() and dispatcher.deliver(world.clock.now()) >= BATCH),
                 Duty("runs", lambda: self._leads() and runs.advance()),
+                Duty("lapses", lambda: lapses.look() if self._leads() else None),
             ]
         return Worker(duties, self._board)
 
