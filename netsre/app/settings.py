@@ -121,8 +121,6 @@ def settings(options: Options, defaults: Options = Options()) -> Settings:
     where = Endpoint.parse(listen, "address")
     agent = first(options.agent, "NETSRE_AGENT", "agent", f"http://127.0.0.1:{conventions.AGENT_PORT}")
     interval = first(options.interval, "NETSRE_INTERVAL", "interval", defaults.interval or "15s")
-    slos = options.slos or _one(written.get("slos"))
-    runbooks = options.runbooks or _one(written.get("runbooks"))
     url = first(options.external_url, "NETSRE_EXTERNAL_URL", "externalUrl", f"http://{listen}")
     return Settings(
         data_dir=Path(first(options.data_dir, "NETSRE_DATA_DIR", "dataDir", _usual_data_dir(defaults))),
@@ -132,10 +130,10 @@ def settings(options: Options, defaults: Options = Options()) -> Settings:
         agent_url=_url("--agent", agent),
         prometheus=_prometheus(options, written, first),
         interval=_interval(interval),
-        slos=tuple(Path(path) for path in slos) or (resources.directory("slos"),),
-        runbooks=tuple(Path(path) for path in runbooks) or (resources.directory("runbooks"),),
-        people=tuple(Path(path) for path in options.people or _one(written.get("people"))),
-        noisy=tuple(Path(path) for path in options.noisy or _one(written.get("noisy"))),
+        slos=_paths(options.slos, written, "slos") or (resources.directory("slos"),),
+        runbooks=_paths(options.runbooks, written, "runbooks") or (resources.directory("runbooks"),),
+        people=_paths(options.people, written, "people"),
+        noisy=_paths(options.noisy, written, "noisy"),
         alertmanagers=_alertmanagers(options, written),
         control=_path(first(options.control, "NETSRE_CONTROL", "control", "")),
         lab_control=_path(options.lab_control),
@@ -268,6 +266,10 @@ def _interval(text: str) -> int:
 
 def _path(text: str | None) -> Path | None:
     return Path(text) if text else None
+
+
+def _paths(options: tuple[str, ...], written: Mapping[str, str], key: str) -> tuple[Path, ...]:
+    return tuple(Path(path) for path in options or _one(written.get(key)))
 
 
 def _one(text: str | None) -> tuple[str, ...]:
