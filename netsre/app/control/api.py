@@ -102,11 +102,12 @@ def create(served: Served) -> Asgi:
         redoc_url=None,
         openapi_url="/openapi.json",
     )
+    # First of all: it is asked most often, and by many at once.
+    hook.add(app, served.door)
     _add_operations(app, served)
     _add_lists(app, served)
     _add_status(app, served)
     _add_pages(app, served)
-    hook.add(app, served.door)
     slack = served.slack
     # Where there is none, nothing is signed right.
     desk, secret = (
