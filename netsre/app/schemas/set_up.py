@@ -41,7 +41,10 @@ def controller() -> Schema:
             "user": parts.text("The user to become when started as root."),
             "node": parts.text("What the node is called."),
             "externalUrl": _url("Where people reach this controller, for links."),
-            "alertmanager": _url("An Alertmanager to tell."),
+            "alertmanager": {
+                "description": "Every Alertmanager to tell.",
+                "anyOf": [_url("One."), parts.sequence("Several, such as a pair.", _url("One of them."))],
+            },
             "control": parts.text("The agent's control socket; without it automation only looks."),
             "automation": _automation(),
             "slack": _slack(),

@@ -284,7 +284,7 @@ spec:
   node: here
   externalUrl: https://netsre.example/under
   noisy: /etc/netsre/noisy.yaml
-  alertmanager: http://127.0.0.1:9093
+  alertmanager: ['http://127.0.0.1:9093', 'http://127.0.0.1:9094']
   automation:
     changes: {perTenMinutes: 3, perHour: 10, perDay: 40}
     storm: {alerts: 10, hold: 10m}

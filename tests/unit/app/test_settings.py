@@ -353,3 +353,37 @@ def test_clients_that_are_known_to_be_noisy_are_read_and_one_that_is_over_stops_
 
     assert [client.src for client in found.clients] == ["default/scanner"]
     assert "UnexpectedEgressDenied" in found.of_clients
+
+
+@pytest.mark.parametrize(
+    ("written", "found"),
+    [
+        ("http://a:9093/", ("http://a:9093",)),
+        ("['http://a:9093', 'http://b:9093']", ("http://a:9093", "http://b:9093")),
+        ("[]", ()),
+        ("''", ()),
+    ],
+)
+def test_a_file_names_one_alertmanager_or_a_pair(
+    tmp_path: pathlib.Path, written: str, found: tuple[str, ...]
+) -> None:
+    """An option wins over all of them."""
+    file = tmp_path / "controller.yaml"
+    file.write_text(FILE.replace("30s}", f"30s, alertmanager: {written}}}"))
+    options = Options(config=str(file))
+
+    assert settings.settings(options).alertmanagers == found
+    more = dataclasses.replace(options, alertmanagers=("http://c:9093",))
+    assert settings.settings(more).alertmanagers == ("http://c:9093",)
+
+
+@pytest.mark.parametrize("written", ["{url: 'http://a:9093'}", "[['http://a:9093']]", "['http://a:9093', b]"])
+def test_what_is_no_address_in_a_list_of_alertmanagers_is_refused(
+    tmp_path: pathlib.Path, written: str
+) -> None:
+    """With the place, or the address."""
+    file = tmp_path / "controller.yaml"
+    file.write_text(FILE.replace("30s}", f"30s, alertmanager: {written}}}"))
+
+    with pytest.raises(NetsreError, match="alertmanager"):
+        settings.settings(Options(config=str(file)))
