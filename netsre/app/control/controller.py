@@ -91,7 +91,7 @@ def run(settings: Settings) -> None:
     clients = [Alertmanager(url) for url in dict.fromkeys(settings.alertmanagers)]
     caller = HttpCaller() if settings.bounds.http_allow else None
     recorded = prometheus(settings)
-    slack = slack_settings.load(settings.slack)
+    slack = _slack(settings)
     _drop(settings)
     stop = _stop_on_signals()
     with contextlib.ExitStack() as stack:
@@ -133,6 +133,12 @@ def load(settings: Settings) -> Loaded:
         migrations=Migrations.load(str(resources.directory("migrations"))),
         pages=runbooks.pages(books),
     )
+
+
+def _slack(settings: Settings) -> slack_settings.Slack | None:
+    for said in () if settings.slack is None else slack_settings.exposed(settings.slack):
+        _log.warning("slack secret %s", said)
+    return slack_settings.load(settings.slack)
 
 
 def _noisy(settings: Settings, levels: ServiceLevels) -> Noisy:

@@ -387,3 +387,22 @@ def test_what_is_no_address_in_a_list_of_alertmanagers_is_refused(
 
     with pytest.raises(NetsreError, match="alertmanager"):
         settings.settings(Options(config=str(file)))
+
+
+@pytest.mark.parametrize(
+    ("mode", "who"),
+    [(0o600, ""), (0o640, "its group can"), (0o604, "everybody on this machine can"), (0o400, "")],
+)
+def test_secrets_of_slack_that_others_can_reach_are_told(tmp_path: pathlib.Path, mode: int, who: str) -> None:
+    """Of those that are used: the way in by a socket has no signing secret."""
+    token, secret, app = (tmp_path / name for name in ("token", "secret", "app"))
+    for path in (token, secret, app):
+        path.write_text("something\n")
+    secret.chmod(0o666)
+    app.chmod(0o600)
+    token.chmod(mode)
+
+    said = slack_settings.exposed(SlackSettings("C0NETSRE", token, Mode.SOCKET, secret, app))
+
+    assert len(said) == bool(who)
+    assert not who or (f"{token} has mode {mode:04o}: {who} reach it; use chmod go= {token}",) == said
