@@ -32,7 +32,7 @@ _SOON: Final = 10 * clock.SECOND
 
 @dataclass(frozen=True, slots=True)
 class _Lasting:
-    """One effect of a run that is over, and that no line of its journal ends."""
+    """One effect of a run that no line of its journal ends."""
 
     run: Run
     step: int
@@ -43,12 +43,13 @@ class _Lasting:
 
 
 class Lapses:
-    """Notes in the journals of runs that are over what of them is no longer in force."""
+    """Notes in the journals of runs what of them is no longer in force."""
 
     def __init__(self, world: World) -> None:
         """Begin without knowing any run."""
         self._world = world
-        self._known: dict[str, list[_Lasting]] = {}
+        self._over: dict[str, list[_Lasting]] = {}
+        """Of runs that are over: their journals grow by nothing but what is written here."""
         self._looked_at = Timestamp(-EVERY)
 
     def look(self) -> None:
@@ -68,17 +69,14 @@ class Lapses:
         except (NodeUnreachable, NodeRefused) as error:
             _log.debug("what is in force is not known %s", pairs(error=error))
 
-    def _lasting(self, now: Timestamp) -> Iterable[_Lasting]:
+    def _lasting(self, now: Timestamp) -> list[_Lasting]:
         with self._world.store.read() as transaction:
-            over = [run for run in transaction.runs.changed(Timestamp(now - _LONGEST), (), 0) if run.ended]
-            new = [run.id for run in over if run.id not in self._known]
-            lines = transaction.runs.journal(new) if new else {}
-        # The journal of a run that is over grows by nothing but what is written here.
-        self._known = {
-            run.id: self._known[run.id] if run.id in self._known else _read(run, lines[run.id])
-            for run in over
-        }
-        return [one for found in self._known.values() for one in found]
+            changed = transaction.runs.changed(Timestamp(now - _LONGEST), (), 0)
+            unread = [run.id for run in changed if run.id not in self._over]
+            lines = transaction.runs.journal(unread) if unread else {}
+        found = {run.id: self._over.get(run.id) or _read(run, lines.get(run.id, ())) for run in changed}
+        self._over = {run.id: found[run.id] for run in changed if run.ended}
+        return [one for effects in found.values() for one in effects]
 
     def _settle(self, one: _Lasting) -> None:
         standing = self._world.sight.node.look(one.key, one.effect)
@@ -88,7 +86,8 @@ class Lapses:
                 runs.write(transaction, one.run, journal.lapsed(one.step, one.action, standing), at)
                 figures = {"standing": standing.value}
                 runs.tell_effect(transaction, "lapsed", one.key, one.effect, figures, at)
-            self._known[one.run.id].remove(one)
+            if one.run.ended:
+                self._over[one.run.id].remove(one)
 
 
 def _read(run: Run, entries: Iterable[JournalEntry]) -> list[_Lasting]:

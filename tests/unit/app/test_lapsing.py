@@ -76,6 +76,26 @@ def test_what_a_sweep_ended_is_no_longer_told_as_in_force(lab: Lab) -> None:
     assert found[0].startswith("found to be no longer in force: drop packets of 10.0.0.9")
 
 
+def test_a_run_that_is_not_over_is_told_too_and_goes_on(tmp_path: pathlib.Path) -> None:
+    """It is verified by what is measured, as ever."""
+    lab = Lab(tmp_path, Host(SetClock(Timestamp(burning.T0))))
+    lab.begin()
+    assert lab.current is not None
+    watch = looking(lab)
+    while not lab.host.effects():
+        lab.pass_time(EVERY)
+        lab.current.turn()
+        watch.look()
+    sweep(lab)
+    lab.host.noisy = 0
+    lab.pass_time(EVERY)
+    watch.look()
+
+    assert in_force(lab) == []
+    assert not lab.runs()[-1][0].ended
+    assert lab.live().runs == (("succeeded", "verified"),)
+
+
 def test_a_node_that_does_not_answer_says_nothing(lab: Lab) -> None:
     """What is in force may be so all the same; it is found when the node answers again."""
     sweep(lab)
