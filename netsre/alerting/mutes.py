@@ -5,13 +5,12 @@ Alertmanager keeps the same ones back, by the silence of an announcement and by 
 """
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from netsre import conventions
 from netsre.alerting import describe
 from netsre.alerting import noisy as noisy_clients
-from netsre.alerting.noisy import NoisyClient
-from netsre.alerting.routing import SOURCE
+from netsre.alerting.routing import ClientMute
 from netsre.clock import Timestamp
 from netsre.model.alerts import Alert
 
@@ -25,23 +24,16 @@ class Announced:
     until: Timestamp
 
 
-@dataclass(frozen=True, slots=True)
-class Noisy:
-    """The known noisy clients, and the names of the alerts that say which client they are about."""
-
-    clients: tuple[NoisyClient, ...] = ()
-    of_clients: Collection[str] = field(default_factory=frozenset)
-
-
-NOBODY = Noisy()
-
-
-def all_muted(alerts: Iterable[Alert], deploys: Collection[Announced], noisy: Noisy, now: Timestamp) -> bool:
+def all_muted(
+    alerts: Iterable[Alert], deploys: Collection[Announced], noisy: Collection[ClientMute], now: Timestamp
+) -> bool:
     """Tell whether every one of some alerts is muted now; one that ended: was muted when it did."""
     return all(_is_muted(dict(one.labels), one.resolved_at or now, deploys, noisy) for one in alerts)
 
 
-def _is_muted(labels: dict[str, str], at: Timestamp, deploys: Collection[Announced], noisy: Noisy) -> bool:
+def _is_muted(
+    labels: dict[str, str], at: Timestamp, deploys: Collection[Announced], noisy: Collection[ClientMute]
+) -> bool:
     # What automation asks people comes all the same.
     if labels.get("severity") != conventions.SEVERITY_TICKET or labels["alertname"] in describe.CALLS:
         return False
@@ -49,6 +41,7 @@ def _is_muted(labels: dict[str, str], at: Timestamp, deploys: Collection[Announc
     if any(service in one.services and one.begin <= at < one.until for one in deploys):
         return True
     day = noisy_clients.day_of(at)
-    return labels["alertname"] in noisy.of_clients and any(
-        labels.get(SOURCE) == client.src and day <= client.until for client in noisy.clients
+    return any(
+        labels["alertname"] in one.alerts and labels.get(one.label) == one.value and day <= one.client.until
+        for one in noisy
     )

@@ -31,7 +31,7 @@ from netsre.adapters.alertmanager import Alertmanager
 from netsre.adapters.http_calls import HttpCaller
 from netsre.adapters.http_protocol import BoundedProtocol
 from netsre.alerting import noisy, routing
-from netsre.alerting.mutes import Noisy
+from netsre.alerting.routing import ClientMute
 from netsre.app import (
     datadir,
     gamedays,
@@ -141,11 +141,11 @@ def _slack(settings: Settings) -> slack_settings.Slack | None:
     return slack_settings.load(settings.slack)
 
 
-def _noisy(settings: Settings, levels: ServiceLevels) -> Noisy:
+def _noisy(settings: Settings, levels: ServiceLevels) -> tuple[ClientMute, ...]:
     # One whose day is over is heard again, and keeps no controller from its start.
     today = noisy.day_of(SystemClock().now())
     clients = noisy.parse(resources.texts(list(settings.noisy), ".yaml", ".yml"), today, over=True)
-    return Noisy(clients, frozenset(routing.of(levels.slos, levels.alerts).of_clients))
+    return routing.client_mutes(levels.alerts, clients)
 
 
 def preload(*, postgresql: bool) -> None:

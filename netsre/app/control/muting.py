@@ -6,7 +6,8 @@ from typing import Final
 
 from netsre import clock
 from netsre.alerting import mutes
-from netsre.alerting.mutes import Announced, Noisy
+from netsre.alerting.mutes import Announced
+from netsre.alerting.routing import ClientMute
 from netsre.clock import Timestamp
 from netsre.model.alerts import Alert
 from netsre.model.documents import canonical
@@ -28,7 +29,7 @@ def announce(
 
 
 def all_muted(
-    transaction: Transaction, alerts: Sequence[Alert], total: int, noisy: Noisy, now: Timestamp
+    transaction: Transaction, alerts: Sequence[Alert], total: int, noisy: Sequence[ClientMute], now: Timestamp
 ) -> bool:
     """Tell whether people need not hear of some alerts; never of more than were read, or of none."""
     if not alerts or total > len(alerts):

@@ -19,8 +19,8 @@ from netsre.adapters.control.node import AgentNode, NoNode
 from netsre.adapters.http_calls import HttpCaller
 from netsre.adapters.secrets import Secrets
 from netsre.alerting.describe import Links
-from netsre.alerting.mutes import Noisy
 from netsre.alerting.notify import Pace
+from netsre.alerting.routing import ClientMute
 from netsre.app import slack_settings, tokens
 from netsre.app.control import api
 from netsre.app.control.automation import Automation, RunbookChannel
@@ -67,7 +67,7 @@ class Loaded:
     gamedays: tuple[GameDay, ...]
     calendars: tuple[Maintenance, ...]
     directory: Directory
-    noisy: Noisy
+    noisy: tuple[ClientMute, ...]
     migrations: Migrations
     pages: Mapping[str, str]
 

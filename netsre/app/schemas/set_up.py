@@ -126,7 +126,6 @@ def noisy_clients() -> Schema:
     client = parts.mapping(
         "A client.",
         {
-            "src": parts.text("The label src of its alerts."),
             "until": parts.pattern(
                 "The last day, in UTC, at most 180 days away.",
                 noisy.DATE.pattern,
@@ -135,7 +134,11 @@ def noisy_clients() -> Schema:
             "owner": parts.text("Who makes it quiet."),
             "reason": parts.text("Why it is noisy."),
         },
-    )
+        {
+            "src": parts.text("Its name, the label src of its alerts, such as default/scanner."),
+            "source": parts.text("Its address, the label source of its alerts, such as 10.0.0.7."),
+        },
+    ) | {"anyOf": [{"required": ["src"]}, {"required": ["source"]}]}
     return parts.mapping(
         "Whose tickets are muted; pages are not.", {"clients": parts.sequence("Clients.", client)}
     )

@@ -12,9 +12,9 @@ import pytest
 
 from netsre import clock
 from netsre.adapters.slack.api import Slack as Client
-from netsre.alerting import describe
-from netsre.alerting.mutes import Noisy
+from netsre.alerting import describe, routing
 from netsre.alerting.noisy import NoisyClient
+from netsre.app import service_levels
 from netsre.app.control import incidents, muting
 from netsre.app.control.incidents import api as incident_api
 from netsre.app.control.slack.teller import Pace, Teller
@@ -201,19 +201,22 @@ def test_what_waited_for_slack_when_the_deploy_was_announced_is_not_told_either(
 def test_the_tickets_of_a_known_noisy_client_are_muted_until_its_day_is_over(desk: Desk) -> None:
     """Of another client, and of alerts about no client, they are not."""
     day = datetime.datetime.fromtimestamp(desk.clock.at // 1000, tz=datetime.UTC).date()
-    known = NoisyClient(SCANNER, day, "ann", "It asks every port.")
-    desk.world = replace(desk.world, noisy=Noisy((known,), frozenset({EGRESS})))
+    known = NoisyClient(SCANNER, "10.0.0.7", day, "ann", "It asks every port.")
+    mutes = routing.client_mutes(service_levels.load().alerts, [known])
+    desk.world = replace(desk.world, noisy=mutes)
     desk.fires(ticket(EGRESS, src=SCANNER))
+    desk.fires(ticket("NoisyClient", source="10.0.0.7"))
     desk.later(0)
     assert (desk.texts(), desk.muted()) == ([], [True])
 
     desk.fires(ticket(EGRESS, src="default/shop", node="b"))
     desk.fires(ticket("Another", src=SCANNER, node="c"))
+    desk.fires(ticket("NoisyClient", source="10.0.0.8", node="d"))
     desk.later(0)
-    assert len(desk.texts()) == 2
+    assert len(desk.texts()) == 3
 
     desk.later(clock.DAY)
-    assert len(desk.texts()) == 3
+    assert len(desk.texts()) == 4
 
 
 def test_a_long_list_is_muted_as_a_whole_or_not_at_all(desk: Desk) -> None:

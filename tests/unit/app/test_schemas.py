@@ -260,7 +260,7 @@ apiVersion: netsre.dev/v1
 kind: NoisyClients
 metadata: {name: whole}
 spec:
-  clients: [{src: default/scanner, until: '2027-01-31', owner: ann, reason: It asks every port once a night.}]
+  clients: [{src: default/scanner, source: 10.0.0.7, until: '2027-01-31', owner: ann, reason: It asks.}]
 ---
 apiVersion: netsre.dev/v1
 kind: Controller

@@ -351,8 +351,9 @@ def test_clients_that_are_known_to_be_noisy_are_read_and_one_that_is_over_stops_
 
     found = load(settings.settings(Options(config=str(file)))).noisy
 
-    assert [client.src for client in found.clients] == ["default/scanner"]
-    assert "UnexpectedEgressDenied" in found.of_clients
+    (mute,) = found
+    assert (mute.label, mute.value) == ("src", "default/scanner")
+    assert mute.alerts == ("UnexpectedEgress", "UnexpectedEgressDenied")
 
 
 @pytest.mark.parametrize(
