@@ -236,8 +236,8 @@ def webhook_lines(figures: Sequence[webhook.WebhookFigures]) -> list[Line]:
             f"{figure.alerts_per_second:.0f}/s (slowest post {figure.slowest_milliseconds:.0f} ms, "
             f"slowest evaluation beside it {figure.tick_milliseconds:.0f} ms)",
             "",
-            ">= 2000/s" if figure.batch > 1 else "",
-            figure.alerts_per_second >= 2000 if figure.batch > 1 else None,
+            ">= 2000/s" if figure.in_storm else "",
+            figure.alerts_per_second >= 2000 if figure.in_storm else None,
         )
         for figure in figures
     ]

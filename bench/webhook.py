@@ -14,10 +14,12 @@ from typing import Final
 
 from bench.controller_process import PATIENCE, Controller, running
 
-_CONNECTIONS: Final = 4
 _SECONDS: Final = 8.0
-_BATCHES: Final = (64, 1)
-"""Alerts in one post: a group in a storm, and the smallest there is."""
+_STORM: Final = 64
+"""Alerts under way at once."""
+_FLOODS: Final = ((64, 4), (1, 4), (1, 64))
+"""Alerts in one post, and connections: a group in a storm; and single alerts, as the generated routes make
+Alertmanager send them, over few connections, and over as many as it has in a storm."""
 _CHECKOUT: Final = Path(__file__).parent.parent
 
 
@@ -33,13 +35,18 @@ class WebhookFigures:
     tick_milliseconds: float
     """How long the evaluation beside it took at most."""
 
+    @property
+    def in_storm(self) -> bool:
+        """Tell whether as many came as in a storm: one post after the other waits for the disk each time."""
+        return self.batch * self.connections >= _STORM
+
 
 def measure() -> list[WebhookFigures]:
     """Flood a controller with new alerts, in posts of each size, a fresh one each time."""
-    return [_measure(batch) for batch in _BATCHES]
+    return [_measure(batch, connections) for batch, connections in _FLOODS]
 
 
-def _measure(batch: int) -> WebhookFigures:
+def _measure(batch: int, connections: int) -> WebhookFigures:
     # Beside the code, not in the memory that /tmp may be: what is measured is a disk.
     (_CHECKOUT / ".cache").mkdir(exist_ok=True)
     home = Path(tempfile.mkdtemp(prefix="netsre-bench-", dir=_CHECKOUT / ".cache"))
@@ -51,7 +58,7 @@ def _measure(batch: int) -> WebhookFigures:
             ticks: list[float] = []
             watch = threading.Thread(target=_watch, args=(controller, ticks))
             watch.start()
-            posts = _flood(controller.port, token, batch)
+            posts = _flood(controller.port, token, batch, connections)
             waits = [wait for wait, _ in posts]
             seconds = max(end for _, end in posts) - min(end - wait for wait, end in posts)
             watch.join()
@@ -61,7 +68,7 @@ def _measure(batch: int) -> WebhookFigures:
             raise RuntimeError(f"{len(posts) * batch} alerts were accepted, and {kept} are on disk")
     finally:
         shutil.rmtree(home)
-    return WebhookFigures(batch, _CONNECTIONS, kept / seconds, max(waits) * 1000, max(ticks) * 1000)
+    return WebhookFigures(batch, connections, kept / seconds, max(waits) * 1000, max(ticks) * 1000)
 
 
 def _watch(controller: Controller, ticks: list[float]) -> None:
@@ -71,12 +78,12 @@ def _watch(controller: Controller, ticks: list[float]) -> None:
         time.sleep(0.5)
 
 
-def _flood(port: int, token: str, batch: int) -> list[tuple[float, float]]:
+def _flood(port: int, token: str, batch: int, connections: int) -> list[tuple[float, float]]:
     """Post from several connections at once; return how long each post took, and when it ended."""
     posts: list[tuple[float, float]] = []
     senders = [
         threading.Thread(target=_send, args=(port, token, batch, sender, posts))
-        for sender in range(_CONNECTIONS)
+        for sender in range(connections)
     ]
     for thread in senders:
         thread.start()

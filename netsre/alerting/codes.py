@@ -9,6 +9,7 @@ CLEAR_DIRECTION: Final = "ALR003"
 CLEAR_VALUE: Final = "ALR004"
 SAME_CLIENT: Final = "ALR005"
 CLIENT_END: Final = "ALR006"
+CLIENT_NAME: Final = "ALR007"
 
 CODES: Final = MappingProxyType(
     {
@@ -18,6 +19,7 @@ CODES: Final = MappingProxyType(
         CLEAR_VALUE: "The value at which the alert clears is beyond the one at which it fires.",
         SAME_CLIENT: "A noisy client, or a file of them, is there twice.",
         CLIENT_END: "The day until which a noisy client is muted is none, is over, or is too far away.",
+        CLIENT_NAME: "A noisy client has no name and no address, or one of them where the other belongs.",
     }
 )
 """Every code, with what it says; stable, never reused."""

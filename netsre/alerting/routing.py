@@ -4,7 +4,7 @@ An alert's labels are its identity, so that routes, groups and inhibition rest o
 loaded service levels and alerts give theirs.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,10 +20,23 @@ from netsre.model.levels import (
     ThresholdIndicator,
 )
 
-SOURCE: Final = "src"
-"""The label of an alert about one client."""
+CLIENT: Final = "src"
+"""The label of an alert about one client, with its name."""
+SOURCE: Final = "source"
+"""The same, with its address."""
 _OF_POLICIES: Final = "netsre_policy_"
 _TABLE_OF_POLICIES: Final = ("table", "=", "datapath")
+
+
+@dataclass(frozen=True, slots=True)
+class ClientMute:
+    """Tickets about a noisy client that are muted: those of some alerts with one value of a label."""
+
+    label: str
+    value: str
+    alerts: tuple[str, ...]
+    """The names of the alerts that have this label; empty where none has."""
+    client: NoisyClient
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +49,7 @@ class Routing:
     """The names of alerts about service levels: of each there may be a page and a ticket for one group."""
     equal: tuple[str, ...]
     """The labels that say which level and group such an alert is about; one that both lack is equal."""
-    of_clients: tuple[str, ...]
-    """The names of alerts that say which client they are about."""
-    noisy: tuple[NoisyClient, ...]
+    noisy: tuple[ClientMute, ...]
 
 
 def of(slos: Sequence[SLO], rules: Sequence[AlertRule], noisy: Collection[NoisyClient] = ()) -> Routing:
@@ -48,9 +59,23 @@ def of(slos: Sequence[SLO], rules: Sequence[AlertRule], noisy: Collection[NoisyC
         policy_services=_policy_services(slos, rules),
         levels=(describe.ALERT_NAME, describe.ABSENT),
         equal=("alertname", "service", "slo", *sorted(grouped)),
-        of_clients=tuple(sorted(rule.name for rule in rules if SOURCE in rule.group_by)),
-        noisy=tuple(sorted(noisy, key=lambda client: client.src)),
+        noisy=client_mutes(rules, noisy),
     )
+
+
+def client_mutes(rules: Sequence[AlertRule], clients: Iterable[NoisyClient]) -> tuple[ClientMute, ...]:
+    """Return what is muted of noisy clients, in a fixed order."""
+    alerts = {
+        label: tuple(sorted(rule.name for rule in rules if label in rule.group_by))
+        for label in (CLIENT, SOURCE)
+    }
+    known = (
+        ClientMute(label, value, alerts[label], client)
+        for client in clients
+        for label, value in ((CLIENT, client.src), (SOURCE, client.source))
+        if value
+    )
+    return tuple(sorted(known, key=lambda mute: (mute.label, mute.value)))
 
 
 def _policy_services(slos: Sequence[SLO], rules: Sequence[AlertRule]) -> tuple[str, ...]:

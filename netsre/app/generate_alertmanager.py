@@ -16,6 +16,7 @@ from netsre.app import receivers, resources, service_levels
 from netsre.app.local.alertmanager import WEBHOOK
 from netsre.clock import Timestamp
 from netsre.errors import BadInput
+from netsre.model import literals
 from netsre.model.levels import quoted
 
 FILE: Final = "alertmanager.yml"
@@ -45,13 +46,13 @@ class Wishes:
 def files(slos: Sequence[Path], wishes: Wishes, now: Timestamp) -> Mapping[str, bytes]:
     """Return the configuration by file name; raises `BadInput` for files that are wrong, or over by now."""
     levels = service_levels.load(slos)
-    today = datetime.datetime.fromtimestamp(now // clock.SECOND, tz=datetime.UTC).date()
-    clients = noisy.parse(resources.texts(list(wishes.noisy), ".yaml", ".yml"), today) if wishes.noisy else ()
+    texts = resources.texts(list(wishes.noisy), ".yaml", ".yml")
+    clients = noisy.parse(texts, noisy.day_of(now))
     found = routing.of(levels.slos, levels.alerts, clients)
-    if clients and not found.of_clients:
-        raise BadInput(
-            f"no alert is grouped by {routing.SOURCE}, so no client can be muted; leave --noisy out"
-        )
+    for mute in found.noisy:
+        if not mute.alerts:
+            said = f"{mute.label} {literals.shown(mute.value)} cannot be muted"
+            raise BadInput(f"no alert is grouped by {mute.label}, so {said}; leave it out of --noisy")
     text = (
         _environment()
         .get_template(_TEMPLATE)

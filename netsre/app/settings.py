@@ -9,8 +9,8 @@ spec: {listen: 127.0.0.1:8600, agent: 'http://127.0.0.1:8601', interval: 15s, da
 import os
 import socket
 import urllib.parse
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -24,6 +24,11 @@ from netsre.model.holds import USUAL, Bounds
 
 KIND: Final = "Controller"
 DATABASE: Final = "NETSRE_DATABASE_URL"
+_TEXTS: Final = (
+    "dataDir", "database", "listen", "agent", "source", "nodeLabel", "tokenFile", "interval", "slos",
+    "runbooks", "people", "noisy", "secrets", "user", "node", "externalUrl", "control",
+)  # fmt: skip
+"""The keys of a file that have one text each."""
 _SHORTEST_INTERVAL: Final = 1 * clock.SECOND
 _LONGEST_INTERVAL: Final = 5 * clock.MINUTE
 _LONGEST_NODE: Final = 253
@@ -45,6 +50,7 @@ class Options:
     slos: tuple[str, ...] = ()
     runbooks: tuple[str, ...] = ()
     people: tuple[str, ...] = ()
+    noisy: tuple[str, ...] = ()
     alertmanagers: tuple[str, ...] = ()
     control: str | None = None
     lab_control: str | None = None
@@ -83,6 +89,8 @@ class Settings:
     runbooks: tuple[Path, ...]
     people: tuple[Path, ...]
     """Files of who may decide about runs; without any there is one operator."""
+    noisy: tuple[Path, ...]
+    """Files of clients whose tickets are muted."""
     alertmanagers: tuple[str, ...]
     """Addresses of every Alertmanager that is told of alerts; each is told by itself."""
     control: Path | None
@@ -109,7 +117,8 @@ def settings(options: Options, defaults: Options = Options()) -> Settings:
 
     `defaults` are what is usual for whoever asks, where it is not what is usual for a controller.
     """
-    written, bounds, slack = _file(options.config)
+    file = _file(options.config)
+    written = file.texts
 
     def first(option: str | None, variable: str, key: str, default: str) -> str:
         return option or os.environ.get(variable) or written.get(key) or default
@@ -118,8 +127,6 @@ def settings(options: Options, defaults: Options = Options()) -> Settings:
     where = Endpoint.parse(listen, "address")
     agent = first(options.agent, "NETSRE_AGENT", "agent", f"http://127.0.0.1:{conventions.AGENT_PORT}")
     interval = first(options.interval, "NETSRE_INTERVAL", "interval", defaults.interval or "15s")
-    slos = options.slos or _one(written.get("slos"))
-    runbooks = options.runbooks or _one(written.get("runbooks"))
     url = first(options.external_url, "NETSRE_EXTERNAL_URL", "externalUrl", f"http://{listen}")
     return Settings(
         data_dir=Path(first(options.data_dir, "NETSRE_DATA_DIR", "dataDir", _usual_data_dir(defaults))),
@@ -129,25 +136,25 @@ def settings(options: Options, defaults: Options = Options()) -> Settings:
         agent_url=_url("--agent", agent),
         prometheus=_prometheus(options, written, first),
         interval=_interval(interval),
-        slos=tuple(Path(path) for path in slos) or (resources.directory("slos"),),
-        runbooks=tuple(Path(path) for path in runbooks) or (resources.directory("runbooks"),),
-        people=tuple(Path(path) for path in options.people or _one(written.get("people"))),
-        alertmanagers=_alertmanagers(options, written),
+        slos=_paths(options.slos, written, "slos") or (resources.directory("slos"),),
+        runbooks=_paths(options.runbooks, written, "runbooks") or (resources.directory("runbooks"),),
+        people=_paths(options.people, written, "people"),
+        noisy=_paths(options.noisy, written, "noisy"),
+        alertmanagers=_alertmanagers(options.alertmanagers or file.alertmanagers),
         control=_path(first(options.control, "NETSRE_CONTROL", "control", "")),
         lab_control=_path(options.lab_control),
         user=first(options.user, "NETSRE_USER", "user", "") or None,
         node=_node(first(options.node, "NETSRE_NODE", "node", socket.gethostname())),
         external_url=_url("--external-url", url),
         parent_pid=options.parent_pid,
-        bounds=bounds,
+        bounds=file.bounds,
         secrets=_path(first(None, "NETSRE_SECRETS", "secrets", "")),
-        slack=slack,
+        slack=file.slack,
         config=None if options.config is None else Path(options.config).absolute(),
     )
 
 
-def _alertmanagers(options: Options, written: Mapping[str, str]) -> tuple[str, ...]:
-    named = options.alertmanagers or _one(written.get("alertmanager"))
+def _alertmanagers(named: Iterable[str]) -> tuple[str, ...]:
     return tuple(_url("--alertmanager", url) for url in named)
 
 
@@ -266,43 +273,40 @@ def _path(text: str | None) -> Path | None:
     return Path(text) if text else None
 
 
+def _paths(options: tuple[str, ...], written: Mapping[str, str], key: str) -> tuple[Path, ...]:
+    return tuple(Path(path) for path in options or _one(written.get(key)))
+
+
 def _one(text: str | None) -> tuple[str, ...]:
     return (text,) if text else ()
 
 
-def _file(path: str | None) -> tuple[dict[str, str], Bounds, SlackSettings | None]:
-    """Return what a file says: the texts by key, the bounds of automation, and how Slack is reached."""
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """What a file says."""
+
+    texts: Mapping[str, str] = field(default_factory=dict)
+    """By key."""
+    alertmanagers: tuple[str, ...] = ()
+    bounds: Bounds = USUAL
+    slack: SlackSettings | None = None
+
+
+def _file(path: str | None) -> _Written:
     if path is None:
-        return {}, USUAL, None
+        return _Written()
     findings = linting.Findings()
-    found, bounds, slack = dict[str, str](), USUAL, None
+    found = _Written()
     for file, text in resources.texts([Path(path)], ".yaml").items():
         for document in specs.documents(text, file, {KIND}, findings):
             document.metadata.end()
-            for key in (
-                "dataDir",
-                "database",
-                "listen",
-                "agent",
-                "source",
-                "nodeLabel",
-                "tokenFile",
-                "interval",
-                "slos",
-                "runbooks",
-                "people",
-                "secrets",
-                "user",
-                "node",
-                "externalUrl",
-                "alertmanager",
-                "control",
-            ):
-                value = document.spec.text(key, required=False)
-                if value is not None:
-                    found[key] = value
-            bounds = automation_bounds.read(document.spec)
-            slack = slack_settings.read(document.spec)
+            said = {key: document.spec.text(key, required=False) for key in _TEXTS}
+            found = _Written(
+                {**found.texts, **{key: value for key, value in said.items() if value is not None}},
+                tuple(filter(None, document.spec.texts("alertmanager", required=False))),
+                automation_bounds.read(document.spec),
+                slack_settings.read(document.spec),
+            )
             document.spec.end()
     findings.raise_if_any()
-    return found, bounds, slack
+    return found

@@ -6,7 +6,7 @@ from typing import Final
 from netsre.adapters.slack.api import Answer, Result, Slack
 from netsre.app import slack_settings
 from netsre.app.settings import Settings
-from netsre.app.slack_settings import Mode
+from netsre.app.slack_settings import Mode, SlackSettings
 from netsre.errors import BadInput
 from netsre.model.directory import Directory
 
@@ -37,11 +37,11 @@ class Check:
 def check(settings: Settings, directory: Directory) -> list[Check]:
     """Try everything that can be tried without a message; raises `BadInput` where Slack is not set up."""
     found = slack_settings.load(settings.slack)
-    if found is None:
+    if settings.slack is None or found is None:
         raise BadInput("nothing stands under slack in the settings; name their file with --config")
     client = Slack(found.token, found.api_url, found.tls)
     who = client.who()
-    checks = [_token(who)]
+    checks = [_secrets(settings.slack), _token(who)]
     if who.result is Result.DONE:
         checks += [_scope(who), _channel(client, found.channel)]
     if found.mode is Mode.SOCKET:
@@ -51,6 +51,11 @@ def check(settings: Settings, directory: Directory) -> list[Check]:
             Check("clicks", True, f"come to {settings.external_url}/api/v1/slack/interactions, signed")
         )
     return [*checks, _people(directory)]
+
+
+def _secrets(named: SlackSettings) -> Check:
+    said = slack_settings.exposed(named)
+    return Check("secrets", not said, "; ".join(said) or "nobody but the owner of their files reads them")
 
 
 def _token(who: Answer) -> Check:

@@ -5,6 +5,7 @@ slack: {channel: C024BE91L, tokenFile: /etc/netsre/slack.token, signingSecretFil
 
 import re
 import ssl
+import stat
 import urllib.parse
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -114,6 +115,23 @@ def load(settings: SlackSettings | None) -> Slack | None:
         # Read now, as a process that gave up its privileges may not read the trust store any more.
         tls=ssl.create_default_context() if settings.api_url.startswith("https:") else None,
     )
+
+
+def exposed(settings: SlackSettings) -> tuple[str, ...]:
+    """Say of each secret's file that is used, and that others than its owner can reach, who they are."""
+    clicks = settings.signing_secret_file if settings.mode is Mode.HTTP else settings.app_token_file
+    files = (settings.token_file, clicks)
+    return tuple(said for path in files if path is not None and (said := _exposed(path)))
+
+
+def _exposed(path: Path) -> str:
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+    except OSError:
+        return ""  # whoever reads it says why it cannot be read
+    others = {stat.S_IRWXG: "its group", stat.S_IRWXO: "everybody on this machine"}
+    who = " and ".join(name for bits, name in others.items() if mode & bits)
+    return f"{path} has mode {mode:04o}: {who} can reach it; use chmod go= {path}" if who else ""
 
 
 def _used(path: Path | None, prefix: str, *, used: bool) -> str:

@@ -25,6 +25,7 @@ import click
 @click.option("--slos", multiple=True, metavar="PATH", help="SLO files (default: the shipped ones).")
 @click.option("--runbooks", multiple=True, metavar="PATH", help="Runbook files (default: the shipped ones).")
 @click.option("--people", multiple=True, metavar="PATH", help="Who may decide about runs (kind: People).")
+@click.option("--noisy", multiple=True, metavar="PATH", help="Whose tickets are muted (kind: NoisyClients).")
 @click.option(
     "--alertmanager", "alertmanagers", multiple=True, metavar="URL", help="Every Alertmanager to tell."
 )

@@ -34,6 +34,7 @@ def list_incidents(limit: int, controller: str | None, *, as_json: bool) -> None
     try:
         lines = [
             f"{one['id']:16} {one['state']:7} {one['severity']:7} {_moment(one['opened_at'])}  {one['title']}"
+            f"{' (muted)' if one['muted'] else ''}"
             for one in document["incidents"]
         ]
     except (KeyError, TypeError) as error:
@@ -54,7 +55,7 @@ def show(name: str, controller: str | None, *, as_json: bool) -> None:
         return
     try:
         lines = [
-            f"{document['title']} ({document['state']}, {document['severity']})",
+            f"{document['title']} ({', '.join(_stands(document))})",
             *(
                 f"  {_moment(event['at'])} {event['seconds']:>+10.1f} s  {event['kind']:12} {event['text']}"
                 for event in document["timeline"]
@@ -102,6 +103,10 @@ def _ask(controller: str | None, path: str, **parameters: int) -> Mapping[str, A
     if not isinstance(document, Mapping):
         raise _strange()
     return document
+
+
+def _stands(document: Mapping[str, Any]) -> list[str]:
+    return [document["state"], document["severity"], *(["muted"] if document["muted"] else [])]
 
 
 def _strange() -> EnvironmentUnfit:

@@ -198,6 +198,14 @@ class Mapping:
         scalar = self.scalar(key, required=required)
         return scalar.value if scalar else None
 
+    def texts(self, key: str, *, required: bool = True) -> tuple[str, ...]:
+        """Return the text of a key, or of each item of a list; empty for what is absent or wrong."""
+        value = self.value(key, required=required)
+        if isinstance(value, Sequence):
+            return value.texts()
+        scalar = _expect(value, Scalar)
+        return (scalar.value,) if scalar else ()
+
     def exact(self, key: str, *, required: bool = True) -> Fraction | None:
         """Return the decimal number of a key, exactly."""
         scalar = self.scalar(key, required=required)

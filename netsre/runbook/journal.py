@@ -20,6 +20,7 @@ _NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 UNREACHABLE = "unreachable"
 NOT_APPLIED = "not_applied"
 NOT_UNDONE = "not_undone"
+LAPSED = "no_longer_in_force"
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +129,11 @@ def undo_settled(step: int, action: str, standing: Standing) -> Line:
     if standing is Standing.APPLIED:
         return undo_failed(step, action, NOT_UNDONE, "the effect is still in force")
     return Line(JournalKind.UNDO_OUTCOME, step, action, {"ok": True, "recovered": standing.value})
+
+
+def lapsed(step: int, action: str, standing: Standing) -> Line:
+    """Return the note that an effect was over before its time, as the node says."""
+    return Line(JournalKind.NOTE, step, action, {"note": LAPSED, "standing": standing.value})
 
 
 def undo_failed(step: int, action: str, reason: str, message: str) -> Line:

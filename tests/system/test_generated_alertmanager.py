@@ -37,7 +37,7 @@ apiVersion: netsre.dev/v1
 kind: NoisyClients
 metadata: {{name: known}}
 spec:
-  clients: [{{src: 'a"b\\c', until: '{day}', owner: ann, reason: "It scans\\n: every night."}}]
+  clients: [{{src: 'a"b\\c', source: 10.0.0.9, until: '{day}', owner: ann, reason: "Scans\\n: nightly."}}]
 """
 NOISE: Final = 'a"b\\c'
 RECEIVERS: Final = """
@@ -241,7 +241,7 @@ def test_a_pair_of_peers_tells_each_thing_once(tmp_path: pathlib.Path) -> None:
             sent = [*told(), *unheard()]
             for peer in peers:
                 peer.post(*({"labels": alert} for alert in sent))
-            assert wait_until(lambda: len(inbox.told["pages"]) >= 3 and len(inbox.told["tickets"]) >= 4)
+            assert wait_until(lambda: len(inbox.told["pages"]) >= 3 and len(inbox.told["tickets"]) >= 5)
             for number, peer in enumerate(peers):
                 peer.post({"labels": burn("page", f"last{number}")})
             assert wait_until(lambda: {("node-datapath/last0",), ("node-datapath/last1",)} <= _pages(inbox))
@@ -257,6 +257,7 @@ def test_a_pair_of_peers_tells_each_thing_once(tmp_path: pathlib.Path) -> None:
     ]
     assert inbox.groups("tickets") == [
         ["node-conntrack/a"],
+        ["node-conntrack/n8"],
         ["node-datapath/b"],
         ["node-policy/n0"],
         sorted(f"node-policy/n{number}" for number in range(20)),
@@ -284,6 +285,7 @@ def told() -> list[dict[str, str]]:
         burn("page", "announced"),
         *(denied(f"n{number}", src="x", deploy="one") for number in range(20)),
         denied("n0", src="x", deploy="two"),
+        labels("NoisyClient", "ticket", "node-conntrack", "n8", netns="host", source="10.0.0.8"),
     ]
 
 
@@ -294,6 +296,7 @@ def unheard() -> list[dict[str, str]]:
         labels("ErrorBudgetBurn", "ticket", "node-conntrack", "a", slo="conntrack-headroom", netns="host"),
         burn("ticket", "announced"),
         denied("n1", src=NOISE, deploy="one"),
+        labels("NoisyClient", "ticket", "node-conntrack", "n9", netns="host", source="10.0.0.9"),
     ]
 
 

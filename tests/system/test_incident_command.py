@@ -14,7 +14,7 @@ from netsre.cli.main import run
 from tests.system import console_fixture
 from tests.unit import burning
 from tests.unit.app import incident_story as told
-from tests.unit.app.fakes import SetClock
+from tests.unit.app.fakes import SetClock, world
 
 pytestmark = pytest.mark.system
 
@@ -28,7 +28,7 @@ def controller(tmp_path: pathlib.Path) -> Iterator[str]:
     told.whole(store)
     app = fastapi.FastAPI()
     clock = SetClock(told.at(300))
-    app.include_router(incident_api.router(store, clock))
+    app.include_router(incident_api.router(world(store, tmp_path, clock)))
     app.include_router(postmortem_api.router(store, Board(burning.T0), clock))
     with console_fixture.serve(app) as address:
         yield address.rstrip("/")

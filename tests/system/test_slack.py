@@ -212,6 +212,7 @@ def test_the_check_says_what_is_missing(place: pathlib.Path, slack: Slack) -> No
 
     code, found = run(*people)
     assert (code, found["token"], found["people"]) == (0, "True: netsre in tests", "True: ann, ben")
+    assert found["secrets"] == "True: nobody but the owner of their files reads them"
     assert found["clicks"] == "True: come over a socket, which can be opened"
     assert slack.messages == {}
 
@@ -219,8 +220,10 @@ def test_the_check_says_what_is_missing(place: pathlib.Path, slack: Slack) -> No
         slack_server.Trouble("conversations.history", "not_in_channel"),
         slack_server.Trouble("apps.connections.open", "invalid_auth"),
     ]
+    (place / "token").chmod(0o644)
     code, found = run()
     assert code == 1
+    assert found["secrets"].startswith(f"False: {place / 'token'} has mode 0644: its group and everybody")
     assert (
         found["channel"] == "False: C0NETSRE: not_in_channel; invite the bot: /invite @netsre in the channel"
     )

@@ -102,11 +102,12 @@ def create(served: Served) -> Asgi:
         redoc_url=None,
         openapi_url="/openapi.json",
     )
+    # First of all: it is asked most often, and by many at once.
+    hook.add(app, served.door)
     _add_operations(app, served)
     _add_lists(app, served)
     _add_status(app, served)
     _add_pages(app, served)
-    hook.add(app, served.door)
     slack = served.slack
     # Where there is none, nothing is signed right.
     desk, secret = (
@@ -120,7 +121,7 @@ def create(served: Served) -> Asgi:
     app.include_router(drill_api.router(served.gamedays, served.api_token))
     people = served.world.directory
     app.include_router(event_api.router(served.store, served.clock, served.api_token, people))
-    app.include_router(incident_api.router(served.store, served.clock))
+    app.include_router(incident_api.router(served.world))
     app.include_router(postmortem_api.router(served.store, served.board, served.clock))
     app.include_router(console.router)
 

@@ -30,6 +30,8 @@ from netsre.adapters import processes
 from netsre.adapters.alertmanager import Alertmanager
 from netsre.adapters.http_calls import HttpCaller
 from netsre.adapters.http_protocol import BoundedProtocol
+from netsre.alerting import noisy, routing
+from netsre.alerting.routing import ClientMute
 from netsre.app import (
     datadir,
     gamedays,
@@ -49,6 +51,7 @@ from netsre.app.control.shift import STOP_SECONDS, Front, House, Loaded, Shift, 
 from netsre.app.control.tick import Loop
 from netsre.app.database import opened
 from netsre.app.logs import pairs
+from netsre.app.service_levels import ServiceLevels
 from netsre.app.settings import Settings
 from netsre.clock import SystemClock
 from netsre.errors import EnvironmentUnfit, StoreUnusable
@@ -88,7 +91,7 @@ def run(settings: Settings) -> None:
     clients = [Alertmanager(url) for url in dict.fromkeys(settings.alertmanagers)]
     caller = HttpCaller() if settings.bounds.http_allow else None
     recorded = prometheus(settings)
-    slack = slack_settings.load(settings.slack)
+    slack = _slack(settings)
     _drop(settings)
     stop = _stop_on_signals()
     with contextlib.ExitStack() as stack:
@@ -126,9 +129,23 @@ def load(settings: Settings) -> Loaded:
         gamedays=gamedays.read(settings.runbooks, settings.slos),
         calendars=maintenance.read(settings.runbooks),
         directory=directory,
+        noisy=_noisy(settings, asked),
         migrations=Migrations.load(str(resources.directory("migrations"))),
         pages=runbooks.pages(books),
     )
+
+
+def _slack(settings: Settings) -> slack_settings.Slack | None:
+    for said in () if settings.slack is None else slack_settings.exposed(settings.slack):
+        _log.warning("slack secret %s", said)
+    return slack_settings.load(settings.slack)
+
+
+def _noisy(settings: Settings, levels: ServiceLevels) -> tuple[ClientMute, ...]:
+    # One whose day is over is heard again, and keeps no controller from its start.
+    today = noisy.day_of(SystemClock().now())
+    clients = noisy.parse(resources.texts(list(settings.noisy), ".yaml", ".yml"), today, over=True)
+    return routing.client_mutes(levels.alerts, clients)
 
 
 def preload(*, postgresql: bool) -> None:

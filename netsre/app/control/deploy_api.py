@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from netsre import clock
 from netsre.alerting import silences
 from netsre.alerting.silences import Matcher
-from netsre.app.control import access, silencing, wire
+from netsre.app.control import access, muting, silencing, wire
 from netsre.app.control.pause_api import Reason
 from netsre.app.control.world import World
 from netsre.clock import Timestamp
@@ -104,6 +104,8 @@ def _announce(world: World, wish: Announcement) -> Announced:
     with world.store.write() as transaction:
         heard: Document = {one.peer: one.result for one in told}
         transaction.audit.append(world.clock.now(), wish.by, "deploy.silenced", name, heard)
+        if any(one.accepted for one in answers):
+            muting.announce(transaction, name, services, now, until)
     if not any(one.accepted for one in answers):
         message = f"no Alertmanager took the silence: {silencing.said(answers)}"
         raise HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, message)

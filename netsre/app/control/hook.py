@@ -1,11 +1,13 @@
 """`POST /api/v1/alerts`: what Alertmanager sends, with its token. Read whole, on disk, and then answered."""
 
 import asyncio
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, cast
 
-from fastapi import FastAPI, HTTPException, Request
+from fastapi import APIRouter, FastAPI, HTTPException, Request, Response
+from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
@@ -44,8 +46,10 @@ def add(app: FastAPI, door: Door) -> None:
         code: {"model": wire.Problem} for code in (400, 401, 413, 503)
     }
 
-    @app.post(PATH, openapi_extra=_SCHEMA, responses=refused)
-    async def receive_alerts(request: Request) -> wire.Received:
+    made = APIRouter(route_class=_Direct)
+
+    @made.post(PATH, openapi_extra=_SCHEMA, responses=refused, response_model=wire.Received)
+    async def receive_alerts(request: Request) -> Response:
         """Keep what Alertmanager sends (webhook version 4); every other answer than 200 kept nothing."""
         try:
             await check(request)
@@ -59,7 +63,18 @@ def add(app: FastAPI, door: Door) -> None:
             raise HTTPException(status, str(error)) from error
         if notification.truncated:
             door.pager.fetch(notification.receiver)
-        return wire.Received(kept={disposition.value: count for disposition, count in kept.items()})
+        said = wire.Received(kept={disposition.value: count for disposition, count in kept.items()})
+        return Response(said.model_dump_json(), media_type="application/json")
+
+    app.include_router(made)
+
+
+class _Direct(APIRoute):
+    """A route whose function reads the request and writes the answer: the usual way costs more than it."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return what answers a request: the function itself."""
+        return cast("Callable[[Request], Coroutine[Any, Any, Response]]", self.endpoint)
 
 
 async def _read(request: Request) -> Notification:

@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 from http import HTTPStatus
 from typing import Annotated, Any, Final, Self
 
-from fastapi import APIRouter, Header, HTTPException
+from fastapi import APIRouter, Header, HTTPException, Request
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from netsre import clock
@@ -14,6 +14,7 @@ from netsre.app.control.world import World
 from netsre.clock import Timestamp
 from netsre.errors import BadInput
 from netsre.model import literals
+from netsre.model.directory import OPERATOR
 from netsre.model.holds import LONGEST_PAUSE, Pause, Released, Scope
 from netsre.model.runbooks import Runbook
 from netsre.runbook import targets
@@ -44,7 +45,8 @@ class About(BaseModel):
     all: bool = False
     runbook: Name | None = None
     target: Name | None = None
-    by: wire.Who
+    by: wire.Who | None = None
+    """Who asks by the token of the controller; whoever has one of their own is known by it."""
 
     @model_validator(mode="after")
     def _one(self) -> Self:
@@ -134,7 +136,8 @@ class Release(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     reason: Reason
-    by: wire.Who
+    by: wire.Who | None = None
+    """As of a pause."""
 
 
 class ReleaseValue(Release):
@@ -152,7 +155,7 @@ class ReleasedView(BaseModel):
 
 def router(world: World, token: str) -> APIRouter:
     """Return the routes; those that change something ask for the token."""
-    reading, doing = APIRouter(), APIRouter(route_class=access.behind(token))
+    reading, doing = APIRouter(), APIRouter(route_class=access.behind_people(token, world.directory))
     unusable: dict[int | str, dict[str, Any]] = {503: {"model": wire.Problem}}
 
     @reading.get(PATH, responses=unusable)
@@ -171,7 +174,9 @@ def _add_pauses(made: APIRouter, world: World) -> None:
 
     @made.post(PATH, status_code=201, responses=refusals)
     def pause(
-        wish: Wish, idempotency_key: Annotated[str | None, Header(min_length=1, max_length=200)] = None
+        wish: Wish,
+        request: Request,
+        idempotency_key: Annotated[str | None, Header(min_length=1, max_length=200)] = None,
     ) -> PauseView:
         """Keep automation from acting, for a while and for a reason."""
         _known(wish.runbook, world.runbooks)
@@ -181,7 +186,7 @@ def _add_pauses(made: APIRouter, world: World) -> None:
             id=wish.id or idempotency_key or secrets.token_hex(8),
             scope=wish.scope,
             name=wish.name,
-            owner=wish.by,
+            owner=_asker(request, wish.by),
             reason=wish.reason,
             created_at=now,
             until=Timestamp(now + int(wish.length)),
@@ -191,9 +196,9 @@ def _add_pauses(made: APIRouter, world: World) -> None:
         return view(kept)
 
     @made.post(f"{PATH}/resume", responses=refusals)
-    def resume(about: About) -> Resumed:
+    def resume(about: About, request: Request) -> Resumed:
         """End the pauses of all, of a runbook or of a target."""
-        ended = pausing.resume(world, about.scope, about.name, about.by)
+        ended = pausing.resume(world, about.scope, about.name, _asker(request, about.by))
         return Resumed(resumed=[view(one) for one in ended])
 
 
@@ -201,24 +206,30 @@ def _add_releases(made: APIRouter, world: World) -> None:
     refusals = _refusals(401, 404, 409, 413, 422, 503)
 
     @made.post("/api/v1/runbooks/{name}/close", responses=refusals)
-    def close(name: str, wish: Release) -> ReleasedView:
+    def close(name: str, wish: Release, request: Request) -> ReleasedView:
         """Close the circuit of a runbook, so that it may act again."""
         _known(name, world.runbooks)
-        return _released(world, Released.BREAKER, name, wish)
+        return _released(world, Released.BREAKER, name, wish.reason, _asker(request, wish.by))
 
     @made.post("/api/v1/quarantine/release", responses=refusals)
-    def release(wish: ReleaseValue) -> ReleasedView:
+    def release(wish: ReleaseValue, request: Request) -> ReleasedView:
         """Let a value be chosen again."""
-        return _released(world, Released.QUARANTINE, wish.key, wish)
+        return _released(world, Released.QUARANTINE, wish.key, wish.reason, _asker(request, wish.by))
 
 
 def _refusals(*codes: int) -> dict[int | str, dict[str, Any]]:
     return {code: {"model": wire.Problem} for code in codes}
 
 
-def _released(world: World, kind: Released, key: str, wish: Release) -> ReleasedView:
+def _asker(request: Request, said: str | None) -> str:
+    """Return whose token it is; with that of the controller, who they say that they are."""
+    person = str(request.state.person)
+    return person if said is None or person != OPERATOR else said
+
+
+def _released(world: World, kind: Released, key: str, reason: str, by: str) -> ReleasedView:
     try:
-        pausing.release(world, kind, key, wish.by, wish.reason)
+        pausing.release(world, kind, key, by, reason)
     except BadInput as error:
         raise HTTPException(HTTPStatus.CONFLICT, str(error)) from error
     return ReleasedView(kind=kind.value, key=key)

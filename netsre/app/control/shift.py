@@ -20,6 +20,7 @@ from netsre.adapters.http_calls import HttpCaller
 from netsre.adapters.secrets import Secrets
 from netsre.alerting.describe import Links
 from netsre.alerting.notify import Pace
+from netsre.alerting.routing import ClientMute
 from netsre.app import slack_settings, tokens
 from netsre.app.control import api
 from netsre.app.control.automation import Automation, RunbookChannel
@@ -28,6 +29,7 @@ from netsre.app.control.dispatch import BATCH, Dispatcher, LogChannel
 from netsre.app.control.drill_parts import DrillPart
 from netsre.app.control.hook import Door
 from netsre.app.control.intake import Intake
+from netsre.app.control.lapsing import Lapses
 from netsre.app.control.leading import Office, Term, nobody
 from netsre.app.control.leftovers import Leftovers
 from netsre.app.control.pager import Pager, Telling
@@ -66,6 +68,7 @@ class Loaded:
     gamedays: tuple[GameDay, ...]
     calendars: tuple[Maintenance, ...]
     directory: Directory
+    noisy: tuple[ClientMute, ...]
     migrations: Migrations
     pages: Mapping[str, str]
 
@@ -155,10 +158,11 @@ class Shift:
         if self._term is not None:
             log_channel = LogChannel(AlertLog(self._house.settings.data_dir / ALERT_LOG))
             dispatcher = Dispatcher(world.store, (log_channel, RunbookChannel(world)))
-            runs = Automation(world)
+            runs, lapses = Automation(world), Lapses(world)
             duties += [
                 Duty("delivery", lambda: self._leads() and dispatcher.deliver(world.clock.now()) >= BATCH),
                 Duty("runs", lambda: self._leads() and runs.advance()),
+                Duty("lapses", lambda: lapses.look() if self._leads() else None),
             ]
         return Worker(duties, self._board)
 
@@ -262,6 +266,7 @@ def _world(house: House, store: Store, board: Board, term: Term | None) -> World
         bounds=settings.bounds,
         calendars=loaded.calendars,
         directory=loaded.directory,
+        noisy=loaded.noisy,
         outside=Outside(
             Silencer(tuple(house.clients), SystemClock()),
             Caller(house.caller or Nobody(), settings.bounds.http_allow, Secrets(settings.secrets)),

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from netsre import conventions
 from netsre.alerting.describe import Links
+from netsre.alerting.routing import ClientMute
 from netsre.app import kill_switch
 from netsre.app.control import holding
 from netsre.app.control.reach import NOTHING, Outside, Reach
@@ -54,6 +55,8 @@ class World:
     vigil: Vigil = field(default_factory=Vigil)
     outside: Outside = NOTHING
     """What others than the node do for runs."""
+    noisy: tuple[ClientMute, ...] = ()
+    """Known noisy clients, whose tickets are muted."""
 
     def kill_switch(self) -> KillSwitch:
         """Return what the gates need to know of the kill switch, read now."""

@@ -34,11 +34,17 @@ def controller() -> Schema:
             "slos": parts.text("A file or directory of SLOs, burn policies and alerts."),
             "runbooks": parts.text("A file or directory of runbooks and game days."),
             "people": parts.text("A file or directory of the people who may decide about runs."),
+            "noisy": parts.text(
+                "A file or directory of clients whose tickets are muted (kind: NoisyClients)."
+            ),
             "secrets": parts.text("A directory of files, each a secret that runbooks name."),
             "user": parts.text("The user to become when started as root."),
             "node": parts.text("What the node is called."),
             "externalUrl": _url("Where people reach this controller, for links."),
-            "alertmanager": _url("An Alertmanager to tell."),
+            "alertmanager": {
+                "description": "Every Alertmanager to tell.",
+                "anyOf": [_url("One."), parts.sequence("Several, such as a pair.", _url("One of them."))],
+            },
             "control": parts.text("The agent's control socket; without it automation only looks."),
             "automation": _automation(),
             "slack": _slack(),
@@ -120,7 +126,6 @@ def noisy_clients() -> Schema:
     client = parts.mapping(
         "A client.",
         {
-            "src": parts.text("The label src of its alerts."),
             "until": parts.pattern(
                 "The last day, in UTC, at most 180 days away.",
                 noisy.DATE.pattern,
@@ -129,7 +134,11 @@ def noisy_clients() -> Schema:
             "owner": parts.text("Who makes it quiet."),
             "reason": parts.text("Why it is noisy."),
         },
-    )
+        {
+            "src": parts.text("Its name, the label src of its alerts, such as default/scanner."),
+            "source": parts.text("Its address, the label source of its alerts, such as 10.0.0.7."),
+        },
+    ) | {"anyOf": [{"required": ["src"]}, {"required": ["source"]}]}
     return parts.mapping(
         "Whose tickets are muted; pages are not.", {"clients": parts.sequence("Clients.", client)}
     )

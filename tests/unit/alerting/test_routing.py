@@ -1,8 +1,10 @@
 """Claims about what a routing tree is made of."""
 
+import datetime
 import pathlib
 
 from netsre.alerting import routing
+from netsre.alerting.noisy import NoisyClient
 from netsre.app import service_levels
 
 LEVELS = """
@@ -32,7 +34,6 @@ def test_the_shipped_levels_have_one_service_of_policies() -> None:
     routes = routing.of(found.slos, found.alerts)
 
     assert routes.policy_services == ("node-policy",)
-    assert routes.of_clients == ("UnexpectedEgress", "UnexpectedEgressDenied")
     assert routes.equal == ("alertname", "service", "slo", "netns", "node")
 
 
@@ -48,3 +49,18 @@ def test_a_service_that_also_carries_traffic_is_not_one_of_policies(tmp_path: pa
     found = service_levels.load([tmp_path])
 
     assert routing.of(found.slos, found.alerts).policy_services == ("gate",)
+
+
+def test_a_noisy_client_is_muted_by_its_name_and_by_its_address_where_alerts_have_them() -> None:
+    """Whoever is known by one of them is muted by that alone."""
+    day = datetime.date(2027, 1, 31)
+    both = NoisyClient("default/scanner", "10.0.0.7", day, "ann", "x")
+    one = NoisyClient("", "10.0.0.6", day, "ann", "x")
+    found = routing.client_mutes(service_levels.load().alerts, [both, one])
+
+    egress = ("UnexpectedEgress", "UnexpectedEgressDenied")
+    assert [(mute.label, mute.value, mute.alerts) for mute in found] == [
+        ("source", "10.0.0.6", ("NoisyClient",)),
+        ("source", "10.0.0.7", ("NoisyClient",)),
+        ("src", "default/scanner", egress),
+    ]

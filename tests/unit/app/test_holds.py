@@ -1,6 +1,7 @@
 """What keeps automation from acting outlives restarts, is asked before each change, and calls people."""
 
 import asyncio
+import hashlib
 import pathlib
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -19,6 +20,7 @@ from netsre.clock import HOUR, MINUTE, Timestamp
 from netsre.errors import BadInput, StoreUnusable
 from netsre.metrics.readings import Readings
 from netsre.model.alerts import Alert, AlertSource, fingerprint
+from netsre.model.directory import Directory, Person
 from netsre.model.effects import Effect, Limit, PolicyRevision
 from netsre.model.holds import Bounds, Pause, Released, Scope
 from netsre.model.maintenance import Maintenance, Span
@@ -294,7 +296,7 @@ def test_maintenance_is_shown_and_calls_nobody(lab: Lab) -> None:
 def send(lab: Lab, method: str, path: str, body: Mapping[str, Any] | None = None, token: str = SHOWN) -> Any:  # noqa: ANN401 - JSON
     """Return status and JSON of an answer of the API."""
     app = FastAPI()
-    app.include_router(pause_api.router(world(lab), SHOWN))
+    app.include_router(pause_api.router(replace(world(lab), directory=PEOPLE), SHOWN))
 
     async def asked() -> httpx.Response:
         transport = httpx.ASGITransport(app=app)
@@ -305,6 +307,7 @@ def send(lab: Lab, method: str, path: str, body: Mapping[str, Any] | None = None
     return answer.status_code, answer.json()
 
 
+PEOPLE = Directory((Person("ann", hashlib.sha256(b"anns own token").hexdigest()),))
 WISH = {"runbook": BOOK.name, "for": "2h", "reason": "switches\x1b[31m", "by": "ada"}
 
 
@@ -328,6 +331,24 @@ def test_the_api_pauses_shows_and_resumes(lab: Lab) -> None:
     assert held == (200, {"pauses": [made], "circuits": [], "quarantined": [], "maintenance": []})
     assert ended == (200, {"resumed": [made]})
     assert send(lab, "GET", "/api/v1/pauses")[1]["pauses"] == []
+
+
+def test_people_pause_resume_and_release_in_their_own_name_with_their_own_token(lab: Lab) -> None:
+    """Whatever else they say that they are; the operator without a name is called that."""
+    own = "anns own token"
+    status, made = send(lab, "POST", "/api/v1/pauses", WISH, own)
+    assert (status, made["owner"]) == (201, "ann")
+    assert send(lab, "POST", "/api/v1/pauses/resume", {"runbook": BOOK.name}, own)[0] == 200
+    value = {"key": "x=1", "reason": "y"}
+    assert send(lab, "POST", "/api/v1/quarantine/release", value, own)[0] == 409
+    assert send(lab, "POST", f"/api/v1/runbooks/{BOOK.name}/close", {"reason": "y"}, own)[0] == 409
+
+    unnamed = {key: what for key, what in WISH.items() if key != "by"}
+    assert send(lab, "POST", "/api/v1/pauses", unnamed)[1]["owner"] == "operator"
+    with lab.store.read() as transaction:
+        said = [(row.verb, row.actor) for row in transaction.audit.rows() if "automation." in row.verb]
+    paused, resumed = "automation.paused", "automation.resumed"
+    assert said == [(paused, "ann"), (resumed, "ann"), (paused, "operator")]
 
 
 @pytest.mark.parametrize(

@@ -261,7 +261,7 @@ apiVersion: netsre.dev/v1
 kind: NoisyClients
 metadata: {name: whole}
 spec:
-  clients: [{src: default/scanner, until: '2027-01-31', owner: ann, reason: It asks every port once a night.}]
+  clients: [{src: default/scanner, source: 10.0.0.7, until: '2027-01-31', owner: ann, reason: It asks.}]
 ---
 apiVersion: netsre.dev/v1
 kind: Controller
@@ -284,7 +284,8 @@ spec:
   user: netsre
   node: here
   externalUrl: https://netsre.example/under
-  alertmanager: http://127.0.0.1:9093
+  noisy: /etc/netsre/noisy.yaml
+  alertmanager: ['http://127.0.0.1:9093', 'http://127.0.0.1:9094']
   automation:
     changes: {perTenMinutes: 3, perHour: 10, perDay: 40}
     storm: {alerts: 10, hold: 10m}

@@ -8,6 +8,7 @@ import pytest
 
 from netsre import clock
 from netsre.app import settings, slack_settings
+from netsre.app.control.controller import load
 from netsre.app.settings import Options
 from netsre.app.slack_settings import Mode, SlackSettings
 from netsre.cli.controller import controller
@@ -334,3 +335,75 @@ def test_secrets_have_a_directory_only_where_one_is_named(
     assert settings.settings(asked).secrets == pathlib.Path("/etc/netsre/secrets")
     monkeypatch.setenv("NETSRE_SECRETS", "/run/secrets")
     assert settings.settings(asked).secrets == pathlib.Path("/run/secrets")
+
+
+def test_clients_that_are_known_to_be_noisy_are_read_and_one_that_is_over_stops_nothing(
+    tmp_path: pathlib.Path,
+) -> None:
+    """A day that passes must not keep a controller from starting again."""
+    clients = tmp_path / "noisy.yaml"
+    clients.write_text(
+        "apiVersion: netsre.dev/v1\nkind: NoisyClients\nmetadata: {name: known}\nspec:\n"
+        "  clients: [{src: default/scanner, until: '2020-01-31', owner: ann, reason: It asks every port.}]\n"
+    )
+    file = tmp_path / "controller.yaml"
+    file.write_text(FILE.replace("30s}", f"30s, noisy: '{clients}'}}"))
+
+    found = load(settings.settings(Options(config=str(file)))).noisy
+
+    (mute,) = found
+    assert (mute.label, mute.value) == ("src", "default/scanner")
+    assert mute.alerts == ("UnexpectedEgress", "UnexpectedEgressDenied")
+
+
+@pytest.mark.parametrize(
+    ("written", "found"),
+    [
+        ("http://a:9093/", ("http://a:9093",)),
+        ("['http://a:9093', 'http://b:9093']", ("http://a:9093", "http://b:9093")),
+        ("[]", ()),
+        ("''", ()),
+    ],
+)
+def test_a_file_names_one_alertmanager_or_a_pair(
+    tmp_path: pathlib.Path, written: str, found: tuple[str, ...]
+) -> None:
+    """An option wins over all of them."""
+    file = tmp_path / "controller.yaml"
+    file.write_text(FILE.replace("30s}", f"30s, alertmanager: {written}}}"))
+    options = Options(config=str(file))
+
+    assert settings.settings(options).alertmanagers == found
+    more = dataclasses.replace(options, alertmanagers=("http://c:9093",))
+    assert settings.settings(more).alertmanagers == ("http://c:9093",)
+
+
+@pytest.mark.parametrize("written", ["{url: 'http://a:9093'}", "[['http://a:9093']]", "['http://a:9093', b]"])
+def test_what_is_no_address_in_a_list_of_alertmanagers_is_refused(
+    tmp_path: pathlib.Path, written: str
+) -> None:
+    """With the place, or the address."""
+    file = tmp_path / "controller.yaml"
+    file.write_text(FILE.replace("30s}", f"30s, alertmanager: {written}}}"))
+
+    with pytest.raises(NetsreError, match="alertmanager"):
+        settings.settings(Options(config=str(file)))
+
+
+@pytest.mark.parametrize(
+    ("mode", "who"),
+    [(0o600, ""), (0o640, "its group can"), (0o604, "everybody on this machine can"), (0o400, "")],
+)
+def test_secrets_of_slack_that_others_can_reach_are_told(tmp_path: pathlib.Path, mode: int, who: str) -> None:
+    """Of those that are used: the way in by a socket has no signing secret."""
+    token, secret, app = (tmp_path / name for name in ("token", "secret", "app"))
+    for path in (token, secret, app):
+        path.write_text("something\n")
+    secret.chmod(0o666)
+    app.chmod(0o600)
+    token.chmod(mode)
+
+    said = slack_settings.exposed(SlackSettings("C0NETSRE", token, Mode.SOCKET, secret, app))
+
+    assert len(said) == bool(who)
+    assert not who or (f"{token} has mode {mode:04o}: {who} reach it; use chmod go= {token}",) == said

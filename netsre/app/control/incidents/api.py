@@ -5,51 +5,63 @@ from typing import Annotated, Final
 
 from fastapi import APIRouter, HTTPException, Query, Response
 
-from netsre.app.control import console, wire
+from netsre.app.control import console, muting, wire
 from netsre.app.control.incidents import facts, page, view
-from netsre.app.control.incidents.shapes import Incidents, IncidentView
-from netsre.clock import Clock
-from netsre.store.database import Store
+from netsre.app.control.incidents.shapes import Incidents, IncidentView, Summary
+from netsre.app.control.world import World
+from netsre.model.incidents import Incident
+from netsre.store.database import Transaction
 
 PATH: Final = "/api/v1/incidents"
 _MOST_ROWS: Final = 200
 
 
-def router(store: Store, clock: Clock) -> APIRouter:
+def router(world: World) -> APIRouter:
     """Return the routes."""
     routes = APIRouter()
-
-    def find(name: str) -> IncidentView:
-        with store.read() as transaction:
-            incident = transaction.incidents.find(name)
-            if incident is None:
-                raise HTTPException(HTTPStatus.NOT_FOUND, f"no incident {name!r}; see {PATH}")
-            known = facts.read(transaction, incident, clock.now())
-        return view.build(known)
 
     @routes.get(PATH, responses={503: {"model": wire.Problem}})
     def list_incidents(limit: Annotated[int, Query(ge=1, le=_MOST_ROWS)] = 20) -> Incidents:
         """Return the latest incidents, newest first."""
-        with store.read() as transaction:
+        with world.store.read() as transaction:
             found = [
-                view.summary(
-                    incident,
-                    transaction.incidents.alerts(incident.id, view.TITLED),
-                    transaction.incidents.count(incident.id),
-                )
-                for incident in transaction.incidents.newest(limit)
+                _summary(world, transaction, incident) for incident in transaction.incidents.newest(limit)
             ]
         return Incidents(incidents=found)
 
     @routes.get(PATH + "/{name}", responses={404: {"model": wire.Problem}, 503: {"model": wire.Problem}})
     def read_incident(name: str) -> IncidentView:
         """Return one incident: alerts, pages, gates, effects, verification, times, and what is left to do."""
-        return find(name)
+        return _find(world, name)
 
     @routes.get("/incidents/{name}", include_in_schema=False)
     def incident_page(name: str) -> Response:
         """Return the page of an incident."""
-        body = page.render(find(name), clock.now())
+        body = page.render(_find(world, name), world.clock.now())
         return Response(body, media_type="text/html; charset=utf-8", headers=dict(console.HEADERS))
 
     return routes
+
+
+def _find(world: World, name: str) -> IncidentView:
+    now = world.clock.now()
+    with world.store.read() as transaction:
+        incident = transaction.incidents.find(name)
+        if incident is None:
+            raise HTTPException(HTTPStatus.NOT_FOUND, f"no incident {name!r}; see {PATH}")
+        known = facts.read(transaction, incident, now)
+        muted = muting.all_muted(transaction, known.alerts, known.alerts_total, world.noisy, now)
+    return view.build(known, muted=muted)
+
+
+def _summary(world: World, transaction: Transaction, incident: Incident) -> Summary:
+    now, total = world.clock.now(), transaction.incidents.count(incident.id)
+    alerts = transaction.incidents.alerts(incident.id, view.TITLED)
+    muted = incident.closed_at is None and muting.all_muted(
+        transaction, alerts, len(alerts), world.noisy, now
+    )
+    if muted and total > len(alerts):
+        # What is shown is not all of it: as many are looked at as for its page.
+        more = transaction.incidents.alerts(incident.id, facts.MOST_ALERTS)
+        muted = muting.all_muted(transaction, more, total, world.noisy, now)
+    return view.summary(incident, alerts, total, muted=muted)

@@ -107,3 +107,5 @@ def _step(step: Told, released: Timestamp | None) -> Iterator[Happened]:
         yield step.undone_at, "effect", f"taken back: {steps.words(effect)}"
     elif released is not None:
         yield released, "effect", f"taken back by the drill: {steps.words(effect)}"
+    elif step.lapsed_at is not None:
+        yield step.lapsed_at, "effect", f"found to be no longer in force: {steps.words(effect)}"

@@ -22,6 +22,8 @@ class Summary(BaseModel):
     opened_at: str
     closed_at: str | None
     alerts: int
+    muted: bool
+    """Open, and all its alerts are muted: a deploy was announced, or the client is known to be noisy."""
 
 
 class Incidents(BaseModel):
@@ -184,6 +186,8 @@ class IncidentView(BaseModel):
     title: str
     opened_at: str
     closed_at: str | None
+    muted: bool
+    """As in the list."""
     times: Moments
     seconds: dict[str, Number | None]
     """The same moments in seconds after the first alert."""

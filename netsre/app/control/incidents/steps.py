@@ -32,6 +32,7 @@ from netsre.runbook import decide
 from netsre.runbook.actions.evidence import TOP_SOURCE
 from netsre.runbook.actions.evidence_datapath import CHANGED_LAST, MISSING, TOP_CLIENT, TOP_MAP, TOP_RULE
 from netsre.runbook.actions.notify import NOTICE, NOTIFY
+from netsre.runbook.journal import LAPSED
 from netsre.runbook.plan import Kind, Plan, Planned
 from netsre.runbook.story import WHOLE
 
@@ -59,6 +60,8 @@ class Told:
     outcome: JournalEntry | None = None
     undo: JournalEntry | None = None
     """How taking it back ended."""
+    lapsed_at: Timestamp | None = None
+    """When it was found that the node has it no longer in force, before its time."""
     gates: Document = field(default_factory=dict)
 
     @property
@@ -117,6 +120,8 @@ def read(journal: Iterable[JournalEntry], plan: Plan | None) -> list[Told]:
                 told.undo = entry
             case JournalKind.GATES:
                 told.gates = entry.data
+            case JournalKind.NOTE if entry.data.get("note") == LAPSED:
+                told.lapsed_at = entry.at
             case _:
                 pass
     return [steps[number] for number in sorted(steps) if _reached(steps[number])]
@@ -130,7 +135,8 @@ def _reached(told: Told) -> bool:
 
 def view(told: Told, released: Timestamp | None, now: Timestamp, *, over: bool) -> StepView:
     """Return a step; `released` is when somebody else took it back, `over` that its run has ended."""
-    ended = min((at for at in (told.undone_at, released, told.until) if at is not None), default=None)
+    ends = (told.undone_at, released, told.lapsed_at, told.until)
+    ended = min((at for at in ends if at is not None), default=None)
     in_force = told.applied and told.until is not None and ended is not None and ended > now
     effect = told.effect
     return StepView(

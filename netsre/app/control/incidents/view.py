@@ -22,7 +22,9 @@ TITLED: Final = 20
 """Alerts of an incident that its line in the list is made of."""
 
 
-def summary(incident: Incident, alerts: Sequence[Alert], total: int) -> shapes.Summary:
+def summary(
+    incident: Incident, alerts: Sequence[Alert], total: int, *, muted: bool = False
+) -> shapes.Summary:
     """Return one line of the list; `alerts` are those that matter most."""
     return shapes.Summary(
         id=incident.id,
@@ -33,11 +35,12 @@ def summary(incident: Incident, alerts: Sequence[Alert], total: int) -> shapes.S
         opened_at=clock.rfc3339(incident.opened_at),
         closed_at=_time(incident.closed_at),
         alerts=total,
+        muted=muted and incident.closed_at is None,
     )
 
 
-def build(facts: Facts) -> shapes.IncidentView:
-    """Return an incident."""
+def build(facts: Facts, *, muted: bool = False) -> shapes.IncidentView:
+    """Return an incident; `muted`: all its alerts are."""
     incident = facts.incident
     told = {
         run.id: steps.read(facts.journals[run.id], story.read(facts.journals[run.id]).plan)
@@ -56,6 +59,7 @@ def build(facts: Facts) -> shapes.IncidentView:
         title=_title(incident, facts.alerts),
         opened_at=clock.rfc3339(incident.opened_at),
         closed_at=_time(incident.closed_at),
+        muted=muted and incident.closed_at is None,
         times=shapes.Moments(**{name: _time(at) for name, at in moments.items()}),
         seconds={name: None if at is None else seconds(at - first) for name, at in moments.items()},
         alerts_total=facts.alerts_total,

@@ -16,6 +16,7 @@ from netsre import clock
 from netsre import conventions as c
 from netsre.adapters.slack import api
 from netsre.adapters.slack.api import Answer, Message, Result
+from netsre.app.control import muting
 from netsre.app.control.incidents import causes, facts
 from netsre.app.control.incidents.facts import Facts
 from netsre.app.control.slack import pages, questions, talk
@@ -183,6 +184,8 @@ class Teller:
                 self._finish(incident)
                 continue
             known, rows = found
+            if PARENT not in rows:
+                continue
             jobs = list(self._unlike(known, rows))
             closed = known.facts.incident.closed_at is not None
             done = {row.done_at is not None for row in rows.values()}
@@ -193,7 +196,7 @@ class Teller:
             yield from jobs
 
     def _known(self, incident: str) -> tuple[Known, Mapping[str, Told]] | None:
-        """Return what is on record about an incident, and its messages, all of them noted."""
+        """Return what is on record about an incident, and its messages, all of them noted; none if muted."""
         now = self._world.clock.now()
         with self._world.store.read() as transaction:
             one = transaction.incidents.find(incident)
@@ -202,11 +205,19 @@ class Teller:
             read = facts.read(transaction, one, now)
             pause = talk.pause_of(transaction.holds.pauses(now), incident)
             rows = transaction.slack.of(incident)
+            muted = not _is_told(rows) and muting.all_muted(
+                transaction, read.alerts, read.alerts_total, self._world.noisy, now
+            )
+        known = Known(read, pause, self._world.links)
+        if muted:
+            if rows and one.closed_at is not None:
+                self._finish(incident)
+            return known, {}
         if missing := [key for key in talk.keys(read) if key not in rows]:
             with self._world.store.write() as transaction:
                 transaction.slack.note(incident, missing, now)
                 rows = transaction.slack.of(incident)
-        return Known(read, pause, self._world.links), rows
+        return known, rows
 
     def _unlike(self, known: Known, rows: Mapping[str, Told]) -> Iterator[Job]:
         parent = rows[PARENT]
@@ -300,6 +311,12 @@ class Teller:
     def _finish(self, incident: str, *, again: bool = False) -> None:
         with self._world.store.write() as transaction:
             transaction.slack.done(incident, None if again else self._world.clock.now())
+
+
+def _is_told(rows: Mapping[str, Told]) -> bool:
+    """Tell whether Slack knows of an incident, or may: then it hears how it goes on."""
+    first = rows.get(PARENT)
+    return first is not None and bool(first.ts or first.tried_at is not None)
 
 
 def digest_of(said: Said) -> str:

@@ -34,7 +34,8 @@ function update(node, incident, now) {
   setText(part(node, "link"), String(incident.title));
   setAttribute(part(node, "link"), "href", `incidents/${encodeURIComponent(incident.id)}`);
   const alerts = `${incident.alerts} alert${incident.alerts === 1 ? "" : "s"}`;
-  setText(part(node, "when"), `${whenText(incident, open, now)}, ${alerts}`);
+  const muted = incident.muted ? ", muted" : "";
+  setText(part(node, "when"), `${whenText(incident, open, now)}, ${alerts}${muted}`);
 }
 
 function whenText(incident, open, now) {
