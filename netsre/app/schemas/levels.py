@@ -96,7 +96,7 @@ def alert() -> Schema:
         {
             "service": parts.filled_text(_SERVICE),
             "summary": parts.filled_text(
-                "What is wrong, for whoever is woken; the reading is put behind it. Left out: what the metric means."
+                "What is wrong, for whoever is woken; the reading is put behind it."
             ),
             "description": _DESCRIPTION,
             "match": _match(),
