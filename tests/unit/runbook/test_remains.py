@@ -4,6 +4,7 @@ import pytest
 
 from netsre import clock
 from netsre.model.deeds import Call, Deed, Request
+from netsre.model.documents import Document
 from netsre.model.effects import Block, Flush, PolicyRevision
 from netsre.model.runbooks import RunState
 from netsre.runbook import remains
@@ -17,7 +18,7 @@ REVISION = PolicyRevision(7, "7777aaaa", 5, "5555aaaa")
 CALL = Call(
     Request("POST", "https://tools.example/drains"), clock.SECOND, undo=Request("DELETE", "https://x")
 )
-DONE = {"ok": True, "result": {}}
+DONE: Document = {"ok": True, "result": {}}
 
 
 def story(*turns: Turn) -> Story:
