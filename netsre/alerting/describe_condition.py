@@ -32,7 +32,7 @@ def annotations(
     rule: AlertRule, group: Labels, reading: Reading, before: Reading | None, links: Links
 ) -> Mapping[str, str]:
     """Return the annotations of a condition that is true now; `before` is the reading before this one."""
-    what = REGISTRY[rule.selector.metric].help.rstrip(".")
+    what = (rule.summary or REGISTRY[rule.selector.metric].help).rstrip(".")
     where = ", ".join(f"{name}={value}" for name, value in group)
     over = f"at least {clock.duration_text(rule.clear_hold)}" if rule.clear_hold else "once"
     ends = f"It ends after {over} {_OTHER_SIDES[rule.op]} {_number(rule, rule.clear_value)}."

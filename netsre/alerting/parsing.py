@@ -59,6 +59,7 @@ def _rule(document: specs.Document, runbooks: Collection[str] | None) -> AlertRu
     _refuse_reserved(document)
     spec = document.spec
     service, description = spec_parts.service(spec, required=False), spec.text("description", required=False)
+    summary = _summary(spec)
     selector = spec_parts.selector(spec, "gauge")
     group_by = spec_parts.group_by(spec, [selector.metric] if selector else [])
     labels = spec_parts.metadata_labels(document.metadata, group_by)
@@ -84,7 +85,15 @@ def _rule(document: specs.Document, runbooks: Collection[str] | None) -> AlertRu
         severity=cast("Severity", severity),
         runbook=runbook,
         origin=document.origin,
+        summary=summary,
     )
+
+
+def _summary(spec: values.Mapping) -> str:
+    text = spec.text("summary", required=False)
+    if text is not None and not text.strip():
+        spec.wrong("summary", linting.MISSING, "is empty; write what is wrong, or leave the key out")
+    return (text or "").strip()
 
 
 def _refuse_reserved(document: specs.Document) -> None:

@@ -99,7 +99,12 @@ def resume(  # noqa: PLR0913 - options of a command
 @_CONTROLLER
 @_JSON
 def pauses(controller: str | None, *, as_json: bool) -> None:
-    """Show all that keeps runbooks from acting now."""
+    """Show what keeps runbooks from acting now.
+
+    The kill switch, a storm, the limits of all together, pauses, open
+    circuits, values in quarantine, maintenance. What depends on the alert
+    or the target, such as a cooldown, is what runbook plan shows.
+    """
     from netsre.adapters import controller_client  # noqa: PLC0415
     from netsre.app import settings  # noqa: PLC0415
 
@@ -165,6 +170,8 @@ def _tell(found: object, lines: list[str], *, as_json: bool) -> None:
 
 
 def _held(found: Mapping[str, Any]) -> Iterator[str]:
+    for one in found.get("stops", ()):
+        yield f"all runbooks stopped ({one['gate']}): {one['detail']}"
     yield from map(_pause_text, found["pauses"])
     for one in found["circuits"]:
         again = (

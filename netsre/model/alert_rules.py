@@ -34,3 +34,5 @@ class AlertRule:
     severity: Severity
     runbook: str | None
     origin: Origin
+    summary: str = ""
+    """What is wrong, in words for whoever is woken; empty: the meaning of the metric stands for it."""

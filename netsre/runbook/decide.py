@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
-from netsre.clock import DAY
+from netsre.clock import DAY, Timestamp
 from netsre.model.alerts import Alert, AlertState
 from netsre.model.deeds import Deed
 from netsre.model.runbooks import Limits, Run, Runbook, Veto
@@ -34,6 +34,7 @@ __all__ = [
     "lookback",
     "of_effect",
     "recheck",
+    "stops",
     "title",
 ]
 
@@ -98,6 +99,12 @@ def kill_switch(run: Run, state: KillSwitch) -> Verdict:
     return Verdict(first_no(answers), run.target, answers)
 
 
+def stops(state: KillSwitch, holds: Holds, now: Timestamp) -> list[Answer]:
+    """Return what keeps every runbook from changing anything, whatever the alert is; pauses are apart."""
+    asked = (basics.kill_switch(state), storm.standing(holds, now), limits.of_all(holds, now))
+    return [answer for answer in asked if not answer.passed]
+
+
 def lookback(bounds: Iterable[Limits]) -> int:
     """Return how far back, in milliseconds, runs must be known to judge every limit."""
     # A run that ended within the hold began before it.
@@ -130,5 +137,5 @@ def _limits(act: Act, bounds: Limits, circumstances: Circumstances, besides: str
     yield limits.cooldown(own, act.target, bounds, now)
     yield from limits.rates(own, act.target, bounds, now)
     yield limits.targets([run for run in own if not circumstances.holds.idle(run)], act, bounds)
-    yield limits.of_all(circumstances.holds, act, now, besides)
+    yield limits.of_all(circumstances.holds, now, besides, changes=act.changes)
     yield limits.common_cause(circumstances, bounds)

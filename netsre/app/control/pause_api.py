@@ -121,9 +121,18 @@ class MaintenanceView(BaseModel):
     until: str
 
 
+class StopView(BaseModel):
+    """What stops every change of every runbook."""
+
+    gate: str
+    """As a refused run has it: kill_switch_on, kill_switch_unreadable, storm or global_limited."""
+    detail: str
+
+
 class HoldsView(BaseModel):
     """All that automation is kept from now."""
 
+    stops: list[StopView]
     pauses: list[PauseView]
     circuits: list[CircuitView]
     quarantined: list[QuarantinedView]
@@ -160,7 +169,7 @@ def router(world: World, token: str) -> APIRouter:
 
     @reading.get(PATH, responses=unusable)
     def list_holds() -> HoldsView:
-        """Return pauses, open circuits, values in quarantine and open windows of maintenance."""
+        """Return what stops all, pauses, open circuits, values in quarantine, and maintenance."""
         return _holds(pausing.held(world))
 
     _add_pauses(doing, world)
@@ -272,6 +281,7 @@ def view(pause: Pause) -> PauseView:
 
 def _holds(held: pausing.Held) -> HoldsView:
     return HoldsView(
+        stops=[StopView(gate=one.gate.value, detail=one.detail) for one in held.stops],
         pauses=[view(one) for one in held.pauses],
         circuits=[
             CircuitView(

@@ -16,7 +16,8 @@ from netsre.model.documents import Document
 from netsre.model.holds import Pause, Quarantined, Released, Scope
 from netsre.model.maintenance import Maintenance
 from netsre.model.runbooks import Runbook
-from netsre.runbook.decide import Holds
+from netsre.runbook import decide
+from netsre.runbook.decide import Answer, Holds
 from netsre.runbook.gates import breaker
 from netsre.store.database import Transaction
 
@@ -38,6 +39,8 @@ class Circuit:
 class Held:
     """All that automation is kept from."""
 
+    stops: tuple[Answer, ...]
+    """What nobody asked for by name and stops every change: the kill switch, a storm, the limits of all."""
     pauses: tuple[Pause, ...]
     circuits: tuple[Circuit, ...]
     quarantined: tuple[Quarantined, ...]
@@ -52,6 +55,7 @@ def held(world: World) -> Held:
         known = holding.holds(transaction, world.runbooks, world.bounds, now, None)
         quarantined = transaction.holds.quarantined(now)
     return Held(
+        stops=tuple(decide.stops(world.kill_switch(), known, now)),
         pauses=known.pauses,
         circuits=tuple(found for book in world.runbooks.values() if (found := _circuit(book, known))),
         quarantined=tuple(quarantined),

@@ -16,13 +16,14 @@ from netsre.app.control import asking, tick
 from netsre.app.control.world import World
 from netsre.clock import Timestamp
 from netsre.model.alerts import Alert, AlertSource, AlertState
-from netsre.model.runbooks import CANCELLED, DENIED, Run, RunState
+from netsre.model.runbooks import CANCELLED, DENIED, Run, Runbook, RunState
 from netsre.model.samples import Labels, labels
-from netsre.runbook import course, story
+from netsre.runbook import course, remains, story
 from netsre.runbook.approval import Verdict
 from netsre.runbook.commands import Ask
 from netsre.runbook.consent import NO_APPROVER
 from netsre.runbook.decide import Gate
+from netsre.runbook.gates import people as gates
 from netsre.store.database import Transaction
 
 _QUIET: Final = frozenset(
@@ -35,16 +36,10 @@ _QUIET: Final = frozenset(
 _OF_ALL: Final = frozenset({Gate.STORM, Gate.GLOBAL_LIMITED})
 """What stops all runbooks: one call for all of them."""
 
-_LEFT_AS_IT_WAS: Final = frozenset({RunState.REFUSED, RunState.EXPIRED, RunState.UNDONE})
+_DID_NOTHING: Final = frozenset({RunState.REFUSED, RunState.EXPIRED})
+_LEFT_AS_IT_WAS: Final = _DID_NOTHING | {RunState.UNDONE}
 """Ends after which the node is as it was before the run."""
 
-_LEFT: Final = {
-    RunState.REFUSED: "It changed nothing.",
-    RunState.EXPIRED: "Nobody approved it in time, and it changed nothing.",
-    RunState.FAILED: "Look into its journal for what it changed; every effect ends by itself.",
-    RunState.NEEDS_HUMAN: "In which state it left the node is not known, or it may not go on.",
-}
-_UNCLEAR: Final = "Nothing that was measured says whether it helped"
 _DO: Final = {
     Gate.KILL_SWITCH_ON.value: "Act by hand; when automation may act again, run netsre kill-switch off.",
     Gate.KILL_SWITCH_UNREADABLE.value: "Act by hand; run netsre kill-switch status, then set it.",
@@ -75,7 +70,7 @@ class People:
 
     def ended(self, transaction: Transaction, run: Run, alert: Alert | None, now: Timestamp) -> None:
         """Call people for a run that just ended, if they are needed, in the transaction of its end."""
-        if not self._needed(transaction, run):
+        if not self._needed(transaction, run, alert):
             return
         identity = _identity(run, alert)
         known = asking.known(transaction, identity)
@@ -108,7 +103,7 @@ class People:
                 reason = reasons.AWAITS_NO_MORE if answered else reasons.CAUSE_ENDED
                 tick.record(transaction, transitions.end(alert, now, reason), now)
 
-    def _needed(self, transaction: Transaction, run: Run) -> bool:
+    def _needed(self, transaction: Transaction, run: Run, alert: Alert | None) -> bool:
         runbook = self.world.runbooks.get(run.runbook)
         if run.state is RunState.SUCCEEDED or run.reason in _QUIET:
             return False
@@ -117,7 +112,19 @@ class People:
         # The file of a runbook that is gone cannot say that it only looked.
         if runbook is not None and not runbook.changes:
             return False
+        if run.state is RunState.REFUSED and run.reason == Gate.VETOED and runbook is not None:
+            return not self._in_hands(transaction, runbook, alert)
         return run.reason != Gate.COOLDOWN or not self._goes_on(transaction, run)
+
+    def _in_hands(self, transaction: Transaction, vetoed: Runbook, alert: Alert | None) -> bool:
+        """Tell whether each alert beside which it must not act has a runbook: that one helps, or calls."""
+        if alert is None:
+            return False
+        firing = transaction.alerts.firing_as(sorted({veto.alert for veto in vetoed.unless}))
+        against = [one for one in firing if any(gates.forbids(veto, one, alert) for veto in vetoed.unless)]
+        acting = [book for book in self.world.runbooks.values() if book.changes and book.name != vetoed.name]
+        starts = [trigger.starts for book in acting for trigger in book.triggers]
+        return bool(against) and all(any(start(one) for start in starts) for one in against)
 
     def _goes_on(self, transaction: Transaction, refused: Run) -> bool:
         """Tell whether the run before was for an alert that has not ended: its end was told."""
@@ -134,7 +141,9 @@ class People:
     def _annotations(self, run: Run, left: str, names: Iterable[str]) -> dict[str, str]:
         links, ended = self.world.links, clock.rfc3339(run.ended_at or run.started_at)
         helped = "may not have helped" if run.reason == course.INCONCLUSIVE else "did not help"
-        what = f"runbook {run.runbook} {helped} on {run.target or 'no target'}"
+        # Of what did nothing it is not known whether it would have helped.
+        did = "did not act" if run.state in _DID_NOTHING else helped
+        what = f"runbook {run.runbook} {did} on {run.target or 'no target'}"
         return {
             "summary": f"{'no runbook changes anything' if _of_all(run) else what}: {run.reason}",
             "description": f"Run {run.id} ended {run.state} at {ended} ({run.reason}). {left} "
@@ -147,17 +156,9 @@ class People:
 
 
 def _left(transaction: Transaction, run: Run) -> str:
-    """Say how a run left the node."""
-    helped = _UNCLEAR if run.reason == course.INCONCLUSIVE else "It did not help"
-    if run.state is RunState.UNDONE:
-        names = story.read(transaction.runs.journal([run.id])[run.id]).lasting
-        if names:
-            stays = f"what {' and '.join(names)} did cannot be undone"
-            return f"{helped}, and everything else that it changed was taken back: {stays}."
-        return f"{helped}, and everything it changed was taken back."
-    if (run.state, run.reason) == (RunState.NEEDS_HUMAN, course.INCONCLUSIVE):
-        return f"{helped}, and what it changed stays."
-    return _LEFT[run.state]
+    """Say how a run left the node; the journal is read only where something may have been done."""
+    journal = () if run.state in _DID_NOTHING else transaction.runs.journal([run.id])[run.id]
+    return remains.told(run.state, story.read(journal), unclear=run.reason == course.INCONCLUSIVE)
 
 
 def _asked(transaction: Transaction, run: Run) -> bool:

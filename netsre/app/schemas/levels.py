@@ -95,6 +95,9 @@ def alert() -> Schema:
         },
         {
             "service": parts.filled_text(_SERVICE),
+            "summary": parts.filled_text(
+                "What is wrong, for whoever is woken; the reading is put behind it."
+            ),
             "description": _DESCRIPTION,
             "match": _match(),
             "groupBy": _group_by("gauge"),

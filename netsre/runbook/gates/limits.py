@@ -70,7 +70,7 @@ def targets(own: Iterable[Run], act: Act, limits: Limits) -> Answer:
     return Answer(Gate.TOO_MANY_TARGETS, len(elsewhere) < limits.max_targets or not act.changes, said)
 
 
-def of_all(holds: Holds, act: Act, now: Timestamp, besides: str = "") -> Answer:
+def of_all(holds: Holds, now: Timestamp, besides: str = "", *, changes: bool = True) -> Answer:
     """Return whether all runbooks together have changes left; `besides` is the run that asks."""
     times = [run.changed_at for run in holds.changed if run.changed_at is not None and run.id != besides]
     bounds = holds.bounds
@@ -80,7 +80,7 @@ def of_all(holds: Holds, act: Act, now: Timestamp, besides: str = "") -> Answer:
         (DAY, bounds.per_day),
     )
     said = _counted(Gate.GLOBAL_LIMITED, times, windows, now, "runs of all runbooks changed something")
-    return said if act.changes else Answer(said.gate, passed=True, detail=f"it only looks; {said.detail}")
+    return said if changes else Answer(said.gate, passed=True, detail=f"it only looks; {said.detail}")
 
 
 def common_cause(circumstances: Circumstances, limits: Limits) -> Answer:

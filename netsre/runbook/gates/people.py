@@ -40,7 +40,7 @@ def vetoed(act: Act, vetoes: Iterable[Veto], circumstances: Circumstances) -> An
     """Return whether no alert fires beside which the runbook must not act."""
     for veto in vetoes:
         for other in circumstances.holds.firing:
-            if _forbids(veto, other, act.alert):
+            if forbids(veto, other, act.alert):
                 said = f"{veto.alert} fires since {clock.rfc3339(other.fired_at)}: {_labels(other)}"
                 return Answer(Gate.VETOED, passed=False, detail=said)
     named = ", ".join(veto.alert for veto in vetoes)
@@ -48,7 +48,8 @@ def vetoed(act: Act, vetoes: Iterable[Veto], circumstances: Circumstances) -> An
     return Answer(Gate.VETOED, passed=True, detail=said)
 
 
-def _forbids(veto: Veto, other: Alert, own: Alert) -> bool:
+def forbids(veto: Veto, other: Alert, own: Alert) -> bool:
+    """Return whether an alert that fires keeps a runbook from acting about its own."""
     if other.fingerprint == own.fingerprint:
         return False  # no alert stands against itself
     theirs, ours = dict(other.labels), dict(own.labels)

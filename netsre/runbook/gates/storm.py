@@ -8,7 +8,7 @@ from netsre import clock
 from netsre.clock import MINUTE, Timestamp
 from netsre.model.holds import Asked, Bounds
 from netsre.runbook.gates.answers import Answer, age_text
-from netsre.runbook.gates.circumstances import Act, Circumstances
+from netsre.runbook.gates.circumstances import Act, Circumstances, Holds
 from netsre.runbook.gates.names import Gate
 
 WINDOW: Final = MINUTE
@@ -16,14 +16,20 @@ WINDOW: Final = MINUTE
 
 def answer(act: Act, circumstances: Circumstances, *, comes: bool) -> Answer:
     """Return whether there is no storm, and was none a short while ago; `comes`: the alert asks just now."""
-    bounds, now = circumstances.holds.bounds, circumstances.now
-    asked = (*circumstances.holds.asked, *([Asked(act.alert.fingerprint, now)] if comes else []))
-    most, at = worst(asked, bounds, now)
+    now = circumstances.now
+    new = [Asked(act.alert.fingerprint, now)] if comes else []
+    return standing(circumstances.holds, now, new, changes=act.changes)
+
+
+def standing(holds: Holds, now: Timestamp, new: Iterable[Asked] = (), *, changes: bool = True) -> Answer:
+    """Return whether there is no storm, with some alerts that ask just now and are not on record."""
+    bounds = holds.bounds
+    most, at = worst((*holds.asked, *new), bounds, now)
     said = (
         f"at most {most} alerts wanted a change within {clock.duration_text(WINDOW)}, a storm is more than "
     )
     said += str(bounds.storm_alerts)
-    if at is None or not act.changes:
+    if at is None or not changes:
         return Answer(Gate.STORM, passed=True, detail=said)
     hold = clock.duration_text(bounds.storm_hold)
     said += f"; the last such minute ended {age_text(abs(now - at))} ago, and nothing is changed for {hold}"

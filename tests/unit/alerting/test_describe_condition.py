@@ -38,6 +38,15 @@ def test_every_annotation_of_an_alert_is_there() -> None:
     }
 
 
+def test_a_rule_has_words_of_its_own_for_whoever_is_woken() -> None:
+    """The reading stands behind them; what the metric means is left to the documentation."""
+    rule = dataclasses.replace(RULE, summary="The kernel's table fills up.")
+
+    told = describe_condition.annotations(rule, GROUP, reading("0.93", 5), None, LINKS)
+
+    assert told["summary"] == "The kernel's table fills up: 93%, above 80% (netns=x, node=a)"
+
+
 @pytest.mark.parametrize(
     ("now", "before", "told"),
     [

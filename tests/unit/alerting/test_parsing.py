@@ -75,7 +75,8 @@ def test_everything_that_can_be_written_is_read() -> None:
     """Matchers as in an SLO, numbers to the digit, lengths of time in milliseconds."""
     text = SHORTEST.replace("severity: ticket", "severity: page").replace("op: '>'", "op: '<'")
     text += (
-        "  service: gateway\n  description: Nothing waits.\n  match: 'netns=~\"a|b\"'\n  groupBy: [netns]\n"
+        "  service: gateway\n  summary: It is full.\n"
+        "  description: Nothing waits.\n  match: 'netns=~\"a|b\"'\n  groupBy: [netns]\n"
         "  for: 1m\n  clear: {above: 0.85, for: 0s}\n  runbook: look\n"
     )
 
@@ -83,6 +84,7 @@ def test_everything_that_can_be_written_is_read() -> None:
 
     assert found.selector.matchers == (Matcher("netns", "=~", "a|b"),)
     assert (found.service, found.description, found.group_by) == ("gateway", "Nothing waits.", ("netns",))
+    assert found.summary == "It is full."
     assert (found.op, found.value, found.hold) == ("<", Decimal("0.8"), clock.MINUTE)
     assert (found.clear_value, found.clear_hold) == (Decimal("0.85"), 0)
     assert (found.severity, found.runbook, found.labels) == ("page", "look", (("team", "network"),))
@@ -112,6 +114,11 @@ def test_slos_policies_and_alerts_may_share_a_file_and_a_mistake_is_told_once(
     assert [slo.name for slo in found.slos] == ["flow-success"]
     assert [alert.name for alert in found.alerts] == ["TableFull"]
     assert found.alert_names == {"ErrorBudgetBurn", "TelemetryAbsent", "TableFull"}
+
+
+def test_every_shipped_alert_says_in_words_what_is_wrong() -> None:
+    """Whoever is woken reads no help text of a metric."""
+    assert [rule.name for rule in service_levels.load().alerts if not rule.summary] == []
 
 
 def shipped(name: str) -> AlertRule:

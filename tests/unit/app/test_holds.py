@@ -242,6 +242,7 @@ def test_a_storm_stops_everything_new_with_one_page(lab: Lab) -> None:
     assert (call.annotations["reason"], dict(call.labels).get("runbook")) == ("storm", None)
     assert len(call.annotations["runs"].split()) == 2
     assert lab.host.applied == []
+    assert [stop.gate for stop in pausing.held(world(lab)).stops] == ["storm"]
 
 
 def test_all_runbooks_together_stop_at_their_limit(lab: Lab) -> None:
@@ -253,6 +254,8 @@ def test_all_runbooks_together_stop_at_their_limit(lab: Lab) -> None:
 
     assert reasons(lab) == [("refused", "global_limited")]
     assert [call.annotations["reason"] for call in lab.calls()] == ["global_limited"]
+    (stop,) = send(lab, "GET", "/api/v1/pauses")[1]["stops"]
+    assert stop["gate"] == "global_limited"
 
 
 def test_an_alert_that_forbids_it_is_looked_up_when_it_is_asked(lab: Lab) -> None:
@@ -328,7 +331,10 @@ def test_the_api_pauses_shows_and_resumes(lab: Lab) -> None:
         "created_at": clock.rfc3339(lab.clock.at),
         "until": clock.rfc3339(Timestamp(lab.clock.at + 2 * HOUR)),
     }
-    assert held == (200, {"pauses": [made], "circuits": [], "quarantined": [], "maintenance": []})
+    assert held == (
+        200,
+        {"stops": [], "pauses": [made], "circuits": [], "quarantined": [], "maintenance": []},
+    )
     assert ended == (200, {"resumed": [made]})
     assert send(lab, "GET", "/api/v1/pauses")[1]["pauses"] == []
 

@@ -165,6 +165,26 @@ def test_what_is_left_to_do_is_told_while_it_lasts(store: Store) -> None:
     assert [todo.link for todo in failed] == ["http://127.0.0.1:8600/runbooks/conntrack-exhaustion", None]
 
 
+@pytest.mark.parametrize(
+    ("link", "said"),
+    [
+        ("http://127.0.0.1:8600/runbooks/x", "ConntrackUtilization still fires: follow its runbook."),
+        (
+            "http://127.0.0.1:8600/runbooks",
+            "ConntrackUtilization still fires: it has no runbook; act by hand.",
+        ),
+        ("", "ConntrackUtilization still fires: it has no runbook; act by hand."),
+    ],
+)
+def test_nobody_is_sent_to_a_runbook_that_is_not_there(store: Store, link: str, said: str) -> None:
+    """An alert that names none leads to the list of all."""
+    story = told.told(store)
+    story.about = replace(story.about, annotations={"runbook_url": link})
+    story.begin()
+
+    assert said in [todo.text for todo in incident(store).left]
+
+
 def test_an_alert_that_was_helped_is_not_called_untouched(store: Store) -> None:
     """It fires on until its own hold is over: nobody has to begin anew meanwhile."""
     story = told.told(store)
@@ -188,14 +208,15 @@ def test_a_call_for_help_is_the_first_thing_to_do(store: Store) -> None:
     """And never the cause that names the incident."""
     story = told.told(store)
     story.begin()
-    call = told.alert("RunbookNeedsHuman")
+    said = {"summary": "runbook x did not act on t: cooldown", "description": "Run 1 ended refused."}
+    call = replace(told.alert("RunbookNeedsHuman"), annotations=said)
     with store.write() as transaction:
         transaction.alerts.save(call)
         transaction.incidents.attach([call], told.at(1))
 
     found = incident(store)
 
-    assert found.left[0].text.startswith("Act: ")
+    assert found.left[0].text == "Act: runbook x did not act on t: cooldown. Run 1 ended refused."
     assert found.title == "ConntrackUtilization on worker-17"
 
 

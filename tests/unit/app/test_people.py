@@ -15,7 +15,7 @@ from netsre.app.control.people import People
 from netsre.app.control.world import World
 from netsre.clock import Timestamp
 from netsre.model.alerts import Alert, AlertSource, AlertState
-from netsre.model.runbooks import Run, RunState, Trigger
+from netsre.model.runbooks import Run, RunState, Trigger, Veto
 from netsre.model.samples import labels
 from netsre.runbook import journal
 from netsre.runbook.approval import Request
@@ -188,6 +188,54 @@ def test_nobody_is_called_where_nothing_is_to_be_done(
     desk.end(state, reason, runbook=runbook)
 
     assert desk.calls() == []
+
+
+@pytest.mark.parametrize(
+    ("state", "reason", "what"),
+    [
+        (RunState.REFUSED, "cooldown", "did not act on t: cooldown"),
+        (RunState.EXPIRED, "approval_expired", "did not act on t: approval_expired"),
+        (RunState.UNDONE, "verify_failed", "did not help on t: verify_failed"),
+        (RunState.NEEDS_HUMAN, "effect_unknown", "did not help on t: effect_unknown"),
+    ],
+)
+def test_what_did_nothing_is_not_said_to_have_been_no_help(
+    desk: "Desk", state: RunState, reason: str, what: str
+) -> None:
+    """Whoever is called knows whether it was tried."""
+    desk.end(state, reason)
+
+    (call,) = desk.calls()
+    assert call.annotations["summary"] == f"runbook conntrack-exhaustion {what}"
+
+
+def test_a_failed_run_that_did_nothing_does_not_say_that_its_effects_end(desk: "Desk") -> None:
+    """There are none."""
+    desk.end(RunState.FAILED, "node_unreachable")
+
+    (call,) = desk.calls()
+    assert ". It changed nothing. " in f". {call.annotations['description'].split('). ')[1]}"
+
+
+@pytest.mark.parametrize(("other", "called"), [("ConntrackUtilization", []), ("Elsewhere", ["vetoed"])])
+def test_nobody_is_called_where_the_runbook_of_the_veto_is_at_work(
+    tmp_path: pathlib.Path, other: str, called: list[str]
+) -> None:
+    """That one helps, or calls by itself; of an alert without a runbook nobody would hear."""
+    shy = replace(BOOK, name="shy", triggers=(), unless=(Veto(other),))
+    store = burning.store(tmp_path)
+    desk = Desk(store, world(store, tmp_path, SetClock(), runbooks=(BOOK, shy)))
+    pairs = labels({"alertname": other, "node": "a", "netns": "other"})
+    begun = transitions.begin(
+        pairs, {}, burning.T0, transitions.Reason.CONDITION_STARTED, AlertSource.CONDITION
+    )
+    with store.write() as transaction:
+        tick.record(transaction, begun, burning.T0)
+
+    desk.end(RunState.REFUSED, "vetoed", runbook="shy")
+
+    assert [call.annotations["reason"] for call in desk.calls()] == called
+    store.close()
 
 
 def test_who_was_asked_is_told_that_maintenance_stopped_it(desk: "Desk") -> None:

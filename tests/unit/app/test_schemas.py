@@ -102,6 +102,7 @@ kind: Alert
 metadata: {name: Full, labels: {team: network}}
 spec:
   service: node-conntrack
+  summary: It is full.
   description: All keys there are.
   metric: netsre_conntrack_utilization_ratio
   match: 'table="kernel"'

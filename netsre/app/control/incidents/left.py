@@ -42,7 +42,8 @@ def web_address(text: str) -> str | None:
 
 def _call(alert: Alert) -> Todo:
     said = alert.annotations
-    text = " ".join(filter(None, (said.get("summary", ""), said.get("description", ""))))
+    parts = (said.get("summary", "").rstrip("."), said.get("description", ""))
+    text = ". ".join(filter(None, parts))
     return Todo(text=f"Act: {text}", link=web_address(said.get("runbook_url", "")))
 
 
@@ -72,7 +73,10 @@ def _wait(run: RunStory) -> Todo:
 
 def _act(alert: Alert, facts: Facts, runs: Sequence[RunStory]) -> Todo:
     name = causes.named(dict(alert.labels))
-    text = f"{name} still fires: follow its runbook."
+    link = web_address(alert.annotations.get("runbook_url", ""))
+    # Without a name of its own an alert leads to the list of all runbooks.
+    own = link is not None and not urlsplit(link).path.endswith("/runbooks")
+    text = f"{name} still fires: {'follow its runbook' if own else 'it has no runbook; act by hand'}."
     # What began after its end is trouble that it did not help.
     ids = {
         run.id
@@ -83,7 +87,7 @@ def _act(alert: Alert, facts: Facts, runs: Sequence[RunStory]) -> Todo:
     if proven:
         helped = f"run {proven[-1].id} of {proven[-1].runbook} helped, as {proven[-1].verify} shows"
         text = f"{name} still fires, but {helped}: it should end soon, else follow its page."
-    return Todo(text=text, link=web_address(alert.annotations.get("runbook_url", "")))
+    return Todo(text=text, link=link)
 
 
 def _lasting(runs: Sequence[RunStory]) -> Iterator[Todo]:
