@@ -19,15 +19,18 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON doc
 
 
 def pairs(given: Sequence[str]) -> dict[str, str]:
-    """Return what `--set` says; raises `BadInput`."""
+    """Return what `--set` says; raises `UsageError`."""
     from netsre.errors import BadInput  # noqa: PLC0415
     from netsre.runbook import parameters  # noqa: PLC0415
 
-    found = parameters.pairs(given)
+    try:
+        found = parameters.pairs(given)
+    except BadInput as error:
+        raise click.UsageError(f"--{error}") from error
     for text in given:
         # What was typed that is no UTF-8 stands there as what cannot be sent.
         if any("\ud800" <= character <= "\udfff" for character in text):
-            raise BadInput(f"--set {text!r}: it is no UTF-8 text")
+            raise click.UsageError(f"--set {text!r}: it is no UTF-8 text")
     return found
 
 
