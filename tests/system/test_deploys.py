@@ -12,11 +12,20 @@ import pytest
 from netsre.app import database
 from netsre.cli.main import run
 from netsre.store.sqlite import FILE_NAME
+from tests import slack_server
 from tests.alertmanager import BadPeer, alertmanager
 from tests.machine import wait_until
 from tests.system.test_controller import BLIND, Agent, agent, home, ready, running  # noqa: F401
 
 pytestmark = pytest.mark.requires("prometheus-alertmanager")
+SETTINGS = """
+apiVersion: netsre.dev/v1
+kind: Controller
+metadata: {{name: here}}
+spec:
+  alertmanager: ['{peer}']
+  slack: {{channel: C0NETSRE, apiUrl: '{slack}', tokenFile: {home}/token, signingSecretFile: {home}/secret}}
+"""
 MUTED_EVENTS = "SELECT id, kind, text FROM event, meta WHERE key = 'announced_deploy/' || id"
 """Deploys that are on record, and muted for Slack as well."""
 
@@ -83,6 +92,45 @@ def test_a_controller_without_an_alertmanager_says_so(
         code = run(["deploy", "announce", "--service", "shop", "--for", "1m", "--comment", "x", *where])
     assert code != 0
     assert "name one with --alertmanager" in capsys.readouterr().err
+
+
+def test_a_muted_ticket_opens_no_message_in_slack_until_a_page_joins_it(
+    home: pathlib.Path,  # noqa: F811 - the fixture
+    agent: Agent,  # noqa: F811 - the fixture
+) -> None:
+    """A ticket of another service, which came after it, is told meanwhile; the list says which is muted."""
+    data = home / "data"
+    for name, secret in (("token", slack_server.TOKEN), ("secret", slack_server.SECRET)):
+        (home / name).write_text(secret)
+        (home / name).chmod(0o600)
+    with slack_server.slack() as slack, alertmanager(home / "am", "http://127.0.0.1:9/") as real:
+        (home / "controller.yaml").write_text(SETTINGS.format(slack=slack.url, home=home, peer=real.url))
+        with running(data, agent.url, "--config", str(home / "controller.yaml")) as controller:
+            controller.until(ready)
+            where = ["--controller", f"http://127.0.0.1:{controller.port}", "--data-dir", str(data)]
+            told = ["deploy", "announce", "--service", "shop", "--comment", "rollout 41", "--for", "20m"]
+            assert run([*told, *where]) == 0
+            _post(controller.port, data, "Muted", "ticket", "shop", "a")
+            _post(controller.port, data, "Another", "ticket", "gate", "b")
+            controller.until(lambda _: len(slack.parents()) == 1, 90)
+            assert "Another" in slack.parents()[0].shown
+            listed = controller.get("/api/v1/incidents")["incidents"]
+            assert {one["node"]: one["muted"] for one in listed} == {"a": True, "b": False}
+
+            _post(controller.port, data, "Paged", "page", "shop", "a")
+            controller.until(lambda _: len(slack.parents()) == 2, 90)
+            assert "Paged" in slack.parents()[1].shown
+
+
+def _post(port: int, data: pathlib.Path, name: str, severity: str, service: str, node: str) -> None:
+    """Send an alert as Alertmanager does."""
+    named = {"alertname": name, "severity": severity, "service": service, "node": node}
+    begun = {"startsAt": "2026-01-01T00:00:00Z", "endsAt": "0001-01-01T00:00:00Z"}
+    one = {"status": "firing", "labels": named, "annotations": {}, **begun}
+    body = {"version": "4", "receiver": "netsre", "status": "firing", "truncatedAlerts": 0, "alerts": [one]}
+    token = (data / "webhook.token").read_text().strip()
+    shown = {"Authorization": f"Bearer {token}"}
+    httpx.post(f"http://127.0.0.1:{port}/api/v1/alerts", json=body, headers=shown).raise_for_status()
 
 
 def _states(url: str) -> dict[str, str]:

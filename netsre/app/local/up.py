@@ -28,6 +28,7 @@ from netsre.clock import boottime, duration_text
 from netsre.conventions import CONTROLLER_PORT, EXIT_USAGE
 from netsre.errors import BadInput, EnvironmentUnfit, NetsreError
 from netsre.gameday.ownership import Owner
+from netsre.model.holds import USUAL
 
 AGENT: Final = "agent"
 CONTROLLER: Final = "controller"
@@ -225,15 +226,17 @@ def _start(options: UpOptions, supervisor: Supervisor, network: lab.Lab | None, 
         )
     if network is not None:
         control = (*control, "--lab-control", str(run_directory / _LAB_SOCKET))
-    controller = (*netsre, CONTROLLER, *_controller_options(options), *control, *parent)
+    controller = (*netsre, CONTROLLER, *controller_options(options), *control, *parent)
     supervisor.start(Program(CONTROLLER, controller, home, essential=True))
     if network is not None:
         lab.start_traffic(network, supervisor)
 
 
-def _controller_options(options: UpOptions) -> tuple[str, ...]:
+def controller_options(options: UpOptions) -> tuple[str, ...]:
     """Write a complete set-up as options: they win over what the controller would find by itself."""
     settings = options.controller
+    # What no option says.
+    rest = (settings.slack, settings.secrets) != (None, None) or settings.bounds != USUAL
     return (
         *("--user", options.user.name, "--listen", str(options.listen)),
         *("--agent", options.agent_listen.url, "--interval", duration_text(settings.interval)),
@@ -243,8 +246,8 @@ def _controller_options(options: UpOptions) -> tuple[str, ...]:
         *(word for path in settings.slos for word in ("--slos", str(path))),
         *(word for path in settings.runbooks for word in ("--runbooks", str(path))),
         *(word for path in settings.people for word in ("--people", str(path))),
-        # What no option says.
-        *(("--config", str(settings.config)) if settings.slack is not None else ()),
+        *(word for path in settings.noisy for word in ("--noisy", str(path))),
+        *(("--config", str(settings.config)) if rest and settings.config is not None else ()),
     )
 
 

@@ -15,6 +15,7 @@ from netsre import clock
 from netsre.app.control import console
 from netsre.app.control.incidents import api, facts, lanes, left, view
 from netsre.app.control.incidents.shapes import IncidentView, RunStory
+from netsre.app.control.world import World
 from netsre.clock import Timestamp
 from netsre.model.alerts import AlertState
 from netsre.model.runbooks import RunState
@@ -22,7 +23,7 @@ from netsre.runbook.decide import Gate
 from netsre.store.database import Store
 from tests.unit import burning
 from tests.unit.app import incident_story as told
-from tests.unit.app.fakes import SetClock
+from tests.unit.app.fakes import SetClock, world
 
 NAME = "20260101-7731"
 
@@ -35,10 +36,15 @@ def store(tmp_path: pathlib.Path) -> Iterator[Store]:
     made.close()
 
 
+def known(store: Store, now: Timestamp | None = None) -> World:
+    """Return what a controller of the store knows."""
+    return world(store, pathlib.Path(store.where).parent, SetClock(now) if now else SetClock())
+
+
 def get(store: Store, path: str, now: Timestamp | None = None) -> httpx.Response:
     """Ask an application that knows only incidents."""
     app = fastapi.FastAPI()
-    app.include_router(api.router(store, SetClock(now or told.at(300))))
+    app.include_router(api.router(known(store, now or told.at(300))))
 
     async def ask() -> httpx.Response:
         transport = httpx.ASGITransport(app=app)
@@ -289,7 +295,7 @@ def test_one_incident_is_one_object_and_an_unknown_one_is_404(store: Store) -> N
 def test_the_published_api_describes_incidents_and_not_their_page(store: Store) -> None:
     """OpenAPI has both routes with their shapes."""
     app = fastapi.FastAPI()
-    app.include_router(api.router(store, SetClock()))
+    app.include_router(api.router(known(store)))
 
     paths: dict[str, Any] = app.openapi()["paths"]
 

@@ -7,8 +7,11 @@ import pathlib
 import pytest
 
 from netsre import clock
+from netsre.adapters.endpoints import Endpoint
+from netsre.adapters.privileges import ServiceUser
 from netsre.app import settings, slack_settings
 from netsre.app.control.controller import load
+from netsre.app.local import up
 from netsre.app.settings import Options
 from netsre.app.slack_settings import Mode, SlackSettings
 from netsre.cli.controller import controller
@@ -407,3 +410,18 @@ def test_secrets_of_slack_that_others_can_reach_are_told(tmp_path: pathlib.Path,
 
     assert len(said) == bool(who)
     assert not who or (f"{token} has mode {mode:04o}: {who} reach it; use chmod go= {token}",) == said
+
+
+def test_up_hands_on_to_its_controller_what_the_file_says(tmp_path: pathlib.Path) -> None:
+    """Also what no option says: bounds of automation, and where secrets are."""
+    file = tmp_path / "controller.yaml"
+    said = "automation: {changes: {perHour: 3}}, secrets: /etc/netsre/secrets, noisy: /etc/netsre/noisy.yaml"
+    file.write_text(FILE.replace("30s}", f"30s, {said}}}"))
+    given = settings.settings(Options(config=str(file)))
+
+    user = ServiceUser("nobody", 65534, 65534)
+    words = up.controller_options(up.UpOptions(False, Endpoint("127.0.0.1", 8601), user, given))
+    again = settings.settings(Options(**controller.make_context("controller", [*words]).params))
+
+    assert (again.bounds.per_hour, again.secrets, again.noisy) == (3, given.secrets, given.noisy)
+    assert again.bounds == given.bounds
