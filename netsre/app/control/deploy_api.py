@@ -127,8 +127,8 @@ def _known(world: World) -> set[str]:
     """Return the services of service levels and alert rules, and of alerts lately, whoever sent them."""
     with world.store.read() as transaction:
         lately = [dict(alert.labels).get("service") for alert in transaction.alerts.newest(MOST_ALERTS)]
-    promised = (each.service for each in (*world.slos.values(), *world.rules))
-    return {*promised, *filter(None, lately)}
+    promised = {slo.service for slo in world.slos.values()} | {rule.service for rule in world.rules}
+    return promised | set(filter(None, lately))
 
 
 def unknown(services: Iterable[str], known: Collection[str]) -> list[str]:
