@@ -205,6 +205,8 @@ def test_alerts_and_runs_are_listed_newest_first_within_a_limit(machine: Machine
     alerts = client.json("/api/v1/alerts")["alerts"]
     (run,) = client.json("/api/v1/runs?limit=1")["runs"]
 
+    assert client.json(f"/api/v1/runs?run={run['id']}")["runs"] == [run]
+    assert client.json("/api/v1/runs?run=unknown")["runs"] == []
     assert {alert["labels"]["severity"] for alert in alerts} == {"page", "ticket"}
     assert {alert["state"] for alert in alerts} == {"firing"}
     assert alerts[0]["fired_at"] == "2026-01-01T00:00:30.000Z"
