@@ -68,22 +68,22 @@ def _unreadable() -> SourceUnreachable:
 
 
 def _lines(run: Mapping[str, object]) -> Iterator[str]:
-    yield from _wrapped(f"{run['started_at']}  {run['runbook']}  {run['state']} ({run['reason']})", "  ")
-    yield from _wrapped(f"  {run['target'] or 'no target'}  run {run['id']}", "  ")
+    yield from wrapped(f"{run['started_at']}  {run['runbook']}  {run['state']} ({run['reason']})", "  ")
+    yield from wrapped(f"  {run['target'] or 'no target'}  run {run['id']}", "  ")
     asked = run.get("approval")
     if run["state"] == "awaiting_approval" and isinstance(asked, Mapping):
-        yield from _wrapped(f"  {_waiting(asked)}", "  ")
+        yield from wrapped(f"  {_waiting(asked)}", "  ")
     journal = run["journal"]
     for entry in journal if isinstance(journal, list) else ():
         at = clock.rfc3339(clock.parse_rfc3339(str(entry["at"]))).partition("T")[2]
         step = f" {entry['step']} {entry['action']}" if entry["step"] >= 0 else ""
-        yield from _wrapped(f"  {at}  {entry['kind']}{step}: {said(entry['kind'], entry['data'])}", " " * 4)
+        yield from wrapped(f"  {at}  {entry['kind']}{step}: {said(entry['kind'], entry['data'])}", " " * 4)
         evidence = entry["data"].get("evidence")
         for seen in evidence_lines.lines(evidence) if isinstance(evidence, Mapping) else ():
-            yield from _wrapped(f"    {seen}", " " * 6)
+            yield from wrapped(f"    {seen}", " " * 6)
 
 
-def _wrapped(line: str, indent: str) -> Sequence[str]:
+def wrapped(line: str, indent: str) -> Sequence[str]:
     """Fold a line; what has no blank to fold at stays whole, to be copied."""
     shown = literals.printable(line)
     return textwrap.wrap(

@@ -2,13 +2,16 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from netsre import clock
 from netsre.model.documents import Json
 from netsre.model.runbooks import Manner, Parameter, Round, Runbook, Step
 from netsre.runbook import conditions
 from netsre.runbook.plan import Plan
+
+_LENGTHS: Final = frozenset({"ttl", "every", "to", "timeout"})
+"""Parameters of actions that are milliseconds."""
 
 
 def describe(step: Step) -> dict[str, Any]:
@@ -74,7 +77,7 @@ def flow(value: Json) -> str:
 
 
 def _step(step: Step) -> str:
-    given = {key: _length(value) if key == "ttl" else value for key, value in step.parameters.items()}
+    given = {key: _length(value) if key in _LENGTHS else value for key, value in step.parameters.items()}
     asked = None if step.condition is None else f"only if {conditions.text(step.condition)}"
     return ", ".join(filter(None, (f"{step.action} {flow(given)}", asked, *_manner(step.manner))))
 

@@ -65,3 +65,5 @@ def announce(
     for one in found["peers"]:
         said = f" ({one['reason']})" if one["reason"] else ""
         click.echo(literals.printable(f"  {one['peer']}: {one['result']}{said}"))
+    for warning in found.get("warnings", ()):
+        click.echo(literals.printable(f"warning: {warning}"), err=True)

@@ -65,8 +65,11 @@ def show(name: str, controller: str | None, *, as_json: bool) -> None:
         ]
     except (KeyError, TypeError, ValueError) as error:
         raise _strange() from error
+    from netsre.app import run_lines  # noqa: PLC0415
+
     for line in lines:
-        _echo(line)
+        for folded in run_lines.wrapped(line, "      "):
+            click.echo(folded)
 
 
 @incident.command()

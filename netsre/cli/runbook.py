@@ -171,21 +171,27 @@ def plan(  # noqa: PLR0913 - options of a command
 
 
 @runbook.command()
-@click.argument("name", required=False)
+@click.argument("name", required=False, metavar="[NAME|RUN-ID]")
 @click.option("--controller", metavar="URL", help="The controller (default: http://127.0.0.1:8600).")
 @click.option("--limit", default=10, show_default=True, type=click.IntRange(1, 1000))
 @click.option("--waiting", is_flag=True, help="Only those that wait for the word of people.")
 @_JSON
 def history(name: str | None, controller: str | None, limit: int, *, waiting: bool, as_json: bool) -> None:
-    """Show the latest runs with their journals, newest first."""
+    """Show the latest runs with their journals, newest first.
+
+    Of all runbooks, of one by its name, or one run by its id.
+    """
     from netsre.adapters import controller_client  # noqa: PLC0415
     from netsre.app import run_lines, settings  # noqa: PLC0415
 
-    chosen = {**({"runbook": name} if name else {}), **({"waiting": "true"} if waiting else {})}
-    document = controller_client.ask(
-        settings.controller_url(controller), "/api/v1/runs", limit=limit, **chosen
-    )
-    lines = run_lines.read_runs(document)
+    url, wanted = settings.controller_url(controller), {"waiting": "true"} if waiting else {}
+    # An id first: whose name nobody knows is told, with the nearest.
+    for key in ("run", "runbook") if name else ("",):
+        chosen = {key: name} if name else {}
+        document = controller_client.ask(url, "/api/v1/runs", limit=limit, **wanted, **chosen)
+        lines = run_lines.read_runs(document)
+        if lines:
+            break
     if as_json:
         click.echo(json.dumps(document))
         return

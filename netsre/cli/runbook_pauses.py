@@ -174,9 +174,8 @@ def _held(found: Mapping[str, Any]) -> Iterator[str]:
         yield f"all runbooks stopped ({one['gate']}): {one['detail']}"
     yield from map(_pause_text, found["pauses"])
     for one in found["circuits"]:
-        again = (
-            f"one run may try at {one['retry_at']}" if one["retry_at"] else "netsre runbook close closes it"
-        )
+        by_hand = f"netsre runbook close {one['runbook']} --reason TEXT closes it"
+        again = f"one run may try at {one['retry_at']}" if one["retry_at"] else by_hand
         yield f"circuit of {one['runbook']} open after {one['failures']} runs without success; {again}"
     for one in found["quarantined"]:
         yield f"value {one['key']} was given up in run {one['run']}, in quarantine until {one['until']}"

@@ -156,11 +156,12 @@ def _ask(
         click.echo(json.dumps(told))
         return
     try:
-        said = line(told if isinstance(told, dict) else {})
+        found = told if isinstance(told, dict) else {}
+        said, follow = line(found), found["run"]
     except KeyError as error:
         raise SourceUnreachable("the controller's answer is not readable: is it of this version?") from error
     click.echo(literals.printable(said))
-    click.echo("Follow it with: netsre runbook history")
+    click.echo(literals.printable(f"Follow it with: netsre runbook history {follow}"))
 
 
 def _part(name: str) -> str:

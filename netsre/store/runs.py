@@ -190,9 +190,13 @@ class Runs:
         begun = self._oldest_first(select(table).where(table.c.started_at.between(since, until)))
         return [run for run in begun if (run.alert, run.fired_at) in wanted]
 
-    def newest(self, limit: int, runbook: str | None = None, *, waiting: bool = False) -> list[Run]:
-        """Return the latest runs, newest first, of one runbook or all; or those that wait for people."""
+    def newest(
+        self, limit: int, runbook: str | None = None, *, waiting: bool = False, run: str | None = None
+    ) -> list[Run]:
+        """Return the latest runs, newest first: of one runbook or all, those that wait, the one of an id."""
         query = _NEWEST
+        if run is not None:
+            query = query.where(schema.run.c.id == run)
         if runbook is not None:
             query = query.where(schema.run.c.runbook == runbook)
         if waiting:

@@ -133,7 +133,10 @@ def test_a_run_waits_over_a_kill_acts_when_approved_and_goes_back_when_cancelled
             assert cancelled[0] == 0, cancelled
             controller.until(lambda found: state(found) == "undone", 90)
             assert node.done == [("apply", f"{run['id']}/0"), ("undo", f"{run['id']}/0")]
-            told = say(controller, "", "history")[1]
+            told = say(controller, "", "history", run["id"])[1]
+            unknown = say(controller, "", "history", "unknown")
+            assert unknown[0] != 0
+            assert "runbook 'unknown' does not exist" in unknown[1]
             assert "approval: approve by ann, via api" in told
             assert "cancel: by ben, via api" in told
             by_hand = say(controller, "ann", "run", "asks", "--node", "a", "--json")

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from netsre.app import database
+from netsre.app.control import deploy_api
 from netsre.cli.main import run
 from netsre.store.sqlite import FILE_NAME
 from tests import slack_server
@@ -67,7 +68,11 @@ def test_an_announced_deploy_mutes_the_tickets_of_its_services_and_no_page(
         bad.close()
 
     assert states == {"Muted": "suppressed", "Paged": "active", "Another": "active"}
-    assert {peer["result"] for peer in announced["peers"]} == {"accepted", "failed"}
+    # Somebody else's, of which nothing was heard here so far: it is muted, and said.
+    assert ({peer["result"] for peer in announced["peers"]}, len(announced["warnings"])) == (
+        {"accepted", "failed"},
+        1,
+    )
     assert silence["createdBy"] == announced["by"]
     assert silence["comment"] == f"rollout 41 (deploy {announced['id']})"
     assert silence["endsAt"] == announced["until"]
@@ -77,6 +82,15 @@ def test_an_announced_deploy_mutes_the_tickets_of_its_services_and_no_page(
     assert verbs == [("deploy.announced",), ("deploy.silenced",)]
     assert events == [(announced["id"], "deploy", "shop: rollout 41")]
     assert database.check(data).broken_seq is None
+
+
+def test_a_misspelt_service_is_told_with_the_nearest_one() -> None:
+    """A silence of it would mute nothing, and nobody would see that."""
+    told = deploy_api.unknown(["node-conntrack", "node-polcy"], {"node-conntrack", "node-policy"})
+
+    assert told == [
+        "no service level and no alert here is of the service 'node-polcy'; did you mean 'node-policy'?"
+    ]
 
 
 def test_a_controller_without_an_alertmanager_says_so(

@@ -47,6 +47,8 @@ def test_incidents_are_listed_shown_and_drafted(
     shown = capsys.readouterr().out
     assert "      +0.5 s  effect       drop packets of 10.77.0.12" in shown
     assert "nothing is left to do" in shown
+    # A word that has no blank to fold at stays whole.
+    assert [line for line in shown.splitlines() if len(line) > 80 and " " in line.strip()] == []
     assert run(["incident", "show", NAME, "--json", *where]) == 0
     assert json.loads(capsys.readouterr().out)["id"] == NAME
     assert run(["incident", "postmortem", NAME, *where]) == 0

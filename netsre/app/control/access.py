@@ -3,7 +3,7 @@
 import hashlib
 import hmac
 import re
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -136,6 +136,14 @@ async def not_understood(request: Request, error: Exception) -> Response:
     """
     del request
     (first, *_) = error.errors() if isinstance(error, RequestValidationError) else ({},)
-    place = ".".join(map(str, first.get("loc", ("request",))))
-    detail = f"{literals.shown(place)}: {first.get('msg', 'is not understood')}"
-    return JSONResponse({"detail": detail}, HTTPStatus.UNPROCESSABLE_ENTITY)
+    return JSONResponse({"detail": _sentence(first)}, HTTPStatus.UNPROCESSABLE_ENTITY)
+
+
+def _sentence(error: Mapping[str, Any]) -> str:
+    """Return what is wrong in our words: where by the name that was written, and no word of the framework."""
+    if error.get("type") == "json_invalid":
+        return "the body is no JSON"
+    message = str(error.get("msg", "is not understood")).removeprefix("Value error, ")
+    first, *rest = error.get("loc", ("request",))
+    # What is wrong with the whole says so itself.
+    return f"{literals.shown('.'.join(map(str, rest)))}: {message}" if rest else f"{first}: {message}"

@@ -288,11 +288,16 @@ def _add_lists(app: FastAPI, served: Served) -> None:
         return wire.Alerts(alerts=[wire.alert(value) for value in found])
 
     @app.get("/api/v1/runs", responses={code: {"model": wire.Problem} for code in (404, 503)})
-    def list_runs(limit: limit = 50, runbook: str | None = None, *, waiting: bool = False) -> wire.Runs:
-        """Return the latest runs, or those that wait for people, newest first, each with its journal."""
+    def list_runs(
+        limit: limit = 50, runbook: str | None = None, run: str | None = None, *, waiting: bool = False
+    ) -> wire.Runs:
+        """Return the latest runs, or those that wait for people, newest first, each with its journal.
+
+        `run` is the id of the one that is wanted; an unknown one is an empty list.
+        """
         runbooks = served.world.runbooks
         with served.store.read() as transaction:
-            found = transaction.runs.newest(limit, runbook, waiting=waiting)
+            found = transaction.runs.newest(limit, runbook, waiting=waiting, run=run)
             # A runbook that is no more keeps the runs that it had.
             known = found or runbook is None or runbook in runbooks or transaction.runs.newest(1, runbook)
             journals = transaction.runs.journal([run.id for run in found])

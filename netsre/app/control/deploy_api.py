@@ -1,6 +1,7 @@
 """The API: deploys that people announce; their tickets are silenced for a while, and never a page."""
 
 import secrets
+from collections.abc import Collection, Iterable
 from http import HTTPStatus
 from typing import Annotated, Any, Final
 
@@ -22,6 +23,8 @@ PATH: Final = "/api/v1/deploys"
 LONGEST: Final = 4 * clock.HOUR
 """A deploy that takes longer is announced again."""
 MOST_SERVICES: Final = 20
+MOST_ALERTS: Final = 1000
+"""How many of the latest alerts are looked at for services that only others know."""
 
 
 def _length(text: str) -> int:
@@ -62,6 +65,8 @@ class Announced(BaseModel):
     comment: str
     until: str
     peers: list[Peer]
+    warnings: list[str]
+    """Services that nothing here is about: alerts of others may be, or a name is misspelt."""
 
 
 def router(world: World, token: str) -> APIRouter:
@@ -110,5 +115,29 @@ def _announce(world: World, wish: Announcement) -> Announced:
         message = f"no Alertmanager took the silence: {silencing.said(answers)}"
         raise HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, message)
     return Announced(
-        id=name, services=services, by=wish.by, comment=wish.comment, until=clock.rfc3339(until), peers=told
+        id=name,
+        services=services,
+        by=wish.by,
+        comment=wish.comment,
+        until=clock.rfc3339(until),
+        peers=told,
+        warnings=unknown(services, _known(world)),
     )
+
+
+def _known(world: World) -> set[str]:
+    """Return the services of service levels and alert rules, and of alerts lately, whoever sent them."""
+    with world.store.read() as transaction:
+        lately = [dict(alert.labels).get("service") for alert in transaction.alerts.newest(MOST_ALERTS)]
+    promised = {slo.service for slo in world.slos.values()} | {rule.service for rule in world.rules}
+    return promised | set(filter(None, lately))
+
+
+def unknown(services: Iterable[str], known: Collection[str]) -> list[str]:
+    """Return a sentence about each service that is not known, with the nearest name that is."""
+    return [
+        f"no service level and no alert here is of the service {literals.shown(name)}"
+        f"{literals.nearest(name, known)}"
+        for name in services
+        if name not in known
+    ]

@@ -52,12 +52,12 @@ _DO: Final = {
     Gate.TARGET_LIMITED.value: "It comes back again and again; find the cause, and act by hand.",
     Gate.GLOBAL_LIMITED.value: "Automation has changed a lot; look what for, and act by hand.",
     Gate.STORM.value: "Many alerts at once have one cause; find it. Nothing is changed meanwhile.",
-    Gate.CIRCUIT_OPEN.value: "It did not help several times; find out why, then run netsre runbook close.",
+    Gate.CIRCUIT_OPEN.value: "Find out why it does not help, then netsre runbook close NAME --reason TEXT.",
     Gate.PAUSED.value: "Somebody paused it: see netsre runbook pauses. Act by hand, or resume it.",
     Gate.MAINTENANCE.value: "A window of maintenance is open (netsre runbook pauses). Act by hand, or wait.",
     Gate.VETOED.value: "An alert fires beside which it must not act; see to that one first.",
     Gate.OSCILLATION.value: "The value was left a short while ago: decide by hand which one it is to be.",
-    Gate.QUARANTINED.value: "A run gave the value up: act by hand, or run netsre runbook release.",
+    Gate.QUARANTINED.value: "A run gave the value up: act, or run netsre runbook release KEY --reason TEXT.",
 }
 _OTHERWISE: Final = "Act by hand, by the page of the runbook."
 

@@ -104,6 +104,8 @@ def test_the_shipped_runbooks_are_listed_and_shown(capsys: pytest.CaptureFixture
     names = {book["name"] for book in json.loads(capsys.readouterr().out)["runbooks"]}
     assert "network-evidence" in names
 
+    assert run(["runbook", "show", "policy-compile-slow"]) == 0
+    assert "policy.stagger {every: 10s, ttl: 30m}" in capsys.readouterr().out
     assert run(["runbook", "show", "network-evidence"]) == 0
     assert "## What you do next" in capsys.readouterr().out
 

@@ -10,10 +10,11 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
 
 from netsre import clock
 from netsre.alerting import transitions
-from netsre.app.control import holding, pause_api, pausing, tick
+from netsre.app.control import access, holding, pause_api, pausing, tick
 from netsre.app.control.rehearsal import rehearse
 from netsre.app.control.world import World
 from netsre.clock import HOUR, MINUTE, Timestamp
@@ -300,6 +301,7 @@ def send(lab: Lab, method: str, path: str, body: Mapping[str, Any] | None = None
     """Return status and JSON of an answer of the API."""
     app = FastAPI()
     app.include_router(pause_api.router(replace(world(lab), directory=PEOPLE), SHOWN))
+    app.add_exception_handler(RequestValidationError, access.not_understood)
 
     async def asked() -> httpx.Response:
         transport = httpx.ASGITransport(app=app)
@@ -312,6 +314,15 @@ def send(lab: Lab, method: str, path: str, body: Mapping[str, Any] | None = None
 
 PEOPLE = Directory((Person("ann", hashlib.sha256(b"anns own token").hexdigest()),))
 WISH = {"runbook": BOOK.name, "for": "2h", "reason": "switches\x1b[31m", "by": "ada"}
+
+
+def test_who_asks_for_too_long_is_told_in_one_line(lab: Lab) -> None:
+    """By the name of what was written, in our words."""
+    long = send(lab, "POST", "/api/v1/pauses", {**WISH, "for": "8d"})
+    both = send(lab, "POST", "/api/v1/pauses", {**WISH, "all": True})
+
+    assert long == (422, {"detail": "'for': is longer than 7d; ask again then"})
+    assert both == (422, {"detail": "body: name one of all, runbook and target"})
 
 
 def test_the_api_pauses_shows_and_resumes(lab: Lab) -> None:
