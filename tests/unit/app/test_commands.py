@@ -5,6 +5,7 @@ import pathlib
 
 import pytest
 
+from netsre.adapters import controller_client
 from netsre.app import resources
 from netsre.cli.main import run
 from tests.unit import burning
@@ -173,3 +174,41 @@ def test_what_is_no_value_of_a_parameter_is_bad_usage(
     for command in (["run", "x"], ["plan", "x", "--alert", str(alert)]):
         assert run(["runbook", *command, *given, *nobody]) == 2
         assert "Error: --set" in capsys.readouterr().err
+
+
+def test_pauses_tells_what_stops_every_runbook_and_how_to_close_a_circuit(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A plan refuses with storm, and this is where people look for the reason."""
+    circuit = {"runbook": "x", "failures": 3, "last_at": "", "retry_at": None}
+    held = {
+        "stops": [{"gate": "storm", "detail": "12 alerts"}],
+        "pauses": [],
+        "circuits": [circuit],
+        "quarantined": [],
+        "maintenance": [],
+    }
+    monkeypatch.setattr(controller_client, "ask", lambda *_, **__: held)
+
+    assert run(["runbook", "pauses"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "all runbooks stopped (storm): 12 alerts",
+        "circuit of x open after 3 runs without success; netsre runbook close x --reason TEXT closes it",
+    ]
+
+
+def test_history_takes_a_runbook_or_a_run(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever begins a run by hand has its id, and follows it by that."""
+    asked: list[dict[str, str]] = []
+
+    def ask(_url: str, _path: str, **parameters: str) -> dict[str, list[str]]:
+        asked.append(parameters)
+        return {"runs": []}
+
+    monkeypatch.setattr(controller_client, "ask", ask)
+
+    assert run(["runbook", "history", "4f2a"]) == 0
+    assert [sorted(one.keys() - {"limit"}) for one in asked] == [["runbook"], ["run"]]
+    assert capsys.readouterr().out == "no run of a runbook '4f2a', or with this id\n"
