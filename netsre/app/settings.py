@@ -130,8 +130,7 @@ def settings(options: Options, defaults: Options = Options()) -> Settings:
     url = first(options.external_url, "NETSRE_EXTERNAL_URL", "externalUrl", f"http://{listen}")
     return Settings(
         data_dir=Path(first(options.data_dir, "NETSRE_DATA_DIR", "dataDir", _usual_data_dir(defaults))),
-        database=database(options.database, options.data_dir)
-        or (None if options.data_dir else written.get("database")),
+        database=first(options.database, DATABASE, "database", "") or None,
         host=where.host,
         port=where.port,
         agent_url=_url("--agent", agent),
