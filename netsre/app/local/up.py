@@ -23,7 +23,7 @@ from netsre.app.local.flowlog import FlowLogOptions
 from netsre.app.local.supervise import Program, Supervisor
 from netsre.app.local.sweep import sweep
 from netsre.app.privileges import ServiceUser, require_root
-from netsre.app.settings import Settings
+from netsre.app.settings import DATABASE, Settings
 from netsre.clock import boottime, duration_text
 from netsre.conventions import CONTROLLER_PORT, EXIT_USAGE
 from netsre.errors import BadInput, EnvironmentUnfit, NetsreError
@@ -132,7 +132,7 @@ def run(options: UpOptions, screen: Screen) -> None:
     in every case.
     """
     require_root("netsre up", "for BPF and network namespaces")
-    _check_files(options.controller)
+    check_files(options.controller)
     if options.alertmanager is not None:
         alertmanager.require()
     owner = processes.this_process()
@@ -160,8 +160,11 @@ def run(options: UpOptions, screen: Screen) -> None:
             _Session(options, supervisor, wishes, screen).run()
 
 
-def _check_files(settings: Settings) -> None:
+def check_files(settings: Settings) -> None:
     """Read what the controller will read, so that a mistake in a file is told before anything is made."""
+    if settings.database is not None:
+        where = f"the file of --config, and {DATABASE} unset"
+        raise BadInput(f"netsre up keeps a database of its own; leave database out of {where}")
     service_levels.required(settings.slos, runbooks.known(settings.runbooks))
     runbooks.read(settings.runbooks, settings.slos, runbooks.people(settings.people))
     gamedays.read(settings.runbooks, settings.slos)

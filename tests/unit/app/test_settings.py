@@ -425,3 +425,13 @@ def test_up_hands_on_to_its_controller_what_the_file_says(tmp_path: pathlib.Path
 
     assert (again.bounds.per_hour, again.secrets, again.noisy) == (3, given.secrets, given.noisy)
     assert again.bounds == given.bounds
+
+
+def test_up_refuses_a_database_of_somebody_else(tmp_path: pathlib.Path) -> None:
+    """Its own controller would write there."""
+    file = tmp_path / "controller.yaml"
+    file.write_text(FILE.replace("spec: {", "spec: {database: 'postgresql://file/x', "))
+    given = settings.settings(Options(config=str(file)))
+
+    with pytest.raises(BadInput, match="keeps a database of its own"):
+        up.check_files(given)
