@@ -246,8 +246,10 @@ def test_killed_again_while_it_recovers_a_run_ends_the_same(bench: Bench, name: 
 
 
 def _unheard(end: End) -> bool:
-    """Tell whether the node never heard of a change that was begun twice, and people were told."""
-    return end.runs == (("failed", "not_applied"),) and not end.applied and bool(end.calls)
+    """Tell whether the node never heard of a change, begun or taken back twice, and people were told."""
+    change = end.runs == (("failed", "not_applied"),) and not end.applied
+    back = end.runs == (("needs_human", "undo_failed"),) and "applied" in {held for _, held in end.standings}
+    return (change or back) and bool(end.calls)
 
 
 @pytest.mark.parametrize("fault", FAULTS)
