@@ -231,9 +231,14 @@ def _refusals(*codes: int) -> dict[int | str, dict[str, Any]]:
 
 
 def _asker(request: Request, said: str | None) -> str:
-    """Return whose token it is; with that of the controller, who they say that they are."""
+    """Return whose token it is; with that of the controller, who they say that they are, which they must."""
     person = str(request.state.person)
-    return person if said is None or person != OPERATOR else said
+    if person != OPERATOR:
+        return person
+    if said is None:
+        message = "'by' is missing: the token of the controller is nobody's own, write who asks"
+        raise HTTPException(HTTPStatus.BAD_REQUEST, message)
+    return said
 
 
 def _released(world: World, kind: Released, key: str, reason: str, by: str) -> ReleasedView:

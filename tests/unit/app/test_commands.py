@@ -210,5 +210,5 @@ def test_history_takes_a_runbook_or_a_run(
     monkeypatch.setattr(controller_client, "ask", ask)
 
     assert run(["runbook", "history", "4f2a"]) == 0
-    assert [sorted(one.keys() - {"limit"}) for one in asked] == [["runbook"], ["run"]]
-    assert capsys.readouterr().out == "no run of a runbook '4f2a', or with this id\n"
+    assert [sorted(one.keys() - {"limit"}) for one in asked] == [["run"], ["runbook"]]
+    assert capsys.readouterr().out == "no runs yet\n"

@@ -351,7 +351,7 @@ def test_the_api_pauses_shows_and_resumes(lab: Lab) -> None:
 
 
 def test_people_pause_resume_and_release_in_their_own_name_with_their_own_token(lab: Lab) -> None:
-    """Whatever else they say that they are; the operator without a name is called that."""
+    """Whatever else they say that they are; who has the token of the controller alone must say who it is."""
     own = "anns own token"
     status, made = send(lab, "POST", "/api/v1/pauses", WISH, own)
     assert (status, made["owner"]) == (201, "ann")
@@ -361,11 +361,12 @@ def test_people_pause_resume_and_release_in_their_own_name_with_their_own_token(
     assert send(lab, "POST", f"/api/v1/runbooks/{BOOK.name}/close", {"reason": "y"}, own)[0] == 409
 
     unnamed = {key: what for key, what in WISH.items() if key != "by"}
-    assert send(lab, "POST", "/api/v1/pauses", unnamed)[1]["owner"] == "operator"
+    status, refused = send(lab, "POST", "/api/v1/pauses", unnamed)
+    assert (status, "write who asks" in refused["detail"]) == (400, True)
     with lab.store.read() as transaction:
         said = [(row.verb, row.actor) for row in transaction.audit.rows() if "automation." in row.verb]
     paused, resumed = "automation.paused", "automation.resumed"
-    assert said == [(paused, "ann"), (resumed, "ann"), (paused, "operator")]
+    assert said == [(paused, "ann"), (resumed, "ann")]
 
 
 @pytest.mark.parametrize(
