@@ -5,6 +5,7 @@ so that every answer but a refusal is a mistake; a file may be right by chance, 
 """
 
 import asyncio
+import copy
 import json
 import pathlib
 import random
@@ -354,12 +355,13 @@ def _other_values(dice: random.Random, written: Written) -> tuple[str, bool]:
         if dice.random() < 0.2:
             del parent[path[-1]]
         else:
-            parent[path[-1]] = dice.choice(_VALUES)
+            # A copy: what is written into it next is no part of what others get.
+            parent[path[-1]] = copy.deepcopy(dice.choice(_VALUES))
         if not [*places(document)]:
             break
     surely = isinstance(document, dict) and dice.random() < 0.2
     if surely:
-        document[f"zzz{dice.randrange(10**6)}"] = dice.choice(_VALUES)
+        document[f"zzz{dice.randrange(10**6)}"] = copy.deepcopy(dice.choice(_VALUES))
     return yaml.safe_dump(document, allow_unicode=True), surely
 
 

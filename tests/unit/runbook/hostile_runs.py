@@ -305,12 +305,12 @@ def _judge_outside(
     for what, keys in (("made", makers), ("called", server.done), ("taken back", server.undone)):
         if len(keys) != len(set(keys)):
             made.broken.append(f"{what} twice")
-    if finish.state in (RunState.REFUSED, RunState.EXPIRED) and (makers or server.done):
-        made.broken.append(f"{finish.state}, and somebody outside was asked")
-    # Of which nobody says whether it was made, no run waits for: it has its own end.
+    # Of which nobody says whether it was made, no run waits for: it is looked for and ended afterwards.
     unknown = {
         f"netsre/run1/{line.step}" for line in made.entries if line.data.get("skipped") == "unreachable"
     }
+    if finish.state in (RunState.REFUSED, RunState.EXPIRED) and ({*makers} - unknown or server.done):
+        made.broken.append(f"{finish.state}, and somebody outside was asked")
     lasting = [one for one in there.kept if there.state(one) == "active" and one["createdBy"] not in unknown]
     if finish.state is RunState.UNDONE and lasting:
         made.broken.append("undone, and silent")
