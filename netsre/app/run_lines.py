@@ -35,7 +35,9 @@ def read_runs(document: object) -> tuple[str, ...]:
 def effect_text(effect: Mapping[str, object]) -> str:
     """Return an effect in a few words: its kind, all that makes it exact, and whether it stays done."""
     said = _call_text(effect) if effect["kind"] == "http_call" else fields_text(effect)
-    return f"{said}{STAYS}" if _stays(effect) else said
+    # Of what is of another version nothing is known.
+    deed = deeds.known(cast("Document", effect))
+    return said if deed is None or deeds.reversible(deed) else said + STAYS
 
 
 def fields_text(effect: Mapping[str, object]) -> str:
@@ -54,13 +56,6 @@ def _call_text(effect: Mapping[str, object]) -> str:
     sent = [str(request[key]) for key in ("method", "url", "body")] if isinstance(request, Mapping) else []
     back = f"(undone by {undo['method']} {undo['url']})" if isinstance(undo, Mapping) else ""
     return " ".join(filter(None, ["http_call", *sent, back]))
-
-
-def _stays(effect: Mapping[str, object]) -> bool:
-    try:
-        return not deeds.reversible(deeds.read(cast("Document", effect)))
-    except ValueError:
-        return False  # of another version: nothing is known of it
 
 
 def _unreadable() -> SourceUnreachable:

@@ -91,6 +91,14 @@ def write(deed: Deed) -> Document:
             return effects.write(deed)
 
 
+def known(document: Json) -> Deed | None:
+    """Return the deed of a document on record; None for what is none, is of another version, or by hand."""
+    try:
+        return read(document) if isinstance(document, Mapping) else None
+    except ValueError:
+        return None
+
+
 def read(document: Document) -> Deed:
     """Return the deed of a document; raises `ValueError` for what is none."""
     match document.get("kind"):

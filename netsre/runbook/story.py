@@ -166,7 +166,8 @@ def _take(story: Story, turn: Turn, entry: JournalEntry) -> None:
             _take_plan(story, turn, entry)
         case JournalKind.INTENT:
             turn.begun += 1
-            turn.open, turn.outcome, turn.gate, turn.effect = True, None, None, _effect(data)
+            turn.open, turn.outcome, turn.gate = True, None, None
+            turn.effect = deeds.known(data.get("effect"))
         case JournalKind.OUTCOME:
             turn.open, turn.outcome, turn.gate, turn.ended_at = False, data, None, entry.at
             turn.failures += not turn.done
@@ -226,14 +227,6 @@ def _take_plan(story: Story, turn: Turn, entry: JournalEntry) -> None:
     except ValueError:
         # Of another version, or written by hand: as if it were not there.
         return
-
-
-def _effect(data: Document) -> Deed | None:
-    effect = data.get("effect")
-    try:
-        return deeds.read(effect) if isinstance(effect, Mapping) else None
-    except ValueError:
-        return None
 
 
 def _looked(data: Document) -> Sequence[Looked]:

@@ -5,18 +5,17 @@ is by its maker, the key of the step; what was left out is in the journal, so th
 later knows of it too. It has a thread of its own: no mitigation waits for an Alertmanager that is gone.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
 from netsre.app.control import ACTOR
+from netsre.app.control.incidents import steps
 from netsre.app.control.silencing import Silencer
 from netsre.app.control.world import World
 from netsre.clock import HOUR, SECOND, Timestamp
-from netsre.model import deeds
 from netsre.model.deeds import Silence
-from netsre.model.documents import Document
-from netsre.model.runbooks import JournalEntry, JournalKind
+from netsre.model.runbooks import JournalEntry
 from netsre.runbook.actions.silence import LONGEST
 
 _PAUSE: Final = 30 * SECOND
@@ -70,27 +69,12 @@ class Leftovers:
             yield from _left(journals[run.id], now, ended=run.ended)
 
 
-def _left(journal: tuple[JournalEntry, ...], now: Timestamp, *, ended: bool) -> Iterator[tuple[str, bool]]:
-    asked: dict[int, str] = {}
-    left: dict[int, bool] = {}
-    for entry in journal:
-        match entry.kind, entry.data:
-            case JournalKind.INTENT, {"key": str(key), "effect": dict(effect)}:
-                silence = _silence(effect)
-                if silence is not None and now - entry.at <= silence.ttl + HOUR:
-                    asked[entry.step], left[entry.step] = key, ended
-            case JournalKind.OUTCOME, {"skipped": _}:
-                left[entry.step] = True
-            case JournalKind.OUTCOME, _:
-                asked.pop(entry.step, None)
-            case _:
-                pass
-    yield from ((key, left[step]) for step, key in asked.items())
-
-
-def _silence(effect: Document) -> Silence | None:
-    try:
-        found = deeds.read(effect)
-    except ValueError:
-        return None
-    return found if isinstance(found, Silence) else None
+def _left(journal: Iterable[JournalEntry], now: Timestamp, *, ended: bool) -> Iterator[tuple[str, bool]]:
+    for told in steps.read(journal, None):
+        silence = told.effect
+        if told.begun is None or not isinstance(silence, Silence) or now - told.begun.at > silence.ttl + HOUR:
+            continue
+        if told.outcome is None:
+            yield told.key, ended
+        elif "skipped" in told.outcome.data:
+            yield told.key, True

@@ -1,6 +1,6 @@
 """Values that a change must not choose: one that was left a short while ago, and one that did not help."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from netsre import clock
@@ -101,9 +101,5 @@ def settings(journal: Sequence[JournalEntry]) -> Iterator[Setting]:
 
 
 def _setting(document: Json) -> Setting | None:
-    if not isinstance(document, Mapping):
-        return None
-    try:
-        return deeds.setting(deeds.read(document))
-    except ValueError:
-        return None  # of another version, or written by hand
+    deed = deeds.known(document)
+    return None if deed is None else deeds.setting(deed)

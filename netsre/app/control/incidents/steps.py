@@ -69,10 +69,7 @@ class Told:
         """Return what it changes, or would."""
         document = self.begun.data.get("effect") if self.begun is not None else None
         if isinstance(document, Mapping):
-            try:
-                return deeds.read(document)
-            except ValueError:
-                return None
+            return deeds.known(document)
         return self.planned.effect if self.planned is not None else None
 
     @property
