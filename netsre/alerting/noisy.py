@@ -86,7 +86,7 @@ def _name(part: values.Mapping) -> str | None:
     if not text and "source" not in part:
         part.wrong("src", codes.CLIENT_NAME, "and source are missing; write a name, an address, or both")
         return None
-    if _is_address(text):
+    if literals.is_address(text):
         message = f"{literals.shown(text)} is an address, and alerts have names there; write source: {text}"
         part.wrong("src", codes.CLIENT_NAME, message)
         return None
@@ -98,19 +98,11 @@ def _address(part: values.Mapping) -> str | None:
     text = part.text("source", required=False)
     if text is None:
         return ""
-    if not _is_address(text):
+    if not literals.is_address(text):
         message = f"{literals.shown(text)} is no address; write one such as 10.0.0.7, and a name as src"
         part.wrong("source", codes.CLIENT_NAME, message)
         return None
     return str(ipaddress.ip_address(text))
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _until(part: values.Mapping, today: datetime.date, *, over: bool) -> datetime.date | None:

@@ -4,6 +4,7 @@ Each reader returns an exact value or raises `ValueError` with what is wrong and
 """
 
 import difflib
+import ipaddress
 import re
 from collections.abc import Iterable
 from fractions import Fraction
@@ -84,6 +85,15 @@ def parse_alert_name(text: str) -> str:
             "begin with a capital letter and use at most 63 letters and digits"
         )
     return text
+
+
+def is_address(text: str) -> bool:
+    """Tell whether a text is an IPv4 or IPv6 address."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def shown(text: str) -> str:

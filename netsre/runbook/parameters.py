@@ -3,7 +3,6 @@
 They are filled in before an action reads what stands under `with`: it sees and judges a value like any other.
 """
 
-import ipaddress
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -198,12 +197,8 @@ def _size(kind: ParameterType, text: str) -> int:
                 raise ValueError(f"{literals.shown(text)} is not a whole number; write digits such as 5")
             return int(text)
         case "address":
-            try:
-                ipaddress.ip_address(text)
-            except ValueError:
-                raise ValueError(
-                    f"{literals.shown(text)} is no address; write one such as 192.0.2.1"
-                ) from None
+            if not literals.is_address(text):
+                raise ValueError(f"{literals.shown(text)} is no address; write one such as 192.0.2.1")
         case "text" | "choice":
             # What looks like a reference must not become one.
             if not text or len(text) > _LONGEST or not text.isprintable() or "${" in text:

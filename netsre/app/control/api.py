@@ -45,6 +45,7 @@ from netsre.app.control.world import World
 from netsre.app.numbers import number
 from netsre.clock import SECOND, Clock
 from netsre.errors import StoreUnusable
+from netsre.model import literals
 from netsre.runbook.gates import people
 from netsre.store.database import Store
 
@@ -192,7 +193,7 @@ class Guard:
         # Loopback only: nothing else can be meant.
         if all(_is_loopback(name) for name in self._hosts):
             return False
-        return _is_address(host)
+        return literals.is_address(host)
 
 
 def _has_nul(scope: Scope) -> bool:
@@ -217,15 +218,7 @@ class StandBy:
 
 
 def _is_loopback(name: str) -> bool:
-    return name in _LOOPBACK or (_is_address(name) and ipaddress.ip_address(name).is_loopback)
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True
+    return name in _LOOPBACK or (literals.is_address(name) and ipaddress.ip_address(name).is_loopback)
 
 
 def _add_operations(app: FastAPI, served: Served) -> None:
