@@ -22,6 +22,11 @@ _ALL_PLACES: Final = 30
 """Of a percentage: a file has no more."""
 
 
+def is_call(labels: Mapping[str, str]) -> bool:
+    """Tell whether it is automation that calls people, which is the cause of nothing."""
+    return labels.get("alertname") in CALLS
+
+
 @dataclass(frozen=True, slots=True)
 class Links:
     """Where a person goes from an alert: the address of the controller, without a slash at the end."""

@@ -35,7 +35,7 @@ def _is_muted(
     labels: dict[str, str], at: Timestamp, deploys: Collection[Announced], noisy: Collection[ClientMute]
 ) -> bool:
     # What automation asks people comes all the same.
-    if labels.get("severity") != conventions.SEVERITY_TICKET or labels["alertname"] in describe.CALLS:
+    if labels.get("severity") != conventions.SEVERITY_TICKET or describe.is_call(labels):
         return False
     service = labels.get("service")
     if any(service in one.services and one.begin <= at < one.until for one in deploys):

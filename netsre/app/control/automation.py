@@ -43,7 +43,7 @@ class RunbookChannel:
     def deliver(self, message: Message, transaction: Transaction, now: Timestamp) -> None:
         """Record one run for every runbook that the announcement concerns, refused ones too."""
         alert = messages.read_alert(message.payload)
-        if dict(alert.labels).get("alertname") in describe.CALLS:
+        if describe.is_call(dict(alert.labels)):
             return  # automation calls people, and not itself
         for runbook in self._world.runbooks.values():
             self._judge(message, transaction, runbook, alert, now)

@@ -90,7 +90,7 @@ def _matchers(parameters: values.Mapping) -> dict[str, str] | None:
         parameters.wrong("matchers", codes.PARAMETER, f"are more than {MOST_MATCHERS}")
     if pairs.get("severity") == "page":
         part.wrong("severity", codes.NEVER_PAGES, "is that of pages; nobody but people silences those")
-    if pairs.get("alertname") in describe.CALLS:
+    if describe.is_call(pairs):
         part.wrong("alertname", codes.NEVER_PAGES, "calls people about automation; that is never silenced")
     return pairs if len(part.findings) == before else None
 

@@ -1,6 +1,6 @@
 """What an alert of an incident is about, and how much it matters there."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from netsre import conventions
 from netsre.alerting import describe
@@ -18,14 +18,21 @@ def cause(alert: Alert) -> frozenset[tuple[str, str]]:
     return frozenset(pair for pair in alert.labels if pair[0] != "severity")
 
 
-def is_call(labels: Mapping[str, str]) -> bool:
-    """Tell whether it is automation that calls people, which is the cause of nothing."""
-    return labels["alertname"] in describe.CALLS
-
-
 def is_page(labels: Mapping[str, str]) -> bool:
     """Tell whether somebody is woken for it."""
     return labels.get("severity") == conventions.SEVERITY_PAGE
+
+
+def is_urgent(alert: Alert) -> bool:
+    """Tell whether somebody is woken by trouble, and not by automation that calls."""
+    labels = dict(alert.labels)
+    return is_page(labels) and not describe.is_call(labels)
+
+
+def worst_first(alerts: Iterable[Alert]) -> list[Alert]:
+    """Return those that are causes, pages before others, and of both those that fire before what is over."""
+    found = [alert for alert in alerts if not describe.is_call(dict(alert.labels))]
+    return sorted(found, key=lambda alert: place(dict(alert.labels), alert.state))
 
 
 def place(labels: Mapping[str, str], state: str) -> tuple[bool, bool]:

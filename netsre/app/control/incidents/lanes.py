@@ -6,6 +6,7 @@ from fractions import Fraction
 from typing import Final
 
 from netsre import clock
+from netsre.alerting import describe
 from netsre.app.control.incidents import causes
 from netsre.app.control.incidents.shapes import IncidentView, RunStory
 from netsre.clock import Timestamp
@@ -132,9 +133,9 @@ def _faults(incident: IncidentView, axis: _Axis) -> Iterator[Mark]:
 
 
 def _alerts(incident: IncidentView, axis: _Axis) -> Iterator[Lane]:
-    shown = [alert for alert in incident.alerts if not causes.is_call(alert.labels)]
+    shown = [alert for alert in incident.alerts if not describe.is_call(alert.labels)]
     shown.sort(key=lambda alert: causes.place(alert.labels, alert.state))
-    calls = [alert for alert in incident.alerts if causes.is_call(alert.labels)]
+    calls = [alert for alert in incident.alerts if describe.is_call(alert.labels)]
     for alert in [*calls[-_MOST_CALLS:], *shown][:_MOST_ALERTS]:
         began, name = _at(alert.fired_at) or axis.start, causes.named(alert.labels)
         kind = alert.labels.get("severity", "")

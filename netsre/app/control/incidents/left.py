@@ -16,8 +16,7 @@ def left(facts: Facts, runs: Sequence[RunStory]) -> list[Todo]:
     firing = [alert for alert in facts.alerts if alert.state is AlertState.FIRING]
     # A question is told by the run that asks it.
     calls = [alert for alert in firing if dict(alert.labels)["alertname"] == describe.NEEDS_HUMAN]
-    burning = [alert for alert in firing if not causes.is_call(dict(alert.labels))]
-    burning.sort(key=lambda alert: causes.place(dict(alert.labels), alert.state))
+    burning = causes.worst_first(firing)
     busy = {about for run in facts.runs if not run.ended for about in _about(run, facts)}
     todos = [
         *(_call(alert) for alert in calls),

@@ -5,6 +5,7 @@ from fractions import Fraction
 from typing import Final
 
 from netsre import clock
+from netsre.alerting import describe
 from netsre.app.control import wire
 from netsre.app.control.incidents import causes, events, left, shapes, steps
 from netsre.app.control.incidents.facts import Facts, Fault
@@ -111,11 +112,7 @@ def _urgent(facts: Facts, first_effect: Timestamp | None) -> Sequence[Alert]:
 
     A ticket can keep an incident open for days in which nobody hurries.
     """
-    pages = [
-        alert
-        for alert in facts.alerts
-        if causes.is_page(dict(alert.labels)) and not causes.is_call(dict(alert.labels))
-    ]
+    pages = [alert for alert in facts.alerts if causes.is_urgent(alert)]
     first = min((alert.fired_at for alert in pages), default=None)
     return pages if first is not None and (first_effect is None or first <= first_effect) else facts.alerts
 
@@ -210,11 +207,9 @@ def _severity(alerts: Iterable[Alert]) -> str:
 
 def _title(incident: Incident, alerts: Iterable[Alert]) -> str:
     # A page comes first: a title is cut off where there is no room.
-    found = sorted(
-        map(dict, (alert.labels for alert in alerts)), key=lambda labels: not causes.is_page(labels)
-    )
+    found = sorted((dict(alert.labels) for alert in alerts), key=lambda labels: not causes.is_page(labels))
     # Automation calling for help is no cause; it is told where there is nothing else.
-    told = [labels for labels in found if not causes.is_call(labels)] or found
+    told = [labels for labels in found if not describe.is_call(labels)] or found
     what = ", ".join(dict.fromkeys(labels["alertname"] for labels in told)) or "no alert that can be read"
     return what if incident.node.startswith("~") else f"{what} on {incident.node}"
 

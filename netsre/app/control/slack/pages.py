@@ -23,8 +23,7 @@ def keys(facts: Facts) -> list[str]:
     """Return the key of each page that came late, by what it is about, the first one first."""
     first: dict[str, Alert] = {}
     for alert in facts.alerts:
-        labels = dict(alert.labels)
-        if causes.is_page(labels) and not causes.is_call(labels):
+        if causes.is_urgent(alert):
             first.setdefault(alert.fingerprint, alert)
     late = (alert for alert in first.values() if alert.fired_at - facts.incident.opened_at >= _LATE)
     return [JOINED + alert.fingerprint for alert in late][:_MOST]

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from netsre.alerting import describe
 from netsre.alerting.describe import Links
 from netsre.app.control.incidents import causes, view
 from netsre.app.control.incidents.facts import Facts
@@ -97,14 +98,12 @@ def _parent(known: Known, story: IncidentView, token: str) -> Said:
 
 def _causes(known: Known, story: IncidentView) -> list[str]:
     firing = [alert for alert in known.facts.alerts if alert.state is AlertState.FIRING]
-    shown = [alert for alert in firing or known.facts.alerts if not causes.is_call(dict(alert.labels))]
-    shown.sort(key=lambda alert: causes.place(dict(alert.labels), alert.state))
     lines = []
-    for alert in shown[:_MOST_CAUSES]:
+    for alert in causes.worst_first(firing or known.facts.alerts)[:_MOST_CAUSES]:
         name = causes.named(dict(alert.labels))
         named = blocks.link(web_address(alert.annotations.get("runbook_url", "")), name)
         lines.append(f"• *{named}*: {blocks.escape(alert.annotations.get('summary', ''), 350)}")
-    calls = sum(causes.is_call(dict(alert.labels)) for alert in known.facts.alerts)
+    calls = sum(describe.is_call(dict(alert.labels)) for alert in known.facts.alerts)
     others = causes.others(story.alerts_total - calls, len(lines))
     return [*lines, *([f"_{others}_"] if others else [])]
 
