@@ -168,13 +168,19 @@ class Incidents:
 
         That are pages, what fires and what began it: a third of each at least, where there are so many.
         """
-        found: dict[tuple[str, int], None] = {}
+        oldest = self._keys(_OLDEST_FIRST, incident_id, limit)
+        if len(oldest) < limit:
+            return self._alerts(oldest)  # which is all of them
         share = -(-limit // 3)
-        for query, most in ((_PAGES_FIRST, share), (_FIRING_FIRST, share), (_OLDEST_FIRST, limit)):
-            rows = self._connection.execute(query, {"name": incident_id, "most": most})
-            found |= dict.fromkeys((row.fingerprint, row.fired_at) for row in rows)
-        kept = list(found)[:limit]
+        found = [
+            key for query in (_PAGES_FIRST, _FIRING_FIRST) for key in self._keys(query, incident_id, share)
+        ]
+        kept = list(dict.fromkeys([*found, *oldest]))[:limit]
         return self._alerts(sorted(kept, key=lambda key: (key[1], key[0])))
+
+    def _keys(self, query: Select[tuple[str, int]], incident_id: str, most: int) -> list[tuple[str, int]]:
+        rows = self._connection.execute(query, {"name": incident_id, "most": most})
+        return [(row.fingerprint, row.fired_at) for row in rows]
 
     def count(self, incident_id: str) -> int:
         """Return how many alerts an incident has."""
