@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from netsre import clock
@@ -28,13 +29,23 @@ def announce(
     transaction.meta.put(_PREFIX + name, kept)
 
 
-def all_muted(
-    transaction: Transaction, alerts: Sequence[Alert], total: int, noisy: Sequence[ClientMute], now: Timestamp
-) -> bool:
-    """Tell whether people need not hear of some alerts; never of more than were read, or of none."""
-    if not alerts or total > len(alerts):
-        return False
-    return mutes.all_muted(alerts, _read(transaction).values(), noisy, now)
+@dataclass(frozen=True, slots=True)
+class Mutes:
+    """What is muted, as it is on record at one moment."""
+
+    deploys: Sequence[Announced]
+    noisy: Sequence[ClientMute]
+
+    def cover(self, alerts: Sequence[Alert], total: int, now: Timestamp) -> bool:
+        """Tell whether people need not hear of some alerts; never of more than were read, or of none."""
+        if not alerts or total > len(alerts):
+            return False
+        return mutes.all_muted(alerts, self.deploys, self.noisy, now)
+
+
+def read(transaction: Transaction, noisy: Sequence[ClientMute]) -> Mutes:
+    """Return what is muted, with known noisy clients."""
+    return Mutes(tuple(_read(transaction).values()), noisy)
 
 
 def _read(transaction: Transaction) -> dict[str, Announced]:

@@ -8,7 +8,9 @@ from fastapi import APIRouter, HTTPException, Query, Response
 from netsre.app.control import console, muting, wire
 from netsre.app.control.incidents import facts, page, view
 from netsre.app.control.incidents.shapes import Incidents, IncidentView, Summary
+from netsre.app.control.muting import Mutes
 from netsre.app.control.world import World
+from netsre.clock import Timestamp
 from netsre.model.incidents import Incident
 from netsre.store.database import Transaction
 
@@ -23,9 +25,12 @@ def router(world: World) -> APIRouter:
     @routes.get(PATH, responses={503: {"model": wire.Problem}})
     def list_incidents(limit: Annotated[int, Query(ge=1, le=_MOST_ROWS)] = 20) -> Incidents:
         """Return the latest incidents, newest first."""
+        now = world.clock.now()
         with world.store.read() as transaction:
+            mutes = muting.read(transaction, world.noisy)
             found = [
-                _summary(world, transaction, incident) for incident in transaction.incidents.newest(limit)
+                _summary(transaction, incident, mutes, now)
+                for incident in transaction.incidents.newest(limit)
             ]
         return Incidents(incidents=found)
 
@@ -50,18 +55,17 @@ def _find(world: World, name: str) -> IncidentView:
         if incident is None:
             raise HTTPException(HTTPStatus.NOT_FOUND, f"no incident {name!r}; see {PATH}")
         known = facts.read(transaction, incident, now)
-        muted = muting.all_muted(transaction, known.alerts, known.alerts_total, world.noisy, now)
+        mutes = muting.read(transaction, world.noisy)
+    muted = mutes.cover(known.alerts, known.alerts_total, now)
     return view.build(known, muted=muted)
 
 
-def _summary(world: World, transaction: Transaction, incident: Incident) -> Summary:
-    now, total = world.clock.now(), transaction.incidents.count(incident.id)
+def _summary(transaction: Transaction, incident: Incident, mutes: Mutes, now: Timestamp) -> Summary:
+    total = transaction.incidents.count(incident.id)
     alerts = transaction.incidents.alerts(incident.id, view.TITLED)
-    muted = incident.closed_at is None and muting.all_muted(
-        transaction, alerts, len(alerts), world.noisy, now
-    )
+    muted = incident.closed_at is None and mutes.cover(alerts, len(alerts), now)
     if muted and total > len(alerts):
         # What is shown is not all of it: as many are looked at as for its page.
         more = transaction.incidents.alerts(incident.id, facts.MOST_ALERTS)
-        muted = muting.all_muted(transaction, more, total, world.noisy, now)
+        muted = mutes.cover(more, total, now)
     return view.summary(incident, alerts, total, muted=muted)

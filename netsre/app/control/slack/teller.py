@@ -205,9 +205,9 @@ class Teller:
             read = facts.read(transaction, one, now)
             pause = talk.pause_of(transaction.holds.pauses(now), incident)
             rows = transaction.slack.of(incident)
-            muted = not _is_told(rows) and muting.all_muted(
-                transaction, read.alerts, read.alerts_total, self._world.noisy, now
-            )
+            # Who was told hears how it goes on.
+            mutes = None if _is_told(rows) else muting.read(transaction, self._world.noisy)
+        muted = mutes is not None and mutes.cover(read.alerts, read.alerts_total, now)
         known = Known(read, pause, self._world.links)
         if muted:
             if rows and one.closed_at is not None:
